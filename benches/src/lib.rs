@@ -1,0 +1,1 @@
+//! Benchmarks with a peer or baseline in the same run.

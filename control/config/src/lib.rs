@@ -1,0 +1,1 @@
+//! Configuration: types, TOML, validation with file, line and field.

@@ -1,0 +1,1 @@
+//! The control daemon: configuration, XDP, supervision, journal drain.

@@ -1,0 +1,1 @@
+//! The journal: segment format, writer, recovery, verification, reader.

@@ -1,0 +1,10 @@
+//! Shared-memory and BPF-map layouts of Tern: everything that two processes, or a process and the kernel, must agree on.
+//!
+//! Nothing here does I/O. Layouts are `repr(C)`, little-endian and versioned; words that another process writes are
+//! atomics.
+#![no_std]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+pub mod steer;

@@ -1,0 +1,142 @@
+//! What `steer.bpf.c` and user space agree on: the record in front of each redirected frame, the keys and values of
+//! the maps, and one counter per outcome.
+//!
+//! The record sits in the [`FRAME_RECORD_BYTES`] bytes directly before the Ethernet header, inside the slice that the
+//! AF_XDP socket hands out (`bpf_xdp_adjust_head(-32)`). Byte order is the host's (little-endian): the record never
+//! leaves the machine.
+
+/// Length of [`FrameRecord`] in bytes.
+pub const FRAME_RECORD_BYTES: usize = 32;
+
+/// Version of the record's layout and of the maps; a mismatch is refused.
+pub const STEER_VERSION: u16 = 1;
+
+/// `FrameRecord::kind`: a UDP datagram of a subscribed group and port.
+pub const FRAME_UDP: u16 = 1;
+/// `FrameRecord::kind`: a TCP segment to one of our own addresses.
+pub const FRAME_TCP: u16 = 2;
+/// `FrameRecord::kind`: an ARP frame whose target is one of our own addresses.
+pub const FRAME_ARP: u16 = 3;
+
+/// The record in front of a redirected frame.
+///
+/// `payload_offset` and `payload_bytes` are counted from the first byte of the Ethernet header (not of the record) and
+/// name the UDP payload; both are 0 for TCP and ARP.
+#[repr(C)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+pub struct FrameRecord {
+    /// [`STEER_VERSION`].
+    pub version: u16,
+    /// [`FRAME_UDP`], [`FRAME_TCP`] or [`FRAME_ARP`].
+    pub kind: u16,
+    /// The stream id that the subscription map gives for (group, port); 0 for TCP and ARP.
+    pub stream: u16,
+    /// Offset of the UDP payload from the Ethernet header, bytes.
+    pub payload_offset: u16,
+    /// Length of the UDP payload, bytes.
+    pub payload_bytes: u16,
+    /// RX queue index on which the frame arrived.
+    pub queue: u16,
+    /// Zero.
+    pub reserved: u32,
+    /// When the XDP program saw the frame: CLOCK_TAI, ns.
+    pub arrival_tai_ns: u64,
+    /// The NIC's receive stamp, ns of its PHC; 0 means absent.
+    pub nic_ns: u64,
+}
+
+/// Key of the subscription map: IPv4 destination group and UDP destination port, both in network byte order as they
+/// stand in the packet, then zeroed padding.
+#[repr(C)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+pub struct SubscriptionKey {
+    /// Destination IPv4 address, network byte order.
+    pub group: [u8; 4],
+    /// Destination UDP port, network byte order.
+    pub port: [u8; 2],
+    /// Zero.
+    pub padding: [u8; 2],
+}
+
+/// Names of the BPF maps, the program and the pins.
+pub mod names {
+    /// Hash map [`super::SubscriptionKey`] -> `u32` stream id.
+    pub const SUBSCRIPTIONS: &str = "subscriptions";
+    /// Hash map of our own IPv4 addresses (network byte order) -> `u32` 1.
+    pub const OWN_ADDRESSES: &str = "own_addresses";
+    /// XSKMAP: RX queue index -> AF_XDP socket.
+    pub const SOCKETS: &str = "sockets";
+    /// Per-CPU array of `u64`, one per [`super::SteerCounter`].
+    pub const COUNTERS: &str = "steer_counters";
+    /// The XDP program (at most 15 characters).
+    pub const PROGRAM: &str = "tern_steer";
+}
+
+/// Declares a counter enum whose variants index an array, with the name and the meaning of each.
+#[macro_export]
+macro_rules! counter_enum {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($variant:ident = $text:literal : $help:literal,)+ }) => {
+        $(#[$meta])*
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $vis enum $name { $(#[doc = $help] $variant,)+ }
+        impl $name {
+            /// Every variant, in index order.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+            /// Position in the counter array.
+            #[inline]
+            pub const fn index(self) -> usize { self as usize }
+            /// The name that users see: lower case, words joined by `_`.
+            pub const fn name(self) -> &'static str { match self { $($name::$variant => $text,)+ } }
+            /// What the counter counts, in one sentence.
+            pub const fn help(self) -> &'static str { match self { $($name::$variant => $help,)+ } }
+            /// The variant at `index`, if there is one.
+            pub const fn from_index(index: usize) -> Option<Self> {
+                if index < Self::COUNT { Some(Self::ALL[index]) } else { None }
+            }
+        }
+    };
+}
+
+counter_enum! {
+    /// Outcomes of the XDP program: each frame adds one to exactly one of the outcomes.
+    pub enum SteerCounter {
+        RedirectUdp = "redirect_udp": "Datagrams of a subscribed group handed to the queue's AF_XDP socket (attempts: the socket's own drops come after).",
+        RedirectTcp = "redirect_tcp": "TCP segments to our own addresses handed to the socket.",
+        RedirectArp = "redirect_arp": "ARP frames that ask for or answer our own addresses handed to the socket.",
+        PassNotIp = "pass_not_ip": "Frames of other EtherTypes passed to the kernel.",
+        PassVlanDepth = "pass_vlan_depth": "Frames with more VLAN tags than are parsed, passed to the kernel.",
+        PassArpOther = "pass_arp_other": "ARP frames that do not concern our addresses, passed to the kernel.",
+        PassTruncated = "pass_truncated": "Frames shorter than their headers claim, passed to the kernel.",
+        PassIpOptions = "pass_ip_options": "IPv4 packets with options (or a bad header length), passed to the kernel.",
+        PassFragment = "pass_fragment": "IPv4 fragments passed to the kernel.",
+        PassProtocol = "pass_protocol": "IPv4 packets neither UDP nor TCP, passed to the kernel.",
+        PassUnsubscribed = "pass_unsubscribed": "UDP datagrams of no subscription, passed to the kernel.",
+        PassTcpOther = "pass_tcp_other": "TCP segments to other addresses, passed to the kernel.",
+        PassNoSocket = "pass_no_socket": "Frames for us on a queue without an AF_XDP socket, passed to the kernel.",
+        PassNoHeadroom = "pass_no_headroom": "Frames for us with no room in front for the record, passed to the kernel.",
+    }
+}

@@ -1,0 +1,1 @@
+//! The simulated exchange: matching engine, feed publisher, order entry server, flow generator.

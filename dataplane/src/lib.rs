@@ -1,0 +1,1 @@
+//! The pinned loop: rings, decode, book, strategy, gate, order bytes, wire.

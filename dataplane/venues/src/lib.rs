@@ -1,0 +1,1 @@
+//! Venue protocols, a folder each: feed and order entry, both directions.

@@ -1,0 +1,1 @@
+//! Ports (AF_XDP and sockets), huge pages, pinning, clocks.
