@@ -1,1 +1,4 @@
-//! Ports (AF_XDP and sockets), huge pages, pinning, clocks.
+//! Everything of Tern that touches the machine: ports (AF_XDP and kernel sockets), shared memory, huge pages, pinning
+//! and clocks.
+
+pub mod port;
