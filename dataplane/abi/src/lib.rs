@@ -7,4 +7,10 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod command;
+pub mod event;
+pub mod record;
 pub mod steer;
+
+/// Version of every layout in this crate but the steering one; written last into the segment and checked first.
+pub const ABI_VERSION: u32 = 1;

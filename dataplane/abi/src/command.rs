@@ -1,0 +1,64 @@
+//! Commands from the control plane to the loop. Each is journaled as an input before it takes effect.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What a command does. Values are part of the layout.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommandKind {
+    /// Stop trading and cancel every open order; also made by the loop itself when it sees the kill word.
+    Kill = 1,
+    /// Trade again. Only an operator sends it.
+    Resume = 2,
+    /// Set limit `id` (`tern_core::risk::LimitId`) to `value`, for `scope`; takes effect with epoch `epoch`.
+    SetLimit = 3,
+    /// Cancel every open order, keep trading.
+    CancelAll = 4,
+    /// Cancel all, log out, end the run.
+    Shutdown = 5,
+}
+
+impl CommandKind {
+    /// The kind with this value, if known.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        Some(match value {
+            1 => Self::Kill,
+            2 => Self::Resume,
+            3 => Self::SetLimit,
+            4 => Self::CancelAll,
+            5 => Self::Shutdown,
+            _ => return None,
+        })
+    }
+
+    /// The name that users see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Resume => "resume",
+            Self::SetLimit => "set_limit",
+            Self::CancelAll => "cancel_all",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// A command, as it lies in the command ring and in the journal.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Command {
+    /// [`CommandKind`] as a number.
+    pub kind: u32,
+    /// Which limit, for `SetLimit`.
+    pub id: u32,
+    /// The new value.
+    pub value: i64,
+    /// 0 = everything; strategy or instrument id + 1 otherwise, by command.
+    pub scope: u32,
+    /// Epoch of the configuration that the command belongs to.
+    pub epoch: u32,
+    /// Who sent it: Unix user id; `u32::MAX` = the system itself.
+    pub uid: u32,
+    /// Kill word that caused it (`Kill` made by the loop), else 0.
+    pub kill_word: u32,
+}
