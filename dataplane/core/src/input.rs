@@ -1,0 +1,68 @@
+//! Everything that the pipeline can be told. Nothing else changes its state.
+
+use crate::session::DropReason;
+use crate::units::{ConnId, LineId, Stamp, StreamId};
+use tern_abi::command::Command;
+use tern_abi::event::BookEvent;
+
+/// Why an order connection is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DownReason {
+    /// The other side closed it.
+    Closed,
+    /// The other side reset it.
+    Reset,
+    /// It could not be established, or nothing was acknowledged in time.
+    TimedOut,
+    /// We dropped it.
+    Dropped(DropReason),
+}
+
+/// What happened to an order connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnEvent {
+    /// Established.
+    Up,
+    /// Gone; order bytes not yet given to TCP are dropped.
+    Down(DownReason),
+    /// So many bytes can be sent at once, without queueing behind a closed window.
+    Room(usize),
+}
+
+/// One input, in the order in which the loop saw it.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// A UDP payload of a stream.
+    Datagram {
+        /// Stream.
+        stream: StreamId,
+        /// Line of the stream.
+        line: LineId,
+        /// Its stamps.
+        at: Stamp,
+        /// How many datagrams wait behind it.
+        backlog: u32,
+        /// The payload.
+        payload: &'a [u8],
+    },
+    /// Bytes of an order connection, in any chunking.
+    Session {
+        /// Connection.
+        conn: ConnId,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// An order connection changed.
+    Conn {
+        /// Connection.
+        conn: ConnId,
+        /// How.
+        event: ConnEvent,
+    },
+    /// Normalized events of a feed in another process.
+    Events(&'a [BookEvent]),
+    /// A command of the control plane.
+    Command(&'a Command),
+    /// The time that came with the call passed a deadline.
+    Timer,
+}
