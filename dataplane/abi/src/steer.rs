@@ -79,6 +79,47 @@ pub struct SubscriptionKey {
     pub padding: [u8; 2],
 }
 
+/// `SteerFacts::attach_mode`: the driver runs the program.
+pub const ATTACH_NATIVE: u16 = 1;
+/// `SteerFacts::attach_mode`: the stack runs the program on a copied frame, because the driver cannot.
+pub const ATTACH_GENERIC: u16 = 2;
+
+/// `SteerFacts::clock`: arrival stamps are read from CLOCK_TAI.
+pub const CLOCK_TAI: u16 = 1;
+/// `SteerFacts::clock`: arrival stamps are CLOCK_MONOTONIC plus an offset taken at load (kernels before 6.1).
+pub const CLOCK_MONOTONIC_OFFSET: u16 = 2;
+
+/// The only value of the facts map: what the loader chose, for every process that opens the pins.
+#[repr(C)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+pub struct SteerFacts {
+    /// [`STEER_VERSION`]; 0 while the loader is not done.
+    pub version: u16,
+    /// [`ATTACH_NATIVE`] or [`ATTACH_GENERIC`].
+    pub attach_mode: u16,
+    /// 1 when the program asks the NIC for receive stamps (it may still have none), else 0.
+    pub nic_stamp: u16,
+    /// [`CLOCK_TAI`] or [`CLOCK_MONOTONIC_OFFSET`].
+    pub clock: u16,
+    /// Index of the interface that the program is attached to.
+    pub interface_index: u32,
+    /// The kernel's id of the program.
+    pub program_id: u32,
+    /// What [`CLOCK_MONOTONIC_OFFSET`] adds, ns.
+    pub tai_minus_monotonic_ns: u64,
+}
+
 /// Names of the BPF maps, the program and the pins.
 pub mod names {
     /// Hash map [`super::SubscriptionKey`] -> `u32` stream id.
@@ -89,8 +130,14 @@ pub mod names {
     pub const SOCKETS: &str = "sockets";
     /// Per-CPU array of `u64`, one per [`super::SteerCounter`].
     pub const COUNTERS: &str = "steer_counters";
+    /// Array with one [`super::SteerFacts`].
+    pub const FACTS: &str = "steer_facts";
     /// The XDP program (at most 15 characters).
     pub const PROGRAM: &str = "tern_steer";
+    /// The XDP program bound to one device, which asks its NIC for stamps.
+    pub const PROGRAM_NIC: &str = "tern_steer_nic";
+    /// Pin of the link that keeps the program attached.
+    pub const LINK: &str = "link";
 }
 
 /// Declares a counter enum whose variants index an array, with the name and the meaning of each.
