@@ -7,8 +7,10 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod arena;
 pub mod command;
 pub mod event;
+pub mod prefetch;
 pub mod record;
 pub mod steer;
 
