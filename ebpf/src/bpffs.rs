@@ -1,0 +1,67 @@
+//! The bpffs that holds the pins: mounted where it is missing, unmounted when it is empty.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::error::SteerError;
+use crate::sys;
+
+/// The system's own bpffs, which is never unmounted.
+const SYSTEM_BPFFS: &str = "/sys/fs/bpf";
+
+/// Whether `dir` lies on a bpffs.
+///
+/// # Errors
+/// [`SteerError::Path`] when `dir` cannot be examined, other than for not existing.
+pub fn is_bpffs(dir: &Path) -> Result<bool, SteerError> {
+    match sys::file_system_magic(dir) {
+        Ok(magic) => Ok(magic == libc::BPF_FS_MAGIC),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(SteerError::Path { operation: "examining", path: dir.into(), source }),
+    }
+}
+
+/// Creates `dir` and mounts a bpffs on it, unless it lies on one already. Returns whether it mounted one.
+///
+/// # Errors
+/// [`SteerError::Path`], naming what the kernel refused (mounting takes CAP_SYS_ADMIN).
+pub fn ensure_bpffs(dir: &Path) -> Result<bool, SteerError> {
+    if is_bpffs(dir)? {
+        return Ok(false);
+    }
+    fs::create_dir_all(dir).map_err(|source| SteerError::Path { operation: "creating", path: dir.into(), source })?;
+    sys::mount_bpffs(dir).map_err(|source| SteerError::Path {
+        operation: "mounting a bpffs on",
+        path: dir.into(),
+        source,
+    })?;
+    Ok(true)
+}
+
+/// Unmounts the bpffs on `dir` and removes `dir`, if nothing is pinned there any more. The system's own bpffs, and
+/// a folder inside of another bpffs, are never unmounted.
+///
+/// # Errors
+/// [`SteerError::Path`] when the kernel refuses.
+pub fn release_bpffs(dir: &Path) -> Result<(), SteerError> {
+    let failed = |operation, source| SteerError::Path { operation, path: dir.into(), source };
+    if dir == Path::new(SYSTEM_BPFFS) || !is_bpffs(dir)? {
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(dir).map_err(|source| failed("listing", source))?;
+    if entries.next().is_some() {
+        return Ok(());
+    }
+    drop(entries);
+    match sys::unmount(dir) {
+        Ok(()) => {}
+        // Not a mount point: a folder that somebody made inside of a bpffs of theirs.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+        Err(source) => return Err(failed("unmounting", source)),
+    }
+    match fs::remove_dir(dir) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("removing", source)),
+        _ => Ok(()),
+    }
+}
