@@ -1,0 +1,80 @@
+"""A throw-away network of two hosts.
+
+Everything runs in mount, PID, IPC and network namespaces of its own, made by `unshare --kill-child`: when the process
+that started it ends in any way, SIGKILL included, the kernel ends every process in there and takes the links, mounts,
+pins and shared files with them. Nothing has to be cleaned up by hand, so nothing can be forgotten.
+"""
+
+import os
+import subprocess
+import sys
+
+INSIDE = "TERN_SANDBOX"
+
+
+def enter(script):
+    """Re-runs `script` with our arguments inside fresh namespaces; returns only when already inside."""
+    if os.environ.get(INSIDE) == "1":
+        prepare()
+        return
+    if os.geteuid() != 0:
+        sys.exit(f"{os.path.basename(script)}: root is needed (namespaces, veth, XDP): run it with sudo.")
+    environment = dict(os.environ, **{INSIDE: "1"})
+    arguments = ["unshare", "--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc",
+                 "--propagation", "private", sys.executable, script, *sys.argv[1:]]
+    try:
+        os.execvpe("unshare", arguments, environment)
+    except OSError as error:
+        sys.exit(f"{script}: cannot run unshare ({error}); is util-linux installed?")
+
+
+def run(*command, check=True):
+    """Runs a command; its error output becomes the exception's text."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def prepare():
+    """Private /run and /dev/shm, so that pins, sockets and segments vanish with the namespace."""
+    for place in ("/run", "/dev/shm"):
+        run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", place)
+    run("ip", "link", "set", "lo", "up")
+
+
+class Network:
+    """Two network namespaces, `venue` and `host`, joined by a veth pair."""
+
+    VENUE, HOST = "venue", "host"
+    VENUE_ADDRESS, HOST_KERNEL_ADDRESS, TERN_ADDRESS = "10.77.0.1", "10.77.0.3", "10.77.0.2"
+
+    def __init__(self, queues=1):
+        for name in (self.VENUE, self.HOST):
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        run("ip", "link", "add", "veth-venue", "numrxqueues", str(queues), "numtxqueues", str(queues), "type", "veth",
+            "peer", "name", "veth-host", "numrxqueues", str(queues), "numtxqueues", str(queues))
+        for name, link, address in ((self.VENUE, "veth-venue", self.VENUE_ADDRESS),
+                                    (self.HOST, "veth-host", self.HOST_KERNEL_ADDRESS)):
+            run("ip", "link", "set", link, "netns", name)
+            # IPv6 chatter on the link would only blur the counters
+            run("ip", "netns", "exec", name, "sysctl", "-qw", f"net.ipv6.conf.{link}.disable_ipv6=1", check=False)
+            run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", link)
+            # veth leaves checksums partial unless the sender is told not to; the AF_XDP side verifies them
+            run("ip", "netns", "exec", name, "ethtool", "-K", link, "tx", "off", "gso", "off", "tso", "off", check=False)
+            run("ip", "-n", name, "link", "set", link, "up")
+        run("ip", "-n", self.VENUE, "route", "add", "239.0.0.0/8", "dev", "veth-venue")
+        run("ip", "-n", self.HOST, "route", "add", "239.0.0.0/8", "dev", "veth-host")
+
+    @staticmethod
+    def command(namespace, *command):
+        """`command` to be run in `namespace`."""
+        return ["ip", "netns", "exec", namespace, *command]
+
+    @staticmethod
+    def spawn(namespace, *command, log):
+        """Starts `command` in `namespace`, its output going to the file `log`."""
+        with open(log, "wb") as out:
+            return subprocess.Popen(["ip", "netns", "exec", namespace, *command], stdout=out, stderr=subprocess.STDOUT,
+                                    stdin=subprocess.DEVNULL)
