@@ -1,1 +1,108 @@
-//! Configuration: types, TOML, validation with file, line and field.
+//! Configuration of an instance: one TOML file, validated whole.
+//!
+//! Unknown keys are errors. Every problem names file, line, column and field and says what would be right. The daemon,
+//! the data plane and the CLI read the same file through [`Config::load`].
+#![forbid(unsafe_code)]
+
+pub mod fields;
+mod locate;
+mod problem;
+mod types;
+mod validate;
+
+use std::path::{Path, PathBuf};
+
+pub use problem::{Problem, Problems};
+pub use types::{
+    Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal, Limits, Line, Loop,
+    Mac, Network, Paths, Port, PortKind, Rings, Secret, Session, Strategy, Wait,
+};
+
+use locate::Source;
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it. A key that is unknown or of the wrong type ends the search at once; all other
+    /// problems are reported together.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Problems> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|error| Problem {
+            file: path.to_path_buf(),
+            line: 1,
+            column: 1,
+            field: String::new(),
+            message: format!("cannot be read: {error}"),
+            expected: Some("a readable TOML file; control/config/example.toml shows every key".into()),
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Checks `text`, which is said to come from `file`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Problems> {
+        let source = Source::new(file, text);
+        let mut config: Config = toml::from_str(text).map_err(|error| {
+            let message = error.message().replace('\n', " ");
+            source.problem_in(error.span().unwrap_or(0..0), message)
+        })?;
+        config.source = source;
+        config.fill_paths();
+        let mut problems = validate::problems(&config);
+        problems.extend(config.fill_password().err());
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+    }
+
+    /// The whole configuration with every default filled in and secrets hidden, as TOML.
+    pub fn effective_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|error| format!("# not representable: {error}\n"))
+    }
+
+    /// A problem with the field at `path` (such as `strategy[0].name`), for checks that only the caller can make, with
+    /// the line in this configuration's file. Turn it into [`Problems`] to report it like any other.
+    pub fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
+        self.source.problem_at(path, message.into(), None)
+    }
+
+    /// As [`Config::problem`], with advice of the caller's own.
+    pub fn problem_expecting(&self, path: &str, message: impl Into<String>, expected: &str) -> Problem {
+        self.source.problem_at(path, message.into(), Some(expected))
+    }
+
+    /// The file it came from.
+    pub fn file(&self) -> &Path {
+        &self.source.file
+    }
+
+    fn fill_paths(&mut self) {
+        let name = &self.instance.name;
+        let fill = |path: &mut PathBuf, default: String| {
+            if path.as_os_str().is_empty() {
+                *path = default.into();
+            }
+        };
+        fill(&mut self.paths.segment, format!("/dev/shm/tern-{name}"));
+        fill(&mut self.paths.journal, format!("/var/lib/tern/{name}/journal"));
+        fill(&mut self.paths.run, format!("/run/tern/{name}"));
+    }
+
+    fn fill_password(&mut self) -> Result<(), Problem> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let Some(file) = &session.password_file else { return Ok(()) };
+        if session.password.reveal() == Secret::HIDDEN {
+            return Ok(()); // An effective configuration read back: the password was never in it.
+        }
+        if !session.password.reveal().is_empty() {
+            return Err(self.problem("session.password_file", "password and password_file are both given"));
+        }
+        let password = validate::read_password(self, &file.clone())?;
+        if let Some(session) = &mut self.session {
+            session.password = Secret(password);
+        }
+        Ok(())
+    }
+}

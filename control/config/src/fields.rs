@@ -1,0 +1,96 @@
+//! One table of every key: what it is and what is right. Messages take their advice from it.
+
+/// A key of the file. `[]` stands for any entry of an array of tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Where it stands, joined by dots.
+    pub path: &'static str,
+    /// What would be right, for messages.
+    pub expected: &'static str,
+}
+
+const fn field(path: &'static str, expected: &'static str) -> Field {
+    Field { path, expected }
+}
+
+/// Every key.
+pub const FIELDS: &[Field] = &[
+    field("instance.name", "1 to 32 of a-z, 0-9 and -, for example \"demo\""),
+    field("paths.segment", "an absolute path on tmpfs or hugetlbfs, for example \"/dev/shm/tern-demo\""),
+    field("paths.journal", "an absolute path of a folder, for example \"/var/lib/tern/demo/journal\""),
+    field("paths.run", "an absolute path of a folder, at most 96 bytes, for example \"/run/tern/demo\""),
+    field("port.kind", "\"xdp\" or \"socket\""),
+    field("port.interface", "the name of a network interface (`ip link` lists them), for example \"eth1\""),
+    field("port.queues", "a list of different RX queue numbers (`ethtool -l` counts them), for example [0]"),
+    field("port.attach", "\"auto\", \"native\" or \"generic\""),
+    field("port.zero_copy", "\"auto\" or \"off\""),
+    field("port.ring_frames", "a power of two from 64 to 131072; below 32768 bursts may be dropped"),
+    field("port.huge_pages", "\"auto\" or \"off\""),
+    field("port.address", "our own IPv4 address on the wire with its prefix length, for example \"10.77.0.2/24\""),
+    field("port.gateway", "an IPv4 address inside the network of port.address, for example \"10.77.0.1\""),
+    field("port.mac", "\"auto\" or a unicast MAC address, for example \"02:00:00:00:00:01\""),
+    field("loop.core", "a core number, \"auto\" or \"none\""),
+    field("loop.sched_fifo", "true or false"),
+    field("loop.wait", "\"spin\" or \"block\""),
+    field("loop.sample_stages_every", "a number of datagrams, 0 for none, for example 64"),
+    field("rings.order_slots", "a power of two from 1024 to 16777216"),
+    field("rings.capture_bytes", "a power of two from 1 MiB (1048576) to 64 GiB (68719476736)"),
+    field("rings.command_slots", "a power of two from 16 to 65536"),
+    field("capacity.instruments", "a number from 1 to 1000000"),
+    field("capacity.orders", "a number from 1 to 1000000000"),
+    field("feed[].venue", "the name of a venue, for example \"itch_ouch\""),
+    field("feed[].stream", "a number from 1 to 65535; one entry for each line of a stream"),
+    field("feed[].line", "\"A\" or \"B\", each at most once a stream"),
+    field(
+        "feed[].group",
+        "an IPv4 multicast group that no other feed uses with the same port, for example \"239.77.1.1\"",
+    ),
+    field("feed[].port", "a UDP port from 1 to 65535"),
+    field("session.venue", "the name of a venue, for example \"itch_ouch\""),
+    field("session.address", "IPv4 address and port of the venue's order gateway, for example \"10.77.0.1:9000\""),
+    field("session.user", "1 to 16 printable ASCII characters"),
+    field("session.password", "1 to 64 printable ASCII characters, or password_file in its place"),
+    field("session.password_file", "a readable file whose first line is the password"),
+    field("session.account", "a number from 0 to 65535"),
+    field("session.firm", "up to 4 printable ASCII characters"),
+    field("session.heartbeat_ms", "milliseconds from 10 to 60000, less than silence_ms"),
+    field("session.silence_ms", "milliseconds from 100 to 300000, more than heartbeat_ms"),
+    field("session.reconnect_ms", "milliseconds from 1 to 60000"),
+    field("session.cancel_on_disconnect", "true or false, as the port is set at the venue"),
+    field("strategy[].name", "the name of a strategy, for example \"maker\""),
+    field("strategy[].id", "a number from 1 to 65535 that no other strategy has"),
+    field("strategy[].trader", "a number from 0 to 65535"),
+    field("strategy[].symbols", "a list of symbols of 1 to 8 capital letters, digits and .+-=*$^#, empty for all"),
+    field("strategy[].params", "a table of integers, for example { quantity = 100 }"),
+    field("limits.order_quantity_max", "shares from 1 to 999999"),
+    field("limits.order_notional_max", "a positive number of 1/10000 of the currency unit"),
+    field("limits.price_collar_percent", "percent from 1 to 100"),
+    field("limits.position_max", "shares from 1 to 4000000000"),
+    field("limits.orders_per_second_max", "a positive number of order messages a second"),
+    field("limits.intent_age_ns_max", "nanoseconds from 1 to 60000000000"),
+    field("limits.open_orders_max", "a number from 1 to 10000000"),
+    field("daemon.heartbeat_loss_ms", "milliseconds from 50 to 60000"),
+    field("daemon.on_heartbeat_loss", "\"halt\" or \"restart\""),
+    field("daemon.restart_pause_ms", "milliseconds from 1 to 60000"),
+    field("daemon.restarts_max", "a number from 0 (never restart) to 1000"),
+    field("daemon.restart_window_s", "seconds from 1 to 86400"),
+    field("daemon.shutdown_ms", "milliseconds from 100 to 60000"),
+    field("journal.segment_bytes", "bytes from 1 MiB (1048576) to 16 GiB (17179869184)"),
+    field("journal.fsync", "\"batch\", \"interval\" or \"off\""),
+    field("journal.fsync_ms", "milliseconds from 1 to 10000"),
+];
+
+/// The field at `path`, whatever the indices in it (`feed[2].port` finds `feed[].port`).
+pub fn find(path: &str) -> Option<&'static Field> {
+    let mut plain = String::with_capacity(path.len());
+    let mut inside = false;
+    for character in path.chars() {
+        inside = (inside || character == '[') && character != ']';
+        if !inside || character == '[' {
+            plain.push(character);
+        }
+    }
+    FIELDS
+        .iter()
+        .find(|field| field.path == plain || plain.strip_prefix(field.path).is_some_and(|rest| rest.starts_with('[')))
+}

@@ -1,0 +1,612 @@
+//! The sections of the file. What each key means and what is right for it stands in [`crate::fields`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// One instance: what the file says, with every default filled in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who this is.
+    pub instance: Instance,
+    /// Where its files are.
+    #[serde(default)]
+    pub paths: Paths,
+    /// The interface that carries everything.
+    pub port: Port,
+    /// How the pinned loop runs.
+    #[serde(default, rename = "loop")]
+    pub run_loop: Loop,
+    /// Sizes of the rings in the segment.
+    #[serde(default)]
+    pub rings: Rings,
+    /// What memory is taken at start.
+    #[serde(default)]
+    pub capacity: Capacity,
+    /// Lines of the multicast feeds.
+    #[serde(default)]
+    pub feed: Vec<Feed>,
+    /// The venue's order gateway; absent when the instance only observes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+    /// Strategies, in the order in which they are called.
+    #[serde(default)]
+    pub strategy: Vec<Strategy>,
+    /// Limits of the gate at start.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Supervision.
+    #[serde(default)]
+    pub daemon: Daemon,
+    /// Journal files.
+    #[serde(default)]
+    pub journal: Journal,
+    /// The text it came from, for messages.
+    #[serde(skip)]
+    pub(crate) source: crate::locate::Source,
+}
+
+/// `[instance]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// Names the segment, the pins and the control socket.
+    pub name: String,
+}
+
+/// `[paths]`; empty paths are filled from the instance's name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Paths {
+    /// The shared segment: a file on tmpfs or hugetlbfs.
+    pub segment: PathBuf,
+    /// Folder of the journal's files.
+    pub journal: PathBuf,
+    /// Folder of the control socket, the bpffs pins and the pid files.
+    pub run: PathBuf,
+}
+
+impl Paths {
+    /// The daemon's control socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.run.join("tern.sock")
+    }
+    /// Where a bpffs of our own is mounted and everything of the XDP program is pinned.
+    pub fn bpf(&self) -> PathBuf {
+        self.run.join("bpf")
+    }
+    /// Pid file of the daemon.
+    pub fn daemon_pid(&self) -> PathBuf {
+        self.run.join("ternd.pid")
+    }
+    /// Pid file of the data plane, kept by the daemon.
+    pub fn dataplane_pid(&self) -> PathBuf {
+        self.run.join("dataplane.pid")
+    }
+    /// What the data plane found at start, as JSON: port facts, huge pages, counter names. Written by the data plane.
+    pub fn dataplane_facts(&self) -> PathBuf {
+        self.run.join("dataplane.json")
+    }
+    /// What the daemon found and did, as JSON: attach mode, restarts, journal position. Written by the daemon.
+    pub fn daemon_facts(&self) -> PathBuf {
+        self.run.join("daemon.json")
+    }
+}
+
+/// What carries the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortKind {
+    /// AF_XDP sockets behind our own XDP program.
+    Xdp,
+    /// Kernel sockets.
+    Socket,
+}
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attach {
+    /// In the driver, or generic where the driver cannot.
+    Auto,
+    /// In the driver or not at all.
+    Native,
+    /// By the stack, on copied frames.
+    Generic,
+}
+
+/// Something that is asked for and done without where it cannot be had, or not asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AutoOff {
+    /// Asked for, with a fallback.
+    Auto,
+    /// Not asked for.
+    Off,
+}
+
+/// `[port]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Port {
+    /// What carries the frames.
+    pub kind: PortKind,
+    /// Interface name.
+    pub interface: String,
+    /// RX queues.
+    pub queues: Vec<u32>,
+    /// Attach mode.
+    pub attach: Attach,
+    /// Zero-copy.
+    pub zero_copy: AutoOff,
+    /// Entries of the RX and of the fill ring.
+    pub ring_frames: u32,
+    /// Huge pages for frames and arenas.
+    pub huge_pages: AutoOff,
+    /// Our own address, for order sessions over AF_XDP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<Network>,
+    /// Next hop for addresses outside our network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Ipv4Addr>,
+    /// Our MAC address.
+    pub mac: Mac,
+}
+
+impl Default for Port {
+    fn default() -> Self {
+        Self {
+            kind: PortKind::Xdp,
+            interface: String::new(),
+            queues: vec![0],
+            attach: Attach::Auto,
+            zero_copy: AutoOff::Auto,
+            ring_frames: 32768,
+            huge_pages: AutoOff::Auto,
+            address: None,
+            gateway: None,
+            mac: Mac::Auto,
+        }
+    }
+}
+
+/// How the loop waits for the next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// Polls without pause; a core of its own.
+    Spin,
+    /// Blocks in the kernel.
+    Block,
+}
+
+/// `[loop]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Loop {
+    /// Where the loop is pinned.
+    pub core: Core,
+    /// SCHED_FIFO for the loop.
+    pub sched_fifo: bool,
+    /// How it waits.
+    pub wait: Wait,
+    /// One datagram in so many without an order has its stages stamped; 0 = none.
+    pub sample_stages_every: u32,
+}
+
+impl Default for Loop {
+    fn default() -> Self {
+        Self { core: Core::Auto, sched_fifo: false, wait: Wait::Spin, sample_stages_every: 64 }
+    }
+}
+
+/// `[rings]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rings {
+    /// Slots of the order ring.
+    pub order_slots: u32,
+    /// Bytes of the capture ring.
+    pub capture_bytes: u64,
+    /// Slots of the command ring.
+    pub command_slots: u32,
+}
+
+impl Default for Rings {
+    fn default() -> Self {
+        Self { order_slots: 65536, capture_bytes: 1 << 28, command_slots: 256 }
+    }
+}
+
+/// `[capacity]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Capacity {
+    /// Instruments.
+    pub instruments: u32,
+    /// Live orders in all books.
+    pub orders: u32,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { instruments: 12_000, orders: 6_000_000 }
+    }
+}
+
+/// Line of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Line {
+    /// The first.
+    A,
+    /// Its twin.
+    B,
+}
+
+impl Line {
+    /// 0 for A, 1 for B: the number in records.
+    pub const fn index(self) -> u16 {
+        self as u16
+    }
+}
+
+/// `[[feed]]`: one line of one stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// Protocol, by its name in the registry.
+    pub venue: String,
+    /// Stream id, our own numbering.
+    pub stream: u16,
+    /// Line of the stream.
+    #[serde(default = "line_a")]
+    pub line: Line,
+    /// Multicast group.
+    pub group: Ipv4Addr,
+    /// UDP port.
+    pub port: u16,
+}
+
+const fn line_a() -> Line {
+    Line::A
+}
+
+/// `[session]`: the venue's order gateway.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// Protocol, by its name in the registry.
+    pub venue: String,
+    /// Gateway.
+    pub address: SocketAddrV4,
+    /// User.
+    pub user: String,
+    /// Password; filled from `password_file` where that is given.
+    #[serde(default)]
+    pub password: Secret,
+    /// File whose first line is the password; relative to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Account id, our own numbering.
+    pub account: u16,
+    /// Firm, as the venue knows it; empty = the session's default.
+    #[serde(default)]
+    pub firm: String,
+    /// We send a heartbeat after so long without a message.
+    #[serde(default = "heartbeat_ms")]
+    pub heartbeat_ms: u64,
+    /// The session is dropped after so long without a byte from the venue.
+    #[serde(default = "silence_ms")]
+    pub silence_ms: u64,
+    /// Pause before connecting again.
+    #[serde(default = "reconnect_ms")]
+    pub reconnect_ms: u64,
+    /// How the port is set at the venue.
+    #[serde(default = "yes")]
+    pub cancel_on_disconnect: bool,
+}
+
+const fn heartbeat_ms() -> u64 {
+    1000
+}
+const fn silence_ms() -> u64 {
+    15_000
+}
+const fn reconnect_ms() -> u64 {
+    500
+}
+const fn yes() -> bool {
+    true
+}
+
+/// `[[strategy]]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Strategy {
+    /// Name in the registry of strategies.
+    pub name: String,
+    /// Strategy id, in every record.
+    pub id: u16,
+    /// Trader id, in every record.
+    #[serde(default)]
+    pub trader: u16,
+    /// Symbols it is called for; empty = all.
+    #[serde(default)]
+    pub symbols: Vec<String>,
+    /// Its parameters; the strategy says which it knows.
+    #[serde(default)]
+    pub params: BTreeMap<String, i64>,
+}
+
+/// `[limits]`: conservative unless the file says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Shares an order.
+    pub order_quantity_max: u32,
+    /// Price times shares of an order, 1/10000 of the currency unit.
+    pub order_notional_max: i64,
+    /// Distance from the reference price.
+    pub price_collar_percent: u32,
+    /// Shares an instrument, long or short, open orders included.
+    pub position_max: i64,
+    /// Order messages a second; cancels do not count.
+    pub orders_per_second_max: u32,
+    /// Intents on data older than this are refused.
+    pub intent_age_ns_max: u64,
+    /// Open orders of the account.
+    pub open_orders_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            order_quantity_max: 1000,
+            order_notional_max: 100_000_0000,
+            price_collar_percent: 5,
+            position_max: 2000,
+            orders_per_second_max: 1000,
+            intent_age_ns_max: 50_000_000,
+            open_orders_max: 1000,
+        }
+    }
+}
+
+/// What the daemon does when the data plane's heartbeat stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeartbeatLoss {
+    /// Says so and sets the kill word.
+    Halt,
+    /// Also ends the process and starts it again.
+    Restart,
+}
+
+/// `[daemon]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Daemon {
+    /// The data plane counts as stuck after so long without a heartbeat.
+    pub heartbeat_loss_ms: u64,
+    /// What then.
+    pub on_heartbeat_loss: HeartbeatLoss,
+    /// First pause before a restart; doubles with each further one.
+    pub restart_pause_ms: u64,
+    /// Restarts allowed in `restart_window_s`; one more and the data plane stays down.
+    pub restarts_max: u32,
+    /// Window of the restart budget.
+    pub restart_window_s: u64,
+    /// How long a graceful shutdown of the data plane may take.
+    pub shutdown_ms: u64,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self {
+            heartbeat_loss_ms: 1000,
+            on_heartbeat_loss: HeartbeatLoss::Halt,
+            restart_pause_ms: 200,
+            restarts_max: 5,
+            restart_window_s: 60,
+            shutdown_ms: 3000,
+        }
+    }
+}
+
+/// When the journal is forced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fsync {
+    /// After each batch that the daemon took from the rings.
+    Batch,
+    /// Every `fsync_ms`.
+    Interval,
+    /// By the kernel, when it likes. Survives the death of processes, not of the host.
+    Off,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// Size at which a new file is begun.
+    pub segment_bytes: u64,
+    /// When it is forced to the disk.
+    pub fsync: Fsync,
+    /// The interval for `fsync = "interval"`.
+    pub fsync_ms: u64,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { segment_bytes: 1 << 28, fsync: Fsync::Interval, fsync_ms: 10 }
+    }
+}
+
+/// Where a thread is pinned: a number, `"auto"` or `"none"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Core {
+    /// The last core that the process may use.
+    Auto,
+    /// Not pinned.
+    None,
+    /// This one.
+    Number(u16),
+}
+
+impl Serialize for Core {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Core::Auto => serializer.serialize_str("auto"),
+            Core::None => serializer.serialize_str("none"),
+            Core::Number(core) => serializer.serialize_u16(*core),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Core {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Core;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a core number, \"auto\" or \"none\"")
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Core, E> {
+                u16::try_from(value)
+                    .map(Core::Number)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(value), &self))
+            }
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Core, E> {
+                match value {
+                    "auto" => Ok(Core::Auto),
+                    "none" => Ok(Core::None),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(value), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Declares that a type is text in the file, by its `FromStr` and `Display`.
+macro_rules! text {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+/// An IPv4 address with its prefix length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Our address.
+    pub address: Ipv4Addr,
+    /// Length of the network's prefix in bits, 1 to 32.
+    pub prefix_bits: u8,
+}
+
+impl Network {
+    /// Whether `other` is on the same link.
+    pub fn contains(&self, other: Ipv4Addr) -> bool {
+        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_bits)).unwrap_or(0);
+        u32::from(self.address) & mask == u32::from(other) & mask
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_bits)
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not an IPv4 address with its prefix length");
+        let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
+        let address = address.parse().map_err(|_| wrong())?;
+        let prefix_bits = prefix.parse().ok().filter(|bits| (1..=32).contains(bits)).ok_or_else(wrong)?;
+        Ok(Self { address, prefix_bits })
+    }
+}
+text!(Network);
+
+/// Our MAC address on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mac {
+    /// The interface's own.
+    Auto,
+    /// This one.
+    Address([u8; 6]),
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mac::Auto => f.write_str("auto"),
+            Mac::Address([a, b, c, d, e, g]) => write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}"),
+        }
+    }
+}
+
+impl FromStr for Mac {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Mac::Auto);
+        }
+        let wrong = || format!("`{text}` is not a unicast MAC address");
+        let mut mac = [0; 6];
+        let mut parts = text.split(':');
+        for byte in &mut mac {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(wrong)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| wrong())?;
+        }
+        if parts.next().is_some() || mac[0] & 1 == 1 || mac == [0; 6] {
+            return Err(wrong());
+        }
+        Ok(Mac::Address(mac))
+    }
+}
+text!(Mac);
+
+/// Text that is used and never shown.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub(crate) String);
+
+impl Secret {
+    /// What stands in its place wherever it would be shown: logs, the effective configuration, the journal.
+    pub const HIDDEN: &'static str = "<hidden>";
+
+    /// The text itself, for the one that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::HIDDEN)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(Self::HIDDEN)
+    }
+}

@@ -1,0 +1,231 @@
+//! What a type cannot say: ranges, and fields that must fit each other. Every problem is found, not just the first.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use crate::problem::Problem;
+use crate::types::{Config, PortKind, Session};
+
+/// Longest path of a Unix socket: `sun_path` without its final zero (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Everything that is wrong with `config`, in the order of the sections.
+pub(crate) fn problems(config: &Config) -> Vec<Problem> {
+    let mut check = Check { config, problems: Vec::new() };
+    check.instance_and_paths();
+    check.port();
+    check.sizes();
+    check.feeds();
+    if let Some(session) = &config.session {
+        check.session(session);
+    }
+    check.strategies();
+    check.limits();
+    check.supervision();
+    check.problems
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, field: &str, message: impl Into<String>) {
+        self.problems.push(self.config.problem(field, message));
+    }
+
+    fn within<T: PartialOrd + std::fmt::Display>(&mut self, field: &str, value: T, range: RangeInclusive<T>) {
+        if !range.contains(&value) {
+            self.wrong(field, format!("{value} is out of range"));
+        }
+    }
+
+    fn power_of_two(&mut self, field: &str, value: u64, range: RangeInclusive<u64>) {
+        if !value.is_power_of_two() {
+            self.wrong(field, format!("{value} is not a power of two"));
+        } else {
+            self.within(field, value, range);
+        }
+    }
+
+    fn instance_and_paths(&mut self) {
+        let name = &self.config.instance.name;
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > 32 || !name.bytes().all(plain) {
+            self.wrong("instance.name", format!("`{name}` cannot name an instance"));
+        }
+        let paths = &self.config.paths;
+        for (field, path) in
+            [("paths.segment", &paths.segment), ("paths.journal", &paths.journal), ("paths.run", &paths.run)]
+        {
+            if !path.is_absolute() {
+                self.wrong(field, format!("`{}` is not an absolute path", path.display()));
+            }
+        }
+        let socket = paths.control_socket();
+        if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            self.wrong("paths.run", format!("the control socket `{}` would have too long a path", socket.display()));
+        }
+    }
+
+    fn port(&mut self) {
+        let port = &self.config.port;
+        if port.interface.is_empty() {
+            self.wrong("port.interface", "required");
+        } else if port.interface.len() > 15 || port.interface.bytes().any(|byte| byte == b'/' || byte <= b' ') {
+            self.wrong("port.interface", format!("`{}` cannot name an interface", port.interface));
+        }
+        if port.queues.is_empty() {
+            self.wrong("port.queues", "no queue");
+        }
+        for (index, queue) in port.queues.iter().enumerate() {
+            if port.queues.iter().take(index).any(|earlier| earlier == queue) {
+                self.wrong(&format!("port.queues[{index}]"), format!("queue {queue} is named twice"));
+            }
+        }
+        self.power_of_two("port.ring_frames", port.ring_frames.into(), 64..=131_072);
+        match (port.kind, &port.address, &self.config.session) {
+            (PortKind::Xdp, None, Some(_)) => {
+                self.wrong("port.address", "required: order sessions over AF_XDP need an address of our own");
+            }
+            (PortKind::Xdp, Some(own), Some(session)) => {
+                let venue = *session.address.ip();
+                if venue == own.address {
+                    self.wrong("session.address", format!("{venue} is our own address"));
+                } else if !own.contains(venue) && port.gateway.is_none() {
+                    self.wrong("port.gateway", format!("required: {venue} is outside our network {own}"));
+                }
+            }
+            _ => {}
+        }
+        if let (Some(own), Some(gateway)) = (&port.address, port.gateway)
+            && (!own.contains(gateway) || gateway == own.address)
+        {
+            self.wrong("port.gateway", format!("{gateway} cannot be reached from {own}"));
+        }
+    }
+
+    fn sizes(&mut self) {
+        let (rings, capacity) = (&self.config.rings, &self.config.capacity);
+        self.power_of_two("rings.order_slots", rings.order_slots.into(), 1024..=1 << 24);
+        self.power_of_two("rings.capture_bytes", rings.capture_bytes, 1 << 20..=1 << 36);
+        self.power_of_two("rings.command_slots", rings.command_slots.into(), 16..=65536);
+        self.within("capacity.instruments", capacity.instruments, 1..=1_000_000);
+        self.within("capacity.orders", capacity.orders, 1..=1_000_000_000);
+    }
+
+    fn feeds(&mut self) {
+        let mut groups = BTreeMap::new();
+        let mut lines = BTreeMap::new();
+        for (index, feed) in self.config.feed.iter().enumerate() {
+            let at = |field: &str| format!("feed[{index}].{field}");
+            self.name(&at("venue"), &feed.venue);
+            self.within(&at("stream"), feed.stream, 1..=u16::MAX);
+            self.within(&at("port"), feed.port, 1..=u16::MAX);
+            if !feed.group.is_multicast() {
+                self.wrong(&at("group"), format!("{} is not a multicast group", feed.group));
+            }
+            if let Some(first) = groups.insert((feed.group, feed.port), index) {
+                self.wrong(&at("group"), format!("{}:{} is feed {first} already", feed.group, feed.port));
+            }
+            if let Some(first) = lines.insert((feed.stream, feed.line), index) {
+                let message = format!("line {:?} of stream {} is feed {first} already", feed.line, feed.stream);
+                self.wrong(&at("line"), message);
+            }
+        }
+    }
+
+    fn session(&mut self, session: &Session) {
+        self.name("session.venue", &session.venue);
+        if session.address.port() == 0 {
+            self.wrong("session.address", "port 0 cannot be connected to");
+        }
+        self.text("session.user", &session.user, 1..=16);
+        self.text("session.firm", &session.firm, 0..=4);
+        if session.password_file.is_none() || !session.password.reveal().is_empty() {
+            let length = session.password.reveal().len();
+            let printable = session.password.reveal().bytes().all(|byte| byte.is_ascii_graphic());
+            if length == 0 {
+                self.wrong("session.password", "required");
+            } else if length > 64 || !printable {
+                self.wrong("session.password", "not a password that a venue takes");
+            }
+        }
+        self.within("session.heartbeat_ms", session.heartbeat_ms, 10..=60_000);
+        self.within("session.silence_ms", session.silence_ms, 100..=300_000);
+        self.within("session.reconnect_ms", session.reconnect_ms, 1..=60_000);
+        if session.silence_ms <= session.heartbeat_ms {
+            let message = format!("{} is not more than heartbeat_ms = {}", session.silence_ms, session.heartbeat_ms);
+            self.wrong("session.silence_ms", message);
+        }
+    }
+
+    fn strategies(&mut self) {
+        let mut ids = BTreeMap::new();
+        for (index, strategy) in self.config.strategy.iter().enumerate() {
+            let at = |field: &str| format!("strategy[{index}].{field}");
+            self.name(&at("name"), &strategy.name);
+            self.within(&at("id"), strategy.id, 1..=u16::MAX);
+            if let Some(first) = ids.insert(strategy.id, index) {
+                self.wrong(&at("id"), format!("{} is the id of strategy {first} already", strategy.id));
+            }
+            for (place, symbol) in strategy.symbols.iter().enumerate() {
+                let known =
+                    |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b".+-=*$^#".contains(&byte);
+                if symbol.is_empty() || symbol.len() > 8 || !symbol.bytes().all(known) {
+                    self.wrong(&at(&format!("symbols[{place}]")), format!("`{symbol}` is not a symbol"));
+                }
+            }
+        }
+    }
+
+    fn limits(&mut self) {
+        let limits = &self.config.limits;
+        // An OUCH 5.0 order has less than 1,000,000 shares (Enter Order, Quantity).
+        self.within("limits.order_quantity_max", limits.order_quantity_max, 1..=999_999);
+        self.within("limits.order_notional_max", limits.order_notional_max, 1..=i64::MAX);
+        self.within("limits.price_collar_percent", limits.price_collar_percent, 1..=100);
+        self.within("limits.position_max", limits.position_max, 1..=4_000_000_000);
+        self.within("limits.orders_per_second_max", limits.orders_per_second_max, 1..=u32::MAX);
+        self.within("limits.intent_age_ns_max", limits.intent_age_ns_max, 1..=60_000_000_000);
+        self.within("limits.open_orders_max", limits.open_orders_max, 1..=10_000_000);
+    }
+
+    fn supervision(&mut self) {
+        let (daemon, journal) = (&self.config.daemon, &self.config.journal);
+        self.within("daemon.heartbeat_loss_ms", daemon.heartbeat_loss_ms, 50..=60_000);
+        self.within("daemon.restart_pause_ms", daemon.restart_pause_ms, 1..=60_000);
+        self.within("daemon.restarts_max", daemon.restarts_max, 0..=1000);
+        self.within("daemon.restart_window_s", daemon.restart_window_s, 1..=86_400);
+        self.within("daemon.shutdown_ms", daemon.shutdown_ms, 100..=60_000);
+        self.within("journal.segment_bytes", journal.segment_bytes, 1 << 20..=1 << 34);
+        self.within("journal.fsync_ms", journal.fsync_ms, 1..=10_000);
+    }
+
+    fn name(&mut self, field: &str, name: &str) {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if name.is_empty() || name.len() > 32 || !name.bytes().all(plain) {
+            self.wrong(field, format!("`{name}` is not a name"));
+        }
+    }
+
+    fn text(&mut self, field: &str, text: &str, length: RangeInclusive<usize>) {
+        if !length.contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.wrong(field, format!("`{text}` does not fit"));
+        }
+    }
+}
+
+/// Reads the first line of the password file, which stands beside the configuration unless its path is absolute.
+pub(crate) fn read_password(config: &Config, file: &Path) -> Result<String, Problem> {
+    const FIELD: &str = "session.password_file";
+    let file = config.source.file.parent().unwrap_or(Path::new("")).join(file);
+    let text = std::fs::read_to_string(&file)
+        .map_err(|error| config.problem(FIELD, format!("`{}` cannot be read: {error}", file.display())))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(config.problem(FIELD, format!("the first line of `{}` is empty", file.display()))),
+    }
+}
