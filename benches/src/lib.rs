@@ -1,1 +1,6 @@
-//! Benchmarks with a peer or baseline in the same run.
+//! Benchmarks with a peer or a baseline in the same run.
+//!
+//! Each metric runs ours and the peer in turn, at least nine times each, and quotes medians: on a shared machine a
+//! single figure means nothing, and a figure without its peer of the same minute means little.
+
+pub mod harness;
