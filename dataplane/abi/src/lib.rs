@@ -4,7 +4,7 @@
 //! atomics.
 #![no_std]
 
-#[cfg(any(test, feature = "std"))]
+#[cfg(any(test, loom))]
 extern crate std;
 
 pub mod arena;
@@ -12,7 +12,9 @@ pub mod command;
 pub mod event;
 pub mod prefetch;
 pub mod record;
+pub mod ring;
 pub mod steer;
+pub mod vec_recorder;
 
 /// Version of every layout in this crate but the steering one; written last into the segment and checked first.
 pub const ABI_VERSION: u32 = 1;
