@@ -90,7 +90,6 @@ pub fn find(path: &str) -> Option<&'static Field> {
             plain.push(character);
         }
     }
-    FIELDS
-        .iter()
-        .find(|field| field.path == plain || plain.strip_prefix(field.path).is_some_and(|rest| rest.starts_with('[')))
+    let inside = |rest: &str| rest.starts_with(['[', '.']);
+    FIELDS.iter().find(|field| plain.strip_prefix(field.path).is_some_and(|rest| rest.is_empty() || inside(rest)))
 }

@@ -4,6 +4,7 @@
 //! the data plane and the CLI read the same file through [`Config::load`].
 #![forbid(unsafe_code)]
 
+pub mod facts;
 pub mod fields;
 mod locate;
 mod problem;

@@ -367,7 +367,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             order_quantity_max: 1000,
-            order_notional_max: 100_000_0000,
+            order_notional_max: 100_000 * 10_000,
             price_collar_percent: 5,
             position_max: 2000,
             orders_per_second_max: 1000,

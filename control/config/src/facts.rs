@@ -1,0 +1,208 @@
+//! The files in the run folder that say what an instance found and did: written whole and renamed into place by their
+//! one writer, read by everybody else, and still there when the writer is dead.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Version of the layouts here.
+pub const FACTS_VERSION: u32 = 1;
+
+/// Begins the names in the text of a start record, after the effective configuration.
+const NAMES_HEADER: &str = "\n#names ";
+
+/// A counter, a reason or a state: its name, and what it means in one sentence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Lower case, words joined by `_`.
+    pub name: String,
+    /// One sentence; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub help: String,
+}
+
+impl Named {
+    /// From a name and a sentence, as the counter enums have them.
+    pub fn new(name: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { name: name.into(), help: help.into() }
+    }
+}
+
+/// What the numbers in records and counters mean, in index order.
+///
+/// The data plane writes them into its facts file and into the start record of each run: whoever reads a journal later
+/// needs no build of the same age, and the control side needs nothing of core.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Names {
+    /// `RefusalRecord::reason`.
+    pub refusals: Vec<Named>,
+    /// `StateRecord::reason`.
+    pub halts: Vec<Named>,
+    /// `TrustRecord::reason`.
+    pub distrusts: Vec<Named>,
+    /// `OrderEventRecord::kind`.
+    pub order_events: Vec<Named>,
+    /// `OrderEventRecord::state`.
+    pub order_states: Vec<Named>,
+    /// `Command::id` of a set-limit command.
+    pub limits: Vec<Named>,
+    /// Counters of the segment.
+    pub counters: Vec<Named>,
+}
+
+impl Names {
+    /// The text of a start record: the effective configuration, then these names.
+    pub fn start_text(&self, effective_toml: &str) -> String {
+        let names = serde_json::to_string(self).unwrap_or_default();
+        format!("{effective_toml}{NAMES_HEADER}{names}\n")
+    }
+
+    /// The configuration and the names in the text of a start record; no names if it has none.
+    pub fn split_start_text(text: &str) -> (&str, Names) {
+        match text.rsplit_once(NAMES_HEADER) {
+            Some((configuration, names)) => (configuration, serde_json::from_str(names).unwrap_or_default()),
+            None => (text, Names::default()),
+        }
+    }
+}
+
+/// The name at `index`, or the index itself where the table does not have it.
+pub fn name_at(table: &[Named], index: usize) -> String {
+    table.get(index).map_or_else(|| index.to_string(), |named| named.name.clone())
+}
+
+/// A port as the data plane opened it, asked back from the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortFact {
+    /// `xdp` or `socket`.
+    pub kind: String,
+    /// `native`, `generic` or `none`.
+    pub attach_mode: String,
+    /// Whether zero-copy was granted.
+    pub zero_copy: bool,
+    /// Interface.
+    pub interface: String,
+    /// RX queue.
+    pub queue: u32,
+    /// Whether the frames lie on huge pages.
+    pub huge_pages: bool,
+}
+
+/// `<run>/dataplane.json`, written by the data plane when it is ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DataplaneFacts {
+    /// [`FACTS_VERSION`].
+    pub version: u32,
+    /// Process id.
+    pub pid: u32,
+    /// Milliseconds from the start of the process until it was ready.
+    pub start_to_ready_ms: u64,
+    /// Ports.
+    pub ports: Vec<PortFact>,
+    /// Whether books and orders lie on huge pages.
+    pub arenas_huge_pages: bool,
+    /// Core that the loop is pinned to.
+    pub core: Option<u32>,
+    /// Whether the loop runs under SCHED_FIFO.
+    pub sched_fifo: bool,
+    /// `spin` or `block`.
+    pub wait: String,
+    /// What was asked for and not granted, each with its reason.
+    pub fallbacks: Vec<String>,
+    /// What the numbers mean.
+    pub names: Names,
+}
+
+/// The journal as the daemon sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JournalFacts {
+    /// Records that this daemon appended.
+    pub records: u64,
+    /// Sequence number of the last record appended.
+    pub last_seq: u64,
+    /// Sequence number up to which everything is forced to the disk.
+    pub durable_seq: u64,
+    /// Why it cannot be written now; empty while all is well.
+    pub trouble: String,
+}
+
+/// `<run>/daemon.json`, written by the daemon once a second and at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DaemonFacts {
+    /// [`FACTS_VERSION`].
+    pub version: u32,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// `native`, `generic`, or `none` for the socket port.
+    pub attach_mode: String,
+    /// Whether the XDP program asks the NIC for receive stamps.
+    pub nic_stamp: bool,
+    /// What was asked for and not granted, each with its reason.
+    pub fallbacks: Vec<String>,
+    /// What was cleared of a crashed run.
+    pub leftovers: Vec<String>,
+    /// Process id of the data plane; 0 = none runs.
+    pub dataplane_pid: u32,
+    /// Whether this daemon found the data plane running.
+    pub adopted: bool,
+    /// Restarts of the data plane by this daemon.
+    pub restarts: u64,
+    /// The restart budget is spent: the data plane stays down.
+    pub gave_up: bool,
+    /// Heartbeats lost.
+    pub heartbeat_losses: u64,
+    /// The journal.
+    pub journal: JournalFacts,
+    /// Datagrams that the capture ring shed since the segment was made.
+    pub shed_datagrams: u64,
+    /// Their bytes.
+    pub shed_bytes: u64,
+}
+
+/// Writes `facts` to `path`, whole or not at all.
+///
+/// # Errors
+/// What the file system reported.
+pub fn write(path: &Path, facts: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(facts)?;
+    text.push(b'\n');
+    let fresh = path.with_extension("json.new");
+    fs::write(&fresh, text)?;
+    fs::rename(&fresh, path)
+}
+
+/// Reads facts from `path`; `None` when there is no such file.
+///
+/// # Errors
+/// What the file system reported, or `InvalidData` when the file holds something else.
+pub fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_start_record_comes_apart_again() {
+        let names = Names { refusals: vec![Named::new("price_collar", "Too far.")], ..Names::default() };
+        let text = names.start_text("[instance]\nname = \"x\"\n");
+        let (configuration, read) = Names::split_start_text(&text);
+        assert_eq!(configuration, "[instance]\nname = \"x\"\n");
+        assert_eq!(read, names);
+        assert_eq!(Names::split_start_text("a = 1").1, Names::default());
+        assert_eq!(name_at(&names.refusals, 0), "price_collar");
+        assert_eq!(name_at(&names.refusals, 7), "7");
+    }
+}
