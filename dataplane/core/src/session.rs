@@ -3,29 +3,7 @@
 use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
 use tern_abi::counter_enum;
 
-counter_enum! {
-    /// What a venue can say of an order. Values are part of the journal's layout.
-    pub enum VenueEventKind {
-        Accepted = "accepted": "The order is live (or was executed or canceled on entry, by `live`).",
-        Replaced = "replaced": "The order `previous` was replaced by `order`.",
-        Canceled = "canceled": "`quantity` shares were canceled; the order lives on only if shares are left.",
-        Executed = "executed": "`quantity` shares traded at `price`.",
-        Broken = "broken": "An execution was broken.",
-        Rejected = "rejected": "The order was not accepted.",
-        CancelPending = "cancel_pending": "The cancel has to wait (a cross runs).",
-        CancelRejected = "cancel_rejected": "The cancel was refused.",
-        Modified = "modified": "Side or shares of the order were modified.",
-        Restated = "restated": "The venue changed the order of its own accord.",
-        PriorityUpdated = "priority_updated": "The order has a new price or place in the queue.",
-        ReplaceRejected = "replace_rejected": "The replace was refused, the order `previous` is as it was.",
-        SystemEvent = "system_event": "A venue-wide event; `reason` is its letter.",
-        NextOrderId = "next_order_id": "Answer to an account query: `order` is the next id that the venue accepts.",
-        LoggedIn = "logged_in": "The session is up; orders may be sent.",
-        LoginRejected = "login_rejected": "The venue refused the login; `reason` is its letter.",
-        EndOfSession = "end_of_session": "The venue ended the session.",
-        CaughtUp = "caught_up": "The venue's log of the day so far has been replayed.",
-    }
-}
+pub use tern_abi::record::VenueEventKind;
 
 counter_enum! {
     /// What an order session counts.
