@@ -17,6 +17,7 @@ counter_enum! {
         Overfull = "overfull": "An event did not fit into the configured memory.",
         EndOfSession = "end_of_session": "The venue ended the session.",
         Restarted = "restarted": "The data plane restarted in mid-session.",
+        Contradiction = "contradiction": "A message contradicted the book: more shares taken than an order had, no side, no shares.",
     }
 }
 

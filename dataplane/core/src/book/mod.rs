@@ -1,4 +1,27 @@
 //! Full-depth books, order by order, of every instrument of a host.
+//!
+//! [`Books`] holds all orders of all instruments in tables made once at start ([`BooksMemory`]). A real day has millions
+//! of live orders, far more than a cache holds, so everything here is about how many cache lines an event touches and
+//! how early they are asked for: orders and levels are each found by hash in the line where they live and never move
+//! ([`table`]), the queue of a level is a doubly linked list of slot numbers, prices in order are needed only when a
+//! level appears or empties ([`ladder`]), and what strategies ask most often is one line an instrument ([`line`]).
+//! [`Books::prefetch`] asks for the lines of a whole datagram before its first event is applied.
+
+mod apply;
+mod books;
+mod instrument;
+mod ladder;
+mod level;
+mod line;
+mod memory;
+mod table;
+mod view;
+
+pub use books::{BookError, Books, STREAMS_MAX};
+pub use instrument::Instruments;
+pub use line::Status;
+pub use memory::{BooksMemory, Capacity, Heap, InstrumentsMemory, Memory};
+pub use view::{Depth, OrderView, Orders};
 
 use crate::units::{InstrumentId, Price, Side};
 

@@ -1,0 +1,370 @@
+//! Applying events.
+
+use super::BookChange;
+use super::books::{BookError, Books};
+use super::level::{BookSide, Level, NIL, Order, rank_of};
+use super::line::Best;
+use super::table::Located;
+use crate::units::{InstrumentId, Price, Side};
+use tern_abi::event::{BookEvent, EventKind, flags};
+use tern_abi::prefetch::prefetch_slice;
+
+/// A price as the books keep it.
+#[inline(always)]
+fn book_price(price: i64) -> Result<u32, BookError> {
+    u32::try_from(price).map_err(|_| BookError::BadField)
+}
+
+impl Books {
+    /// Asks for the cache lines that `events`, one decoded datagram, will touch, so that the misses overlap instead of
+    /// following one another. Changes nothing; call it once before the events are applied.
+    ///
+    /// Three passes, each needing what the one before asked for: order, level and instrument lines; then neighbours in
+    /// the queue, the level of a removal, the new level of a replacement; then the last order of a level that is joined
+    /// and the prices of a side that gains or loses a level.
+    #[inline]
+    pub fn prefetch(&self, events: &[BookEvent]) {
+        for event in events {
+            self.prefetch_lines(event);
+        }
+        for event in events {
+            self.prefetch_neighbours(event);
+        }
+        for event in events {
+            self.prefetch_ends(event);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_lines(&self, event: &BookEvent) {
+        match event.kind {
+            EventKind::Add => {
+                self.orders.prefetch(event.order);
+                if let (Some(side), Ok(price)) = (Side::from_u8(event.side), book_price(event.price)) {
+                    self.levels.prefetch((BookSide::new(event.instrument, side), rank_of(side, price)));
+                }
+            }
+            EventKind::Replace => {
+                self.orders.prefetch(event.order);
+                self.orders.prefetch(event.other);
+            }
+            EventKind::Execute | EventKind::ExecuteAtPrice | EventKind::Reduce | EventKind::Delete => {
+                self.orders.prefetch(event.order);
+            }
+            _ => {}
+        }
+        prefetch_slice(&self.lines, event.instrument as usize);
+    }
+
+    #[inline(always)]
+    fn prefetch_neighbours(&self, event: &BookEvent) {
+        match event.kind {
+            EventKind::Add => {
+                if let (Some(side), Some(line)) = (Side::from_u8(event.side), self.lines.get(event.instrument as usize))
+                {
+                    self.ladders.prefetch_root(line.sides[side.index()].root);
+                }
+            }
+            EventKind::Execute
+            | EventKind::ExecuteAtPrice
+            | EventKind::Reduce
+            | EventKind::Delete
+            | EventKind::Replace => {
+                let Some(slot) = self.orders.find(event.order) else { return };
+                let order = self.orders.get(slot);
+                self.levels.prefetch_slot(order.level());
+                self.orders.prefetch_slot(order.prev);
+                self.orders.prefetch_slot(order.next);
+                if event.kind == EventKind::Replace
+                    && let Ok(price) = book_price(event.price)
+                {
+                    let side = order.side();
+                    self.levels.prefetch((BookSide::new(event.instrument, side), rank_of(side, price)));
+                }
+                if let Some(line) = self.lines.get(event.instrument as usize) {
+                    self.ladders.prefetch_root(line.sides[order.side().index()].root);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_ends(&self, event: &BookEvent) {
+        let side = match event.kind {
+            EventKind::Add => Side::from_u8(event.side),
+            EventKind::Execute
+            | EventKind::ExecuteAtPrice
+            | EventKind::Reduce
+            | EventKind::Delete
+            | EventKind::Replace => {
+                let Some(slot) = self.orders.find(event.order) else { return };
+                let order = self.orders.get(slot);
+                let level = self.levels.get(order.level());
+                if level.orders == 1
+                    && let Some(line) = self.lines.get(event.instrument as usize)
+                {
+                    self.ladders.prefetch_child(line.sides[order.side().index()].root, level.rank);
+                }
+                Some(order.side())
+            }
+            _ => return,
+        };
+        if let (EventKind::Add | EventKind::Replace, Some(side), Ok(price)) =
+            (event.kind, side, book_price(event.price))
+        {
+            let rank = rank_of(side, price);
+            match self.levels.find((BookSide::new(event.instrument, side), rank)) {
+                Some(level) => self.orders.prefetch_slot(self.levels.get(level).tail),
+                None => {
+                    if let Some(line) = self.lines.get(event.instrument as usize) {
+                        self.ladders.prefetch_child(line.sides[side.index()].root, rank);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Applies one event.
+    ///
+    /// # Errors
+    /// The event does not fit the books; it is counted ([`Books::errors`]) and the book of its instrument is no longer
+    /// the venue's. An order that lost more shares than it had and the first half of a replacement that failed are out
+    /// of the book; nothing else changed.
+    #[inline]
+    pub fn apply(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
+        let result = match event.kind {
+            EventKind::Add => self.add(event),
+            EventKind::Execute => {
+                self.reduce(event).map(|(change, price)| BookChange { traded: traded(event, price), ..change })
+            }
+            EventKind::ExecuteAtPrice => self.execute_at_price(event),
+            EventKind::Reduce => self.reduce(event).map(|(change, _)| change),
+            EventKind::Delete => self.delete(event),
+            EventKind::Replace => self.replace(event),
+            EventKind::Trade
+            | EventKind::Cross
+            | EventKind::Broken
+            | EventKind::TradingState
+            | EventKind::Directory
+            | EventKind::System
+            | EventKind::Imbalance
+            | EventKind::ShortSale
+            | EventKind::Other => self.note(event),
+        };
+        if let Err(error) = result {
+            self.errors[error.index()] += 1;
+        }
+        result
+    }
+
+    #[inline(always)]
+    fn add(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
+        let side = Side::from_u8(event.side).ok_or(BookError::BadField)?;
+        let top_changed = self.join(event.order, event.instrument, side, event.price, event.quantity)?;
+        Ok(change(event.instrument, side, top_changed))
+    }
+
+    fn delete(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
+        let slot = self.orders.find(event.order).ok_or(BookError::UnknownOrder)?;
+        let (book, top_changed) = self.take_out(slot);
+        Ok(change(book.instrument(), book.side(), top_changed))
+    }
+
+    fn replace(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
+        let slot = self.orders.find(event.order).ok_or(BookError::UnknownOrder)?;
+        let (book, left_top) = self.take_out(slot);
+        let joined_top = self.join(event.other, book.instrument(), book.side(), event.price, event.quantity)?;
+        Ok(change(book.instrument(), book.side(), left_top | joined_top))
+    }
+
+    fn execute_at_price(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
+        // Checked first: an order must not lose shares to an event that is refused.
+        let price = book_price(event.price)?;
+        let (change, _) = self.reduce(event)?;
+        let traded = if event.flags & flags::NON_PRINTABLE == 0 { traded(event, price) } else { None };
+        Ok(BookChange { traded, ..change })
+    }
+
+    /// The event's order loses shares and keeps its place. Its price comes back too.
+    fn reduce(&mut self, event: &BookEvent) -> Result<(BookChange, u32), BookError> {
+        let slot = self.orders.find(event.order).ok_or(BookError::UnknownOrder)?;
+        let order = self.orders.get_mut(slot);
+        let level_slot = order.level();
+        let level = self.levels.get_mut(level_slot);
+        let (book, rank) = (level.book, level.rank);
+        let price = rank_of(book.side(), rank);
+        let Some(left) = order.quantity.checked_sub(event.quantity) else {
+            self.take_out(slot);
+            return Err(BookError::OverReduced);
+        };
+        let top_changed = if left == 0 {
+            self.take_out(slot).1
+        } else {
+            order.quantity = left;
+            level.quantity -= u64::from(event.quantity);
+            let quantity = level.quantity;
+            let best = &mut self.lines[book.instrument() as usize].sides[book.side().index()];
+            let is_best = best.level == level_slot;
+            if is_best {
+                best.quantity = quantity;
+            }
+            is_best && event.quantity != 0
+        };
+        if matches!(event.kind, EventKind::Execute | EventKind::ExecuteAtPrice)
+            && event.flags & flags::NON_PRINTABLE == 0
+        {
+            let printed = if event.kind == EventKind::Execute { price } else { event.price as u32 };
+            self.lines[book.instrument() as usize].print(printed, event.quantity);
+        }
+        Ok((change(book.instrument(), book.side(), top_changed), price))
+    }
+
+    /// An order joins the end of the queue of its price. Whether the best level changed.
+    #[inline(always)]
+    fn join(
+        &mut self,
+        reference: u64,
+        instrument: u32,
+        side: Side,
+        price: i64,
+        quantity: u32,
+    ) -> Result<bool, BookError> {
+        let rank = rank_of(side, book_price(price)?);
+        if quantity == 0 {
+            return Err(BookError::BadField);
+        }
+        let line = self.lines.get_mut(instrument as usize).ok_or(BookError::BadInstrument)?;
+        let place = match self.orders.locate(reference) {
+            Located::Vacant(place) => place,
+            Located::Found(_) => return Err(BookError::DuplicateOrder),
+            Located::Full => return Err(BookError::Overfull),
+        };
+        let best = &mut line.sides[side.index()];
+        let book = BookSide::new(instrument, side);
+        match self.levels.locate((book, rank)) {
+            Located::Found(slot) => {
+                let level = self.levels.get_mut(slot);
+                let last = level.tail;
+                level.tail = place.slot();
+                level.orders += 1;
+                level.quantity += u64::from(quantity);
+                let (shares, orders) = (level.quantity, level.orders);
+                self.orders.get_mut(last).next = place.slot();
+                self.orders.occupy(place, Order::new(reference, quantity, slot, side, last));
+                let is_best = best.level == slot;
+                if is_best {
+                    best.quantity = shares;
+                    best.orders = orders;
+                }
+                Ok(is_best)
+            }
+            Located::Vacant(vacancy) => {
+                let shares = u64::from(quantity);
+                let root = (best.orders != 0).then_some(best.root);
+                best.root = self.ladders.insert(root, rank).ok_or(BookError::Overfull)?;
+                let slot = vacancy.slot();
+                let (head, tail) = (place.slot(), place.slot());
+                self.levels.occupy(vacancy, Level { quantity: shares, book, rank, orders: 1, head, tail });
+                self.orders.occupy(place, Order::new(reference, quantity, slot, side, NIL));
+                let is_best = best.orders == 0 || rank > best.rank;
+                if is_best {
+                    *best = Best { quantity: shares, orders: 1, rank, level: slot, root: best.root };
+                }
+                Ok(is_best)
+            }
+            Located::Full => Err(BookError::Overfull),
+        }
+    }
+
+    /// Takes the order in `slot` out of its queue, and its level out of the book if it was the last there. Whose book it
+    /// was, and whether the best level changed.
+    #[inline(always)]
+    pub(super) fn take_out(&mut self, slot: u32) -> (BookSide, bool) {
+        let order = *self.orders.get(slot);
+        self.orders.remove(slot);
+        let level_slot = order.level();
+        let level = self.levels.get_mut(level_slot);
+        let (book, rank) = (level.book, level.rank);
+        let best = &mut self.lines[book.instrument() as usize].sides[book.side().index()];
+        let is_best = best.level == level_slot;
+        level.orders -= 1;
+        level.quantity -= u64::from(order.quantity);
+        if level.orders != 0 {
+            if is_best {
+                best.orders = level.orders;
+                best.quantity = level.quantity;
+            }
+            if order.prev == NIL {
+                level.head = order.next;
+            } else {
+                self.orders.get_mut(order.prev).next = order.next;
+            }
+            if order.next == NIL {
+                level.tail = order.prev;
+            } else {
+                self.orders.get_mut(order.next).prev = order.prev;
+            }
+            return (book, is_best);
+        }
+        // The table wants an entry that is not empty: it is found again by its key.
+        level.orders = 1;
+        self.levels.remove(level_slot);
+        match self.ladders.remove(best.root, rank) {
+            None => best.orders = 0,
+            Some(root) => {
+                best.root = root;
+                if is_best {
+                    let rank = self.ladders.best(root);
+                    if let Some(slot) = self.levels.find((book, rank)) {
+                        let level = self.levels.get(slot);
+                        let (quantity, orders) = (level.quantity, level.orders);
+                        *best = Best { quantity, orders, rank, level: slot, root };
+                    }
+                }
+            }
+        }
+        (book, is_best)
+    }
+
+    /// Events that no order feels.
+    fn note(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
+        let quiet = BookChange {
+            instrument: InstrumentId(event.instrument),
+            side: Side::from_u8(event.side),
+            top_changed: false,
+            traded: None,
+        };
+        let line = self.lines.get_mut(event.instrument as usize).ok_or(BookError::BadInstrument);
+        match event.kind {
+            EventKind::Trade | EventKind::Cross => {
+                let (line, price) = (line?, book_price(event.price)?);
+                // A cross without shares says that nothing traded in it.
+                if event.quantity == 0 {
+                    return Ok(quiet);
+                }
+                line.print(price, event.quantity);
+                Ok(BookChange { traded: traded(event, price), ..quiet })
+            }
+            EventKind::TradingState => {
+                line?.trading_state = event.code;
+                Ok(quiet)
+            }
+            EventKind::ShortSale => {
+                line?.short_sale = event.code;
+                Ok(quiet)
+            }
+            _ => Ok(quiet),
+        }
+    }
+}
+
+#[inline(always)]
+fn change(instrument: u32, side: Side, top_changed: bool) -> BookChange {
+    BookChange { instrument: InstrumentId(instrument), side: Some(side), top_changed, traded: None }
+}
+
+#[inline(always)]
+fn traded(event: &BookEvent, price: u32) -> Option<(Price, u32)> {
+    (event.quantity != 0).then_some((Price(i64::from(price)), event.quantity))
+}

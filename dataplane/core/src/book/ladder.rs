@@ -1,0 +1,292 @@
+//! The prices of every side in order: a B+ tree a side, all in one pool of two-cache-line nodes.
+//!
+//! Only the making and the emptying of a level come here; orders that join or leave a level that stays do not. Ranks are
+//! 32 bits, greater is better, so the best is the rightmost. A side of up to thirty prices is a single leaf. Nodes are
+//! given back when empty and not before: simple, and a side whose prices wander empties the nodes it leaves.
+
+use tern_abi::arena::Arena;
+use tern_abi::prefetch::{prefetch_read, prefetch_slice};
+use zerocopy::FromZeros;
+
+const LEAF_MAX: usize = 30;
+const INNER_MAX: usize = LEAF_MAX / 2;
+/// Deepest tree. Full nodes reach four levels with six million prices; only a crafted sequence gets near this bound, and
+/// is refused there.
+const HEIGHT_MAX: usize = 12;
+/// Pads the unused end of the sorted words, so that a search needs no length.
+const PAD: u32 = u32::MAX;
+
+/// A node. A leaf has up to thirty ranks; an inner node fifteen lower bounds, then fifteen children.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, FromZeros)]
+pub(super) struct Node {
+    words: [u32; LEAF_MAX],
+    /// Ranks or children.
+    length: u16,
+    /// 0 for a leaf.
+    height: u16,
+    /// Next free node while this one is free.
+    next_free: u32,
+}
+
+impl Node {
+    /// Number of ranks below `rank`.
+    #[inline(always)]
+    fn below(&self, rank: u32) -> usize {
+        self.words.iter().map(|word| usize::from(*word < rank)).sum()
+    }
+    /// The child under which `rank` is. The first child takes everything below its bound too.
+    #[inline(always)]
+    fn child_of(&self, rank: u32) -> usize {
+        let bounds = &self.words[..INNER_MAX];
+        let not_above: usize = bounds.iter().map(|word| usize::from(*word <= rank)).sum();
+        not_above.min(self.length as usize).saturating_sub(1)
+    }
+    #[inline(always)]
+    fn child(&self, at: usize) -> u32 {
+        self.words[INNER_MAX + at]
+    }
+    #[inline(always)]
+    fn last(&self) -> usize {
+        (self.length as usize).saturating_sub(1)
+    }
+    fn is_full(&self) -> bool {
+        self.length as usize == if self.height == 0 { LEAF_MAX } else { INNER_MAX }
+    }
+
+    fn insert_rank(&mut self, at: usize, rank: u32) {
+        let length = self.length as usize;
+        self.words.copy_within(at..length, at + 1);
+        self.words[at] = rank;
+        self.length += 1;
+    }
+    fn insert_child(&mut self, at: usize, bound: u32, child: u32) {
+        let length = self.length as usize;
+        self.words.copy_within(at..length, at + 1);
+        self.words.copy_within(INNER_MAX + at..INNER_MAX + length, INNER_MAX + at + 1);
+        self.words[at] = bound;
+        self.words[INNER_MAX + at] = child;
+        self.length += 1;
+    }
+    fn remove_at(&mut self, at: usize) {
+        let length = self.length as usize;
+        self.words.copy_within(at + 1..length, at);
+        self.words[length - 1] = PAD;
+        if self.height != 0 {
+            self.words.copy_within(INNER_MAX + at + 1..INNER_MAX + length, INNER_MAX + at);
+        }
+        self.length -= 1;
+    }
+    /// Moves the upper half into `right`, an empty node of the same height.
+    fn split_into(&mut self, right: &mut Node) {
+        let length = self.length as usize;
+        let keep = length.div_ceil(2);
+        right.words[..length - keep].copy_from_slice(&self.words[keep..length]);
+        self.words[keep..length].fill(PAD);
+        if self.height != 0 {
+            let children = &self.words[INNER_MAX + keep..INNER_MAX + length];
+            right.words[INNER_MAX..INNER_MAX + length - keep].copy_from_slice(children);
+        }
+        right.length = (length - keep) as u16;
+        self.length = keep as u16;
+    }
+}
+
+/// The way from the root to a leaf: nodes and the child taken in each, root last.
+struct Path {
+    nodes: [u32; HEIGHT_MAX],
+    taken: [u8; HEIGHT_MAX],
+    height: usize,
+}
+
+/// The pool of nodes; see the module.
+#[derive(Debug)]
+pub(super) struct Ladders {
+    nodes: Arena<Node>,
+    /// Nodes never used so far start here.
+    fresh: usize,
+    free: u32,
+    free_count: usize,
+}
+
+impl Ladders {
+    /// No sides, all nodes free.
+    pub(super) fn new(nodes: Arena<Node>) -> Self {
+        Self { nodes, fresh: 0, free: 0, free_count: 0 }
+    }
+
+    fn available(&self) -> usize {
+        self.nodes.len() - self.fresh + self.free_count
+    }
+    fn allocate(&mut self, height: u16) -> Option<u32> {
+        let id = if self.free_count != 0 {
+            let id = self.free;
+            self.free = self.nodes[id as usize].next_free;
+            self.free_count -= 1;
+            id
+        } else {
+            let id = self.fresh;
+            if id >= self.nodes.len() {
+                return None;
+            }
+            self.fresh += 1;
+            id as u32
+        };
+        self.nodes[id as usize] = Node { words: [PAD; LEAF_MAX], length: 0, height, next_free: 0 };
+        Some(id)
+    }
+    fn release(&mut self, id: u32) {
+        self.nodes[id as usize].next_free = self.free;
+        self.free = id;
+        self.free_count += 1;
+    }
+    #[inline(always)]
+    fn node(&self, id: u32) -> &Node {
+        &self.nodes[id as usize]
+    }
+
+    #[inline(always)]
+    fn descend(&self, root: u32, rank: u32) -> Path {
+        let mut node = root;
+        let mut path = Path {
+            nodes: [root; HEIGHT_MAX],
+            taken: [0; HEIGHT_MAX],
+            height: (self.node(root).height as usize).min(HEIGHT_MAX - 1),
+        };
+        for height in (1..=path.height).rev() {
+            let taken = self.node(node).child_of(rank);
+            path.nodes[height] = node;
+            path.taken[height] = taken as u8;
+            node = self.node(node).child(taken);
+        }
+        path.nodes[0] = node;
+        path
+    }
+
+    /// Adds `rank`, which is not there yet, to the side of `root`. The side's new root, or `None`, with nothing changed,
+    /// when the nodes do not suffice.
+    pub(super) fn insert(&mut self, root: Option<u32>, rank: u32) -> Option<u32> {
+        let Some(root) = root else {
+            let leaf = self.allocate(0)?;
+            self.nodes[leaf as usize].insert_rank(0, rank);
+            return Some(leaf);
+        };
+        let path = self.descend(root, rank);
+        let leaf = path.nodes[0];
+        if !self.node(leaf).is_full() {
+            let at = self.node(leaf).below(rank);
+            self.nodes[leaf as usize].insert_rank(at, rank);
+            return Some(root);
+        }
+        // Every node on the way may split, and the root may get a new one above it.
+        if path.height + 1 == HEIGHT_MAX || self.available() < path.height + 2 {
+            return None;
+        }
+        let (mut bound, mut right) = self.split(leaf)?;
+        let half = if rank < bound { leaf } else { right };
+        let at = self.node(half).below(rank);
+        self.nodes[half as usize].insert_rank(at, rank);
+        for height in 1..=path.height {
+            let parent = path.nodes[height];
+            let at = path.taken[height] as usize + 1;
+            if !self.node(parent).is_full() {
+                self.nodes[parent as usize].insert_child(at, bound, right);
+                return Some(root);
+            }
+            let (upper_bound, upper) = self.split(parent)?;
+            let kept = self.node(parent).length as usize;
+            if at <= kept {
+                self.nodes[parent as usize].insert_child(at, bound, right);
+            } else {
+                self.nodes[upper as usize].insert_child(at - kept, bound, right);
+            }
+            (bound, right) = (upper_bound, upper);
+        }
+        let above = self.allocate(path.height as u16 + 1)?;
+        self.nodes[above as usize].insert_child(0, 0, root);
+        self.nodes[above as usize].insert_child(1, bound, right);
+        Some(above)
+    }
+
+    /// Splits `id`; the new right half and its lower bound.
+    fn split(&mut self, id: u32) -> Option<(u32, u32)> {
+        let right = self.allocate(self.node(id).height)?;
+        let mut left = *self.node(id);
+        left.split_into(&mut self.nodes[right as usize]);
+        self.nodes[id as usize] = left;
+        Some((self.node(right).words[0], right))
+    }
+
+    /// Takes `rank` out of the side of `root`. The side's new root, `None` when it is empty.
+    pub(super) fn remove(&mut self, root: u32, rank: u32) -> Option<u32> {
+        let path = self.descend(root, rank);
+        let leaf = path.nodes[0];
+        let at = self.node(leaf).below(rank);
+        let held = at < self.node(leaf).length as usize && self.node(leaf).words[at] == rank;
+        debug_assert!(held, "a level without its rank in the ladder");
+        if !held {
+            return Some(root);
+        }
+        self.nodes[leaf as usize].remove_at(at);
+        let mut height = 0;
+        while self.node(path.nodes[height]).length == 0 {
+            self.release(path.nodes[height]);
+            if height == path.height {
+                return None;
+            }
+            height += 1;
+            self.nodes[path.nodes[height] as usize].remove_at(path.taken[height] as usize);
+        }
+        let mut root = root;
+        while self.node(root).height != 0 && self.node(root).length == 1 {
+            let only = self.node(root).child(0);
+            self.release(root);
+            root = only;
+        }
+        Some(root)
+    }
+
+    /// The best rank of the side of `root`.
+    pub(super) fn best(&self, root: u32) -> u32 {
+        let mut node = self.node(root);
+        while node.height != 0 {
+            node = self.node(node.child(node.last()));
+        }
+        node.words[node.last()]
+    }
+
+    /// The next worse rank below `rank` in the side of `root`.
+    pub(super) fn worse(&self, root: u32, rank: u32) -> Option<u32> {
+        let mut node = self.node(root);
+        let mut left = None;
+        while node.height != 0 {
+            let taken = node.child_of(rank);
+            if let Some(before) = taken.checked_sub(1) {
+                left = Some(node.child(before));
+            }
+            node = self.node(node.child(taken));
+        }
+        match node.below(rank).checked_sub(1) {
+            Some(at) => Some(node.words[at]),
+            None => left.map(|left| self.best(left)),
+        }
+    }
+
+    /// Asks for both lines of the node `root`.
+    #[inline(always)]
+    pub(super) fn prefetch_root(&self, root: u32) {
+        prefetch_slice(&self.nodes, root as usize);
+        if let Some(node) = self.nodes.get(root as usize) {
+            prefetch_read(&node.words[16]);
+        }
+    }
+    /// Asks for the node below `root`, which has arrived, where `rank` is or would be.
+    #[inline(always)]
+    pub(super) fn prefetch_child(&self, root: u32, rank: u32) {
+        if let Some(node) = self.nodes.get(root as usize)
+            && node.height != 0
+        {
+            self.prefetch_root(node.child(node.child_of(rank)));
+        }
+    }
+}

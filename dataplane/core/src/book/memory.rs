@@ -1,0 +1,133 @@
+//! Where the books' tables come from, and how large they are.
+
+use super::instrument::InstrumentSlot;
+use super::ladder::Node;
+use super::level::{Level as LevelEntry, Order};
+use super::line::BookLine;
+use super::table::Bucket;
+use tern_abi::arena::Arena;
+use zerocopy::FromZeros;
+
+/// Gives out the memory of tables, zeroed: the heap in tests and tools, huge pages in the data plane.
+pub trait Memory {
+    /// `len` elements, all bytes zero.
+    fn arena<T: FromZeros + Send + Sync>(&mut self, len: usize) -> Arena<T>;
+}
+
+/// Memory from the ordinary heap.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heap;
+
+impl Memory for Heap {
+    fn arena<T: FromZeros + Send + Sync>(&mut self, len: usize) -> Arena<T> {
+        Arena::from_fn(len, |_| T::new_zeroed())
+    }
+}
+
+/// How much the books must hold. More than that is refused with [`BookError::Overfull`](super::BookError::Overfull).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Instruments; at most 2^30.
+    pub instruments: usize,
+    /// Live orders, all instruments together; at most 2^30.
+    pub orders: usize,
+    /// Price levels, all instruments and both sides together; at most 2^30. As many as `orders` can never be exceeded.
+    pub levels: usize,
+}
+
+impl Default for Capacity {
+    /// A whole day of all symbols of a US equities venue: the published peak is 5.24 million live orders.
+    fn default() -> Self {
+        Self { instruments: 12_500, orders: 6_000_000, levels: 3_000_000 }
+    }
+}
+
+impl Capacity {
+    /// Tables this full keep most entries in the line that their key names.
+    const LOAD_PERCENT: usize = 75;
+    const MAX: usize = 1 << 30;
+
+    const fn at_most(count: usize) -> usize {
+        if count < Self::MAX { count } else { Self::MAX }
+    }
+    /// Never more than asked for, at most 2^30 each.
+    pub(super) const fn clamped(self) -> Self {
+        Self {
+            instruments: Self::at_most(self.instruments),
+            orders: Self::at_most(self.orders),
+            levels: Self::at_most(self.levels),
+        }
+    }
+    const fn buckets(entries: usize) -> usize {
+        entries * 100 / Self::LOAD_PERCENT / 2 + 1
+    }
+    /// A side with one level needs a node of its own, and nodes are freed only when empty.
+    const fn nodes(self) -> usize {
+        self.levels / 6 + 2 * self.instruments + 16
+    }
+    /// Bytes of all tables together.
+    pub const fn bytes(self) -> usize {
+        let it = self.clamped();
+        Self::buckets(it.orders) * size_of::<Bucket<Order>>()
+            + Self::buckets(it.levels) * size_of::<Bucket<LevelEntry>>()
+            + it.nodes() * size_of::<Node>()
+            + it.instruments * (size_of::<BookLine>() + size_of::<u16>())
+    }
+}
+
+/// The tables of [`Books`](super::Books), made once at start.
+#[derive(Debug)]
+pub struct BooksMemory {
+    pub(super) capacity: Capacity,
+    pub(super) orders: Arena<Bucket<Order>>,
+    pub(super) levels: Arena<Bucket<LevelEntry>>,
+    pub(super) nodes: Arena<Node>,
+    pub(super) lines: Arena<BookLine>,
+    pub(super) streams: Arena<u16>,
+}
+
+impl BooksMemory {
+    /// Tables on the heap.
+    pub fn new(capacity: Capacity) -> Self {
+        Self::from_memory(capacity, &mut Heap)
+    }
+    /// Tables from `memory`.
+    pub fn from_memory(capacity: Capacity, memory: &mut impl Memory) -> Self {
+        let capacity = capacity.clamped();
+        Self {
+            capacity,
+            orders: memory.arena(Capacity::buckets(capacity.orders)),
+            levels: memory.arena(Capacity::buckets(capacity.levels)),
+            nodes: memory.arena(capacity.nodes()),
+            lines: memory.arena(capacity.instruments),
+            streams: memory.arena(capacity.instruments),
+        }
+    }
+    /// Bytes of all tables together.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.orders)
+            + size_of_val(&*self.levels)
+            + size_of_val(&*self.nodes)
+            + size_of_val(&*self.lines)
+            + size_of_val(&*self.streams)
+    }
+}
+
+/// The tables of [`Instruments`](super::Instruments), made once at start.
+#[derive(Debug)]
+pub struct InstrumentsMemory {
+    pub(super) slots: Arena<InstrumentSlot>,
+    pub(super) index: Arena<u32>,
+}
+
+impl InstrumentsMemory {
+    /// Tables for `instruments` symbols on the heap.
+    pub fn new(instruments: usize) -> Self {
+        Self::from_memory(instruments, &mut Heap)
+    }
+    /// Tables for `instruments` symbols (at most 2^30) from `memory`.
+    pub fn from_memory(instruments: usize, memory: &mut impl Memory) -> Self {
+        let instruments = Capacity::at_most(instruments);
+        Self { slots: memory.arena(instruments), index: memory.arena((instruments * 2).next_power_of_two()) }
+    }
+}
