@@ -355,8 +355,14 @@ pub struct Limits {
     pub price_collar_percent: u32,
     /// Shares an instrument, long or short, open orders included.
     pub position_max: i64,
-    /// Order messages a second; cancels do not count.
+    /// Order messages a second.
     pub orders_per_second_max: u32,
+    /// Order messages at once, within the rate.
+    pub order_burst_max: u32,
+    /// Messages beyond the burst that only cancels may use.
+    pub cancel_reserve: u32,
+    /// Time in which the same order again is a duplicate; 0 = not checked.
+    pub duplicate_window_ns: u64,
     /// Intents on data older than this are refused.
     pub intent_age_ns_max: u64,
     /// Open orders of the account.
@@ -371,6 +377,9 @@ impl Default for Limits {
             price_collar_percent: 5,
             position_max: 2000,
             orders_per_second_max: 1000,
+            order_burst_max: 200,
+            cancel_reserve: 200,
+            duplicate_window_ns: 100_000,
             intent_age_ns_max: 50_000_000,
             open_orders_max: 1000,
         }

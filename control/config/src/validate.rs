@@ -189,6 +189,9 @@ impl Check<'_> {
         self.within("limits.price_collar_percent", limits.price_collar_percent, 1..=100);
         self.within("limits.position_max", limits.position_max, 1..=4_000_000_000);
         self.within("limits.orders_per_second_max", limits.orders_per_second_max, 1..=u32::MAX);
+        self.within("limits.order_burst_max", limits.order_burst_max, 1..=u32::MAX);
+        self.within("limits.cancel_reserve", limits.cancel_reserve, 1..=u32::MAX);
+        self.within("limits.duplicate_window_ns", limits.duplicate_window_ns, 0..=60_000_000_000);
         self.within("limits.intent_age_ns_max", limits.intent_age_ns_max, 1..=60_000_000_000);
         self.within("limits.open_orders_max", limits.open_orders_max, 1..=10_000_000);
     }

@@ -21,7 +21,7 @@ fn the_example_is_right() {
     let session = config.session.as_ref().unwrap();
     assert_eq!((session.address.port(), session.password.reveal()), (9000, "secret"));
     assert_eq!(config.strategy[0].params["half_spread"], 100);
-    assert_eq!(config.limits.order_notional_max, 5_000_000_0000);
+    assert_eq!(config.limits.order_notional_max, 5_000_000 * 10_000);
 }
 
 #[test]
