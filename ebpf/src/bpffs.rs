@@ -10,6 +10,9 @@ use crate::sys;
 /// The system's own bpffs, which is never unmounted.
 const SYSTEM_BPFFS: &str = "/sys/fs/bpf";
 
+/// What kernels with CONFIG_BPF_PRELOAD put into every new bpffs.
+const KERNEL_ENTRIES: [&str; 2] = ["maps.debug", "progs.debug"];
+
 /// Whether `dir` lies on a bpffs.
 ///
 /// # Errors
@@ -49,11 +52,12 @@ pub fn release_bpffs(dir: &Path) -> Result<(), SteerError> {
     if dir == Path::new(SYSTEM_BPFFS) || !is_bpffs(dir)? {
         return Ok(());
     }
-    let mut entries = fs::read_dir(dir).map_err(|source| failed("listing", source))?;
-    if entries.next().is_some() {
-        return Ok(());
+    for entry in fs::read_dir(dir).map_err(|source| failed("listing", source))? {
+        let name = entry.map_err(|source| failed("listing", source))?.file_name();
+        if !KERNEL_ENTRIES.iter().any(|kernel| name == *kernel) {
+            return Ok(());
+        }
     }
-    drop(entries);
     match sys::unmount(dir) {
         Ok(()) => {}
         // Not a mount point: a folder that somebody made inside of a bpffs of theirs.

@@ -3,3 +3,7 @@
 
 pub mod memory;
 pub mod port;
+mod sys;
+#[cfg(feature = "testnet")]
+pub mod testnet;
+pub mod xdp;

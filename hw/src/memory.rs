@@ -47,7 +47,7 @@ impl MemoryPort {
         let memory = &mut self.memory[index as usize];
         memory[..FRAME_RECORD_BYTES].copy_from_slice(record.as_bytes());
         memory[FRAME_RECORD_BYTES..length].copy_from_slice(bytes);
-        self.receivable.push_back(Frame { index, offset: 0, length_bytes: length as u32 });
+        self.receivable.push_back(Frame { index, length_bytes: length as u32 });
         true
     }
 
@@ -96,7 +96,7 @@ impl Port for MemoryPort {
 
     fn allocate(&mut self) -> Option<Frame> {
         let index = self.free.pop()?;
-        Some(Frame { index, offset: 0, length_bytes: FRAME_BYTES as u32 })
+        Some(Frame { index, length_bytes: FRAME_BYTES as u32 })
     }
 
     fn bytes_mut<'a>(&'a mut self, frame: &'a mut Frame) -> &'a mut [u8] {

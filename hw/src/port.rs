@@ -16,8 +16,6 @@ pub const BATCH_FRAMES: usize = 64;
 pub struct Frame {
     /// Which buffer; meaningful to the port alone.
     pub(crate) index: u32,
-    /// Offset of the first valid byte in the buffer.
-    pub(crate) offset: u32,
     /// Valid bytes.
     pub(crate) length_bytes: u32,
 }
