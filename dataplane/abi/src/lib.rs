@@ -9,10 +9,12 @@ extern crate std;
 
 pub mod arena;
 pub mod command;
+pub mod counters;
 pub mod event;
 pub mod prefetch;
 pub mod record;
 pub mod ring;
+pub mod segment;
 pub mod steer;
 pub mod vec_recorder;
 

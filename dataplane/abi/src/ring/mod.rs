@@ -8,6 +8,7 @@
 //! All raw pointer work is in [`memory`]; the algorithms above it are checked with loom (`tests/loom.rs`).
 
 pub mod bytes;
+pub mod commands;
 pub mod drain;
 pub mod memory;
 pub mod recorder;

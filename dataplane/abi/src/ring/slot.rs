@@ -132,6 +132,12 @@ impl<'a, const S: usize> SlotProducer<'a, S> {
         self.slots.capacity()
     }
 
+    /// Slots that the consumer has given back since the ring's creation.
+    #[inline]
+    pub fn consumed(&self) -> u64 {
+        self.slots.consumed()
+    }
+
     /// Whether `slots` slots are free.
     #[inline]
     pub fn has_room(&self, slots: u64) -> bool {
@@ -289,7 +295,8 @@ impl<'a, const S: usize> SlotConsumer<'a, S> {
     }
 }
 
-/// A published record, still in the ring. Its length is the caller's matter: `slots` times the payload of a slot.
+/// A published record, still in the ring. Its exact length is the caller's matter: what follows it in its last slot is
+/// left over from earlier records.
 pub struct SlotRecord<'r, const S: usize> {
     ring: &'r Slots<'r, S>,
     position: u64,

@@ -1,0 +1,149 @@
+//! A segment in ordinary memory.
+
+use super::*;
+use crate::command::{Command, CommandKind};
+use crate::counters::LoopCounter;
+use crate::record::{Kind, Recorder};
+use std::string::ToString;
+use std::vec::Vec;
+
+#[repr(C, align(4096))]
+struct Page([AtomicU64; PAGE_BYTES / 8]);
+
+const SIZES: SegmentSizes =
+    SegmentSizes { order_slots: 64, order_reserve_slots: 16, capture_bytes: 8192, command_slots: 4 };
+
+fn zeroed(bytes: usize) -> Vec<Page> {
+    (0..bytes.div_ceil(PAGE_BYTES)).map(|_| Page([const { AtomicU64::new(0) }; PAGE_BYTES / 8])).collect()
+}
+
+fn identity() -> SegmentIdentity {
+    let mut instance = [0; INSTANCE_BYTES_MAX + 1];
+    instance[..4].copy_from_slice(b"demo");
+    SegmentIdentity { instance, boot_id: [7; 16], created_tai_ns: 5, first_seq: 41 }
+}
+
+fn format(pages: &[Page]) -> Result<Segment<'_>, SegmentError> {
+    let layout = SegmentLayout::new(SIZES)?;
+    // SAFETY: aligned, zeroed, and the tests touch it through segments alone.
+    unsafe { Segment::format(NonNull::from(pages).cast(), size_of_val(pages), &layout, &identity()) }
+}
+
+fn attach(pages: &[Page]) -> Result<Segment<'_>, SegmentError> {
+    // SAFETY: as above.
+    unsafe { Segment::attach(NonNull::from(pages).cast(), size_of_val(pages)) }
+}
+
+#[test]
+fn what_one_side_writes_the_other_reads() {
+    let pages = zeroed(SegmentLayout::new(SIZES).expect("sizes").total_bytes());
+    let ours = format(&pages).expect("large enough");
+    let theirs = attach(&pages).expect("just made");
+    assert_eq!(theirs.identity(), identity());
+    assert_eq!(theirs.identity().instance_name(), "demo");
+    assert_eq!(theirs.layout(), ours.layout());
+
+    // SAFETY: one of each.
+    let mut recorder = unsafe { ours.recorder() }.expect("sound");
+    recorder.record(9, Kind::State, &[b"body"]).expect("room");
+    // SAFETY: one of each.
+    let mut drain = unsafe { theirs.drain() }.expect("sound");
+    let record = drain.next().expect("sound").expect("published");
+    assert_eq!((record.header.seq, record.header.tai_ns, record.body), (41, 9, &b"body"[..]));
+    assert_eq!(theirs.next_seq.get(), 42);
+
+    // SAFETY: one of each.
+    let mut sender = unsafe { theirs.command_sender() }.expect("sound");
+    // SAFETY: one of each.
+    let mut receiver = unsafe { ours.command_receiver() }.expect("sound");
+    assert_eq!(receiver.next(), Ok(None));
+    let command = Command { kind: CommandKind::CancelAll as u32, uid: 1000, ..Command::default() };
+    let ticket = sender.send(&command).expect("room");
+    assert_eq!(receiver.next(), Ok(Some(command)));
+    assert!(!sender.taken(ticket));
+    receiver.done();
+    assert!(sender.taken(ticket));
+    assert_eq!(receiver.next(), Ok(None));
+
+    ours.counters.add(LoopCounter::Messages, 3);
+    ours.refusals.add(5, 1);
+    ours.refusals.add(REFUSAL_WORDS, 1);
+    ours.next_order.set(2, NextOrder { day: 20_000, next: 77 });
+    ours.trading.set(false, 4);
+    ours.data_plane_beat.beat(100, 2);
+    ours.data_plane.set(12, 34);
+    assert_eq!(theirs.counters.get(LoopCounter::Messages), 3);
+    assert_eq!(theirs.counters.snapshot().iter().sum::<u64>(), 3);
+    assert_eq!((theirs.refusals.get(5), theirs.refusals.get(REFUSAL_WORDS)), (1, 0));
+    assert_eq!(theirs.next_order.get(2), NextOrder { day: 20_000, next: 77 });
+    assert_eq!(theirs.trading.get(), (false, 4));
+    assert_eq!(theirs.data_plane_beat.last(), (100, 2));
+    assert_eq!((theirs.data_plane.get(), theirs.daemon.get()), (Some((12, 34)), None));
+}
+
+#[test]
+fn other_memory_is_refused_with_the_reason() {
+    let pages = zeroed(SegmentLayout::new(SIZES).expect("sizes").total_bytes());
+    assert_eq!(attach(&pages).err(), Some(SegmentError::Unfinished));
+    assert!(matches!(format(&pages[1..]), Err(SegmentError::TooSmall { .. })));
+    format(&pages).expect("large enough");
+    assert!(matches!(attach(&pages[..3]), Err(SegmentError::TooSmall { .. })));
+    assert!(matches!(attach(&[]), Err(SegmentError::TooSmall { .. })));
+    pages[0].0[0].store(77, Ordering::Relaxed);
+    let refused = attach(&pages).err().expect("another version").to_string();
+    assert_eq!(refused, std::format!("has layout version 77, this build has {ABI_VERSION}"));
+    pages[0].0[0].store(ABI_VERSION.into(), Ordering::Relaxed);
+    for word in 2..15 {
+        let whole = pages[0].0[word].fetch_xor(1 << 9, Ordering::Relaxed);
+        assert_eq!(attach(&pages).err(), Some(SegmentError::Damaged), "word {word}");
+        pages[0].0[word].store(whole, Ordering::Relaxed);
+    }
+    pages[0].0[1].store(0, Ordering::Relaxed);
+    assert_eq!(attach(&pages).err(), Some(SegmentError::NotASegment));
+}
+
+#[test]
+fn impossible_sizes_are_named() {
+    let refused = |sizes: SegmentSizes| SegmentLayout::new(sizes).expect_err("impossible").to_string();
+    assert_eq!(
+        refused(SegmentSizes { order_slots: 100, ..SIZES }),
+        "order_slots = 100: must be a power of two from 16 to 16777216"
+    );
+    assert!(refused(SegmentSizes { order_reserve_slots: 64, ..SIZES }).contains("half of order_slots"));
+    assert!(SegmentLayout::new(SegmentSizes::default()).is_ok());
+}
+
+#[test]
+fn a_kill_after_the_decision_to_resume_wins() {
+    let word = KillWord::default();
+    assert!(!word.state().killed());
+    let first = word.kill(1000);
+    assert_eq!((first.killed(), first.kills(), first.uid()), (true, 1, 1000));
+    let second = word.kill(1001);
+    assert_eq!(word.clear(first), Err(second));
+    let cleared = word.clear(second).expect("nobody killed since");
+    assert_eq!((cleared.killed(), cleared.kills(), cleared.uid()), (false, 2, 1001));
+    assert_eq!(word.kill(5).kills(), 3);
+}
+
+#[test]
+fn a_mirror_always_has_a_whole_state() {
+    let mirror = ConnMirror::default();
+    assert_eq!(mirror.read(), None);
+    let state =
+        |n: u32| ConnState { snd_nxt: n, rcv_nxt: n, tai_ns: n.into(), peer_mac: [n as u8; 6], ..ConnState::default() };
+    for n in 1..10 {
+        mirror.write(&state(n));
+        assert_eq!(mirror.read(), Some(state(n)));
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| (10..100_000).for_each(|n| mirror.write(&state(n))));
+        let mut last = 9;
+        while last < 99_999 {
+            let found = mirror.read().expect("written before");
+            assert_eq!(found, state(found.snd_nxt), "torn");
+            assert!(found.snd_nxt >= last);
+            last = found.snd_nxt;
+        }
+    });
+}

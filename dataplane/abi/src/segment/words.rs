@@ -1,0 +1,380 @@
+//! The words of the segment outside the rings. Each group has one writer, said at its type, and cache lines of its own.
+
+use crate::counters::Counters;
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Accounts that a data plane may trade for.
+pub const ACCOUNTS: usize = 16;
+/// Venue connections that a data plane may hold.
+pub const CONNS: usize = 8;
+/// Market-data streams with a trust word.
+pub const STREAMS: usize = 64;
+/// Strategies with a state word.
+pub const STRATEGIES: usize = 16;
+/// Words for refusals by reason.
+pub const REFUSAL_WORDS: usize = 64;
+
+/// Everything outside the rings, as it lies in the segment.
+#[repr(C, align(128))]
+pub struct Words {
+    /// Stops trading; written by anyone who may.
+    pub kill: KillWord,
+    /// Counts runs of the data plane; written by the data plane at its start.
+    pub runs: Word,
+    /// Who the data plane is; written by it.
+    pub data_plane: Owner,
+    /// Who the daemon is; written by it.
+    pub daemon: Owner,
+    /// The data plane's sign of life; written by it.
+    pub data_plane_beat: Beat,
+    /// The daemon's sign of life; written by it.
+    pub daemon_beat: Beat,
+    /// `seq` of the next record; written by the recorder.
+    pub next_seq: Word,
+    /// Highest `seq` in the journal, and highest that is on disk for sure; written by the daemon.
+    pub journaled_seq: Word,
+    /// See [`journaled_seq`](Self::journaled_seq).
+    pub durable_seq: Word,
+    /// Next order id of each account; written by the data plane before it uses an id.
+    pub next_order: NextOrders,
+    /// Whether it trades, and why not; written by the data plane.
+    pub trading: Trading,
+    /// Epoch of the limits in force; written by the data plane.
+    pub limits_epoch: Word,
+    /// State of each order session, a number of the data plane's; written by it.
+    pub sessions: WordArray<CONNS>,
+    /// Trust in the books of each stream, 1 = trusted; written by the data plane.
+    pub trust: WordArray<STREAMS>,
+    /// State of each strategy, a number of the data plane's; written by it.
+    pub strategies: WordArray<STRATEGIES>,
+    /// What the loop counts; written by the data plane.
+    pub counters: Counters,
+    /// Refused intents by index of the gate's reason; written by the data plane.
+    pub refusals: WordArray<REFUSAL_WORDS>,
+    /// What each venue connection's TCP is at; written by the data plane.
+    pub conns: [ConnMirror; CONNS],
+}
+
+/// One number with a single writer, on a cache line of its own.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct Word(AtomicU64);
+
+impl Word {
+    /// The present value; what its writer wrote before is visible too.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Called by the single writer.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Release);
+    }
+}
+
+/// Numbers by index with a single writer.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub struct WordArray<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> WordArray<N> {
+    /// The value at `index`, 0 if there is no such word.
+    #[inline]
+    pub fn get(&self, index: usize) -> u64 {
+        self.0.get(index).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    /// Called by the single writer; an index beyond the last does nothing.
+    #[inline]
+    pub fn set(&self, index: usize, value: u64) {
+        if let Some(word) = self.0.get(index) {
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    /// Called by the single writer; an index beyond the last does nothing.
+    #[inline]
+    pub fn add(&self, index: usize, n: u64) {
+        if let Some(word) = self.0.get(index) {
+            word.store(word.load(Ordering::Relaxed).wrapping_add(n), Ordering::Release);
+        }
+    }
+
+    /// Every value.
+    pub fn snapshot(&self) -> [u64; N] {
+        core::array::from_fn(|index| self.get(index))
+    }
+}
+
+/// The kill word. Bit 0: killed; bits 1 to 31: number of kills so far; upper half: user id of the last one who killed.
+///
+/// Anyone may kill at any time, also with the daemon and the loop dead; the count makes that visible to a resume that
+/// was decided on before.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct KillWord(AtomicU64);
+
+/// What a kill word said at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KillState {
+    /// The word itself, to be given to [`KillWord::clear`].
+    pub word: u64,
+}
+
+impl KillState {
+    /// Whether trading must stop.
+    #[inline]
+    pub const fn killed(self) -> bool {
+        self.word & 1 != 0
+    }
+
+    /// Kills since the segment was created.
+    pub const fn kills(self) -> u32 {
+        self.word as u32 >> 1
+    }
+
+    /// The user who killed last.
+    pub const fn uid(self) -> u32 {
+        (self.word >> 32) as u32
+    }
+
+    /// The lower half, as [`crate::command::Command::kill_word`] carries it.
+    pub const fn low(self) -> u32 {
+        self.word as u32
+    }
+}
+
+impl KillWord {
+    /// What it says now.
+    #[inline]
+    pub fn state(&self) -> KillState {
+        KillState { word: self.0.load(Ordering::Acquire) }
+    }
+
+    /// Stops trading in the name of `uid`; killing again counts again.
+    pub fn kill(&self, uid: u32) -> KillState {
+        let mut old = self.0.load(Ordering::Relaxed);
+        loop {
+            let kills = (old as u32 >> 1).wrapping_add(1) << 1;
+            let new = u64::from(uid) << 32 | u64::from(kills) | 1;
+            match self.0.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return KillState { word: new },
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// Lets trading resume, if nobody killed since `expected` was read.
+    ///
+    /// # Errors
+    /// What the word says instead.
+    pub fn clear(&self, expected: KillState) -> Result<KillState, KillState> {
+        let new = expected.word & !1;
+        match self.0.compare_exchange(expected.word, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(KillState { word: new }),
+            Err(word) => Err(KillState { word }),
+        }
+    }
+}
+
+/// Who a process is: its id alone may have been given to another one since.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct Owner {
+    pid: AtomicU64,
+    start_ticks: AtomicU64,
+}
+
+impl Owner {
+    /// `start_ticks` is field 22 of `/proc/PID/stat`.
+    pub fn set(&self, pid: u32, start_ticks: u64) {
+        self.start_ticks.store(start_ticks, Ordering::Relaxed);
+        self.pid.store(pid.into(), Ordering::Release);
+    }
+
+    /// Process id and start time, if the process has ever been here.
+    pub fn get(&self) -> Option<(u32, u64)> {
+        let pid = self.pid.load(Ordering::Acquire) as u32;
+        (pid != 0).then(|| (pid, self.start_ticks.load(Ordering::Relaxed)))
+    }
+}
+
+/// A sign of life.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct Beat {
+    tai_ns: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Beat {
+    /// Alive at `tai_ns`, having done `count` of whatever this process counts (turns of the loop, of the drain).
+    #[inline]
+    pub fn beat(&self, tai_ns: u64, count: u64) {
+        self.count.store(count, Ordering::Relaxed);
+        self.tai_ns.store(tai_ns, Ordering::Release);
+    }
+
+    /// Time of the last sign of life, TAI ns, and its count.
+    pub fn last(&self) -> (u64, u64) {
+        (self.tai_ns.load(Ordering::Acquire), self.count.load(Ordering::Relaxed))
+    }
+}
+
+/// Next order id of each account, with the day it counts for.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct NextOrders([AtomicU64; ACCOUNTS]);
+
+/// The next order id of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NextOrder {
+    /// The trading day that the ids count in, as the data plane numbers days; ids start again on another one.
+    pub day: u32,
+    /// The next id that was never used; 0 = none was used yet.
+    pub next: u32,
+}
+
+impl NextOrders {
+    /// Of the account with this index.
+    pub fn get(&self, account: usize) -> NextOrder {
+        let word = self.0.get(account).map_or(0, |word| word.load(Ordering::Acquire));
+        NextOrder { day: (word >> 32) as u32, next: word as u32 }
+    }
+
+    /// Called by the data plane before the bytes of the order with id `next - 1` exist anywhere.
+    #[inline]
+    pub fn set(&self, account: usize, next: NextOrder) {
+        if let Some(word) = self.0.get(account) {
+            word.store(u64::from(next.day) << 32 | u64::from(next.next), Ordering::Release);
+        }
+    }
+}
+
+/// Whether the data plane trades.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct Trading(AtomicU64);
+
+impl Trading {
+    /// Called by the data plane; `reason` is the index of its halt reason.
+    pub fn set(&self, trading: bool, reason: u32) {
+        self.0.store(u64::from(trading) << 32 | u64::from(reason), Ordering::Release);
+    }
+
+    /// Whether it trades, and the halt reason if not.
+    pub fn get(&self) -> (bool, u32) {
+        let word = self.0.load(Ordering::Acquire);
+        (word >> 32 != 0, word as u32)
+    }
+}
+
+/// What the TCP of a venue connection is at, so that the connection can be ended from outside when the loop cannot.
+///
+/// All of it in the order of the host; addresses as their bytes stand in the packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ConnState {
+    /// Our MAC address.
+    pub own_mac: [u8; 6],
+    /// MAC address of the next hop.
+    pub peer_mac: [u8; 6],
+    /// Our IPv4 address.
+    pub own_ip: [u8; 4],
+    /// The venue's IPv4 address.
+    pub peer_ip: [u8; 4],
+    /// Our TCP port.
+    pub own_port: u16,
+    /// The venue's TCP port.
+    pub peer_port: u16,
+    /// First byte that the venue has not acknowledged.
+    pub snd_una: u32,
+    /// Next byte that we send.
+    pub snd_nxt: u32,
+    /// The venue's window, bytes after scaling.
+    pub snd_wnd: u32,
+    /// Next byte that we expect.
+    pub rcv_nxt: u32,
+    /// Our window, bytes after scaling.
+    pub rcv_wnd: u32,
+    /// One of the `CONN_STATE_` values.
+    pub state: u32,
+    /// When this was written, TAI ns.
+    pub tai_ns: u64,
+}
+
+/// [`ConnState::state`]: no connection.
+pub const CONN_STATE_CLOSED: u32 = 0;
+/// [`ConnState::state`]: being opened.
+pub const CONN_STATE_OPENING: u32 = 1;
+/// [`ConnState::state`]: established.
+pub const CONN_STATE_ESTABLISHED: u32 = 2;
+/// [`ConnState::state`]: being closed.
+pub const CONN_STATE_CLOSING: u32 = 3;
+/// [`ConnState::state`]: established in the kernel: `own_port`, `peer_ip` and `peer_port` alone mean something.
+pub const CONN_STATE_KERNEL: u32 = 4;
+
+const STATE_WORDS: usize = size_of::<ConnState>() / 8;
+const _: () = assert!(size_of::<ConnState>() == 8 * STATE_WORDS && STATE_WORDS == 7);
+
+/// A [`ConnState`] for readers that do not stop its writer: two copies written in turn, so that one is whole even if
+/// the writer was killed over the other.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct ConnMirror([Copy; 2]);
+
+/// `version` is odd while the copy is being written; the copy with the higher version is the newer one.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+struct Copy {
+    version: AtomicU64,
+    words: [AtomicU64; STATE_WORDS],
+}
+
+impl ConnMirror {
+    /// Called by the data plane, its single writer.
+    #[inline]
+    pub fn write(&self, state: &ConnState) {
+        let [first, second] = [0, 1].map(|index: usize| self.0[index].version.load(Ordering::Relaxed));
+        // A copy over which an earlier writer was killed is written first: the other is the only whole one.
+        let second_is_next = second & 1 != 0 || (first & 1 == 0 && second < first);
+        let copy = &self.0[usize::from(second_is_next)];
+        let version = (first.max(second) + 1) & !1;
+        copy.version.store(version + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        for (word, bytes) in copy.words.iter().zip(state.as_bytes().chunks_exact(8)) {
+            word.store(u64::from_ne_bytes(bytes.try_into().unwrap_or_default()), Ordering::Relaxed);
+        }
+        copy.version.store(version + 2, Ordering::Release);
+    }
+
+    /// The newest whole state; `None` if none was ever written.
+    pub fn read(&self) -> Option<ConnState> {
+        // The writer alternates, so a copy changes under the reader only if it writes twice meanwhile; the bound is for
+        // memory that no writer left.
+        for _ in 0..1000 {
+            let found = [0, 1].map(|index: usize| self.0[index].read());
+            if let Some((_, state)) = found.into_iter().flatten().max_by_key(|(version, _)| *version) {
+                return Some(state);
+            }
+            core::hint::spin_loop();
+        }
+        None
+    }
+}
+
+impl Copy {
+    fn read(&self) -> Option<(u64, ConnState)> {
+        let version = self.version.load(Ordering::Acquire);
+        if version == 0 || version & 1 != 0 {
+            return None;
+        }
+        let words: [u64; STATE_WORDS] = core::array::from_fn(|index| self.words[index].load(Ordering::Relaxed));
+        fence(Ordering::Acquire);
+        let whole = self.version.load(Ordering::Relaxed) == version;
+        whole.then(|| ConnState::read_from_bytes(words.as_bytes()).ok()).flatten().map(|state| (version, state))
+    }
+}
