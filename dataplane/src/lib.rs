@@ -1,1 +1,4 @@
 //! The pinned loop: rings, decode, book, strategy, gate, order bytes, wire.
+#![forbid(unsafe_code)]
+
+pub mod net;

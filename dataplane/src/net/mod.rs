@@ -1,0 +1,92 @@
+//! The order connection: bytes of the gate's outbox on one side, a port or a kernel socket on the other.
+//!
+//! The rule of this room: **a closed window means refuse, never queue.** [`OrderTransport::send`] takes bytes only when
+//! they can leave at once, so that no order waits where a kill cannot reach it.
+
+pub mod bypass;
+mod device;
+
+pub mod mirror;
+
+use tern_abi::counter_enum;
+use tern_core::input::DownReason;
+use tern_core::session::DropReason;
+use tern_core::units::TaiNs;
+use tern_hw::port::Port;
+
+counter_enum! {
+    /// What an order connection counts.
+    pub enum TcpCounter {
+        SegmentsIn = "tcp_segments_in": "TCP segments taken from the port for our connection.",
+        SegmentsOut = "tcp_segments_out": "TCP segments handed to the port.",
+        Arp = "tcp_arp": "ARP frames taken from the port.",
+        BytesIn = "tcp_bytes_in": "Bytes received in order.",
+        BytesOut = "tcp_bytes_out": "Bytes taken for sending.",
+        Malformed = "tcp_malformed": "Frames that are no IPv4 TCP segment or ARP packet, dropped.",
+        BadChecksum = "tcp_bad_checksum": "Segments with a wrong checksum, dropped.",
+        OtherConnection = "tcp_other_connection": "Segments of a connection that is not ours any more; answered with a reset.",
+        Retransmits = "tcp_retransmits": "Segments sent again.",
+        Connects = "tcp_connects": "Connections established.",
+        ConnectFailures = "tcp_connect_failures": "Attempts to connect that failed.",
+        PeerClosed = "tcp_peer_closed": "Connections that the venue closed.",
+        PeerReset = "tcp_peer_reset": "Connections that the venue reset.",
+        TimedOut = "tcp_timed_out": "Connections on which nothing was acknowledged in time.",
+        Aborts = "tcp_aborts": "Connections that we reset.",
+        Recalled = "tcp_recalled": "Connections that we reset because order bytes could not be recalled otherwise.",
+        Refused = "tcp_refused": "Sends refused because the bytes could not leave at once.",
+        FrameShortage = "tcp_frame_shortage": "Times that no free frame was left for a segment.",
+    }
+}
+
+/// Counters of a connection, in [`TcpCounter`] order.
+pub type TcpCounters = [u64; TcpCounter::COUNT];
+
+/// What happened on the connection, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportEvent {
+    /// Established.
+    Up,
+    /// So many bytes were put into the caller's buffer.
+    Bytes(usize),
+    /// Gone; comes only after `Up`, and after the last bytes.
+    Down(DownReason),
+}
+
+/// The bytes cannot leave at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowClosed;
+
+/// An order connection that connects, and connects again, by itself.
+pub trait OrderTransport<P: Port> {
+    /// Hands over a frame that the loop diverted; it is copied, the caller releases it. There is place for one frame:
+    /// [`OrderTransport::poll`] follows each.
+    fn stage(&mut self, frame: &[u8]);
+    /// Whether `poll` has something to do: cheap enough for every turn of the loop.
+    fn wants_poll(&self, now: TaiNs) -> bool;
+    /// Works off staged frames and timers. What is to be transmitted is submitted to `port`; the caller kicks.
+    fn poll(&mut self, now: TaiNs, port: &mut P);
+    /// The next event since the last poll; bytes go to `buffer`.
+    fn next_event(&mut self, buffer: &mut [u8]) -> Option<TransportEvent>;
+    /// How many bytes would leave at once if they were sent now.
+    fn room(&self) -> usize;
+    /// Sends all of `bytes` now, or nothing.
+    ///
+    /// # Errors
+    /// [`WindowClosed`] when they do not fit into [`OrderTransport::room`].
+    fn send(&mut self, now: TaiNs, port: &mut P, bytes: &[u8]) -> Result<(), WindowClosed>;
+    /// Bytes taken by `send` that have not left the host yet.
+    fn unsent(&self) -> usize;
+    /// Trading was stopped: what was taken but has not left, or does not arrive soon, must never arrive. Resets the
+    /// connection if that is the only way and returns whether it did so at once.
+    fn recall(&mut self, now: TaiNs, port: &mut P) -> bool;
+    /// Resets the connection, which is then down for `reason`; connects again after the back-off.
+    fn abort(&mut self, now: TaiNs, port: &mut P, reason: DropReason);
+    /// Closes the connection for good.
+    fn close(&mut self, now: TaiNs, port: &mut P);
+    /// Whether anything is left to be transmitted or acknowledged.
+    fn is_closed(&self) -> bool;
+    /// When `poll` is wanted at the latest.
+    fn next_deadline(&self) -> TaiNs;
+    /// Counters, in [`TcpCounter`] order.
+    fn counters(&self) -> &TcpCounters;
+}
