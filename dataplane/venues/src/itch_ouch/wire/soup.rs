@@ -225,6 +225,14 @@ impl fmt::Display for PacketError {
 impl core::error::Error for PacketError {}
 
 impl<'a> Frame<'a> {
+    /// The frame of bytes that are exactly one packet; `None` when they are anything else.
+    pub fn of_packet(packet: &'a [u8]) -> Option<Self> {
+        match split_frame::<{ usize::MAX }>(packet) {
+            Ok(Some((frame, []))) => Some(frame),
+            _ => None,
+        }
+    }
+
     /// The frame by its meaning. Payload behind the table's is ignored.
     ///
     /// # Errors

@@ -1,0 +1,464 @@
+//! The feed: MoldUDP64 payloads in, normalized events in sequence out.
+//!
+//! Every message in sequence gives exactly one event, so the last event of a datagram is always marked. Messages without
+//! a normalized meaning, of unknown types too, are [`EventKind::Other`].
+
+use tern_abi::arena::Arena;
+use tern_abi::event::{BookEvent, EventKind, SIDE_BUY, SIDE_NONE, SIDE_SELL, flags};
+use tern_core::feed::{Distrust, EventSink, Feed, FeedCounter, FeedState};
+use tern_core::units::{InstrumentId, LineId, StreamId, Symbol, TaiNs};
+
+use super::wire::Alpha;
+use super::wire::itch::{DecodeError, Header, Message};
+use super::wire::mold::{Downstream, Kind, Session};
+
+/// Locate codes of a stream.
+const LOCATES: usize = 1 << 16;
+
+type Counters = [u64; FeedCounter::COUNT];
+
+/// TotalView-ITCH 5.0 over MoldUDP64: all streams of a venue.
+///
+/// Trust, once lost, does not come back: what the session sent while it was lost is unknown. Messages after a gap are
+/// still decoded and handed out, so that counters and observers see them.
+#[derive(Debug)]
+pub struct ItchFeed {
+    first: StreamId,
+    streams: Arena<Stream>,
+    /// [`LOCATES`] a stream: instrument id + 1, or 0 where none was introduced.
+    locates: Arena<u32>,
+    counters: Counters,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    session: Option<Session>,
+    next_seq: u64,
+    state: FeedState,
+}
+
+impl Stream {
+    const NEW: Self = Self {
+        session: None,
+        next_seq: 1,
+        state: FeedState::Untrusted { reason: Distrust::NeverStarted, expected: 1, seen: 0 },
+    };
+
+    fn distrust(&mut self, reason: Distrust, expected: u64, seen: u64) {
+        // The first reason stays: the others follow from it.
+        if !matches!(self.state, FeedState::Untrusted { reason, .. } if reason != Distrust::NeverStarted) {
+            self.state = FeedState::Untrusted { reason, expected, seen };
+        }
+    }
+
+    fn started(&mut self) {
+        if let FeedState::Untrusted { reason: Distrust::NeverStarted, .. } = self.state {
+            self.state = FeedState::InSequence;
+        }
+    }
+}
+
+impl ItchFeed {
+    /// Elements of the locate table that so many streams need.
+    pub const fn locates_len(streams: usize) -> usize {
+        streams * LOCATES
+    }
+
+    /// A feed of the streams from `first` on, as many as `locates` (zeroed, [`Self::locates_len`]) has room for.
+    pub fn new(first: StreamId, locates: Arena<u32>) -> Self {
+        let streams = Arena::from_fn(locates.len() / LOCATES, |_| Stream::NEW);
+        Self { first, streams, locates, counters: [0; FeedCounter::COUNT] }
+    }
+
+    /// The session that a stream is in, once a packet told it.
+    pub fn session(&self, stream: StreamId) -> Option<Session> {
+        self.streams.get(self.index(stream)).and_then(|stream| stream.session)
+    }
+
+    fn index(&self, stream: StreamId) -> usize {
+        stream.index().wrapping_sub(self.first.index())
+    }
+
+    #[inline]
+    fn count(&mut self, counter: FeedCounter, more: u64) {
+        count(&mut self.counters, counter, more);
+    }
+
+    /// A packet of a session that is not the stream's: the first one, a foreign one, or garbage. `true` when the stream
+    /// is in that session now.
+    #[cold]
+    fn enter_session(&mut self, index: usize, packet: &Downstream<'_>) -> bool {
+        if !is_plausible(packet) {
+            self.count(FeedCounter::BadPackets, 1);
+            return false;
+        }
+        let stream = &mut self.streams[index];
+        if stream.session.is_none() {
+            stream.session = Some(packet.header.session);
+            return true;
+        }
+        stream.distrust(Distrust::WrongSession, stream.next_seq, packet.header.sequence_number.get());
+        self.count(FeedCounter::WrongSession, 1);
+        false
+    }
+
+    /// A packet that does not start with the expected message. Returns how many of its messages were seen before.
+    #[cold]
+    fn out_of_sequence(&mut self, index: usize, sequence: u64) -> u64 {
+        let stream = &mut self.streams[index];
+        let expected = stream.next_seq;
+        if sequence < expected {
+            return expected - sequence;
+        }
+        let is_start = matches!(stream.state, FeedState::Untrusted { reason: Distrust::NeverStarted, .. });
+        stream.distrust(if is_start { Distrust::LateStart } else { Distrust::Gap }, expected, sequence);
+        stream.next_seq = sequence;
+        self.count(FeedCounter::Gaps, 1);
+        self.count(FeedCounter::MissedMessages, sequence - expected);
+        0
+    }
+
+    #[inline]
+    fn on_messages(&mut self, index: usize, packet: &Downstream<'_>, promised: u16, sink: &mut impl EventSink) {
+        let sequence = packet.header.sequence_number.get();
+        let mut seen_before = 0;
+        if sequence != self.streams[index].next_seq {
+            seen_before = self.out_of_sequence(index, sequence).min(u64::from(promised));
+            self.count(FeedCounter::Duplicates, seen_before);
+            if seen_before == u64::from(promised) {
+                return;
+            }
+        }
+        let locates = &mut self.locates[index * LOCATES..];
+        let Some(locates) = locates.first_chunk_mut::<LOCATES>() else { return };
+        let mut decoder = Decoder { locates, counters: &mut self.counters, decoded: 0, distrust: None, sink };
+
+        let mut blocks = packet.blocks();
+        let mut skip = seen_before;
+        let mut missing = 0;
+        while let Some(block) = blocks.next() {
+            if skip != 0 {
+                skip -= 1;
+                continue;
+            }
+            let mut event = match block {
+                Ok(bytes) => decoder.normalize(bytes),
+                Err(cut) => {
+                    missing = u64::from(cut.missing_count);
+                    BookEvent::new(EventKind::Other)
+                }
+            };
+            if blocks.left() == 0 {
+                event.flags |= flags::LAST;
+            }
+            decoder.sink.event(event);
+        }
+
+        let (decoded, distrust) = (decoder.decoded, decoder.distrust);
+        self.count(FeedCounter::Messages, decoded);
+        let stream = &mut self.streams[index];
+        stream.next_seq = sequence.wrapping_add(u64::from(promised));
+        stream.started();
+        if let Some((reason, at)) = distrust {
+            let message = sequence.wrapping_add(seen_before + at);
+            stream.distrust(reason, message, message);
+        }
+        if missing != 0 {
+            stream.distrust(Distrust::Truncated, stream.next_seq.wrapping_sub(missing), stream.next_seq);
+            self.count(FeedCounter::BadPackets, 1);
+            self.count(FeedCounter::MissedMessages, missing);
+        }
+    }
+
+    #[cold]
+    fn on_empty(&mut self, index: usize, sequence: u64, is_end: bool) {
+        // Heartbeats and ends of session carry the number of the next message: a higher one tells of a loss.
+        if sequence > self.streams[index].next_seq {
+            self.out_of_sequence(index, sequence);
+        }
+        let stream = &mut self.streams[index];
+        stream.started();
+        if is_end {
+            stream.distrust(Distrust::EndOfSession, sequence, sequence);
+        }
+        self.count(if is_end { FeedCounter::EndOfSession } else { FeedCounter::Heartbeats }, 1);
+    }
+}
+
+impl Feed for ItchFeed {
+    #[inline]
+    fn on_payload(
+        &mut self,
+        _now: TaiNs,
+        stream: StreamId,
+        _line: LineId,
+        payload: &[u8],
+        sink: &mut impl EventSink,
+    ) -> FeedState {
+        let index = self.index(stream);
+        self.count(FeedCounter::Datagrams, 1);
+        let (Some(known), Ok(packet)) = (self.streams.get(index), Downstream::parse(payload)) else {
+            self.count(FeedCounter::BadPackets, 1);
+            return self.streams.get(index).unwrap_or(&Stream::NEW).state;
+        };
+        if known.session == Some(packet.header.session) || self.enter_session(index, &packet) {
+            match packet.header.kind() {
+                Kind::Messages(promised) => self.on_messages(index, &packet, promised, sink),
+                Kind::Heartbeat => self.on_empty(index, packet.header.sequence_number.get(), false),
+                Kind::EndOfSession => self.on_empty(index, packet.header.sequence_number.get(), true),
+            }
+        }
+        self.streams[index].state
+    }
+
+    fn next_deadline(&self) -> TaiNs {
+        TaiNs::NEVER
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn next_seq(&self, stream: StreamId) -> u64 {
+        self.streams.get(self.index(stream)).unwrap_or(&Stream::NEW).next_seq
+    }
+}
+
+#[inline]
+fn count(counters: &mut Counters, counter: FeedCounter, more: u64) {
+    counters[counter.index()] += more;
+}
+
+/// Whether a packet can have come from a MoldUDP64 sender: a printable session, and blocks that fill it. Asked before a
+/// session is entered or called foreign, so that garbage does neither.
+fn is_plausible(packet: &Downstream<'_>) -> bool {
+    let printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    packet.header.session.0.iter().all(printable)
+        && !packet.header.session.is_blank()
+        && packet.header.sequence_number.get() != 0
+        && packet.blocks().all(|block| block.is_ok())
+}
+
+/// Turns messages of one datagram into events.
+struct Decoder<'a, S> {
+    locates: &'a mut [u32; LOCATES],
+    counters: &'a mut Counters,
+    /// Messages so far.
+    decoded: u64,
+    /// Why trust is lost, and at which message of those decoded.
+    distrust: Option<(Distrust, u64)>,
+    sink: &'a mut S,
+}
+
+impl<S: EventSink> Decoder<'_, S> {
+    #[inline(always)]
+    fn normalize(&mut self, bytes: &[u8]) -> BookEvent {
+        let event = match Message::decode(bytes) {
+            Ok(message) => {
+                if bytes.len() != message.len_bytes() {
+                    count(self.counters, FeedCounter::TrailingBytes, 1);
+                }
+                match self.event_of(&message) {
+                    Some(event) => event,
+                    None => self.other(message.header()),
+                }
+            }
+            Err(error) => self.undecoded(error),
+        };
+        self.decoded += 1;
+        event
+    }
+
+    /// The event of a message; `None` when it has no normalized meaning or its instrument has no id.
+    #[inline(always)]
+    fn event_of(&mut self, message: &Message<'_>) -> Option<BookEvent> {
+        Some(match message {
+            Message::AddOrder(m) => BookEvent {
+                order: m.order_reference_number.get(),
+                price: i64::from(m.price.get()),
+                quantity: m.shares.get(),
+                side: side(m.buy_sell_indicator),
+                ..at(EventKind::Add, &m.head, self.introduced(&m.head, &m.stock)?)
+            },
+            Message::AddOrderMpid(m) => BookEvent {
+                order: m.order_reference_number.get(),
+                price: i64::from(m.price.get()),
+                quantity: m.shares.get(),
+                side: side(m.buy_sell_indicator),
+                ..at(EventKind::Add, &m.head, self.introduced(&m.head, &m.stock)?)
+            },
+            Message::OrderDelete(m) => BookEvent {
+                order: m.order_reference_number.get(),
+                ..at(EventKind::Delete, &m.head, self.of_order(&m.head)?)
+            },
+            Message::OrderReplace(m) => BookEvent {
+                order: m.original_order_reference_number.get(),
+                other: m.new_order_reference_number.get(),
+                price: i64::from(m.price.get()),
+                quantity: m.shares.get(),
+                ..at(EventKind::Replace, &m.head, self.of_order(&m.head)?)
+            },
+            Message::OrderExecuted(m) => BookEvent {
+                order: m.order_reference_number.get(),
+                other: m.match_number.get(),
+                quantity: m.executed_shares.get(),
+                ..at(EventKind::Execute, &m.head, self.of_order(&m.head)?)
+            },
+            Message::OrderExecutedWithPrice(m) => BookEvent {
+                order: m.order_reference_number.get(),
+                other: m.match_number.get(),
+                price: i64::from(m.execution_price.get()),
+                quantity: m.executed_shares.get(),
+                flags: if m.is_printable() { 0 } else { flags::NON_PRINTABLE },
+                ..at(EventKind::ExecuteAtPrice, &m.head, self.of_order(&m.head)?)
+            },
+            Message::OrderCancel(m) => BookEvent {
+                order: m.order_reference_number.get(),
+                quantity: m.cancelled_shares.get(),
+                ..at(EventKind::Reduce, &m.head, self.of_order(&m.head)?)
+            },
+            Message::Trade(m) => BookEvent {
+                other: m.match_number.get(),
+                price: i64::from(m.price.get()),
+                quantity: m.shares.get(),
+                side: side(m.buy_sell_indicator),
+                ..at(EventKind::Trade, &m.head, self.introduced(&m.head, &m.stock)?)
+            },
+            rare => return self.event_of_rare(rare),
+        })
+    }
+
+    #[inline(never)]
+    fn event_of_rare(&mut self, message: &Message<'_>) -> Option<BookEvent> {
+        Some(match message {
+            Message::CrossTrade(m) => BookEvent {
+                other: m.match_number.get(),
+                price: i64::from(m.cross_price.get()),
+                quantity: saturated(m.shares.get()),
+                code: m.cross_type,
+                ..at(EventKind::Cross, &m.head, self.introduced(&m.head, &m.stock)?)
+            },
+            Message::NetOrderImbalance(m) => BookEvent {
+                other: m.imbalance_shares.get(),
+                price: i64::from(m.current_reference_price.get()),
+                quantity: saturated(m.paired_shares.get()),
+                code: m.imbalance_direction,
+                ..at(EventKind::Imbalance, &m.head, self.introduced(&m.head, &m.stock)?)
+            },
+            Message::StockTradingAction(m) => BookEvent {
+                code: m.trading_state,
+                ..at(EventKind::TradingState, &m.head, self.introduced(&m.head, &m.stock)?)
+            },
+            Message::RegShoRestriction(m) => BookEvent {
+                code: m.reg_sho_action,
+                ..at(EventKind::ShortSale, &m.head, self.introduced(&m.head, &m.stock)?)
+            },
+            Message::StockDirectory(m) => BookEvent {
+                order: u64::from_le_bytes(m.stock.0),
+                // The directory decides what a locate means, whatever was there before.
+                ..at(EventKind::Directory, &m.head, self.introduce(&m.head, &m.stock)?)
+            },
+            Message::BrokenTrade(m) => BookEvent {
+                other: m.match_number.get(),
+                ..at(EventKind::Broken, &m.head, self.locate(&m.head).unwrap_or(NO_INSTRUMENT))
+            },
+            Message::SystemEvent(m) => {
+                BookEvent { code: m.event_code, ..at(EventKind::System, &m.head, NO_INSTRUMENT) }
+            }
+            _ => return None,
+        })
+    }
+
+    /// A message that is skipped: it takes its place in the sequence, with its type as code.
+    #[cold]
+    fn other(&self, head: &Header) -> BookEvent {
+        let instrument = self.locate(head).unwrap_or(NO_INSTRUMENT);
+        BookEvent { code: head.kind, ..at(EventKind::Other, head, instrument) }
+    }
+
+    #[cold]
+    fn undecoded(&mut self, error: DecodeError) -> BookEvent {
+        let code = match error {
+            DecodeError::Unknown { kind } => {
+                count(self.counters, FeedCounter::UnknownTypes, 1);
+                kind
+            }
+            DecodeError::Empty => self.truncated(0),
+            DecodeError::Truncated { kind, .. } => self.truncated(kind),
+        };
+        BookEvent { code, ..BookEvent::new(EventKind::Other) }
+    }
+
+    fn truncated(&mut self, kind: u8) -> u8 {
+        count(self.counters, FeedCounter::TruncatedMessages, 1);
+        self.lose_trust(Distrust::Truncated);
+        kind
+    }
+
+    fn lose_trust(&mut self, reason: Distrust) {
+        self.distrust.get_or_insert((reason, self.decoded));
+    }
+
+    #[inline(always)]
+    fn locate(&self, head: &Header) -> Option<u32> {
+        self.locates[usize::from(head.stock_locate.get())].checked_sub(1)
+    }
+
+    /// The instrument of an order that must be in a book, so it was introduced.
+    #[inline(always)]
+    fn of_order(&mut self, head: &Header) -> Option<u32> {
+        let instrument = self.locate(head);
+        if instrument.is_none() {
+            self.unknown_order();
+        }
+        instrument
+    }
+
+    #[cold]
+    fn unknown_order(&mut self) {
+        count(self.counters, FeedCounter::UnknownInstrument, 1);
+        self.lose_trust(Distrust::UnknownOrder);
+    }
+
+    /// The instrument of a message that names its symbol: that introduces it when the directory did not.
+    #[inline(always)]
+    fn introduced(&mut self, head: &Header, stock: &Alpha<8>) -> Option<u32> {
+        match self.locate(head) {
+            Some(instrument) => Some(instrument),
+            None => self.introduce(head, stock),
+        }
+    }
+
+    #[cold]
+    fn introduce(&mut self, head: &Header, stock: &Alpha<8>) -> Option<u32> {
+        let Some(InstrumentId(id)) = self.sink.instrument(Symbol(stock.0)) else {
+            count(self.counters, FeedCounter::UnknownInstrument, 1);
+            self.lose_trust(Distrust::Overfull);
+            return None;
+        };
+        self.locates[usize::from(head.stock_locate.get())] = id.wrapping_add(1);
+        Some(id)
+    }
+}
+
+const NO_INSTRUMENT: u32 = InstrumentId::NONE.0;
+
+/// An event with its kind, time and instrument.
+#[inline(always)]
+fn at(kind: EventKind, head: &Header, instrument: u32) -> BookEvent {
+    BookEvent { venue_ns: head.timestamp.get(), instrument, ..BookEvent::new(kind) }
+}
+
+/// Another letter is no side; the book refuses such an order.
+#[inline(always)]
+fn side(letter: u8) -> u8 {
+    match letter {
+        b'B' => SIDE_BUY,
+        b'S' => SIDE_SELL,
+        _ => SIDE_NONE,
+    }
+}
+
+fn saturated(shares: u64) -> u32 {
+    u32::try_from(shares).unwrap_or(u32::MAX)
+}
