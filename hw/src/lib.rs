@@ -3,6 +3,9 @@
 
 pub mod memory;
 pub mod port;
+pub mod privilege;
+pub mod signal;
+pub mod socket;
 mod sys;
 #[cfg(feature = "testnet")]
 pub mod testnet;

@@ -4,6 +4,7 @@
 use std::ffi::CString;
 use std::io;
 use std::mem;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -66,4 +67,85 @@ pub(crate) fn poll_readable(descriptors: &[RawFd], timeout_ns: u64) -> io::Resul
         Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Sets a socket option to a plain value.
+pub(crate) fn set_option<T: Copy>(socket: RawFd, level: i32, name: i32, value: T) -> io::Result<()> {
+    let length = mem::size_of::<T>() as u32;
+    // SAFETY: a value with its length, which outlive the call.
+    check(unsafe { libc::setsockopt(socket, level, name, (&raw const value).cast(), length) }).map(drop)
+}
+
+/// Reads a socket option into `value`, of which the kernel may fill a part; returns how many bytes it filled.
+pub(crate) fn option<T: Copy>(socket: RawFd, level: i32, name: i32, value: &mut T) -> io::Result<usize> {
+    let mut length = mem::size_of::<T>() as u32;
+    // SAFETY: a writable value with its length, which outlive the call. Only used with structs of integers, for which
+    // any bytes are valid.
+    check(unsafe { libc::getsockopt(socket, level, name, (&raw mut *value).cast(), &raw mut length) })?;
+    Ok(length as usize)
+}
+
+/// An IPv4 socket address as the kernel takes it.
+pub(crate) fn socket_address(address: SocketAddrV4) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
+        sin_zero: [0; 8],
+    }
+}
+
+/// Binds a socket.
+pub(crate) fn bind(socket: RawFd, address: SocketAddrV4) -> io::Result<()> {
+    let address = socket_address(address);
+    // SAFETY: an address with its length, which outlive the call.
+    check(unsafe { libc::bind(socket, (&raw const address).cast(), mem::size_of_val(&address) as u32) }).map(drop)
+}
+
+/// Starts to connect a socket.
+pub(crate) fn connect(socket: RawFd, address: SocketAddrV4) -> io::Result<()> {
+    let address = socket_address(address);
+    // SAFETY: an address with its length, which outlive the call.
+    check(unsafe { libc::connect(socket, (&raw const address).cast(), mem::size_of_val(&address) as u32) }).map(drop)
+}
+
+/// Joins or leaves (`IP_ADD_MEMBERSHIP`, `IP_DROP_MEMBERSHIP`) a group on an interface.
+pub(crate) fn membership(socket: RawFd, option: i32, group: Ipv4Addr, interface_index: u32) -> io::Result<()> {
+    let request = libc::ip_mreqn {
+        imr_multiaddr: libc::in_addr { s_addr: u32::from(group).to_be() },
+        imr_address: libc::in_addr { s_addr: 0 },
+        imr_ifindex: interface_index as i32,
+    };
+    set_option(socket, libc::IPPROTO_IP, option, request)
+}
+
+/// Reads an integer that an ioctl fills.
+pub(crate) fn ioctl_int(fd: RawFd, request: libc::Ioctl) -> io::Result<i32> {
+    let mut value = 0i32;
+    // SAFETY: the requests this is used with write one int.
+    check(unsafe { libc::ioctl(fd, request, &raw mut value) })?;
+    Ok(value)
+}
+
+/// CLOCK_TAI minus CLOCK_REALTIME, whole seconds in ns: 0 where nobody told the kernel the leap seconds.
+pub(crate) fn tai_minus_realtime_ns() -> i64 {
+    // SAFETY: plain data, for which zeroes are valid: read, change nothing.
+    let mut state: libc::timex = unsafe { mem::zeroed() };
+    // SAFETY: a writable struct that outlives the call.
+    unsafe { libc::adjtimex(&raw mut state) };
+    i64::from(state.tai) * 1_000_000_000
+}
+
+/// Sends bytes on a connected socket; returns how many the kernel took.
+pub(crate) fn send(socket: RawFd, bytes: &[u8], flags: i32) -> io::Result<usize> {
+    // SAFETY: bytes with their length, which outlive the call.
+    let count = unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Receives bytes from a connected socket; 0 is the end.
+pub(crate) fn receive(socket: RawFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+    // SAFETY: a writable buffer with its length, which outlive the call.
+    let count = unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
