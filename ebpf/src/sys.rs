@@ -72,10 +72,12 @@ pub(crate) fn mount_bpffs(dir: &Path) -> io::Result<()> {
     })
 }
 
+/// Unmounts `dir` now from the tree, and for good once nobody has it open: a child that is about to exec may still hold
+/// a descriptor for an instant.
 pub(crate) fn unmount(dir: &Path) -> io::Result<()> {
     let dir = c_path(dir)?;
     // SAFETY: a terminated string that outlives the call.
-    check_errno(unsafe { libc::umount2(dir.as_ptr(), libc::UMOUNT_NOFOLLOW) })
+    check_errno(unsafe { libc::umount2(dir.as_ptr(), libc::UMOUNT_NOFOLLOW | libc::MNT_DETACH) })
 }
 
 pub(crate) fn attach(program: BorrowedFd<'_>, interface_index: u32, hook: Hook) -> io::Result<OwnedFd> {

@@ -46,6 +46,8 @@ pub(super) struct Rings {
     scratch: Box<[FrameDesc; BATCH_FRAMES]>,
     /// Released slots on their way back to the fill ring.
     to_fill: Vec<FrameDesc>,
+    /// Received frames that the caller holds.
+    lent: u32,
     /// Slots free for transmission, the hottest last.
     free: Vec<u32>,
     tx_ring: u32,
@@ -107,6 +109,7 @@ impl Rings {
             completion,
             scratch: Box::new([FrameDesc::default(); BATCH_FRAMES]),
             to_fill,
+            lent: 0,
             free: (config.rx_frames..slots).rev().collect(),
             tx_ring: config.tx_frames,
             kick_due: false,
@@ -195,6 +198,7 @@ impl Rings {
             self.backlog = 0;
             return 0;
         }
+        self.lent += count as u32;
         for position in 0..count {
             let desc = self.scratch[position];
             let slot = self.slot_of_address(desc.addr());
@@ -228,6 +232,11 @@ impl Rings {
         let desc = self.table[slot];
         if slot < self.rx_frames as usize {
             self.to_fill.push(desc);
+            self.lent -= 1;
+            // One write to the ring a batch: when its last frame comes back.
+            if self.lent == 0 || self.to_fill.len() >= BATCH_FRAMES {
+                self.refill();
+            }
         } else {
             self.free.push(slot as u32);
         }

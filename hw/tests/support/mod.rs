@@ -39,6 +39,7 @@ pub fn steer_config(net: &TestNet, change: impl FnOnce(&mut SteerConfig)) -> Ste
 pub fn open(net: &TestNet, steer: &Steer, change: impl FnOnce(&mut XdpConfig) + Send) -> XdpPort {
     let mut config = XdpConfig::new(APPLIANCE_INTERFACE, 0, steer.pins().dir());
     (config.rx_frames, config.rx_ring, config.tx_frames) = (1024, 1024, 64);
+    config.huge_pages = false;
     change(&mut config);
     net.enter(Side::Appliance, || XdpPort::open(&config)).expect("opens")
 }
