@@ -182,6 +182,11 @@ pub const CONN_UP: u32 = 1;
 pub const CONN_DOWN: u32 = 2;
 /// [`ConnRecord::event`]: `value` bytes can be sent at once without queueing.
 pub const CONN_ROOM: u32 = 3;
+/// [`ConnRecord::event`]: the newest `value` order messages were not handed to TCP when the next input came. Absent
+/// when none was left, which is the rule.
+pub const CONN_UNSENT: u32 = 4;
+/// [`ConnRecord::event`]: the order ring has room for orders (`value` 1) or only its reserve for cancels left (0).
+pub const CONN_RING_ROOM: u32 = 5;
 
 /// An event of an order connection.
 #[repr(C)]
@@ -189,7 +194,7 @@ pub const CONN_ROOM: u32 = 3;
 pub struct ConnRecord {
     /// Connection id.
     pub conn: u32,
-    /// [`CONN_UP`], [`CONN_DOWN`] or [`CONN_ROOM`].
+    /// One of the `CONN_` values.
     pub event: u32,
     /// By event.
     pub value: u64,
@@ -262,7 +267,7 @@ pub struct OrderRecord {
     pub side: u8,
     /// Time in force as the venue's letter.
     pub time_in_force: u8,
-    /// Bit 0: post only. Bit 1: sent by the system, not a strategy (kill, cancel all).
+    /// Bit 0: post only. Bit 1: sent by the system, not a strategy (kill, cancel all). Bit 2: marked as a short sale.
     pub flags: u8,
 }
 

@@ -25,8 +25,14 @@ pub enum ConnEvent {
     Up,
     /// Gone; order bytes not yet given to TCP are dropped.
     Down(DownReason),
-    /// So many bytes can be sent at once, without queueing behind a closed window.
+    /// So many bytes more than were handed over so far can be sent at once, without queueing behind a closed window.
     Room(usize),
+    /// So many of the order messages written last were not handed over yet. The pipeline records it by itself when the
+    /// caller left some; only a replay gives it.
+    Unsent(usize),
+    /// Whether the recorder has room for orders. The pipeline asks the recorder and records a change by itself; only a
+    /// replay gives it.
+    RingRoom(bool),
 }
 
 /// One input, in the order in which the loop saw it.

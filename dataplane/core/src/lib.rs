@@ -2,7 +2,7 @@
 //! them.
 //!
 //! Pure: no I/O, no clock (time is an argument), no unsafe code, no allocation after start. Every input arrives through
-//! [`pipeline::Pipeline::on_input`](input::Input); the same inputs give the same outputs, byte for byte.
+//! [`pipeline::Pipeline::on_input`]; the same inputs give the same outputs, byte for byte.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -12,8 +12,16 @@ extern crate std;
 
 pub mod book;
 pub mod feed;
+mod index;
 pub mod input;
+pub mod orders;
+pub mod outbox;
+pub mod pipeline;
+pub mod portfolio;
 pub mod probe;
+pub mod replay;
+pub mod risk;
 pub mod session;
 pub mod strategy;
 pub mod units;
+pub mod wire;

@@ -1,6 +1,14 @@
 //! What a strategy is: called at defined points, answers with intents.
 
-use crate::units::{InstrumentId, OrderId, Price, Quantity, Side};
+use crate::book::{BookChange, Books, Instruments};
+use crate::orders::{Order, OrderState};
+use crate::pipeline::Desk;
+use crate::portfolio::Position;
+use crate::probe::{Isolate, Panicked};
+use crate::risk::Limits;
+use crate::session::VenueEventKind;
+use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, TaiNs};
+use alloc::boxed::Box;
 
 /// A batch of datagrams ended: how stale what the strategy saw may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,9 +95,9 @@ impl Intents {
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
-    /// Intents dropped because a call had too many, since start.
-    pub fn overflowed(&self) -> u64 {
-        self.overflowed
+    /// Intents dropped because a call had too many, since last asked.
+    pub(crate) fn take_overflowed(&mut self) -> u64 {
+        core::mem::take(&mut self.overflowed)
     }
     /// The intent at `index`, in the order in which they were pushed.
     #[inline]
@@ -100,5 +108,221 @@ impl Intents {
     #[inline]
     pub fn clear(&mut self) {
         self.length = 0;
+    }
+}
+
+/// What happened to one of the strategy's own orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderEvent {
+    /// What.
+    pub kind: VenueEventKind,
+    /// The order's id now.
+    pub order: OrderId,
+    /// Its id before a replace; equal to `order` otherwise.
+    pub previous: OrderId,
+    /// Instrument.
+    pub instrument: InstrumentId,
+    /// Side.
+    pub side: Side,
+    /// Price of the execution or the order.
+    pub price: Price,
+    /// Shares of this event.
+    pub quantity: Quantity,
+    /// Shares still open.
+    pub leaves: Quantity,
+    /// Where the order is in its life now.
+    pub state: OrderState,
+}
+
+/// What a strategy may look at while it is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Ctx<'a> {
+    pub(crate) now: TaiNs,
+    pub(crate) owner: usize,
+    pub(crate) desk: &'a Desk,
+}
+
+impl<'a> Ctx<'a> {
+    /// The loop's time.
+    #[inline]
+    pub const fn now(&self) -> TaiNs {
+        self.now
+    }
+    /// All books.
+    #[inline]
+    pub const fn books(&self) -> &'a Books {
+        &self.desk.books
+    }
+    /// All instruments.
+    #[inline]
+    pub const fn instruments(&self) -> &'a Instruments {
+        &self.desk.instruments
+    }
+    /// Whether orders could be sent: not halted, logged in.
+    #[inline]
+    pub const fn can_trade(&self) -> bool {
+        self.desk.can_trade()
+    }
+    /// Whether the instrument's book is trusted and the venue lets it trade.
+    #[inline]
+    pub fn is_tradable(&self, instrument: InstrumentId) -> bool {
+        let books = self.books();
+        books.is_trusted(instrument) && books.status(instrument).trading_state == b'T'
+    }
+    /// What this strategy holds of an instrument.
+    #[inline]
+    pub fn position(&self, instrument: InstrumentId) -> Position {
+        self.desk.portfolio.position(self.owner, instrument)
+    }
+    /// This strategy's open orders in an instrument, oldest first.
+    #[inline]
+    pub fn orders(&self, instrument: InstrumentId) -> impl Iterator<Item = &'a Order> {
+        self.desk.orders.own(self.owner, instrument)
+    }
+    /// This strategy's order with this id, open or recently dead.
+    #[inline]
+    pub fn order(&self, id: OrderId) -> Option<&'a Order> {
+        self.desk.orders.find(id).filter(|order| usize::from(order.owner) == self.owner)
+    }
+    /// Limits in force.
+    #[inline]
+    pub fn limits(&self) -> &'a Limits {
+        self.desk.gate.limits()
+    }
+}
+
+/// A trading strategy: sees books and its own orders, answers with intents. It cannot send anything.
+pub trait Strategy {
+    /// An event changed a book, or traded. All events of the datagram are in the books already.
+    fn on_book(&mut self, ctx: &Ctx<'_>, change: &BookChange, out: &mut Intents);
+    /// All changes of a datagram were told.
+    fn on_batch_end(&mut self, ctx: &Ctx<'_>, batch: Batch, out: &mut Intents);
+    /// Something happened to an own order.
+    fn on_order(&mut self, ctx: &Ctx<'_>, event: &OrderEvent, out: &mut Intents);
+    /// [`Strategy::next_deadline`] passed.
+    fn on_timer(&mut self, ctx: &Ctx<'_>, out: &mut Intents);
+    /// When `on_timer` is wanted; [`TaiNs::NEVER`] if not.
+    fn next_deadline(&self) -> TaiNs {
+        TaiNs::NEVER
+    }
+}
+
+/// A call to a strategy.
+#[derive(Clone, Copy, Debug)]
+pub enum Call<'a> {
+    /// [`Strategy::on_book`] for each, until one gives an intent.
+    Book(&'a [BookChange]),
+    /// [`Strategy::on_batch_end`].
+    BatchEnd(Batch),
+    /// [`Strategy::on_order`].
+    Order(&'a OrderEvent),
+    /// [`Strategy::on_timer`].
+    Timer,
+}
+
+/// Makes the call; how many book changes were told.
+#[inline]
+fn dispatch<S: Strategy>(strategy: &mut S, call: Call<'_>, ctx: &Ctx<'_>, out: &mut Intents) -> usize {
+    match call {
+        Call::Book(changes) => {
+            for (index, change) in changes.iter().enumerate() {
+                strategy.on_book(ctx, change, out);
+                if !out.is_empty() {
+                    return index + 1;
+                }
+            }
+            return changes.len();
+        }
+        Call::BatchEnd(batch) => strategy.on_batch_end(ctx, batch, out),
+        Call::Order(event) => strategy.on_order(ctx, event, out),
+        Call::Timer => strategy.on_timer(ctx, out),
+    }
+    0
+}
+
+/// The strategies of a host, each contained by itself: a tuple of up to four, or a boxed slice of one type.
+pub trait StrategySet {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// Calls the one with this index. Returns how many book changes it was told.
+    ///
+    /// # Errors
+    /// [`Panicked`] when it did; it is not to be called again.
+    fn call<I: Isolate>(
+        &mut self,
+        index: usize,
+        isolate: &mut I,
+        call: Call<'_>,
+        ctx: &Ctx<'_>,
+        out: &mut Intents,
+    ) -> Result<usize, Panicked>;
+    /// When the one with this index wants a timer.
+    fn next_deadline(&self, index: usize) -> TaiNs;
+}
+
+/// One strategy, isolated.
+#[inline]
+fn contained<S: Strategy, I: Isolate>(
+    strategy: &mut S,
+    isolate: &mut I,
+    call: Call<'_>,
+    ctx: &Ctx<'_>,
+    out: &mut Intents,
+) -> Result<usize, Panicked> {
+    let mut told = 0;
+    isolate.call(|| told = dispatch(strategy, call, ctx, out)).map(|()| told)
+}
+
+macro_rules! strategy_tuple {
+    ($count:literal: $($name:ident $index:tt),+) => {
+        impl<$($name: Strategy),+> StrategySet for ($($name,)+) {
+            fn count(&self) -> usize {
+                $count
+            }
+            #[inline]
+            fn call<I: Isolate>(
+                &mut self,
+                index: usize,
+                isolate: &mut I,
+                call: Call<'_>,
+                ctx: &Ctx<'_>,
+                out: &mut Intents,
+            ) -> Result<usize, Panicked> {
+                match index {
+                    $($index => contained(&mut self.$index, isolate, call, ctx, out),)+
+                    _ => Ok(0),
+                }
+            }
+            fn next_deadline(&self, index: usize) -> TaiNs {
+                match index {
+                    $($index => self.$index.next_deadline(),)+
+                    _ => TaiNs::NEVER,
+                }
+            }
+        }
+    };
+}
+strategy_tuple!(1: A 0);
+strategy_tuple!(2: A 0, B 1);
+strategy_tuple!(3: A 0, B 1, C 2);
+strategy_tuple!(4: A 0, B 1, C 2, D 3);
+
+impl<S: Strategy> StrategySet for Box<[S]> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+    #[inline]
+    fn call<I: Isolate>(
+        &mut self,
+        index: usize,
+        isolate: &mut I,
+        call: Call<'_>,
+        ctx: &Ctx<'_>,
+        out: &mut Intents,
+    ) -> Result<usize, Panicked> {
+        self.get_mut(index).map_or(Ok(0), |strategy| contained(strategy, isolate, call, ctx, out))
+    }
+    fn next_deadline(&self, index: usize) -> TaiNs {
+        self.get(index).map_or(TaiNs::NEVER, Strategy::next_deadline)
     }
 }

@@ -1,0 +1,94 @@
+//! The executions of the day by match number: a trade is broken by its number, and one that is said twice counts once.
+
+use crate::index::Index;
+use crate::units::{InstrumentId, OrderId, Price, Quantity, Side};
+use tern_abi::arena::Arena;
+
+/// One execution of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// The venue's match number.
+    pub match_number: u64,
+    /// Price.
+    pub price: Price,
+    /// Our order, as it was called then.
+    pub order: OrderId,
+    /// Shares.
+    pub quantity: Quantity,
+    /// Instrument.
+    pub instrument: InstrumentId,
+    /// Index of the strategy on this host.
+    pub owner: u8,
+    /// Side.
+    pub side: Side,
+    /// The venue broke it since.
+    pub broken: bool,
+}
+
+/// The executions, newest kept. Both sides of a trade with ourselves share a match number, so the key is it and the
+/// order.
+#[derive(Debug)]
+pub struct Executions {
+    ring: Arena<Option<Execution>>,
+    index: Index,
+    next: usize,
+    forgotten: u64,
+}
+
+impl Executions {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        Self { ring: Arena::from_fn(capacity, |_| None), index: Index::new(capacity), next: 0, forgotten: 0 }
+    }
+
+    /// How many were forgotten because newer ones took their place; a break of one of them cannot be followed.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Those kept, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Execution> {
+        let (newer, older) = self.ring.split_at(self.next.min(self.ring.len()));
+        older.iter().chain(newer).flatten()
+    }
+
+    fn place(&self, match_number: u64, order: OrderId) -> Option<u32> {
+        self.index.find(hash(match_number, order), |place| {
+            matches!(self.ring.get(place as usize), Some(Some(e)) if e.match_number == match_number && e.order == order)
+        })
+    }
+
+    /// Whether the execution is known.
+    pub(crate) fn contains(&self, match_number: u64, order: OrderId) -> bool {
+        self.place(match_number, order).is_some()
+    }
+
+    pub(crate) fn insert(&mut self, execution: Execution) {
+        let place = self.next;
+        let Some(cell) = self.ring.get_mut(place) else { return };
+        if let Some(old) = cell.replace(execution) {
+            self.forgotten += 1;
+            self.index.remove(hash(old.match_number, old.order), place as u32);
+        }
+        self.index.insert(hash(execution.match_number, execution.order), place as u32);
+        self.next = (place + 1) % self.ring.len();
+    }
+
+    /// Marks an execution broken; `None` when it is unknown or broken already.
+    pub(crate) fn break_trade(&mut self, match_number: u64, order: OrderId) -> Option<Execution> {
+        let place = self.place(match_number, order)?;
+        match self.ring.get_mut(place as usize) {
+            Some(Some(execution)) if !execution.broken => {
+                execution.broken = true;
+                Some(*execution)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Match numbers grow by small steps; the multiplication spreads them over the index.
+#[inline]
+fn hash(match_number: u64, order: OrderId) -> u32 {
+    ((match_number ^ u64::from(order.0).rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+}

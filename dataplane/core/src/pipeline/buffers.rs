@@ -1,0 +1,81 @@
+//! Where feed and session leave what they decode, before anything acts on it.
+
+use crate::book::{Books, Instruments};
+use crate::feed::EventSink;
+use crate::session::{OrderSink, VenueEvent, VenueEventKind};
+use crate::units::{InstrumentId, StreamId, Symbol};
+use alloc::boxed::Box;
+use alloc::vec;
+use tern_abi::event::{BookEvent, EventKind};
+
+/// Events that one datagram can hold: the longest UDP payload full of the shortest messages of ITCH 5.0 (12 bytes and
+/// their length).
+pub(crate) const EVENTS_MAX: usize = 65_507 / 14 + 1;
+
+/// Session bytes given to the session at once, so that what it decodes from them fits [`VENUE_EVENTS_MAX`].
+pub(crate) const SESSION_CHUNK_BYTES: usize = 2048;
+
+/// Events of one chunk: no sequenced packet is shorter than 4 bytes, and one may have waited for its end.
+pub(crate) const VENUE_EVENTS_MAX: usize = SESSION_CHUNK_BYTES / 4 + 2;
+
+/// A list of fixed capacity that counts what it could not take.
+#[derive(Debug)]
+pub(crate) struct Buffer<T> {
+    items: Box<[T]>,
+    length: usize,
+    pub(crate) overflowed: u64,
+}
+
+impl<T: Copy> Buffer<T> {
+    pub(crate) fn new(capacity: usize, blank: T) -> Self {
+        Self { items: vec![blank; capacity].into_boxed_slice(), length: 0, overflowed: 0 }
+    }
+    #[inline]
+    pub(crate) fn push(&mut self, item: T) {
+        match self.items.get_mut(self.length) {
+            Some(place) => {
+                *place = item;
+                self.length += 1;
+            }
+            None => self.overflowed += 1,
+        }
+    }
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.length = 0;
+    }
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[T] {
+        self.items.get(..self.length).unwrap_or_default()
+    }
+}
+
+pub(crate) const BLANK_EVENT: BookEvent = BookEvent::new(EventKind::Other);
+pub(crate) const BLANK_VENUE_EVENT: VenueEvent = VenueEvent::new(VenueEventKind::SystemEvent);
+
+/// Takes a feed's events and names its instruments.
+pub(crate) struct FeedSink<'a> {
+    pub(crate) events: &'a mut Buffer<BookEvent>,
+    pub(crate) instruments: &'a mut Instruments,
+    pub(crate) books: &'a mut Books,
+    pub(crate) stream: StreamId,
+}
+
+impl EventSink for FeedSink<'_> {
+    #[inline]
+    fn event(&mut self, event: BookEvent) {
+        self.events.push(event);
+    }
+
+    fn instrument(&mut self, symbol: Symbol) -> Option<InstrumentId> {
+        let instrument = self.instruments.intern(symbol)?;
+        self.books.assign(instrument, self.stream);
+        Some(instrument)
+    }
+}
+
+impl OrderSink for Buffer<VenueEvent> {
+    fn event(&mut self, event: VenueEvent) {
+        self.push(event);
+    }
+}

@@ -1,0 +1,117 @@
+//! What a pipeline is told once, at its construction.
+
+use crate::risk::{LimitError, Limits};
+use crate::units::{AccountId, ConnId, StrategyId, TraderId, VenueId};
+
+/// What becomes of an open order that the venue knows and this run does not: one of a run before a crash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownOrders {
+    /// It is cancelled as soon as the session is ready.
+    #[default]
+    Cancel,
+    /// It is kept; its strategy sees it among its own.
+    Keep,
+}
+
+/// A strategy's place on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StrategyConfig {
+    /// Its id in records and client order ids.
+    pub id: StrategyId,
+    /// For whom it trades.
+    pub trader: TraderId,
+}
+
+/// Most strategies of a host.
+pub const STRATEGIES_MAX: usize = 16;
+
+/// The strategy id under which orders of strategies that this host does not have are kept.
+pub const HOUSE: StrategyId = StrategyId(u16::MAX);
+
+/// Configuration of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Account.
+    pub account: AccountId,
+    /// Venue.
+    pub venue: VenueId,
+    /// The order connection.
+    pub conn: ConnId,
+    /// Limits at start.
+    pub limits: Limits,
+    /// Orders kept, open and recently dead. Dead ones make room for new ones.
+    pub orders_max: usize,
+    /// Executions kept for broken trades and repeats.
+    pub executions_max: usize,
+    /// No id below this is given out: what segment and journal know of the account's day. 0 when they know nothing.
+    pub next_order_id: u32,
+    /// An earlier run traded in this session: books are untrusted for that reason until a feed says better.
+    pub restarted: bool,
+    /// What becomes of open orders of an earlier run.
+    pub unknown_orders: UnknownOrders,
+    /// Whether orders in a book that loses trust are cancelled.
+    pub pull_on_distrust: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            account: AccountId(1),
+            venue: VenueId(1),
+            conn: ConnId(0),
+            limits: Limits::default(),
+            orders_max: 65_536,
+            executions_max: 262_144,
+            next_order_id: 0,
+            restarted: false,
+            unknown_orders: UnknownOrders::Cancel,
+            pull_on_distrust: true,
+        }
+    }
+}
+
+/// Why a pipeline cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// A limit is out of range.
+    Limit(LimitError),
+    /// As many strategy configurations as strategies are needed, at most [`STRATEGIES_MAX`].
+    Strategies {
+        /// Strategies given.
+        strategies: usize,
+        /// Configurations given.
+        configurations: usize,
+    },
+    /// Two strategies have the same id, or one has [`HOUSE`]'s.
+    StrategyId(StrategyId),
+    /// No order would fit: `orders_max` is 0 or smaller than `limits.open_orders_max`.
+    Orders {
+        /// `orders_max`.
+        orders_max: usize,
+        /// `limits.open_orders_max`.
+        open_orders_max: u32,
+    },
+}
+
+impl core::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Limit(LimitError::Unknown(id)) => write!(f, "no limit has the number {id}"),
+            Self::Limit(LimitError::Scope(scope)) => write!(f, "limits of scope {scope} are not known; use scope 0"),
+            Self::Limit(LimitError::Range { id, value, max }) => {
+                write!(f, "limit {} is {value}; it must be between 0 and {max}", id.name())
+            }
+            Self::Strategies { strategies, configurations } => write!(
+                f,
+                "{strategies} strategies but {configurations} configurations; give one each, at most {STRATEGIES_MAX}"
+            ),
+            Self::StrategyId(id) => write!(f, "strategy id {} is taken or reserved; give each its own", id.0),
+            Self::Orders { orders_max, open_orders_max } => write!(
+                f,
+                "orders_max is {orders_max}, fewer than the {open_orders_max} of open_orders_max; make it larger"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}

@@ -1,0 +1,187 @@
+//! Commands, halts, connection changes, timers.
+
+use super::{Desk, Pipeline, PipelineCounter, Turn};
+use crate::feed::Feed;
+use crate::input::{ConnEvent, Input};
+use crate::orders::{OrderState, Slot};
+use crate::probe::{Isolate, Probe};
+use crate::risk::{HaltReason, LimitError, LimitId};
+use crate::session::{OrderAction, OrderSession};
+use crate::strategy::{Call, StrategySet};
+use crate::units::OrderId;
+use tern_abi::command::{Command, CommandKind};
+use tern_abi::record::Recorder;
+
+impl Desk {
+    /// A command that was recorded.
+    pub(super) fn on_command<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, command: &Command) {
+        self.count(PipelineCounter::Commands, 1);
+        match CommandKind::from_u32(command.kind) {
+            Some(CommandKind::Kill) => self.kill(turn, HaltReason::Killed),
+            Some(CommandKind::Resume) => self.resume(turn),
+            Some(CommandKind::CancelAll) => self.cancel_all(),
+            Some(CommandKind::Shutdown) => {
+                self.shutting_down = true;
+                self.kill(turn, HaltReason::Shutdown);
+            }
+            Some(CommandKind::SetLimit) if self.set_limit(command).is_ok() => {}
+            Some(CommandKind::SetLimit) | None => self.count(PipelineCounter::CommandsRefused, 1),
+        }
+    }
+
+    /// Nothing new, what waits taken back, every open order cancelled.
+    fn kill<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
+        while let Some(action) = self.outbox.recall() {
+            self.count(PipelineCounter::Recalled, 1);
+            self.undo(turn, action);
+        }
+        self.halt(turn, reason);
+        self.cancel_all();
+    }
+
+    fn resume<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        if self.gate.halt().is_some() && !self.shutting_down {
+            self.gate.set_halt(None);
+            self.record_state(turn, HaltReason::NotHalted);
+        }
+    }
+
+    fn set_limit(&mut self, command: &Command) -> Result<(), LimitError> {
+        if command.scope != 0 {
+            return Err(LimitError::Scope(command.scope));
+        }
+        let id = LimitId::from_index(command.id as usize).ok_or(LimitError::Unknown(command.id))?;
+        let mut limits = *self.gate.limits();
+        limits.set(id, command.value)?;
+        limits.epoch = command.epoch;
+        self.gate.set_limits(limits);
+        Ok(())
+    }
+
+    /// Wants every open order cancelled.
+    pub(super) fn cancel_all(&mut self) {
+        self.want_cancels(|_, _| true);
+    }
+
+    /// Wants the open orders cancelled that `which` names.
+    pub(super) fn want_cancels(&mut self, which: impl Fn(&Self, &crate::orders::Order) -> bool) {
+        let mut at = self.orders.first_open();
+        while let Some(slot) = at {
+            at = self.orders.next_open(slot);
+            if self.orders.get(slot).is_some_and(|order| which(self, order)) {
+                if let Some(order) = self.orders.get_mut(slot) {
+                    order.cancel_wanted = true;
+                }
+                self.sweep_due = true;
+            }
+        }
+    }
+
+    /// A message that never left: the order is as it was before.
+    pub(super) fn undo<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, action: OrderAction) {
+        let named = match action {
+            OrderAction::New { order } | OrderAction::Cancel { order } | OrderAction::Replace { order, .. } => order,
+        };
+        let Some(slot) = self.orders.slot(named) else { return };
+        match action {
+            OrderAction::New { .. } => self.orders.bury(slot, OrderState::Dropped),
+            OrderAction::Replace { .. } => self.orders.replace_undone(slot),
+            OrderAction::Cancel { order } => {
+                if let Some(entry) = self.orders.get_mut(slot)
+                    && entry.cancel_sent == order
+                {
+                    entry.cancel_sent = OrderId(0);
+                }
+            }
+        }
+        self.settle(slot);
+        if !matches!(action, OrderAction::Cancel { .. }) {
+            self.record_local_end(turn, slot);
+        }
+    }
+
+    /// An input could not be recorded, so it is not acted on. But a kill is a kill.
+    pub(super) fn input_lost<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, input: &Input<'_>) {
+        self.count(PipelineCounter::InputsRefused, 1);
+        self.halt(turn, HaltReason::RingFull);
+        if let Input::Command(command) = input
+            && matches!(CommandKind::from_u32(command.kind), Some(CommandKind::Kill | CommandKind::Shutdown))
+        {
+            self.on_command(turn, command);
+        }
+    }
+}
+
+impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
+    /// The order connection changed.
+    pub(super) fn on_conn<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, event: ConnEvent) {
+        match event {
+            ConnEvent::Up => {
+                self.control.clear();
+                self.session.on_connected(turn.now, &mut self.control);
+            }
+            ConnEvent::Down(_) => {
+                self.session.on_disconnected(turn.now);
+                self.control.clear();
+                self.desk.outbox.set_room(0);
+                while let Some(action) = self.desk.outbox.drop_newest() {
+                    self.desk.count(PipelineCounter::Recalled, 1);
+                    self.desk.undo(turn, action);
+                }
+                self.desk.orders.connection_lost();
+                self.desk.sweep_due = true;
+            }
+            ConnEvent::Room(bytes) => self.desk.outbox.set_room(bytes),
+            ConnEvent::Unsent(messages) => self.desk.outbox.keep(messages),
+            ConnEvent::RingRoom(room) => self.desk.ring_room = room,
+        }
+    }
+
+    /// A deadline passed.
+    pub(super) fn on_timer<R: Recorder, P: Probe, I: Isolate>(&mut self, turn: &mut Turn<'_, R, P>, isolate: &mut I) {
+        if self.session.next_deadline() <= turn.now {
+            self.session.on_timer(turn.now, &mut self.control);
+        }
+        for index in 0..self.strategies.count() {
+            if self.strategies.next_deadline(index) <= turn.now {
+                self.call_strategy(turn, isolate, index, Call::Timer, 0);
+            }
+        }
+    }
+
+    /// Sends the cancels that are wanted and were not sent, as far as the venue's window goes. What does not fit is sent
+    /// after a later input.
+    pub(super) fn sweep<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        if !self.desk.sweep_due {
+            return;
+        }
+        let mut at = self.desk.orders.first_open();
+        while let Some(slot) = at {
+            if !self.desk.can_send(&self.session) {
+                return;
+            }
+            at = self.desk.orders.next_open(slot);
+            if self.desk.orders.get(slot).is_some_and(|order| order.needs_cancel()) && !self.system_cancel(turn, slot) {
+                return;
+            }
+        }
+        self.desk.sweep_due = false;
+    }
+
+    fn system_cancel<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, slot: Slot) -> bool {
+        let sent = self.desk.send_system_cancel(turn, slot, &mut self.session);
+        if sent {
+            self.desk.count(PipelineCounter::SystemCancels, 1);
+        }
+        sent
+    }
+
+    /// After every input: a shutdown logs out once nothing is open.
+    pub(super) fn finish<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        self.desk.session_ready = self.session.is_ready();
+        if self.desk.shutting_down && !self.desk.logged_out && self.desk.orders.open_count() == 0 {
+            self.session.log_out(turn.now, &mut self.control);
+            self.desk.logged_out = true;
+        }
+    }
+}

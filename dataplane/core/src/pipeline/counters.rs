@@ -1,0 +1,36 @@
+//! What the pipeline counts beside refusals, feed and session counters.
+
+use tern_abi::counter_enum;
+
+counter_enum! {
+    /// What the pipeline counts.
+    pub enum PipelineCounter {
+        Inputs = "inputs": "Inputs taken.",
+        InputsRefused = "inputs_refused": "Inputs not taken because they could not be recorded.",
+        Datagrams = "datagrams": "Datagrams taken.",
+        Events = "events": "Market-data events applied to the books.",
+        EventErrors = "event_errors": "Market-data events that did not fit the books.",
+        EventOverflow = "event_overflow": "Events that did not fit the buffer of one input; trading stops.",
+        TrustLost = "trust_lost": "Times that a stream lost trust.",
+        Intents = "intents": "Intents of strategies.",
+        IntentsDropped = "intents_dropped": "Intents beyond what a call may give.",
+        OrdersNew = "orders_new": "New orders written.",
+        OrdersReplace = "orders_replace": "Replaces written.",
+        OrdersCancel = "orders_cancel": "Cancels of strategies written.",
+        SystemCancels = "system_cancels": "Cancels of the system written.",
+        Recalled = "recalled": "Messages taken back before TCP had them.",
+        VenueEvents = "venue_events": "Events of the order session.",
+        VenueDuplicates = "venue_duplicates": "Events of the order session seen before, by sequence number.",
+        VenueGaps = "venue_gaps": "Jumps in the order session's sequence numbers.",
+        Fills = "fills": "Executions counted.",
+        FilledShares = "filled_shares": "Shares of those.",
+        Broken = "broken": "Executions broken.",
+        OrdersLost = "orders_lost": "Orders sent that the venue's log does not know.",
+        StrategyPanics = "strategy_panics": "Strategies disabled because they panicked.",
+        RecordsLost = "records_lost": "Output records that did not fit; their input is recorded.",
+        Halts = "halts": "Times that trading stopped.",
+        Commands = "commands": "Commands taken.",
+        CommandsRefused = "commands_refused": "Commands that are unknown or out of range.",
+        OtherConn = "other_conn": "Inputs of a connection that is not ours.",
+    }
+}

@@ -1,0 +1,351 @@
+//! The desk: everything of the pipeline that is neither feed nor session nor strategy.
+
+use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, StrategyConfig};
+use super::{PipelineCounter, Turn, output};
+use crate::book::{Books, Instruments, Memory};
+use crate::orders::{Execution, Executions, Order, OrderIds, OrderNote, OrderState, Orders, Slot};
+use crate::outbox::Outbox;
+use crate::portfolio::Portfolio;
+use crate::probe::Probe;
+use crate::risk::{Gate, HaltReason, Market, Moment, Owner, Reason};
+use crate::session::{OrderSession, VenueEvent, VenueEventKind};
+use crate::strategy::OrderEvent;
+use crate::units::{StrategyId, TaiNs, TraderId};
+use tern_abi::record::{Kind, OrderEventRecord, PositionRecord, Recorder, StateRecord};
+use zerocopy::IntoBytes;
+
+/// Books, orders, positions, gate, outbox and counters of one venue account.
+#[derive(Debug)]
+pub struct Desk {
+    pub(crate) config: Config,
+    pub(crate) instruments: Instruments,
+    pub(crate) books: Books,
+    pub(crate) orders: Orders,
+    pub(crate) executions: Executions,
+    pub(crate) portfolio: Portfolio,
+    pub(crate) gate: Gate,
+    pub(crate) outbox: Outbox,
+    pub(crate) ids: OrderIds,
+    owners: [Owner; STRATEGIES_MAX + 1],
+    owner_count: usize,
+    disabled: u32,
+    counters: [u64; PipelineCounter::COUNT],
+    refusals: [u64; Reason::COUNT],
+    notes: [u64; OrderNote::COUNT],
+    /// The session was ready when last asked; strategies may look.
+    pub(crate) session_ready: bool,
+    /// The recorder has room for orders.
+    pub(crate) ring_room: bool,
+    /// Some order may need a cancel that was not sent yet.
+    pub(crate) sweep_due: bool,
+    pub(crate) last_session_seq: u64,
+    pub(crate) shutting_down: bool,
+    pub(crate) logged_out: bool,
+}
+
+impl Desk {
+    pub(crate) fn new(
+        config: Config,
+        strategies: &[StrategyConfig],
+        instruments: Instruments,
+        mut books: Books,
+        memory: &mut impl Memory,
+    ) -> Result<Self, ConfigError> {
+        config.limits.validate().map_err(ConfigError::Limit)?;
+        if strategies.len() > STRATEGIES_MAX {
+            return Err(ConfigError::Strategies { strategies: strategies.len(), configurations: strategies.len() });
+        }
+        if config.orders_max == 0 || config.orders_max < config.limits.open_orders_max as usize {
+            return Err(ConfigError::Orders {
+                orders_max: config.orders_max,
+                open_orders_max: config.limits.open_orders_max,
+            });
+        }
+        let mut owners = [Owner { index: 0, strategy: HOUSE, trader: TraderId(0) }; STRATEGIES_MAX + 1];
+        for (index, strategy) in strategies.iter().enumerate() {
+            let taken = owners.iter().take(index).any(|owner| owner.strategy == strategy.id);
+            if taken || strategy.id == HOUSE {
+                return Err(ConfigError::StrategyId(strategy.id));
+            }
+            owners[index] = Owner { index: index as u8, strategy: strategy.id, trader: strategy.trader };
+        }
+        // The last one keeps what belongs to no strategy of this host.
+        owners[strategies.len()].index = strategies.len() as u8;
+        let owner_count = strategies.len() + 1;
+        let count = books.instrument_capacity();
+        if config.restarted {
+            for stream in 0..crate::book::STREAMS_MAX as u16 {
+                books.set_stream_distrust(crate::units::StreamId(stream), Some(crate::feed::Distrust::Restarted));
+            }
+        }
+        Ok(Self {
+            orders: Orders::new(config.orders_max, owner_count, count),
+            executions: Executions::new(config.executions_max),
+            portfolio: Portfolio::new(owner_count, count, memory),
+            gate: Gate::new(config.limits, count, memory),
+            outbox: Outbox::default(),
+            ids: OrderIds::starting_at(config.next_order_id),
+            config,
+            instruments,
+            books,
+            owners,
+            owner_count,
+            disabled: 0,
+            counters: [0; PipelineCounter::COUNT],
+            refusals: [0; Reason::COUNT],
+            notes: [0; OrderNote::COUNT],
+            session_ready: false,
+            ring_room: true,
+            sweep_due: false,
+            last_session_seq: 0,
+            shutting_down: false,
+            logged_out: false,
+        })
+    }
+
+    /// Configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// All books.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+    /// All instruments.
+    pub fn instruments(&self) -> &Instruments {
+        &self.instruments
+    }
+    /// Our orders.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+    /// The executions of the day.
+    pub fn executions(&self) -> &Executions {
+        &self.executions
+    }
+    /// Our positions.
+    pub fn portfolio(&self) -> &Portfolio {
+        &self.portfolio
+    }
+    /// The gate, with limits and exposures.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+    /// Strategies by index; the last, [`HOUSE`], keeps what belongs to none of this host.
+    pub fn owners(&self) -> &[Owner] {
+        self.owners.get(..self.owner_count).unwrap_or_default()
+    }
+    /// Counters, in [`PipelineCounter`] order.
+    pub fn counters(&self) -> &[u64; PipelineCounter::COUNT] {
+        &self.counters
+    }
+    /// One counter.
+    pub fn counter(&self, counter: PipelineCounter) -> u64 {
+        self.counters[counter.index()]
+    }
+    /// Refusals, in [`Reason`] order.
+    pub fn refusals(&self) -> &[u64; Reason::COUNT] {
+        &self.refusals
+    }
+    /// How the venue's events fitted, in [`OrderNote`] order.
+    pub fn notes(&self) -> &[u64; OrderNote::COUNT] {
+        &self.notes
+    }
+    /// Whether the strategy with this index panicked and is disabled.
+    pub fn is_disabled(&self, index: usize) -> bool {
+        self.disabled & (1 << index) != 0
+    }
+    /// Whether orders could be sent: not halted, session ready.
+    #[inline]
+    pub const fn can_trade(&self) -> bool {
+        self.session_ready && self.gate_is_open()
+    }
+    #[inline]
+    const fn gate_is_open(&self) -> bool {
+        !self.shutting_down && self.gate.is_open()
+    }
+
+    #[inline]
+    pub(crate) fn count(&mut self, counter: PipelineCounter, by: u64) {
+        self.counters[counter.index()] += by;
+    }
+    pub(crate) fn count_refusal(&mut self, reason: Reason) {
+        self.refusals[reason.index()] += 1;
+    }
+    pub(crate) fn count_note(&mut self, note: OrderNote) {
+        self.notes[note.index()] += 1;
+    }
+    pub(crate) fn disable(&mut self, index: usize) {
+        self.disabled |= 1 << index;
+    }
+
+    #[inline]
+    pub(crate) fn owner(&self, index: usize) -> Owner {
+        self.owners().get(index).copied().unwrap_or(self.owners[self.owner_count - 1])
+    }
+    /// The owner of a strategy id that the venue echoed.
+    pub(crate) fn owner_of(&self, strategy: Option<StrategyId>) -> Owner {
+        let house = self.owners[self.owner_count - 1];
+        let Some(id) = strategy else { return house };
+        self.owners().iter().find(|owner| owner.strategy == id).copied().unwrap_or(Owner { strategy: id, ..house })
+    }
+
+    #[inline]
+    pub(crate) fn market(&self) -> Market<'_> {
+        Market { instruments: &self.instruments, books: &self.books, orders: &self.orders }
+    }
+    #[inline]
+    pub(crate) fn moment(&self, now: TaiNs, age_ns: u64, session: &impl OrderSession) -> Moment {
+        Moment {
+            now,
+            age_ns,
+            session_ready: session.is_ready(),
+            window_open: self.outbox.window_open(),
+            outbox_room: self.outbox.has_slot(),
+            ring_room: self.ring_room,
+        }
+    }
+    pub(crate) fn can_send(&self, session: &impl OrderSession) -> bool {
+        session.is_ready() && self.outbox.window_open() && self.outbox.has_slot()
+    }
+
+    /// Brings the exposure up to date after the order in `slot` changed.
+    #[inline]
+    pub(crate) fn settle(&mut self, slot: Slot) {
+        if let Some(order) = self.orders.get_mut(slot) {
+            self.gate.settle(order);
+            self.sweep_due |= order.needs_cancel();
+        }
+    }
+
+    /// Stops trading. The first reason stays, but a kill or shutdown takes its place.
+    pub(crate) fn halt<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
+        let stronger = matches!(reason, HaltReason::Killed | HaltReason::Shutdown);
+        let halted = self.gate.halt();
+        if halted == Some(reason) || (halted.is_some() && !stronger) || halted == Some(HaltReason::Shutdown) {
+            return;
+        }
+        self.gate.set_halt(Some(reason));
+        self.count(PipelineCounter::Halts, 1);
+        self.record_state(turn, reason);
+    }
+
+    pub(crate) fn record_state<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
+        let trading = u32::from(reason == HaltReason::NotHalted);
+        let record = StateRecord { cause_seq: turn.cause_seq, trading, reason: reason as u32 };
+        // Not through `output`: a state that cannot be recorded must not halt again.
+        if turn.rec.record(turn.now.0, Kind::State, &[record.as_bytes()]).is_err() {
+            self.count(PipelineCounter::RecordsLost, 1);
+        }
+    }
+
+    /// Records what an event made of an order, as the strategy is told of it too.
+    pub(crate) fn record_order_event<R: Recorder, P>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        event: &VenueEvent,
+        slot: Option<Slot>,
+        note: OrderNote,
+    ) -> Option<OrderEvent> {
+        let order = slot.and_then(|slot| self.orders.get(slot)).copied();
+        let adopted = note == OrderNote::Adopted || order.is_none();
+        let record = OrderEventRecord {
+            venue_order: event.venue_order,
+            match_number: event.match_number,
+            price: event.price.0,
+            venue_ns: event.venue_ns,
+            session_seq: event.session_seq,
+            order: event.order.0,
+            previous: if event.previous == event.order { 0 } else { event.previous.0 },
+            quantity: event.quantity,
+            leaves: order.map_or(0, |o| o.leaves),
+            instrument: order.map_or(u32::MAX, |o| o.instrument.0),
+            account: self.config.account.0,
+            strategy: order.map_or(HOUSE.0, |o| o.strategy.0),
+            kind: event.kind as u8,
+            state: order.map_or(u8::MAX, |o| o.state() as u8),
+            side: order.map_or(0, |o| o.side as u8),
+            reason: event.reason,
+            flags: u32::from(event.added_liquidity) | u32::from(adopted) << 1,
+        };
+        output(turn, self, Kind::OrderEvent, record.as_bytes());
+        order.map(|order| OrderEvent {
+            kind: event.kind,
+            order: event.order,
+            previous: event.previous,
+            instrument: order.instrument,
+            side: order.side,
+            price: event.price,
+            quantity: event.quantity,
+            leaves: order.leaves,
+            state: order.state(),
+        })
+    }
+
+    /// Records that an order ended here, without a word from the venue.
+    pub(crate) fn record_local_end<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, slot: Slot) {
+        let Some(order) = self.orders.get(slot).copied() else { return };
+        let kind = match order.state() {
+            OrderState::Dropped | OrderState::Lost => VenueEventKind::Canceled,
+            _ => VenueEventKind::ReplaceRejected,
+        };
+        let event = VenueEvent { order: order.id, previous: order.id, price: order.price, ..VenueEvent::new(kind) };
+        self.record_order_event(turn, &event, Some(slot), OrderNote::Applied);
+    }
+
+    /// Records a position after a change.
+    pub(crate) fn record_position<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, of: &Execution) {
+        let position = self.portfolio.position(usize::from(of.owner), of.instrument);
+        let record = PositionRecord {
+            shares: position.shares,
+            cash: position.cash,
+            realized: position.realized(),
+            cost: position.cost,
+            symbol: self.instruments.symbol(of.instrument).map_or([b' '; 8], |symbol| symbol.0),
+            instrument: of.instrument.0,
+            account: self.config.account.0,
+            strategy: self.owner(usize::from(of.owner)).strategy.0,
+        };
+        output(turn, self, Kind::Position, record.as_bytes());
+    }
+
+    pub(crate) fn state_hash(&self) -> u64 {
+        let mut hash = Fnv(0xCBF2_9CE4_8422_2325);
+        hash.add(u64::from(self.ids.next()));
+        hash.add(self.gate.halt().map_or(0, |reason| reason as u64 + 1));
+        hash.add(self.last_session_seq);
+        hash.add(u64::from(self.disabled));
+        for order in self.orders.open() {
+            hash.add_order(order);
+        }
+        for exposure in self.gate.exposures() {
+            [exposure.position, exposure.open[0], exposure.open[1]].iter().for_each(|value| hash.add(*value as u64));
+        }
+        for owner in 0..self.owner_count {
+            for (instrument, position) in self.portfolio.of(owner) {
+                hash.add(u64::from(instrument.0));
+                [position.shares, position.cash, position.cost].iter().for_each(|value| hash.add(*value as u64));
+            }
+        }
+        hash.0
+    }
+}
+
+/// FNV-1a over words.
+struct Fnv(u64);
+
+impl Fnv {
+    fn add(&mut self, word: u64) {
+        for byte in word.to_le_bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    }
+
+    fn add_order(&mut self, order: &Order) {
+        self.add(u64::from(order.id.0) << 32 | u64::from(order.pending.0));
+        self.add(u64::from(order.instrument.0) << 32 | u64::from(order.leaves));
+        self.add(order.price.0 as u64);
+        self.add(u64::from(order.executed) << 32 | u64::from(order.pending_total));
+        self.add(u64::from(order.owner) << 16 | (order.state() as u64) << 8 | order.side as u64);
+    }
+}

@@ -1,0 +1,165 @@
+//! Market data: a datagram is decoded whole, its lines prefetched, its events applied, then the strategies are told.
+
+use super::buffers::FeedSink;
+use super::{Desk, Pipeline, PipelineCounter, Turn, output};
+use crate::feed::{Distrust, Feed, FeedState};
+use crate::probe::{Isolate, Probe, Stage};
+use crate::risk::HaltReason;
+use crate::session::OrderSession;
+use crate::strategy::{Batch, Call, StrategySet};
+use crate::units::{InstrumentId, LineId, StreamId};
+use tern_abi::event::BookEvent;
+use tern_abi::record::{Kind, Recorder, TrustRecord};
+use zerocopy::IntoBytes;
+
+/// Events whose lines are asked for ahead of their use; more would push one another out of the nearest cache.
+const PREFETCH_EVENTS: usize = 32;
+
+impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
+    /// One datagram of a stream.
+    #[inline]
+    pub(super) fn on_datagram<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+        stream: StreamId,
+        line: LineId,
+        backlog: u32,
+        payload: &[u8],
+    ) {
+        self.desk.count(PipelineCounter::Datagrams, 1);
+        self.events.clear();
+        let mut sink = FeedSink {
+            events: &mut self.events,
+            instruments: &mut self.desk.instruments,
+            books: &mut self.desk.books,
+            stream,
+        };
+        let state = self.feed.on_payload(turn.now, stream, line, payload, &mut sink);
+        turn.probe.mark(Stage::Decoded);
+        self.apply_events(turn, Some(stream));
+        // Before any strategy is asked: it must not act on books that this very datagram made worthless.
+        self.desk.follow_feed(turn, stream, state);
+        turn.probe.mark(Stage::Book);
+        self.tell_strategies(turn, isolate, backlog);
+    }
+
+    /// Events of a feed in another process. They say nothing of trust, so it stays as it is.
+    pub(super) fn on_events<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+        events: &[BookEvent],
+    ) {
+        self.events.clear();
+        events.iter().for_each(|event| self.events.push(*event));
+        self.apply_events(turn, None);
+        turn.probe.mark(Stage::Book);
+        self.tell_strategies(turn, isolate, 0);
+    }
+
+    /// Applies the decoded events and notes what changed.
+    #[inline]
+    fn apply_events<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, stream: Option<StreamId>) {
+        self.changes.clear();
+        let events = self.events.as_slice();
+        for group in events.chunks(PREFETCH_EVENTS) {
+            self.desk.books.prefetch(group);
+            for event in group {
+                match self.desk.books.apply(event) {
+                    Ok(change) => self.changes.push(change),
+                    Err(error) => self.desk.event_failed(InstrumentId(event.instrument), stream, error.distrust()),
+                }
+            }
+        }
+        self.desk.count(PipelineCounter::Events, events.len() as u64);
+        let overflowed = core::mem::take(&mut self.events.overflowed);
+        if overflowed > 0 {
+            self.desk.count(PipelineCounter::EventOverflow, overflowed);
+            self.desk.halt(turn, HaltReason::EventOverflow);
+        }
+    }
+
+    /// Tells every strategy of every change, then that the batch ended.
+    #[inline]
+    fn tell_strategies<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+        backlog: u32,
+    ) {
+        let age_ns = turn.cause.map_or(0, |arrival| turn.now.since(arrival));
+        for index in 0..self.strategies.count() {
+            self.call_strategy_with_changes(turn, isolate, index, age_ns);
+            self.call_strategy(turn, isolate, index, Call::BatchEnd(Batch { age_ns, backlog }), age_ns);
+        }
+    }
+}
+
+impl Desk {
+    /// An event did not fit: the book it belongs to is not the venue's any more.
+    #[cold]
+    fn event_failed(&mut self, instrument: InstrumentId, stream: Option<StreamId>, why: Distrust) {
+        self.count(PipelineCounter::EventErrors, 1);
+        let was_trusted = self.books.is_trusted(instrument);
+        if instrument.index() < self.books.instrument_capacity() {
+            self.books.set_distrust(instrument, Some(why));
+            if was_trusted && self.config.pull_on_distrust {
+                self.want_cancels(|_, order| order.instrument == instrument);
+            }
+        } else if stream.is_some() {
+            // No instrument: it may have been any.
+            for index in 0..self.instruments.len() as u32 {
+                self.books.set_distrust(InstrumentId(index), Some(why));
+            }
+            self.pull();
+        }
+    }
+
+    /// Takes over what the feed says of the stream.
+    #[inline]
+    fn follow_feed<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, stream: StreamId, state: FeedState) {
+        let reason = match state {
+            FeedState::InSequence => None,
+            FeedState::Untrusted { reason, .. } => Some(reason),
+        };
+        if self.books.stream_distrust(stream) != reason {
+            self.trust_changed(turn, stream, state, reason);
+        }
+    }
+
+    #[cold]
+    fn trust_changed<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        stream: StreamId,
+        state: FeedState,
+        reason: Option<Distrust>,
+    ) {
+        let was_trusted = self.books.stream_distrust(stream).is_none();
+        self.books.set_stream_distrust(stream, reason);
+        let (expected_seq, seen_seq) = match state {
+            FeedState::InSequence => (0, 0),
+            FeedState::Untrusted { expected, seen, .. } => (expected, seen),
+        };
+        let record = TrustRecord {
+            expected_seq,
+            seen_seq,
+            stream: stream.0,
+            trusted: u16::from(reason.is_none()),
+            reason: reason.map_or(0, |reason| reason as u32),
+        };
+        output(turn, self, Kind::Trust, record.as_bytes());
+        if was_trusted && reason.is_some() {
+            self.count(PipelineCounter::TrustLost, 1);
+            self.pull();
+        }
+    }
+
+    /// Wants every order cancelled whose book is not trusted.
+    fn pull(&mut self) {
+        if self.config.pull_on_distrust {
+            self.want_cancels(|desk, order| !desk.books.is_trusted(order.instrument));
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The pipeline: one input in, records and order bytes out.
+//!
+//! ```text
+//! datagram -> feed -> books ----> strategies -> intents -> gate -> recorded -> outbox -> TCP
+//! session bytes -> orders, positions --^                    \--> refusals
+//! ```
+//! [`Pipeline::on_input`] first records the input, then acts on it, and records what comes of it; an order is recorded
+//! before its bytes exist. Nothing but inputs changes anything, so the recorded inputs of a day give the same orders
+//! again. Everything that is not feed, session or strategy is on the [`Desk`].
+
+mod buffers;
+mod config;
+mod control;
+mod counters;
+mod desk;
+mod market;
+mod trading;
+mod venue;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, StrategyConfig, UnknownOrders};
+pub use counters::PipelineCounter;
+pub use desk::Desk;
+
+use crate::book::{BookChange, Books, Heap, Instruments, Memory};
+use crate::feed::Feed;
+use crate::input::{ConnEvent, Input};
+use crate::outbox::OrderBytes;
+use crate::probe::{Isolate, NoProbe, Probe};
+use crate::replay::{NotAnInput, Recorded, read_input};
+use crate::risk::Reason;
+use crate::session::{Control, DropReason, OrderSession, VenueEvent};
+use crate::strategy::{Intent, Intents, StrategySet};
+use crate::units::{ConnId, InstrumentId, TaiNs};
+use buffers::{BLANK_EVENT, BLANK_VENUE_EVENT, Buffer, EVENTS_MAX, VENUE_EVENTS_MAX};
+use tern_abi::event::BookEvent;
+use tern_abi::record::{Kind, Recorder, RingFull};
+
+/// The trading pipeline of one venue account.
+#[derive(Debug)]
+pub struct Pipeline<F, O, S> {
+    feed: F,
+    session: O,
+    strategies: S,
+    desk: Desk,
+    control: Control,
+    events: Buffer<BookEvent>,
+    changes: Buffer<BookChange>,
+    venue_events: Buffer<VenueEvent>,
+    intents: Intents,
+    /// The last input was [`ConnEvent::Unsent`]: what it left in the outbox is known.
+    unsent_known: bool,
+    /// A replay says when the ring has room; it is not asked.
+    ring_told: bool,
+}
+
+/// One call of [`Pipeline::on_input`].
+pub(crate) struct Turn<'a, R, P> {
+    pub(crate) now: TaiNs,
+    /// `seq` of the input's record.
+    pub(crate) cause_seq: u64,
+    /// Arrival of the datagram, if the input is one.
+    pub(crate) cause: Option<TaiNs>,
+    pub(crate) rec: &'a mut R,
+    pub(crate) probe: &'a mut P,
+}
+
+impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
+    /// A pipeline with its tables on the heap; see [`with_memory`](Self::with_memory).
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn new(
+        config: Config,
+        strategy_configs: &[StrategyConfig],
+        parts: (F, O, S),
+        instruments: Instruments,
+        books: Books,
+    ) -> Result<Self, ConfigError> {
+        Self::with_memory(config, strategy_configs, parts, instruments, books, &mut Heap)
+    }
+
+    /// A pipeline with its hot tables in `memory`. `strategy_configs` are in the order of the strategies. Everything is
+    /// allocated here, nothing later.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn with_memory(
+        config: Config,
+        strategy_configs: &[StrategyConfig],
+        (feed, session, strategies): (F, O, S),
+        instruments: Instruments,
+        books: Books,
+        memory: &mut impl Memory,
+    ) -> Result<Self, ConfigError> {
+        if strategies.count() != strategy_configs.len() {
+            return Err(ConfigError::Strategies {
+                strategies: strategies.count(),
+                configurations: strategy_configs.len(),
+            });
+        }
+        let blank = BookChange { instrument: InstrumentId::NONE, side: None, top_changed: false, traded: None };
+        Ok(Self {
+            desk: Desk::new(config, strategy_configs, instruments, books, memory)?,
+            feed,
+            session,
+            strategies,
+            control: Control::new(O::is_order_packet),
+            events: Buffer::new(EVENTS_MAX, BLANK_EVENT),
+            changes: Buffer::new(EVENTS_MAX, blank),
+            venue_events: Buffer::new(VENUE_EVENTS_MAX, BLANK_VENUE_EVENT),
+            intents: Intents::default(),
+            unsent_known: false,
+            ring_told: false,
+        })
+    }
+
+    /// Records one input and acts on it.
+    ///
+    /// `now` never goes back. After it, hand over what [`pending_control`](Self::pending_control) and
+    /// [`next_order_bytes`](Self::next_order_bytes) give, close the connection if
+    /// [`take_drop`](Self::take_drop) says so, and come back with [`Input::Timer`] at
+    /// [`next_deadline`](Self::next_deadline).
+    ///
+    /// # Errors
+    /// The input could not be recorded: trading is halted, and but for a kill nothing else was done. Offer it again.
+    pub fn on_input<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        now: TaiNs,
+        input: Input<'_>,
+        rec: &mut R,
+        probe: &mut P,
+        isolate: &mut I,
+    ) -> Result<(), RingFull> {
+        self.note_surroundings(now, &input, rec);
+        let cause_seq = rec.next_seq();
+        let recorded = crate::replay::record_input(rec, now, &input);
+        let mut turn = Turn { now, cause_seq, cause: None, rec, probe };
+        let turn = &mut turn;
+        self.desk.count(PipelineCounter::Inputs, 1);
+        if recorded.is_err() {
+            self.desk.input_lost(turn, &input);
+            self.sweep(turn);
+            return Err(RingFull);
+        }
+        match input {
+            Input::Datagram { stream, line, at, backlog, payload } => {
+                turn.cause = Some(at.arrival);
+                self.on_datagram(turn, isolate, stream, line, backlog, payload);
+            }
+            Input::Session { conn, bytes } if conn == self.desk.config.conn => self.on_bytes(turn, isolate, bytes),
+            Input::Conn { conn, event } if conn == self.desk.config.conn => self.on_conn(turn, event),
+            Input::Session { .. } | Input::Conn { .. } => self.desk.count(PipelineCounter::OtherConn, 1),
+            Input::Events(events) => self.on_events(turn, isolate, events),
+            Input::Command(command) => self.desk.on_command(turn, command),
+            Input::Timer => self.on_timer(turn, isolate),
+        }
+        self.sweep(turn);
+        self.finish(turn);
+        Ok(())
+    }
+
+    /// Two things that are not inputs would change what happens: messages that the caller left in the outbox, and the
+    /// recorder's room. Both are rare; when they change they are recorded as the inputs that they are.
+    #[inline]
+    fn note_surroundings<R: Recorder>(&mut self, now: TaiNs, input: &Input<'_>, rec: &mut R) {
+        let conn = self.desk.config.conn;
+        let is_unsent = matches!(input, Input::Conn { event: ConnEvent::Unsent(_), .. });
+        if !self.desk.outbox.is_empty() && !self.unsent_known && !is_unsent {
+            let event = ConnEvent::Unsent(self.desk.outbox.len());
+            // Should it not fit, neither does the input that follows, and that stops trading.
+            let _ = crate::replay::record_input(rec, now, &Input::Conn { conn, event });
+        }
+        self.unsent_known = is_unsent;
+        self.ring_told |= matches!(input, Input::Conn { event: ConnEvent::RingRoom(_), .. });
+        let ring_room = rec.has_room_for_orders();
+        if !self.ring_told && ring_room != self.desk.ring_room {
+            self.desk.ring_room = ring_room;
+            let event = ConnEvent::RingRoom(ring_room);
+            let _ = crate::replay::record_input(rec, now, &Input::Conn { conn, event });
+        }
+    }
+
+    /// Gives the pipeline one record of an earlier run. Before it, everything that waits goes to `wire`, but for what
+    /// that run had not handed over either.
+    ///
+    /// # Errors
+    /// The record is no input: outputs and markers are skipped by a replay.
+    pub fn replay<R: Recorder, I: Isolate>(
+        &mut self,
+        now: TaiNs,
+        kind: Kind,
+        body: &[u8],
+        rec: &mut R,
+        isolate: &mut I,
+        wire: &mut impl FnMut(&[u8]),
+    ) -> Result<(), NotAnInput> {
+        let recorded = read_input(now, kind, body)?;
+        let command;
+        let input = match recorded {
+            Recorded::Input(input) => input,
+            Recorded::Command(value) => {
+                command = value;
+                Input::Command(&command)
+            }
+        };
+        let left = match input {
+            Input::Conn { event: ConnEvent::Unsent(messages), .. } => messages,
+            _ if self.unsent_known => usize::MAX,
+            _ => 0,
+        };
+        while self.desk.outbox.len() > left
+            && let Some(bytes) = self.desk.outbox.next()
+        {
+            wire(&bytes);
+            let count_bytes = bytes.len();
+            self.desk.outbox.sent(count_bytes);
+        }
+        self.control.consume(Control::CAPACITY_BYTES);
+        // A recorder of a replay that is full has counted that itself.
+        let _ = self.on_input(now, input, rec, &mut NoProbe, isolate);
+        Ok(())
+    }
+
+    /// When to come with [`Input::Timer`] at the latest.
+    pub fn next_deadline(&self) -> TaiNs {
+        if self.desk.sweep_due && self.desk.can_send(&self.session) {
+            return TaiNs(0);
+        }
+        (0..self.strategies.count())
+            .filter(|index| !self.desk.is_disabled(*index))
+            .map(|index| self.strategies.next_deadline(index))
+            .fold(self.session.next_deadline(), TaiNs::min)
+    }
+
+    /// Bytes of the session's housekeeping that wait; hand them to TCP before order bytes.
+    #[inline]
+    pub fn pending_control(&self, conn: ConnId) -> &[u8] {
+        if conn == self.desk.config.conn { self.control.pending() } else { &[] }
+    }
+
+    /// TCP took the first `count_bytes` of [`pending_control`](Self::pending_control).
+    pub fn consume_control(&mut self, conn: ConnId, count_bytes: usize) {
+        if conn == self.desk.config.conn {
+            self.control.consume(count_bytes);
+        }
+    }
+
+    /// What is left of the oldest order message that waits.
+    #[inline]
+    pub fn next_order_bytes(&self, conn: ConnId) -> Option<OrderBytes<'_>> {
+        if conn == self.desk.config.conn { self.desk.outbox.next() } else { None }
+    }
+
+    /// TCP took `count_bytes` of order bytes: they cannot be recalled any more. What it did not take stays; a kill
+    /// takes back the messages that it has nothing of.
+    #[inline]
+    pub fn order_bytes_sent(&mut self, conn: ConnId, count_bytes: usize) {
+        if conn == self.desk.config.conn {
+            self.desk.outbox.sent(count_bytes);
+        }
+    }
+
+    /// Whether, and why, the connection is to be dropped; forgets it. The drop comes back as [`ConnEvent::Down`].
+    pub fn take_drop(&mut self, conn: ConnId) -> Option<DropReason> {
+        if conn == self.desk.config.conn { self.control.take_drop() } else { None }
+    }
+
+    /// The next order id that would be given out.
+    pub fn next_order_id(&self) -> u32 {
+        self.desk.ids.next()
+    }
+
+    /// Books, orders, positions, limits, counters.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// The feed.
+    pub fn feed(&self) -> &F {
+        &self.feed
+    }
+
+    /// The order session.
+    pub fn session(&self) -> &O {
+        &self.session
+    }
+
+    /// The strategies.
+    pub fn strategies(&self) -> &S {
+        &self.strategies
+    }
+
+    /// Whether a shutdown is done: no order open, logged out.
+    pub fn is_finished(&self) -> bool {
+        self.desk.logged_out
+    }
+
+    /// What the gate would say to an intent of the strategy with index `owner` now, on market data `age_ns` old.
+    /// Changes nothing: for benchmarks and for `risk check`.
+    ///
+    /// # Errors
+    /// The reason of the refusal.
+    pub fn check_intent(&self, now: TaiNs, owner: usize, age_ns: u64, intent: &Intent) -> Result<(), Reason> {
+        self.desk.check_intent(now, owner, age_ns, intent, &self.session)
+    }
+
+    /// A hash of everything that decides what happens next but the books (those have one of their own) and the inside
+    /// of feed, session and strategies: equal after a replay. Walks all tables.
+    pub fn state_hash(&self) -> u64 {
+        self.desk.state_hash()
+    }
+}
+
+/// Counts an output record that did not fit; the input that caused it is recorded, so it can be made again.
+pub(crate) fn output<R: Recorder, P>(turn: &mut Turn<'_, R, P>, desk: &mut Desk, kind: Kind, body: &[u8]) {
+    if turn.rec.record(turn.now.0, kind, &[body]).is_err() {
+        desk.count(PipelineCounter::RecordsLost, 1);
+        desk.halt(turn, crate::risk::HaltReason::RingFull);
+    }
+}

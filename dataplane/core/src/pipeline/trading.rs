@@ -1,0 +1,389 @@
+//! From a strategy's intent to bytes in the outbox, or to a refusal.
+
+use super::{Desk, Pipeline, PipelineCounter, Turn};
+use crate::feed::Feed;
+use crate::orders::{Life, Order, Slot};
+use crate::probe::{Isolate, Panicked, Probe, Stage};
+use crate::risk::{Approved, HaltReason, Moment, NewOrder, Owner, Reason, Refusal};
+use crate::session::{EncodeError, OrderAction, OrderSession, OrderView, TimeInForce};
+use crate::strategy::{Call, Ctx, Intent, StrategySet};
+use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, Symbol, TaiNs};
+use tern_abi::record::{ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, Kind, OrderRecord, Recorder, RefusalRecord};
+use zerocopy::IntoBytes;
+
+/// [`OrderRecord::flags`]: post only.
+const FLAG_POST_ONLY: u8 = 1;
+/// [`OrderRecord::flags`]: sent by the system.
+const FLAG_SYSTEM: u8 = 2;
+/// [`OrderRecord::flags`]: marked short.
+const FLAG_SHORT: u8 = 4;
+
+impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
+    /// Tells a strategy of all changes of the batch; each time it answers, its intents are worked through first.
+    #[inline]
+    pub(super) fn call_strategy_with_changes<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+        index: usize,
+        age_ns: u64,
+    ) {
+        let mut told = 0;
+        while !self.desk.is_disabled(index) {
+            let Some(changes) = self.changes.as_slice().get(told..).filter(|rest| !rest.is_empty()) else { return };
+            let ctx = Ctx { now: turn.now, owner: index, desk: &self.desk };
+            match self.strategies.call(index, isolate, Call::Book(changes), &ctx, &mut self.intents) {
+                // At least one, so that the walk ends.
+                Ok(count) => told += count.max(1),
+                Err(Panicked) => self.strategy_panicked(index),
+            }
+            self.act(turn, index, age_ns);
+        }
+    }
+
+    /// Calls a strategy and works through its intents.
+    #[inline]
+    pub(super) fn call_strategy<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+        index: usize,
+        call: Call<'_>,
+        age_ns: u64,
+    ) {
+        if self.desk.is_disabled(index) {
+            return;
+        }
+        let ctx = Ctx { now: turn.now, owner: index, desk: &self.desk };
+        if self.strategies.call(index, isolate, call, &ctx, &mut self.intents).is_err() {
+            self.strategy_panicked(index);
+        }
+        self.act(turn, index, age_ns);
+    }
+
+    /// The strategy is not called again, and its orders go; the others trade on.
+    #[cold]
+    fn strategy_panicked(&mut self, index: usize) {
+        self.intents.clear();
+        self.desk.count(PipelineCounter::StrategyPanics, 1);
+        self.desk.disable(index);
+        self.desk.want_cancels(|_, order| usize::from(order.owner) == index);
+    }
+
+    /// Works through the intents of the last call.
+    #[inline]
+    fn act<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, index: usize, age_ns: u64) {
+        if self.intents.is_empty() {
+            return;
+        }
+        turn.probe.mark(Stage::Strategy);
+        let owner = self.desk.owner(index);
+        self.desk.count(PipelineCounter::Intents, self.intents.len() as u64);
+        self.desk.count(PipelineCounter::IntentsDropped, self.intents.take_overflowed());
+        for place in 0..self.intents.len() {
+            let Some(intent) = self.intents.get(place) else { break };
+            if let Err(refusal) = self.desk.act(turn, owner, age_ns, &intent, &mut self.session) {
+                self.desk.refused(turn, owner, &intent, refusal);
+            }
+        }
+        self.intents.clear();
+    }
+}
+
+impl Desk {
+    /// One intent: the gate, then the record, then the bytes.
+    #[inline]
+    fn act<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        owner: Owner,
+        age_ns: u64,
+        intent: &Intent,
+        session: &mut impl OrderSession,
+    ) -> Result<(), Refusal> {
+        let at = self.moment(turn.now, age_ns, session);
+        match *intent {
+            Intent::New { instrument, side, price, quantity, time_in_force, post_only } => {
+                let new = NewOrder { instrument, side, price, quantity, time_in_force, post_only };
+                self.enter(turn, &at, owner, &new, session)
+            }
+            Intent::Replace { order, price, quantity } => {
+                let slot = self.own_slot(owner, order)?;
+                self.replace(turn, &at, slot, price, quantity, session)
+            }
+            Intent::Cancel { order } => {
+                let slot = self.own_slot(owner, order)?;
+                self.cancel(turn, &at, slot, session)
+            }
+        }
+    }
+
+    fn enter<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        at: &Moment,
+        owner: Owner,
+        new: &NewOrder,
+        session: &mut impl OrderSession,
+    ) -> Result<(), Refusal> {
+        let id = self.ids.peek().ok_or(Refusal::new(Reason::IdsExhausted))?;
+        let market = crate::risk::Market { instruments: &self.instruments, books: &self.books, orders: &self.orders };
+        let approved = self.gate.approve_new(at, owner, id, new, &market)?;
+        turn.probe.mark(Stage::Risk);
+        self.record_order(turn, approved.view(), 0)?;
+        self.ids.used(id);
+        let slot = self.orders.insert(Order {
+            strategy: owner.strategy,
+            trader: owner.trader,
+            owner: owner.index,
+            time_in_force: new.time_in_force,
+            post_only: new.post_only,
+            short: approved.view().short,
+            ..Order::new(id, new.instrument, new.side, new.price, new.quantity)
+        });
+        if let Some(slot) = slot {
+            self.settle(slot);
+        }
+        self.write(turn, approved, session, PipelineCounter::OrdersNew)
+    }
+
+    fn replace<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        at: &Moment,
+        slot: Slot,
+        price: Price,
+        quantity: Quantity,
+        session: &mut impl OrderSession,
+    ) -> Result<(), Refusal> {
+        let id = self.ids.peek().ok_or(Refusal::new(Reason::IdsExhausted))?;
+        let order = self.orders.get(slot).ok_or(Refusal::new(Reason::UnknownOrder))?;
+        let market = crate::risk::Market { instruments: &self.instruments, books: &self.books, orders: &self.orders };
+        let approved = self.gate.approve_replace(at, order, id, price, quantity, &market)?;
+        turn.probe.mark(Stage::Risk);
+        self.record_order(turn, approved.view(), 0)?;
+        self.ids.used(id);
+        self.orders.replace_sent(slot, id, price, approved.view().quantity);
+        self.settle(slot);
+        self.write(turn, approved, session, PipelineCounter::OrdersReplace)
+    }
+
+    fn cancel<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        at: &Moment,
+        slot: Slot,
+        session: &mut impl OrderSession,
+    ) -> Result<(), Refusal> {
+        let order = self.orders.get(slot).ok_or(Refusal::new(Reason::UnknownOrder))?;
+        let symbol = self.symbol(order.instrument);
+        let approved = self.gate.approve_cancel(at, order, symbol)?;
+        turn.probe.mark(Stage::Risk);
+        self.record_order(turn, approved.view(), 0)?;
+        self.cancel_sent(slot);
+        self.write(turn, approved, session, PipelineCounter::OrdersCancel)
+    }
+
+    /// Sends a cancel that the system wants; whether it was sent.
+    pub(super) fn send_system_cancel<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        slot: Slot,
+        session: &mut impl OrderSession,
+    ) -> bool {
+        let at = self.moment(turn.now, 0, session);
+        let Some(order) = self.orders.get(slot) else { return false };
+        let symbol = self.symbol(order.instrument);
+        let Ok(approved) = self.gate.approve_system_cancel(&at, order, symbol) else { return false };
+        if self.record_order(turn, approved.view(), FLAG_SYSTEM).is_err() {
+            return false;
+        }
+        self.cancel_sent(slot);
+        match self.outbox.push(approved, session) {
+            Ok(()) => {
+                session.on_sent(turn.now);
+                true
+            }
+            Err(_) => {
+                self.count_refusal(Reason::EncodeFailed);
+                if let Some(order) = self.orders.get_mut(slot) {
+                    order.cancel_sent = OrderId(0);
+                }
+                false
+            }
+        }
+    }
+
+    /// From now on the order is to go, whatever becomes of this one cancel.
+    fn cancel_sent(&mut self, slot: Slot) {
+        if let Some(order) = self.orders.get_mut(slot) {
+            order.cancel_wanted = true;
+            order.cancel_sent = order.cancel_target();
+        }
+    }
+
+    /// Writes the bytes of an order that is recorded and in the table.
+    #[inline]
+    fn write<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        approved: Approved,
+        session: &mut impl OrderSession,
+        counter: PipelineCounter,
+    ) -> Result<(), Refusal> {
+        let action = approved.view().action;
+        match self.outbox.push(approved, session) {
+            Ok(()) => {
+                turn.probe.mark(Stage::Encoded);
+                session.on_sent(turn.now);
+                self.count(counter, 1);
+                Ok(())
+            }
+            Err(error) => Err(self.unwritable(turn, action, error)),
+        }
+    }
+
+    #[cold]
+    fn unwritable<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        action: OrderAction,
+        error: EncodeError,
+    ) -> Refusal {
+        self.undo(turn, action);
+        Refusal { reason: Reason::EncodeFailed, limit: 0, value: error as i64 }
+    }
+
+    /// The strategy's open order with this id, by the name it has or will have.
+    fn own_slot(&self, owner: Owner, id: OrderId) -> Result<Slot, Refusal> {
+        self.orders
+            .slot(id)
+            .filter(|slot| {
+                self.orders.get(*slot).is_some_and(|o| o.owner == owner.index && !matches!(o.life, Life::Dead(_)))
+            })
+            .ok_or(Refusal::new(Reason::UnknownOrder))
+    }
+
+    fn symbol(&self, instrument: InstrumentId) -> Symbol {
+        self.instruments.symbol(instrument).unwrap_or(Symbol([b' '; 8]))
+    }
+
+    /// Publishes the order before its bytes exist.
+    #[inline]
+    fn record_order<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        view: &OrderView,
+        flags: u8,
+    ) -> Result<(), Refusal> {
+        let (action, order, replaces) = match view.action {
+            OrderAction::New { order } => (ACTION_NEW, order.0, 0),
+            OrderAction::Replace { previous, order } => (ACTION_REPLACE, order.0, previous.0),
+            OrderAction::Cancel { order } => (ACTION_CANCEL, order.0, 0),
+        };
+        let record = OrderRecord {
+            cause_seq: turn.cause_seq,
+            cause_ns: turn.cause.map_or(0, |arrival| arrival.0),
+            price: view.price.0,
+            symbol: view.symbol.0,
+            order,
+            replaces,
+            quantity: view.quantity,
+            instrument: view.instrument.0,
+            account: self.config.account.0,
+            strategy: view.strategy.0,
+            trader: view.trader.0,
+            venue: self.config.venue.0,
+            limits_epoch: self.gate.limits().epoch,
+            action,
+            side: view.side as u8,
+            time_in_force: match view.time_in_force {
+                TimeInForce::Day => b'0',
+                TimeInForce::Ioc => b'3',
+            },
+            flags: flags | if view.post_only { FLAG_POST_ONLY } else { 0 } | if view.short { FLAG_SHORT } else { 0 },
+        };
+        turn.rec.record(turn.now.0, Kind::Order, &[record.as_bytes()]).map_err(|_| {
+            self.halt(turn, HaltReason::RingFull);
+            Refusal::new(Reason::RecordFailed)
+        })
+    }
+
+    /// Counts a refusal, and records it as long as that costs no room that orders need.
+    #[cold]
+    fn refused<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        owner: Owner,
+        intent: &Intent,
+        refusal: Refusal,
+    ) {
+        self.count_refusal(refusal.reason);
+        if !self.ring_room {
+            return;
+        }
+        let known = |id: OrderId| self.orders.find(id);
+        let (action, order, instrument, side, price, quantity) = match *intent {
+            Intent::New { instrument, side, price, quantity, .. } => {
+                (ACTION_NEW, OrderId(0), instrument, Some(side), price, quantity)
+            }
+            Intent::Replace { order, price, quantity } => {
+                let (instrument, side) = known(order).map_or((InstrumentId::NONE, None), of);
+                (ACTION_REPLACE, order, instrument, side, price, quantity)
+            }
+            Intent::Cancel { order } => {
+                let (instrument, side) = known(order).map_or((InstrumentId::NONE, None), of);
+                (ACTION_CANCEL, order, instrument, side, Price(0), 0)
+            }
+        };
+        let record = RefusalRecord {
+            cause_seq: turn.cause_seq,
+            price: price.0,
+            limit: refusal.limit,
+            value: refusal.value,
+            quantity,
+            instrument: instrument.0,
+            order: order.0,
+            reason: refusal.reason as u32,
+            account: self.config.account.0,
+            strategy: owner.strategy.0,
+            action,
+            side: side.map_or(0, |side| side as u8),
+            reserved: 0,
+        };
+        super::output(turn, self, Kind::Refusal, record.as_bytes());
+    }
+
+    /// See [`Pipeline::check_intent`].
+    pub(super) fn check_intent(
+        &self,
+        now: TaiNs,
+        owner: usize,
+        age_ns: u64,
+        intent: &Intent,
+        session: &impl OrderSession,
+    ) -> Result<(), Reason> {
+        let at = self.moment(now, age_ns, session);
+        let owner = self.owner(owner);
+        let market = self.market();
+        let found = |order| {
+            self.own_slot(owner, order).and_then(|slot| self.orders.get(slot).ok_or(Refusal::new(Reason::UnknownOrder)))
+        };
+        let verdict = match *intent {
+            Intent::New { instrument, side, price, quantity, time_in_force, post_only } => {
+                let new = NewOrder { instrument, side, price, quantity, time_in_force, post_only };
+                let id = self.ids.peek().ok_or(Reason::IdsExhausted)?;
+                self.gate.check_new(&at, owner, id, &new, &market).map(|_| ())
+            }
+            Intent::Replace { order, price, quantity } => {
+                found(order).and_then(|order| self.gate.check_replace(&at, order, price, quantity, &market).map(|_| ()))
+            }
+            Intent::Cancel { order } => found(order).and_then(|order| self.gate.check_cancel(&at, order)),
+        };
+        verdict.map_err(|refusal| refusal.reason)
+    }
+}
+
+fn of(order: &Order) -> (InstrumentId, Option<Side>) {
+    (order.instrument, Some(order.side))
+}

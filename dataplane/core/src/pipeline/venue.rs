@@ -1,0 +1,163 @@
+//! What the venue says: session bytes to order events, positions, and the strategies.
+
+use super::buffers::SESSION_CHUNK_BYTES;
+use super::{Desk, Pipeline, PipelineCounter, Turn, UnknownOrders};
+use crate::feed::Feed;
+use crate::orders::{Identity, OrderNote, OrderState};
+use crate::probe::{Isolate, Probe};
+use crate::risk::HaltReason;
+use crate::session::{OrderSession, VenueEvent, VenueEventKind};
+use crate::strategy::{Call, OrderEvent, StrategySet};
+use tern_abi::record::Recorder;
+
+impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
+    /// Bytes of the order connection. Given to the session in pieces, so that what it says of each fits the buffer.
+    pub(super) fn on_bytes<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+        bytes: &[u8],
+    ) {
+        for chunk in bytes.chunks(SESSION_CHUNK_BYTES) {
+            self.venue_events.clear();
+            self.session.on_bytes(turn.now, chunk, &mut self.venue_events, &mut self.control);
+            self.desk.session_ready = self.session.is_ready();
+            let overflowed = core::mem::take(&mut self.venue_events.overflowed);
+            if overflowed > 0 {
+                self.desk.count(PipelineCounter::EventOverflow, overflowed);
+                self.desk.halt(turn, HaltReason::EventOverflow);
+            }
+            let mut next = 0;
+            while let Some(event) = self.venue_events.as_slice().get(next).copied() {
+                next += 1;
+                self.on_venue_event(turn, isolate, &event);
+            }
+        }
+    }
+
+    fn on_venue_event<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+        event: &VenueEvent,
+    ) {
+        use VenueEventKind as Event;
+        self.desk.count(PipelineCounter::VenueEvents, 1);
+        if !self.desk.is_next(event.session_seq) {
+            return;
+        }
+        match event.kind {
+            Event::SystemEvent | Event::LoggedIn | Event::LoginRejected | Event::EndOfSession => {}
+            Event::NextOrderId => self.desk.ids.at_least(event.order),
+            Event::CaughtUp => self.desk.caught_up(turn),
+            Event::Accepted
+            | Event::Replaced
+            | Event::Canceled
+            | Event::Executed
+            | Event::Broken
+            | Event::Rejected
+            | Event::CancelPending
+            | Event::CancelRejected
+            | Event::Modified
+            | Event::Restated
+            | Event::PriorityUpdated
+            | Event::ReplaceRejected => {
+                if let Some((owner, told)) = self.desk.on_order_event(turn, event)
+                    && owner < self.strategies.count()
+                {
+                    self.call_strategy(turn, isolate, owner, Call::Order(&told), 0);
+                }
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// Whether an event with this sequence number is new. Each sequenced message gives one event.
+    fn is_next(&mut self, session_seq: u64) -> bool {
+        if session_seq == 0 {
+            return true;
+        }
+        if session_seq <= self.last_session_seq {
+            self.count(PipelineCounter::VenueDuplicates, 1);
+            return false;
+        }
+        self.last_session_seq = session_seq;
+        true
+    }
+
+    /// The venue's log has been replayed: what it does not know of never arrived.
+    fn caught_up<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        let mut at = self.orders.first_open();
+        while let Some(slot) = at {
+            at = self.orders.next_open(slot);
+            if !self.orders.resolve_doubt(slot) {
+                continue;
+            }
+            let lost = self.orders.get(slot).is_some_and(|order| order.state() == OrderState::Lost);
+            self.count(PipelineCounter::OrdersLost, u64::from(lost));
+            self.settle(slot);
+            self.record_local_end(turn, slot);
+        }
+        self.sweep_due = true;
+    }
+
+    /// An event of an order: table, exposure, position, records. Whom to tell, and what.
+    fn on_order_event<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        event: &VenueEvent,
+    ) -> Option<(usize, OrderEvent)> {
+        self.ids.used(event.order);
+        self.ids.used(event.previous);
+        let identity = self.identity(event);
+        let applied = self.orders.apply(event, &mut self.executions, identity);
+        self.count_note(applied.note);
+        if let Some(slot) = applied.slot {
+            self.settle(slot);
+        }
+        let told = self.record_order_event(turn, event, applied.slot, applied.note);
+        if let Some(fill) = applied.fill {
+            self.count(PipelineCounter::Fills, 1);
+            self.count(PipelineCounter::FilledShares, u64::from(fill.quantity));
+            self.gate.add_position(fill.instrument, fill.side.sign() * i64::from(fill.quantity));
+            self.portfolio.apply(&fill);
+            self.record_position(turn, &fill);
+        }
+        if let Some(broken) = applied.broken {
+            self.count(PipelineCounter::Broken, 1);
+            self.gate.add_position(broken.instrument, -broken.side.sign() * i64::from(broken.quantity));
+            let complete = self.executions.forgotten() == 0;
+            self.portfolio.take_out(&broken, self.executions.iter(), complete);
+            self.record_position(turn, &broken);
+        }
+        match applied.note {
+            OrderNote::UnknownExecution | OrderNote::UnknownBreak => self.halt(turn, HaltReason::UnknownExecution),
+            OrderNote::Overfill => self.halt(turn, HaltReason::Overfill),
+            OrderNote::Full => self.halt(turn, HaltReason::OrderTableFull),
+            OrderNote::Duplicate | OrderNote::NotOurs => return None,
+            _ => {}
+        }
+        let owner = applied.slot.and_then(|slot| self.orders.get(slot)).map(|order| usize::from(order.owner))?;
+        told.map(|told| (owner, told))
+    }
+
+    /// Whose the order would be were it unknown: only what introduces an order says enough.
+    fn identity(&mut self, event: &VenueEvent) -> Option<Identity> {
+        if !matches!(event.kind, VenueEventKind::Accepted | VenueEventKind::Replaced)
+            || self.orders.find(event.order).is_some()
+            || self.orders.find(event.previous).is_some()
+        {
+            return None;
+        }
+        let owner = self.owner_of(event.strategy);
+        Some(Identity {
+            instrument: self.instruments.intern(event.symbol?)?,
+            side: event.side?,
+            owner: owner.index,
+            strategy: owner.strategy,
+            trader: event.trader.unwrap_or(owner.trader),
+            cancel: self.config.unknown_orders == UnknownOrders::Cancel,
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! What stands at risk in one instrument, on one cache line.
+
+use crate::units::{Quantity, Side};
+use zerocopy::FromZeros;
+
+/// Position and open orders of all strategies in one instrument.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+pub struct Exposure {
+    /// Signed shares held.
+    pub(crate) position: i64,
+    /// Shares that open orders may trade at worst, by side: they never net.
+    pub(crate) open: [i64; 2],
+    /// The last new order: its price with side and shares mixed in, and when it was sent.
+    pub(super) last_order: u64,
+    pub(super) last_order_ns: u64,
+}
+
+impl Exposure {
+    /// Signed shares held.
+    #[inline]
+    pub const fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Shares that open orders of `side` may trade at worst.
+    #[inline]
+    pub const fn open(&self, side: Side) -> i64 {
+        self.open[side.index()]
+    }
+
+    /// The position, seen from `side` (long is positive for buys), with every open order of `side` and `more` shares
+    /// filled and none of the other side.
+    #[inline]
+    pub const fn worst(&self, side: Side, more: i64) -> i64 {
+        self.position.saturating_mul(side.sign()).saturating_add(self.open[side.index()]).saturating_add(more)
+    }
+
+    /// An order of `side` stood for `before` shares and stands for `after` now.
+    #[inline]
+    pub(crate) const fn settle(&mut self, side: Side, before: Quantity, after: Quantity) {
+        self.open[side.index()] += after as i64 - before as i64;
+    }
+}

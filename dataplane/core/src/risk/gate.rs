@@ -1,0 +1,430 @@
+//! The checks. One function an action, cheapest and most damning first; every way out is a [`Reason`] or [`Approved`].
+
+use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason};
+use crate::book::{Books, Instruments, Memory};
+use crate::orders::{Order, Orders};
+use crate::session::{OrderAction, OrderView, TimeInForce};
+use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
+use tern_abi::arena::Arena;
+
+/// Highest price an order may have: OUCH 5.0, 1.2: $199,999.9900; above it a price means "market".
+const PRICE_MAX: Price = Price(1_999_999_900);
+
+/// The trading state in which an instrument trades (ITCH 5.0, 1.2.2: `T`).
+const TRADING: u8 = b'T';
+
+/// A strategy, as the gate knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Index on this host.
+    pub index: u8,
+    /// Strategy id.
+    pub strategy: StrategyId,
+    /// Trader id.
+    pub trader: TraderId,
+}
+
+/// Why an intent was refused, with the bound and what it would have become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The check.
+    pub reason: Reason,
+    /// The bound, in the unit of the check; 0 where there is none.
+    pub limit: i64,
+    /// What the intent would have made of it.
+    pub value: i64,
+}
+
+impl Refusal {
+    pub(crate) const fn new(reason: Reason) -> Self {
+        Self { reason, limit: 0, value: 0 }
+    }
+    const fn beyond(reason: Reason, limit: i64, value: i64) -> Self {
+        Self { reason, limit, value }
+    }
+}
+
+/// What is the same for every intent of one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// The loop's time.
+    pub(crate) now: TaiNs,
+    /// Age of the market data behind the intent.
+    pub(crate) age_ns: u64,
+    /// The session can take an order.
+    pub(crate) session_ready: bool,
+    /// The venue's window takes one more message.
+    pub(crate) window_open: bool,
+    /// The outbox takes one more message.
+    pub(crate) outbox_room: bool,
+    /// The ring takes more than the cancels that must always fit.
+    pub(crate) ring_room: bool,
+}
+
+/// What the checks look at beside the gate's own tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Market<'a> {
+    pub(crate) instruments: &'a Instruments,
+    pub(crate) books: &'a Books,
+    pub(crate) orders: &'a Orders,
+}
+
+/// A new order as a strategy wants it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewOrder {
+    pub(crate) instrument: InstrumentId,
+    pub(crate) side: Side,
+    pub(crate) price: Price,
+    pub(crate) quantity: Quantity,
+    pub(crate) time_in_force: TimeInForce,
+    pub(crate) post_only: bool,
+}
+
+/// The gate. The pipeline alone makes one.
+#[derive(Debug)]
+pub struct Gate {
+    limits: Limits,
+    rate: Rate,
+    halt: Option<HaltReason>,
+    exposures: Arena<Exposure>,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: Limits, instruments: usize, memory: &mut impl Memory) -> Self {
+        let rate = Rate::new(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
+        Self { limits, rate, halt: None, exposures: memory.arena(instruments) }
+    }
+
+    /// Limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Why nothing is traded, if nothing is.
+    #[inline]
+    pub const fn halt(&self) -> Option<HaltReason> {
+        self.halt
+    }
+
+    #[inline]
+    pub(crate) const fn is_open(&self) -> bool {
+        self.halt.is_none()
+    }
+
+    /// What stands at risk in an instrument.
+    #[inline]
+    pub fn exposure(&self, instrument: InstrumentId) -> Option<&Exposure> {
+        self.exposures.get(instrument.index())
+    }
+
+    /// Every instrument's exposure, by instrument id.
+    pub fn exposures(&self) -> &[Exposure] {
+        &self.exposures
+    }
+
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.rate.set(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
+    }
+
+    pub(crate) fn set_halt(&mut self, halt: Option<HaltReason>) {
+        self.halt = halt;
+    }
+
+    /// Brings the exposure of the order's instrument up to date with it.
+    #[inline]
+    pub(crate) fn settle(&mut self, order: &mut Order) {
+        let now = order.exposure();
+        if let Some(exposure) = self.exposures.get_mut(order.instrument.index()) {
+            exposure.settle(order.side, order.counted, now);
+        }
+        order.counted = now;
+    }
+
+    /// Shares changed hands.
+    #[inline]
+    pub(crate) fn add_position(&mut self, instrument: InstrumentId, shares: i64) {
+        if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
+            exposure.position = exposure.position.saturating_add(shares);
+        }
+    }
+
+    /// Checks a new order.
+    #[inline]
+    pub(crate) fn approve_new(
+        &mut self,
+        at: &Moment,
+        owner: Owner,
+        id: OrderId,
+        new: &NewOrder,
+        market: &Market<'_>,
+    ) -> Result<Approved, Refusal> {
+        let view = self.check_new(at, owner, id, new, market)?;
+        self.rate.take(at.now);
+        if let Some(exposure) = self.exposures.get_mut(new.instrument.index()) {
+            exposure.last_order = fingerprint(new);
+            exposure.last_order_ns = at.now.0;
+        }
+        Ok(Approved::new(view))
+    }
+
+    /// The checks of a new order, without taking anything.
+    #[inline]
+    pub(crate) fn check_new(
+        &self,
+        at: &Moment,
+        owner: Owner,
+        id: OrderId,
+        new: &NewOrder,
+        market: &Market<'_>,
+    ) -> Result<OrderView, Refusal> {
+        self.check_moment(at)?;
+        let (Some(exposure), Some(symbol)) = (self.exposure(new.instrument), market.instruments.symbol(new.instrument))
+        else {
+            return Err(Refusal::new(Reason::UnknownInstrument));
+        };
+        self.check_order(new.instrument, new.price, new.quantity, market.books)?;
+        let worst = exposure.worst(new.side, i64::from(new.quantity));
+        if worst > self.limits.position_max {
+            return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
+        }
+        let open = market.orders.open_count();
+        if open >= self.limits.open_orders_max || !market.orders.has_room() {
+            return Err(Refusal::beyond(
+                Reason::OpenOrders,
+                i64::from(self.limits.open_orders_max),
+                i64::from(open) + 1,
+            ));
+        }
+        let since_ns = at.now.0.saturating_sub(exposure.last_order_ns);
+        if since_ns < self.limits.duplicate_window_ns && exposure.last_order == fingerprint(new) {
+            return Err(Refusal::beyond(Reason::Duplicate, self.limits.duplicate_window_ns as i64, since_ns as i64));
+        }
+        self.check_rate(at)?;
+        Ok(OrderView {
+            action: OrderAction::New { order: id },
+            symbol,
+            instrument: new.instrument,
+            side: new.side,
+            short: new.side == Side::Sell && exposure.position - exposure.open(Side::Sell) < i64::from(new.quantity),
+            price: new.price,
+            quantity: new.quantity,
+            time_in_force: new.time_in_force,
+            post_only: new.post_only,
+            strategy: owner.strategy,
+            trader: owner.trader,
+        })
+    }
+
+    /// Checks another price or size for a live order. `quantity` is what is to be open; the venue is told the total of
+    /// the chain (OUCH 5.0, 2.2). Until it answers, the order stands for the greater of the two.
+    #[inline]
+    pub(crate) fn approve_replace(
+        &mut self,
+        at: &Moment,
+        order: &Order,
+        id: OrderId,
+        price: Price,
+        quantity: Quantity,
+        market: &Market<'_>,
+    ) -> Result<Approved, Refusal> {
+        let (total, symbol) = self.check_replace(at, order, price, quantity, market)?;
+        self.rate.take(at.now);
+        Ok(Approved::new(OrderView {
+            action: OrderAction::Replace { previous: order.id, order: id },
+            price,
+            quantity: total,
+            ..view_of(order, symbol)
+        }))
+    }
+
+    /// The checks of a replace, without taking anything. The chain's total and the symbol.
+    #[inline]
+    pub(crate) fn check_replace(
+        &self,
+        at: &Moment,
+        order: &Order,
+        price: Price,
+        quantity: Quantity,
+        market: &Market<'_>,
+    ) -> Result<(Quantity, Symbol), Refusal> {
+        self.check_moment(at)?;
+        if !order.is_settled() {
+            return Err(Refusal::new(Reason::OrderBusy));
+        }
+        let (Some(exposure), Some(symbol)) =
+            (self.exposure(order.instrument), market.instruments.symbol(order.instrument))
+        else {
+            return Err(Refusal::new(Reason::UnknownInstrument));
+        };
+        self.check_order(order.instrument, price, quantity, market.books)?;
+        // The chain's total has the limit of an order at the venue: less than 1,000,000 (OUCH 5.0, 2.2).
+        let total = order.executed.saturating_add(quantity);
+        let total_max = Limits::max(super::LimitId::OrderQuantityMax);
+        if i64::from(total) > total_max {
+            return Err(Refusal::beyond(Reason::Quantity, total_max, i64::from(total)));
+        }
+        let more = i64::from(quantity.max(order.leaves)) - i64::from(order.counted);
+        let worst = exposure.worst(order.side, more);
+        // A replace that adds no share is a way out and is never barred by a limit set below what is held.
+        if worst > self.limits.position_max && more > 0 {
+            return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
+        }
+        if order.side == Side::Sell && !order.short && exposure.position - exposure.open(Side::Sell) < more {
+            return Err(Refusal::new(Reason::ShortMark));
+        }
+        self.check_rate(at)?;
+        Ok((total, symbol))
+    }
+
+    /// Checks a strategy's cancel: it lowers what is at risk, so neither halt, age nor trust stands in its way.
+    #[inline]
+    pub(crate) fn approve_cancel(&mut self, at: &Moment, order: &Order, symbol: Symbol) -> Result<Approved, Refusal> {
+        self.check_cancel(at, order)?;
+        self.rate.take(at.now);
+        Ok(cancel_of(order, symbol))
+    }
+
+    /// The checks of a strategy's cancel, without taking anything.
+    #[inline]
+    pub(crate) fn check_cancel(&self, at: &Moment, order: &Order) -> Result<(), Refusal> {
+        if order.cancel_wanted || order.cancel_sent.0 != 0 {
+            return Err(Refusal::new(Reason::OrderBusy));
+        }
+        check_way_out(at)?;
+        if !self.rate.allows_cancel(at.now) {
+            return Err(Refusal::beyond(Reason::Rate, i64::from(self.limits.orders_per_second_max), 0));
+        }
+        Ok(())
+    }
+
+    /// Checks a cancel of the system (kill, lost trust, cancel all): only room can stand in its way.
+    pub(crate) fn approve_system_cancel(
+        &mut self,
+        at: &Moment,
+        order: &Order,
+        symbol: Symbol,
+    ) -> Result<Approved, Refusal> {
+        check_way_out(at)?;
+        self.rate.take(at.now);
+        Ok(cancel_of(order, symbol))
+    }
+
+    /// What does not depend on the order.
+    #[inline]
+    fn check_moment(&self, at: &Moment) -> Result<(), Refusal> {
+        match self.halt {
+            None => {}
+            Some(HaltReason::Killed) => return Err(Refusal::new(Reason::Killed)),
+            Some(_) => return Err(Refusal::new(Reason::Halted)),
+        }
+        check_way_out(at)?;
+        if !at.ring_room {
+            return Err(Refusal::new(Reason::RingReserve));
+        }
+        if at.age_ns > self.limits.intent_age_ns_max {
+            return Err(Refusal::beyond(
+                Reason::TooOld,
+                self.limits.intent_age_ns_max as i64,
+                i64::try_from(at.age_ns).unwrap_or(i64::MAX),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What depends on instrument, price and shares alone.
+    #[inline]
+    fn check_order(
+        &self,
+        instrument: InstrumentId,
+        price: Price,
+        quantity: Quantity,
+        books: &Books,
+    ) -> Result<(), Refusal> {
+        if !books.is_trusted(instrument) {
+            return Err(Refusal::new(Reason::BookUntrusted));
+        }
+        let status = books.status(instrument);
+        if status.trading_state != TRADING {
+            return Err(Refusal::beyond(Reason::NotTrading, i64::from(TRADING), i64::from(status.trading_state)));
+        }
+        let limits = &self.limits;
+        if quantity == 0 || quantity > limits.order_quantity_max {
+            return Err(Refusal::beyond(Reason::Quantity, i64::from(limits.order_quantity_max), i64::from(quantity)));
+        }
+        if price.0 <= 0 || price > PRICE_MAX {
+            return Err(Refusal::beyond(Reason::Price, PRICE_MAX.0, price.0));
+        }
+        // Neither can overflow: price < 2^31, quantity < 2^32.
+        let notional = price.0 * i64::from(quantity);
+        if notional > limits.order_notional_max {
+            return Err(Refusal::beyond(Reason::Notional, limits.order_notional_max, notional));
+        }
+        let Some(reference) = status.last_price.or_else(|| mid(books, instrument)) else {
+            return Err(Refusal::new(Reason::NoReference));
+        };
+        let distance = (price.0 - reference.0).abs();
+        if distance * 10_000 > reference.0 * i64::from(limits.price_collar_bps) {
+            return Err(Refusal::beyond(Reason::Collar, reference.0, price.0));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn check_rate(&self, at: &Moment) -> Result<(), Refusal> {
+        if self.rate.allows_order(at.now) {
+            Ok(())
+        } else {
+            Err(Refusal::beyond(Reason::Rate, i64::from(self.limits.orders_per_second_max), 0))
+        }
+    }
+}
+
+/// What even a cancel needs.
+#[inline]
+fn check_way_out(at: &Moment) -> Result<(), Refusal> {
+    if !at.session_ready {
+        return Err(Refusal::new(Reason::SessionNotReady));
+    }
+    if !at.window_open {
+        return Err(Refusal::new(Reason::WindowClosed));
+    }
+    if !at.outbox_room {
+        return Err(Refusal::new(Reason::OutboxFull));
+    }
+    Ok(())
+}
+
+/// The middle of a two-sided book.
+#[inline]
+fn mid(books: &Books, instrument: InstrumentId) -> Option<Price> {
+    let top = books.top(instrument);
+    Some(Price((top.bid?.price.0 + top.ask?.price.0) / 2))
+}
+
+/// What makes two new orders of an instrument the same. Never 0, which stands for "none yet".
+#[inline]
+fn fingerprint(new: &NewOrder) -> u64 {
+    // Price below 2^31, shares below 2^20 (checked before): no two orders share one.
+    1 << 63 | (new.price.0 as u64) << 21 | u64::from(new.quantity) << 1 | new.side.index() as u64
+}
+
+fn view_of(order: &Order, symbol: Symbol) -> OrderView {
+    OrderView {
+        action: OrderAction::Cancel { order: order.cancel_target() },
+        symbol,
+        instrument: order.instrument,
+        side: order.side,
+        short: order.short,
+        price: order.price,
+        quantity: 0,
+        time_in_force: order.time_in_force,
+        post_only: order.post_only,
+        strategy: order.strategy,
+        trader: order.trader,
+    }
+}
+
+fn cancel_of(order: &Order, symbol: Symbol) -> Approved {
+    Approved::new(view_of(order, symbol))
+}

@@ -1,0 +1,173 @@
+//! The limits, and how they change between two inputs.
+
+use crate::units::{Cash, Quantity};
+use tern_abi::counter_enum;
+
+counter_enum! {
+    /// A limit that can be set. Values are part of the journal's layout (`Command::id`).
+    pub enum LimitId {
+        OrderQuantityMax = "order_quantity_max": "Shares an order.",
+        OrderNotionalMax = "order_notional_max": "Price times shares an order, 1/10000 of the currency unit.",
+        PriceCollarBps = "price_collar_bps": "Distance of the price from the reference, 1/100 percent.",
+        PositionMax = "position_max": "Shares long or short an instrument, with all open orders of a side filled.",
+        OpenOrdersMax = "open_orders_max": "Open orders, all strategies.",
+        OrdersPerSecondMax = "orders_per_second_max": "Order messages a second.",
+        OrderBurstMax = "order_burst_max": "Order messages at once, within the rate.",
+        CancelReserve = "cancel_reserve": "Messages beyond the burst that only cancels may use.",
+        IntentAgeNsMax = "intent_age_ns_max": "Age of the market data behind an intent, ns.",
+        DuplicateWindowNs = "duplicate_window_ns": "Time in which the same order again is a duplicate, ns; 0 = not checked.",
+    }
+}
+
+/// Why a limit was not set. The old value stays in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitError {
+    /// No limit has this number.
+    Unknown(u32),
+    /// The value is outside the limit's range.
+    Range {
+        /// Which limit.
+        id: LimitId,
+        /// The value that was refused.
+        value: i64,
+        /// Largest value that is taken; the smallest is 0.
+        max: i64,
+    },
+    /// Limits of single strategies or instruments are not known; the scope must be 0.
+    Scope(u32),
+}
+
+/// The limits in force. The default is conservative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// [`LimitId::OrderQuantityMax`].
+    pub order_quantity_max: Quantity,
+    /// [`LimitId::OrderNotionalMax`].
+    pub order_notional_max: Cash,
+    /// [`LimitId::PriceCollarBps`].
+    pub price_collar_bps: u32,
+    /// [`LimitId::PositionMax`].
+    pub position_max: i64,
+    /// [`LimitId::OpenOrdersMax`].
+    pub open_orders_max: u32,
+    /// [`LimitId::OrdersPerSecondMax`].
+    pub orders_per_second_max: u32,
+    /// [`LimitId::OrderBurstMax`].
+    pub order_burst_max: u32,
+    /// [`LimitId::CancelReserve`].
+    pub cancel_reserve: u32,
+    /// [`LimitId::IntentAgeNsMax`].
+    pub intent_age_ns_max: u64,
+    /// [`LimitId::DuplicateWindowNs`].
+    pub duplicate_window_ns: u64,
+    /// Configuration that they come from; every order record carries it.
+    pub epoch: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            order_quantity_max: 1000,
+            order_notional_max: 100_000_0000,
+            price_collar_bps: 500,
+            position_max: 5000,
+            open_orders_max: 2000,
+            orders_per_second_max: 2000,
+            order_burst_max: 200,
+            cancel_reserve: 200,
+            intent_age_ns_max: 50_000_000,
+            duplicate_window_ns: 100_000,
+            epoch: 0,
+        }
+    }
+}
+
+impl Limits {
+    /// Most that `id` can be set to. Chosen so that no sum or product of the gate overflows.
+    pub const fn max(id: LimitId) -> i64 {
+        match id {
+            // OUCH 5.0, 2.1: less than 1,000,000 shares.
+            LimitId::OrderQuantityMax => 999_999,
+            LimitId::OrderNotionalMax => i64::MAX / 2,
+            LimitId::PriceCollarBps => 10_000,
+            LimitId::PositionMax => 1 << 40,
+            LimitId::OpenOrdersMax | LimitId::OrdersPerSecondMax | LimitId::OrderBurstMax | LimitId::CancelReserve => {
+                u32::MAX as i64
+            }
+            LimitId::IntentAgeNsMax | LimitId::DuplicateWindowNs => 3_600_000_000_000,
+        }
+    }
+
+    /// Sets one limit.
+    ///
+    /// # Errors
+    /// The value is out of range; nothing changed.
+    pub fn set(&mut self, id: LimitId, value: i64) -> Result<(), LimitError> {
+        let max = Self::max(id);
+        if !(0..=max).contains(&value) {
+            return Err(LimitError::Range { id, value, max });
+        }
+        match id {
+            LimitId::OrderQuantityMax => self.order_quantity_max = value as u32,
+            LimitId::OrderNotionalMax => self.order_notional_max = value,
+            LimitId::PriceCollarBps => self.price_collar_bps = value as u32,
+            LimitId::PositionMax => self.position_max = value,
+            LimitId::OpenOrdersMax => self.open_orders_max = value as u32,
+            LimitId::OrdersPerSecondMax => self.orders_per_second_max = value as u32,
+            LimitId::OrderBurstMax => self.order_burst_max = value as u32,
+            LimitId::CancelReserve => self.cancel_reserve = value as u32,
+            LimitId::IntentAgeNsMax => self.intent_age_ns_max = value as u64,
+            LimitId::DuplicateWindowNs => self.duplicate_window_ns = value as u64,
+        }
+        Ok(())
+    }
+
+    /// The value of one limit.
+    pub const fn get(&self, id: LimitId) -> i64 {
+        match id {
+            LimitId::OrderQuantityMax => self.order_quantity_max as i64,
+            LimitId::OrderNotionalMax => self.order_notional_max,
+            LimitId::PriceCollarBps => self.price_collar_bps as i64,
+            LimitId::PositionMax => self.position_max,
+            LimitId::OpenOrdersMax => self.open_orders_max as i64,
+            LimitId::OrdersPerSecondMax => self.orders_per_second_max as i64,
+            LimitId::OrderBurstMax => self.order_burst_max as i64,
+            LimitId::CancelReserve => self.cancel_reserve as i64,
+            LimitId::IntentAgeNsMax => self.intent_age_ns_max as i64,
+            LimitId::DuplicateWindowNs => self.duplicate_window_ns as i64,
+        }
+    }
+
+    /// Checks every limit's range, as [`set`](Self::set) would.
+    ///
+    /// # Errors
+    /// The first limit that is out of range.
+    pub fn validate(&self) -> Result<(), LimitError> {
+        let mut copy = *self;
+        LimitId::ALL.iter().try_for_each(|id| copy.set(*id, self.get(*id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_is_read_back_and_none_takes_a_value_out_of_range() {
+        let mut limits = Limits::default();
+        assert_eq!(limits.validate(), Ok(()));
+        for (index, id) in LimitId::ALL.iter().enumerate() {
+            assert_eq!(limits.set(*id, index as i64 + 1), Ok(()));
+        }
+        for (index, id) in LimitId::ALL.iter().enumerate() {
+            assert_eq!(limits.get(*id), index as i64 + 1, "{}", id.name());
+            let before = limits;
+            for value in [-1, i64::MIN, Limits::max(*id) + 1] {
+                assert!(matches!(limits.set(*id, value), Err(LimitError::Range { .. })));
+            }
+            assert_eq!(limits, before);
+        }
+        limits.order_notional_max = -1;
+        assert!(matches!(limits.validate(), Err(LimitError::Range { id: LimitId::OrderNotionalMax, .. })));
+    }
+}

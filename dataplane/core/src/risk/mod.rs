@@ -1,0 +1,25 @@
+//! The risk gate: the only maker of [`Approved`], and nothing else leads to order bytes.
+//!
+//! ```text
+//! Intent --gate--> Approved --recorded--> outbox --encoded--> bytes
+//!            \--> Refusal (a Reason, counted and recorded)
+//! ```
+//! A check reads two cache lines of the instrument (its book line and its [`Exposure`]) and the limits.
+
+mod approved;
+mod exposure;
+mod gate;
+mod limits;
+mod rate;
+mod reason;
+
+#[cfg(test)]
+mod tests;
+
+pub use approved::Approved;
+pub use exposure::Exposure;
+pub use gate::{Gate, Owner, Refusal};
+pub(crate) use gate::{Market, Moment, NewOrder};
+pub use limits::{LimitError, LimitId, Limits};
+pub use rate::Rate;
+pub use reason::{HaltReason, Reason};

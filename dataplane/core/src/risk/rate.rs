@@ -1,0 +1,108 @@
+//! The order rate, with a budget kept for cancels.
+
+use crate::units::TaiNs;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// A token bucket on the caller's time, in its one-word form: the time at which the bucket would be full again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    full_at_ns: u64,
+    token_ns: u64,
+    orders_ns: u64,
+    cancels_ns: u64,
+}
+
+impl Rate {
+    /// `per_second` tokens a second, at most `burst` at once, and `reserve` more that only cancels may take.
+    pub const fn new(per_second: u32, burst: u32, reserve: u32) -> Self {
+        let mut rate = Self { full_at_ns: 0, token_ns: 0, orders_ns: 0, cancels_ns: 0 };
+        rate.set(per_second, burst, reserve);
+        rate
+    }
+
+    /// Changes the limits; what was taken stays taken.
+    pub(crate) const fn set(&mut self, per_second: u32, burst: u32, reserve: u32) {
+        // Rounded up: never faster than asked.
+        self.token_ns = if per_second == 0 { u64::MAX } else { SECOND_NS.div_ceil(per_second as u64) };
+        self.orders_ns = if per_second == 0 { 0 } else { self.token_ns.saturating_mul(burst as u64) };
+        self.cancels_ns = self.orders_ns.saturating_add(if per_second == 0 {
+            0
+        } else {
+            self.token_ns.saturating_mul(reserve as u64)
+        });
+    }
+
+    /// Whether an order may be sent at `now`.
+    #[inline]
+    pub const fn allows_order(&self, now: TaiNs) -> bool {
+        self.fits(now, self.orders_ns)
+    }
+
+    /// Whether a cancel may be sent at `now`.
+    #[inline]
+    pub const fn allows_cancel(&self, now: TaiNs) -> bool {
+        self.fits(now, self.cancels_ns)
+    }
+
+    #[inline]
+    const fn fits(&self, now: TaiNs, budget_ns: u64) -> bool {
+        self.full_at_ns.saturating_sub(now.0).saturating_add(self.token_ns) <= budget_ns
+    }
+
+    /// A message was sent at `now`.
+    #[inline]
+    pub(crate) const fn take(&mut self, now: TaiNs) {
+        let from = if self.full_at_ns > now.0 { self.full_at_ns } else { now.0 };
+        // A rate of nothing has no token to give: cancels that the system forces through do not block the future.
+        if self.token_ns != u64::MAX {
+            self.full_at_ns = from.saturating_add(self.token_ns);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_leave_the_reserve_to_cancels() {
+        let mut rate = Rate::new(1000, 5, 2);
+        let now = TaiNs(7 * SECOND_NS);
+        let orders = (0..100).take_while(|_| rate.allows_order(now).then(|| rate.take(now)).is_some()).count();
+        let cancels = (0..100).take_while(|_| rate.allows_cancel(now).then(|| rate.take(now)).is_some()).count();
+        assert_eq!((orders, cancels), (5, 2));
+        assert!(!rate.allows_order(now.plus(2_000_000)), "the reserve fills first");
+        assert!(rate.allows_order(now.plus(3_000_000)));
+    }
+
+    #[test]
+    fn no_second_has_more_than_rate_and_burst() {
+        let mut rate = Rate::new(300, 10, 0);
+        let mut sent = std::vec::Vec::new();
+        for step in 0..4000_u64 {
+            let now = TaiNs(SECOND_NS + step * 1_000_000);
+            while rate.allows_order(now) {
+                rate.take(now);
+                sent.push(now.0);
+            }
+        }
+        for (index, start) in sent.iter().enumerate() {
+            let within = sent[index..].iter().take_while(|at| **at < start + SECOND_NS).count();
+            assert!(within <= 310, "{within} in the second from {start}");
+        }
+        assert!(sent.len() > 1150, "{}", sent.len());
+    }
+
+    #[test]
+    fn a_rate_of_zero_refuses_and_extremes_do_not_overflow() {
+        let mut rate = Rate::new(0, u32::MAX, u32::MAX);
+        assert!(!rate.allows_order(TaiNs(5)) && !rate.allows_cancel(TaiNs(u64::MAX)));
+        rate.take(TaiNs(u64::MAX));
+        rate.set(u32::MAX, u32::MAX, u32::MAX);
+        assert!(rate.allows_order(TaiNs(0)));
+        rate.take(TaiNs(u64::MAX));
+        assert!(!rate.allows_order(TaiNs(0)));
+        assert!(rate.allows_order(TaiNs(u64::MAX)));
+    }
+}

@@ -1,0 +1,49 @@
+//! Why the gate refuses, and why trading stops.
+
+use tern_abi::counter_enum;
+
+counter_enum! {
+    /// Why an intent was refused. Values are part of the journal's layout.
+    pub enum Reason {
+        Killed = "killed": "Trading is halted: killed by an operator.",
+        Halted = "halted": "Trading is halted by the system; only an operator resumes.",
+        StrategyDisabled = "strategy_disabled": "The strategy panicked and is disabled.",
+        SessionNotReady = "session_not_ready": "The order session is not logged in, or the venue's log is not replayed yet.",
+        WindowClosed = "window_closed": "The venue does not take more bytes now; nothing is queued for it.",
+        OutboxFull = "outbox_full": "As many messages as may wait are waiting for TCP.",
+        RingReserve = "ring_reserve": "The order ring has only the slots left that cancels need.",
+        UnknownInstrument = "unknown_instrument": "No such instrument.",
+        BookUntrusted = "book_untrusted": "The book of the instrument cannot be trusted.",
+        NotTrading = "not_trading": "The venue does not say that the instrument trades.",
+        TooOld = "too_old": "The market data behind the intent is older than the limit.",
+        Quantity = "quantity": "No shares, or more than an order may have.",
+        Price = "price": "A price that no order may have.",
+        Notional = "notional": "Price times shares is above the limit.",
+        NoReference = "no_reference": "Neither a last trade nor a two-sided book to compare the price with.",
+        Collar = "collar": "The price is too far from the reference.",
+        Position = "position": "With every open order of that side filled, the position would be beyond the limit.",
+        OpenOrders = "open_orders": "As many orders as may be open are open.",
+        Duplicate = "duplicate": "The same order was sent a moment ago.",
+        Rate = "rate": "Too many messages a second.",
+        UnknownOrder = "unknown_order": "The strategy has no such open order.",
+        OrderBusy = "order_busy": "A replace or cancel of the order is on its way.",
+        ShortMark = "short_mark": "The replace would sell short under an order that was marked long.",
+        IdsExhausted = "ids_exhausted": "The account has no order id left today.",
+        RecordFailed = "record_failed": "The order could not be recorded, so it was not sent.",
+        EncodeFailed = "encode_failed": "The session could not write the order; it was not sent.",
+    }
+}
+
+counter_enum! {
+    /// Why trading stopped, or goes on. Values are part of the journal's layout.
+    pub enum HaltReason {
+        NotHalted = "not_halted": "Trading.",
+        Killed = "killed": "The kill command.",
+        Shutdown = "shutdown": "The run is ending.",
+        RingFull = "ring_full": "A record that must not be lost did not fit.",
+        Overfill = "overfill": "More shares traded than were open.",
+        UnknownExecution = "unknown_execution": "An execution, or the break of one, that cannot be attributed.",
+        OrderTableFull = "order_table_full": "The venue knows more open orders than the table holds.",
+        EventOverflow = "event_overflow": "More events came at once than the buffer holds.",
+    }
+}
