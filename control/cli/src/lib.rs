@@ -1,1 +1,4 @@
 //! The control CLI.
+#![forbid(unsafe_code)]
+
+pub mod fold;

@@ -50,8 +50,6 @@ pub struct Names {
     pub order_states: Vec<Named>,
     /// `Command::id` of a set-limit command.
     pub limits: Vec<Named>,
-    /// Counters of the segment.
-    pub counters: Vec<Named>,
 }
 
 impl Names {

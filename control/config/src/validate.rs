@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use tern_abi::segment::INSTANCE_BYTES_MAX;
+
 use crate::problem::Problem;
 use crate::types::{Config, PortKind, Session};
 
@@ -53,7 +55,7 @@ impl Check<'_> {
     fn instance_and_paths(&mut self) {
         let name = &self.config.instance.name;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if name.is_empty() || name.len() > 32 || !name.bytes().all(plain) {
+        if name.is_empty() || name.len() > INSTANCE_BYTES_MAX || !name.bytes().all(plain) {
             self.wrong("instance.name", format!("`{name}` cannot name an instance"));
         }
         let paths = &self.config.paths;

@@ -21,7 +21,7 @@ const TABLE: &[Wrong] = &[
     wrong(
         "name = \"demo\"",
         "name = \"De mo\"",
-        "instance.name: `De mo` cannot name an instance; right would be: 1 to 32 of a-z",
+        "instance.name: `De mo` cannot name an instance; right would be: 1 to 31 of a-z",
     ),
     wrong("name = \"demo\"", "nane = \"demo\"", "instance.nane: unknown field `nane`, expected `name`"),
     wrong("name = \"demo\"", "name = ", "string values must be quoted"),
