@@ -3,14 +3,17 @@
 //! Every message in sequence gives exactly one event, so the last event of a datagram is always marked. Messages without
 //! a normalized meaning, of unknown types too, are [`EventKind::Other`].
 
+mod plan;
+
 use tern_abi::arena::Arena;
-use tern_abi::event::{BookEvent, EventKind, SIDE_BUY, SIDE_NONE, SIDE_SELL, flags};
+use tern_abi::event::{BookEvent, EventKind, flags};
 use tern_core::feed::{Distrust, EventSink, Feed, FeedCounter, FeedState};
 use tern_core::units::{InstrumentId, LineId, StreamId, Symbol, TaiNs};
 
 use super::wire::Alpha;
 use super::wire::itch::{DecodeError, Header, Message};
 use super::wire::mold::{Downstream, Kind, Session};
+use plan::{Plan, locate_of, plan_of, stock_of};
 
 /// Locate codes of a stream.
 const LOCATES: usize = 1 << 16;
@@ -253,83 +256,58 @@ struct Decoder<'a, S> {
 impl<S: EventSink> Decoder<'_, S> {
     #[inline(always)]
     fn normalize(&mut self, bytes: &[u8]) -> BookEvent {
-        let event = match Message::decode(bytes) {
-            Ok(message) => {
-                if bytes.len() != message.len_bytes() {
-                    count(self.counters, FeedCounter::TrailingBytes, 1);
-                }
-                match self.event_of(&message) {
-                    Some(event) => event,
-                    None => self.other(message.header()),
-                }
-            }
-            Err(error) => self.undecoded(error),
+        let event = match self.by_plan(bytes) {
+            Some(event) => event,
+            None => self.by_type(bytes),
         };
         self.decoded += 1;
         event
     }
 
-    /// The event of a message; `None` when it has no normalized meaning or its instrument has no id.
+    /// The event of a frequent type, whole and of a known instrument; all else is for [`Self::by_type`].
     #[inline(always)]
-    fn event_of(&mut self, message: &Message<'_>) -> Option<BookEvent> {
-        Some(match message {
-            Message::AddOrder(m) => BookEvent {
-                order: m.order_reference_number.get(),
-                price: i64::from(m.price.get()),
-                quantity: m.shares.get(),
-                side: side(m.buy_sell_indicator),
-                ..at(EventKind::Add, &m.head, self.introduced(&m.head, &m.stock)?)
-            },
-            Message::AddOrderMpid(m) => BookEvent {
-                order: m.order_reference_number.get(),
-                price: i64::from(m.price.get()),
-                quantity: m.shares.get(),
-                side: side(m.buy_sell_indicator),
-                ..at(EventKind::Add, &m.head, self.introduced(&m.head, &m.stock)?)
-            },
-            Message::OrderDelete(m) => BookEvent {
-                order: m.order_reference_number.get(),
-                ..at(EventKind::Delete, &m.head, self.of_order(&m.head)?)
-            },
-            Message::OrderReplace(m) => BookEvent {
-                order: m.original_order_reference_number.get(),
-                other: m.new_order_reference_number.get(),
-                price: i64::from(m.price.get()),
-                quantity: m.shares.get(),
-                ..at(EventKind::Replace, &m.head, self.of_order(&m.head)?)
-            },
-            Message::OrderExecuted(m) => BookEvent {
-                order: m.order_reference_number.get(),
-                other: m.match_number.get(),
-                quantity: m.executed_shares.get(),
-                ..at(EventKind::Execute, &m.head, self.of_order(&m.head)?)
-            },
-            Message::OrderExecutedWithPrice(m) => BookEvent {
-                order: m.order_reference_number.get(),
-                other: m.match_number.get(),
-                price: i64::from(m.execution_price.get()),
-                quantity: m.executed_shares.get(),
-                flags: if m.is_printable() { 0 } else { flags::NON_PRINTABLE },
-                ..at(EventKind::ExecuteAtPrice, &m.head, self.of_order(&m.head)?)
-            },
-            Message::OrderCancel(m) => BookEvent {
-                order: m.order_reference_number.get(),
-                quantity: m.cancelled_shares.get(),
-                ..at(EventKind::Reduce, &m.head, self.of_order(&m.head)?)
-            },
-            Message::Trade(m) => BookEvent {
-                other: m.match_number.get(),
-                price: i64::from(m.price.get()),
-                quantity: m.shares.get(),
-                side: side(m.buy_sell_indicator),
-                ..at(EventKind::Trade, &m.head, self.introduced(&m.head, &m.stock)?)
-            },
-            rare => return self.event_of_rare(rare),
-        })
+    fn by_plan(&mut self, bytes: &[u8]) -> Option<BookEvent> {
+        let plan = plan_of(*bytes.first()?);
+        if plan.len == 0 || bytes.len() != usize::from(plan.len) {
+            return None;
+        }
+        let instrument = self.locates[usize::from(locate_of(bytes)?)].checked_sub(1)?;
+        plan.event(bytes, instrument)
     }
 
     #[inline(never)]
-    fn event_of_rare(&mut self, message: &Message<'_>) -> Option<BookEvent> {
+    fn by_type(&mut self, bytes: &[u8]) -> BookEvent {
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(error) => return self.undecoded(error),
+        };
+        let (own, trailing) = bytes.split_at(message.len_bytes());
+        if !trailing.is_empty() {
+            count(self.counters, FeedCounter::TrailingBytes, 1);
+        }
+        let event = match plan_of(message.header().kind) {
+            Plan { len: 0, .. } => self.rare(&message),
+            plan => self.instrument_of(own, message.header()).and_then(|instrument| plan.event(own, instrument)),
+        };
+        event.unwrap_or_else(|| self.other(message.header()))
+    }
+
+    /// The instrument of a frequent type: known, or introduced by a message that names its symbol. An order that comes
+    /// without either cannot be in a book.
+    fn instrument_of(&mut self, own: &[u8], head: &Header) -> Option<u32> {
+        match (self.locate(head), stock_of(own)) {
+            (Some(instrument), _) => Some(instrument),
+            (None, Some(stock)) => self.introduce(head, &Alpha(stock)),
+            (None, None) => {
+                count(self.counters, FeedCounter::UnknownInstrument, 1);
+                self.lose_trust(Distrust::UnknownOrder);
+                None
+            }
+        }
+    }
+
+    /// The event of a message that changes no book; `None` when it has no normalized meaning or its instrument no id.
+    fn rare(&mut self, message: &Message<'_>) -> Option<BookEvent> {
         Some(match message {
             Message::CrossTrade(m) => BookEvent {
                 other: m.match_number.get(),
@@ -399,29 +377,11 @@ impl<S: EventSink> Decoder<'_, S> {
         self.distrust.get_or_insert((reason, self.decoded));
     }
 
-    #[inline(always)]
     fn locate(&self, head: &Header) -> Option<u32> {
         self.locates[usize::from(head.stock_locate.get())].checked_sub(1)
     }
 
-    /// The instrument of an order that must be in a book, so it was introduced.
-    #[inline(always)]
-    fn of_order(&mut self, head: &Header) -> Option<u32> {
-        let instrument = self.locate(head);
-        if instrument.is_none() {
-            self.unknown_order();
-        }
-        instrument
-    }
-
-    #[cold]
-    fn unknown_order(&mut self) {
-        count(self.counters, FeedCounter::UnknownInstrument, 1);
-        self.lose_trust(Distrust::UnknownOrder);
-    }
-
     /// The instrument of a message that names its symbol: that introduces it when the directory did not.
-    #[inline(always)]
     fn introduced(&mut self, head: &Header, stock: &Alpha<8>) -> Option<u32> {
         match self.locate(head) {
             Some(instrument) => Some(instrument),
@@ -444,19 +404,8 @@ impl<S: EventSink> Decoder<'_, S> {
 const NO_INSTRUMENT: u32 = InstrumentId::NONE.0;
 
 /// An event with its kind, time and instrument.
-#[inline(always)]
 fn at(kind: EventKind, head: &Header, instrument: u32) -> BookEvent {
     BookEvent { venue_ns: head.timestamp.get(), instrument, ..BookEvent::new(kind) }
-}
-
-/// Another letter is no side; the book refuses such an order.
-#[inline(always)]
-fn side(letter: u8) -> u8 {
-    match letter {
-        b'B' => SIDE_BUY,
-        b'S' => SIDE_SELL,
-        _ => SIDE_NONE,
-    }
 }
 
 fn saturated(shares: u64) -> u32 {
