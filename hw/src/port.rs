@@ -59,15 +59,17 @@ pub struct PortStatistics {
     pub tx_frames: u64,
     /// Frames refused because no TX descriptor or buffer was free.
     pub tx_full: u64,
-    /// `xdp_statistics.rx_dropped`; for sockets 0.
+    /// `xdp_statistics.rx_dropped`: frames without a buffer (then `rx_fill_ring_empty_descs` says why) or too long for
+    /// one. For sockets: datagrams too long for a buffer.
     pub rx_dropped: u64,
     /// `xdp_statistics.rx_invalid_descs`.
     pub rx_invalid_descs: u64,
     /// `xdp_statistics.tx_invalid_descs`.
     pub tx_invalid_descs: u64,
-    /// `xdp_statistics.rx_ring_full`.
+    /// `xdp_statistics.rx_ring_full`: frames that found no place in the RX ring.
     pub rx_ring_full: u64,
-    /// `xdp_statistics.rx_fill_ring_empty_descs`.
+    /// `xdp_statistics.rx_fill_ring_empty_descs`: how often the kernel found no buffer. A cause, not frames of their own:
+    /// in copy mode each is also in `rx_dropped`, in zero-copy mode the driver counts the frames.
     pub rx_fill_ring_empty_descs: u64,
     /// `xdp_statistics.tx_ring_empty_descs`.
     pub tx_ring_empty_descs: u64,
@@ -75,6 +77,13 @@ pub struct PortStatistics {
     pub socket_overflow: u64,
     /// TX kicks (system calls).
     pub kicks: u64,
+}
+
+impl PortStatistics {
+    /// Frames that reached the socket and not the caller, each counted once.
+    pub fn dropped(&self) -> u64 {
+        self.rx_dropped + self.rx_ring_full + self.socket_overflow
+    }
 }
 
 /// A batch of received frames, fixed capacity, reused between calls.

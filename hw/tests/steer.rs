@@ -172,6 +172,121 @@ fn every_outcome_is_counted_once() {
     steer.detach().expect("detaches");
 }
 
+/// Runs the loaded program on a frame with hardly any room in front, which no driver at hand delivers: a few
+/// instructions eat the headroom, move the headers up and tail-call into it.
+mod headroom {
+    #![allow(unsafe_code, reason = "instructions by hand, and the test run of the kernel")]
+
+    use std::ffi::CString;
+    use std::mem;
+    use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+    use libbpf_rs::libbpf_sys as bpf;
+    use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
+
+    /// XDP_PACKET_HEADROOM is 256; what is left is more than struct xdp_frame (40) and less than that and a record.
+    const EATEN: i32 = 190;
+    /// Ethernet, IPv4 and UDP headers and six bytes more.
+    const MOVED: i32 = 48;
+
+    fn instruction(code: u8, to: u8, from: u8, imm: i32) -> bpf::bpf_insn {
+        let mut instruction = bpf::bpf_insn { code, imm, ..Default::default() };
+        instruction.set_dst_reg(to);
+        instruction.set_src_reg(from);
+        instruction
+    }
+
+    /// The verdict on `frame` of the program with this id.
+    pub(crate) fn run(program_id: u32, frame: &[u8]) -> u32 {
+        const MOVE: u8 = 0xb7;
+        const COPY: u8 = 0xbf;
+        const ADD: u8 = 0x07;
+        const CALL: u8 = 0x85;
+        const MAP: u8 = 0x18;
+        const EXIT: u8 = 0x95;
+        // SAFETY: a number; the descriptor it returns is nobody else's.
+        let steer = unsafe { OwnedFd::from_raw_fd(bpf::bpf_prog_get_fd_by_id(program_id)) };
+        let options =
+            bpf::bpf_map_create_opts { sz: mem::size_of::<bpf::bpf_map_create_opts>() as _, ..Default::default() };
+        let programs = MapHandle::create(MapType::ProgArray, Some("programs"), 4, 4, 1, &options).expect("creates");
+        programs.update(&[0; 4], &steer.as_raw_fd().to_ne_bytes(), MapFlags::ANY).expect("same type of program");
+        let bytes = |helper, offset| {
+            [
+                instruction(COPY, 1, 6, 0),
+                instruction(MOVE, 2, 0, offset),
+                instruction(COPY, 3, 10, 0),
+                instruction(ADD, 3, 0, -MOVED),
+                instruction(MOVE, 4, 0, MOVED),
+                instruction(CALL, 0, 0, helper),
+            ]
+        };
+        let mut code = vec![
+            instruction(COPY, 6, 1, 0),
+            instruction(MOVE, 2, 0, -EATEN),
+            instruction(CALL, 0, 0, bpf::BPF_FUNC_xdp_adjust_head as i32),
+        ];
+        code.extend(bytes(bpf::BPF_FUNC_xdp_load_bytes as i32, EATEN));
+        code.extend(bytes(bpf::BPF_FUNC_xdp_store_bytes as i32, 0));
+        code.extend([
+            instruction(COPY, 1, 6, 0),
+            // 1: the immediate is a map's descriptor.
+            instruction(MAP, 2, 1, programs.as_fd().as_raw_fd()),
+            instruction(0, 0, 0, 0),
+            instruction(MOVE, 3, 0, 0),
+            instruction(CALL, 0, 0, bpf::BPF_FUNC_tail_call as i32),
+            instruction(MOVE, 0, 0, 0),
+            instruction(EXIT, 0, 0, 0),
+        ]);
+        // Programs that call one another must have been loaded for the same hook; libbpf names it.
+        let options = bpf::bpf_prog_load_opts {
+            sz: mem::size_of::<bpf::bpf_prog_load_opts>() as _,
+            expected_attach_type: bpf::BPF_XDP,
+            ..Default::default()
+        };
+        let (name, license) = (CString::new("headroom").expect("no NUL"), CString::new("GPL").expect("no NUL"));
+        // SAFETY: strings and instructions with their count, which outlive the call.
+        let fd = unsafe {
+            bpf::bpf_prog_load(
+                bpf::BPF_PROG_TYPE_XDP,
+                name.as_ptr(),
+                license.as_ptr(),
+                code.as_ptr(),
+                code.len() as u64,
+                &raw const options as *mut _,
+            )
+        };
+        assert!(fd >= 0, "loading: {fd}");
+        // SAFETY: the call just returned this descriptor, which nothing else owns.
+        let program = unsafe { OwnedFd::from_raw_fd(fd) };
+        let mut run = bpf::bpf_test_run_opts {
+            sz: mem::size_of::<bpf::bpf_test_run_opts>() as _,
+            data_in: frame.as_ptr().cast(),
+            data_size_in: frame.len() as u32,
+            repeat: 1,
+            ..Default::default()
+        };
+        // SAFETY: options that point to the frame, which outlive the call.
+        let result = unsafe { bpf::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut run) };
+        assert_eq!(result, 0, "test run");
+        run.retval
+    }
+}
+
+#[test]
+fn a_frame_without_room_for_the_record_is_passed() {
+    const XDP_PASS: u32 = 2;
+    let Some(net) = TestNet::new("txdp", "a_frame_without_room_for_the_record_is_passed") else { return };
+    // The plain program: one that is bound to a device takes no tail calls.
+    let steer = attach(&net, |config| config.nic_stamp = false);
+    let port = open(&net, &steer, |_| {});
+    let before = steer.pins().counters().expect("reads");
+    let frame = FrameBuilder::new().udp(SENDER, (GROUP, PORT), &[7; 100]);
+    assert_eq!(headroom::run(steer.pins().facts().program_id, &frame), XDP_PASS);
+    assert_counted(&steer, &before, &[(SteerCounter::PassNoHeadroom, 1)]);
+    drop(port);
+    steer.detach().expect("detaches");
+}
+
 #[test]
 fn subscriptions_change_while_frames_flow() {
     let Some(net) = TestNet::new("txdp", "subscriptions_change_while_frames_flow") else { return };

@@ -135,6 +135,7 @@ fn overflow(test: &str, change: impl FnOnce(&mut XdpConfig) + Send, check: impl 
     let drops = KernelDrops::read(&net, &statistics);
     eprintln!("{test}: sent {sent}, received {received}, {drops:?}");
     assert_eq!(sent, received + drops.sum(), "{drops:?} {statistics:?}");
+    assert_eq!(statistics.dropped(), drops.rx_dropped + drops.rx_ring_full);
     // The driver counts a refused redirect as its own drop; it must have dropped nothing else.
     let driver_drops = net.driver_counter(Side::Appliance, "rx_queue_0_drops").expect("veth counts drops");
     assert_eq!(driver_drops, drops.rx_dropped + drops.rx_ring_full);
@@ -295,6 +296,34 @@ fn a_port_reopens_right_after_it_closed() {
         }
         steer.detach().expect("detaches");
     }
+}
+
+#[test]
+fn huge_pages_are_used_where_there_are_any() {
+    let test = "huge_pages_are_used_where_there_are_any";
+    let Some(net) = TestNet::new("txdp", test) else { return };
+    let steer = attach(&net, |_| {});
+    let free_pages = || {
+        let facts = std::fs::read_to_string("/proc/meminfo").expect("Linux");
+        facts.lines().find_map(|line| line.strip_prefix("HugePages_Free:")?.trim().parse::<u64>().ok())
+    };
+    let free = free_pages();
+    let mut port = open(&net, &steer, |config| config.huge_pages = true);
+    // 1,088 frames of 2,048 bytes take two pages of 2 MiB.
+    let enough = free.unwrap_or(0) >= 2;
+    eprintln!("{test}: HugePages_Free {free:?}, so the {} is tested", if enough { "grant" } else { "fallback" });
+    assert_eq!(port.facts().huge_pages, enough, "{:?}", port.fallbacks());
+    assert_eq!(port.fallbacks().iter().any(|reason| reason.contains("HugePages_Free")), !enough);
+    assert_eq!(send_numbered(&peer_socket(&net), 3), 3);
+    assert_eq!(receive(&mut port, 3).len(), 3);
+    drop(port);
+    // The kernel lets go of the pages some time after the socket closed.
+    let deadline = Instant::now() + PATIENCE;
+    while free_pages() != free {
+        assert!(Instant::now() < deadline, "{:?} of {free:?} pages came back", free_pages());
+        std::thread::yield_now();
+    }
+    steer.detach().expect("detaches");
 }
 
 #[test]

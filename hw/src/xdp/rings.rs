@@ -366,13 +366,17 @@ fn make_umem(config: &XdpConfig, slots: u32) -> Result<(Umem, Vec<FrameDesc>, bo
         .map_err(|error| unusable("frame_size_bytes", config.frame_size_bytes, error.to_string()))?;
     let mut note = None;
     if config.huge_pages {
-        match Umem::new(umem_config, count, true) {
-            Ok((umem, descs)) => return Ok((umem, descs, true, None)),
+        // Whole pages, because the kernel unmaps nothing less; frames beyond `slots` are never used.
+        let page_frames = huge_page_bytes().div_ceil(u64::from(config.frame_size_bytes)) as u32;
+        match Umem::new(umem_config, count.saturating_add(page_frames - 1 - (slots - 1) % page_frames), true) {
+            Ok((umem, mut descs)) => {
+                descs.truncate(slots as usize);
+                return Ok((umem, descs, true, None));
+            }
             Err(error) => {
-                note = Some(format!(
-                    "no huge pages for the frame memory ({}): HugePages_Free too small",
-                    os_error(&error)
-                ));
+                let needed = slots.div_ceil(page_frames);
+                let reason = os_error(&error);
+                note = Some(format!("no huge pages for the frame memory ({reason}): HugePages_Free must be {needed}"));
             }
         }
     }
@@ -383,6 +387,14 @@ fn make_umem(config: &XdpConfig, slots: u32) -> Result<(Umem, Vec<FrameDesc>, bo
             source: os_error(&error),
         }),
     }
+}
+
+/// Size of the host's default huge page, bytes; 2 MiB if it does not say.
+fn huge_page_bytes() -> u64 {
+    let facts = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib =
+        facts.lines().find_map(|line| line.strip_prefix("Hugepagesize:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kib.map_or(2 << 20, |kib: u64| kib << 10)
 }
 
 fn ring_size(field: &'static str, value: u32) -> Result<QueueSize, XdpOpenError> {
