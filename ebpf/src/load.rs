@@ -391,3 +391,49 @@ impl Drop for LibbpfLog {
         libbpf_rs::set_print(self.previous);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use libbpf_rs::AsRawLibbpf;
+    use tern_abi::steer::{SteerCounter, SubscriptionKey};
+
+    use super::*;
+
+    /// Offsets are asserted when the program compiles; the maps' own sizes are only in the object.
+    #[test]
+    fn maps_have_the_sizes_of_the_abi() {
+        let mut storage = MaybeUninit::uninit();
+        let open = SteerSkelBuilder::default().open(&mut storage).expect("the object parses");
+        let sizes = |map: &libbpf_rs::OpenMapMut<'_>| {
+            let map = map.as_libbpf_object().as_ptr();
+            #[allow(unsafe_code, reason = "libbpf-rs has no such accessor for a map that is not created")]
+            // SAFETY: a map of the open object.
+            unsafe {
+                (
+                    libbpf_rs::libbpf_sys::bpf_map__key_size(map) as usize,
+                    libbpf_rs::libbpf_sys::bpf_map__value_size(map) as usize,
+                )
+            }
+        };
+        assert_eq!(sizes(&open.maps.subscriptions), (size_of::<SubscriptionKey>(), 4));
+        assert_eq!(sizes(&open.maps.own_addresses), (4, 4));
+        assert_eq!(sizes(&open.maps.sockets), (4, 4));
+        assert_eq!(sizes(&open.maps.steer_counters), (4, 8));
+        assert_eq!(sizes(&open.maps.steer_facts), (4, size_of::<SteerFacts>()));
+        assert_eq!(open.maps.steer_counters.max_entries() as usize, SteerCounter::COUNT);
+        assert_eq!(open.maps.steer_facts.max_entries(), 1);
+        for (map, name) in [
+            (open.maps.subscriptions.name(), names::SUBSCRIPTIONS),
+            (open.maps.own_addresses.name(), names::OWN_ADDRESSES),
+            (open.maps.sockets.name(), names::SOCKETS),
+            (open.maps.steer_counters.name(), names::COUNTERS),
+            (open.maps.steer_facts.name(), names::FACTS),
+            (open.progs.tern_steer.name(), names::PROGRAM),
+            (open.progs.tern_steer_nic.name(), names::PROGRAM_NIC),
+        ] {
+            assert_eq!(map, name);
+        }
+    }
+}

@@ -205,3 +205,27 @@ fn read_facts(map: &MapHandle) -> Result<SteerFacts, SteerError> {
     // A value of another length is another version's.
     Ok(value.and_then(|value| SteerFacts::read_from_bytes(&value).ok()).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_told_apart_and_added_up() {
+        let mut earlier = SteerCounts::default();
+        earlier.0[SteerCounter::PassNotIp.index()] = 3;
+        let mut later = earlier;
+        later.0[SteerCounter::PassNotIp.index()] = 10;
+        later.0[SteerCounter::RedirectUdp.index()] = 5;
+        let added = later.since(&earlier);
+        assert_eq!((added.get(SteerCounter::PassNotIp), added.get(SteerCounter::RedirectUdp)), (7, 5));
+        assert_eq!((added.total(), later.total()), (12, 15));
+        assert_eq!(added.iter().filter(|(_, count)| *count > 0).count(), 2);
+    }
+
+    #[test]
+    fn keys_are_in_network_byte_order() {
+        let key = key_of(Ipv4Addr::new(233, 54, 12, 111), 26_477);
+        assert_eq!(key.as_bytes(), [233, 54, 12, 111, 0x67, 0x6d, 0, 0]);
+    }
+}

@@ -205,6 +205,86 @@ fn transmitted_frames_reach_the_peer() {
 }
 
 #[test]
+fn more_frames_than_one_kick_sends_all_leave() {
+    const COUNT: u32 = 100;
+    let Some(net) = TestNet::new("txdp", "more_frames_than_one_kick_sends_all_leave") else { return };
+    let steer = attach(&net, |_| {});
+    let mut port = open(&net, &steer, |config| config.tx_frames = 128);
+    let peer = peer_socket(&net);
+    let builder = FrameBuilder::new().destination(PEER_MAC).source(APPLIANCE_MAC);
+    let frames: Vec<_> = (0..COUNT).map(|number| builder.udp((OWN, 1), (SENDER.0, 2), &number.to_be_bytes())).collect();
+    for frame in &frames {
+        let mut slot = port.allocate().expect("128 frames");
+        port.bytes_mut(&mut slot)[..frame.len()].copy_from_slice(frame);
+        port.submit(slot, frame.len()).expect("128 places");
+    }
+    // In copy mode the kernel sends 32 a call: the port remembers that some are left, and stops when none is.
+    let mut kicks = 0;
+    loop {
+        let before = port.statistics().kicks;
+        port.kick().expect("kicks");
+        if port.statistics().kicks == before {
+            break;
+        }
+        kicks += 1;
+        assert!(kicks <= COUNT, "it never stops kicking");
+    }
+    assert!(kicks > 1, "one call sent them all: the test shows nothing");
+    for frame in &frames {
+        let got = peer.receive(PATIENCE, |bytes| bytes[..14] == frame[..14]).expect("captures");
+        assert_eq!(got.as_deref(), Some(&frame[..]), "in order");
+    }
+    steer.detach().expect("detaches");
+}
+
+#[test]
+fn each_queue_has_its_own_port() {
+    const COUNT: u16 = 400;
+    let Some(net) = TestNet::with_queues("txdp", "each_queue_has_its_own_port", 2) else { return };
+    let steer = attach(&net, |_| {});
+    let mut first = open(&net, &steer, |config| config.queue = 0);
+    let mut second = open(&net, &steer, |config| config.queue = 1);
+    let peer = peer_socket(&net);
+    let send_flows = || {
+        for source_port in 0..COUNT {
+            let from = (SENDER.0, 1000 + source_port);
+            peer.send(&FrameBuilder::new().udp(from, (GROUP, PORT), &source_port.to_be_bytes())).expect("sends");
+        }
+    };
+    send_flows();
+    let redirected = counts_when(&steer, |counts| counts.total() >= u64::from(COUNT));
+    assert_eq!(redirected.get(SteerCounter::RedirectUdp), u64::from(COUNT));
+    let mut total = 0;
+    for (queue, port) in [(0, &mut first), (1, &mut second)] {
+        let mut batch = FrameBatch::default();
+        while port.receive(&mut batch) > 0 {
+            for index in 0..batch.len() {
+                let frame = batch.take(index).expect("received");
+                assert_eq!(port.bytes(&frame)[10..12], u16::to_ne_bytes(queue), "the record names the queue");
+                port.release(frame);
+            }
+            batch.reset();
+        }
+        let received = port.statistics().rx_frames;
+        eprintln!("queue {queue}: {received} frames");
+        assert!(received > 0, "no flow took queue {queue}");
+        total += received;
+    }
+    assert_eq!(total, u64::from(COUNT));
+
+    // A queue without a socket passes its frames to the kernel; the other goes on.
+    let before = steer.pins().counters().expect("reads");
+    drop(second);
+    send_flows();
+    let counts = counts_when(&steer, |counts| counts.since(&before).total() >= u64::from(COUNT)).since(&before);
+    let (redirected, passed) = (counts.get(SteerCounter::RedirectUdp), counts.get(SteerCounter::PassNoSocket));
+    assert_eq!(redirected + passed, u64::from(COUNT));
+    assert!(redirected > 0 && passed > 0, "{redirected} {passed}");
+    assert_eq!(receive(&mut first, redirected as usize).len() as u64, redirected);
+    steer.detach().expect("detaches");
+}
+
+#[test]
 fn transmission_is_refused_when_all_frames_are_out() {
     let Some(net) = TestNet::new("txdp", "transmission_is_refused_when_all_frames_are_out") else { return };
     let steer = attach(&net, |_| {});

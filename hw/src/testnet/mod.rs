@@ -91,6 +91,14 @@ impl TestNet {
     /// # Panics
     /// When root cannot make it: a broken host, which no test should hide.
     pub fn new(prefix: &str, test: &str) -> Option<Self> {
+        Self::with_queues(prefix, test, 1)
+    }
+
+    /// As [`TestNet::new`], with this many queues at each end. Which one a frame takes depends on its flow.
+    ///
+    /// # Panics
+    /// As [`TestNet::new`].
+    pub fn with_queues(prefix: &str, test: &str, queues: u32) -> Option<Self> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         if !privileged(test) {
             return None;
@@ -111,9 +119,12 @@ impl TestNet {
             });
         }
         let (appliance, peer) = (net.namespace(Side::Appliance), net.namespace(Side::Peer));
+        let queues = queues.to_string();
         #[rustfmt::skip]
-        ip(["-n", &appliance, "link", "add", APPLIANCE_INTERFACE, "address", &mac(APPLIANCE_MAC), "type", "veth",
-            "peer", "name", PEER_INTERFACE, "address", &mac(PEER_MAC), "netns", &peer]);
+        ip(["-n", &appliance, "link", "add", APPLIANCE_INTERFACE, "address", &mac(APPLIANCE_MAC),
+            "numrxqueues", &queues, "numtxqueues", &queues, "type", "veth",
+            "peer", "name", PEER_INTERFACE, "address", &mac(PEER_MAC),
+            "numrxqueues", &queues, "numtxqueues", &queues, "netns", &peer]);
         for (side, address) in [(Side::Appliance, APPLIANCE_ADDRESS), (Side::Peer, PEER_ADDRESS)] {
             let namespace = net.namespace(side);
             let interface = side.interface();
