@@ -4,6 +4,7 @@
 pub mod memory;
 pub mod port;
 pub mod privilege;
+pub mod segment;
 pub mod signal;
 pub mod socket;
 mod sys;

@@ -1,0 +1,194 @@
+//! Segments as files, with roles that come, go and are killed.
+
+use super::*;
+use std::process::{Command, Stdio};
+use tern_abi::record::{Kind, Recorder};
+
+const SIZES: SegmentSizes =
+    SegmentSizes { order_slots: 1024, order_reserve_slots: 64, capture_bytes: 1 << 16, command_slots: 16 };
+
+/// A segment of its own for each test, in a directory that goes with it.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> (Self, SegmentSpec) {
+        let directory = Path::new("/dev/shm").join(format!("tern-test-{}-{name}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a directory");
+        let path = Some(directory.join("segment"));
+        (Self(directory), SegmentSpec { path, sizes: SIZES, ..SegmentSpec::new("test") })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).expect("nothing else is in there");
+    }
+}
+
+#[test]
+fn what_the_data_plane_records_the_daemon_drains_after_both_came_back() {
+    let (_place, mut spec) = Place::new("roles");
+    spec.first_seq = 7;
+    let mut data_plane = DataPlaneSegment::open(&spec).expect("made");
+    let mut ends = data_plane.ends().expect("sound");
+    ends.recorder.record(1, Kind::State, &[b"one"]).expect("room");
+    drop(data_plane);
+    let mut data_plane = DataPlaneSegment::open(&spec).expect("there");
+    let mut ends = data_plane.ends().expect("sound");
+    assert_eq!(ends.runs.get(), 2);
+    assert_eq!(ends.recorder.next_seq(), 8);
+    ends.recorder.record(2, Kind::Datagram, &[b"two"]).expect("room");
+
+    let mut daemon = DaemonSegment::open(&spec).expect("there");
+    assert_eq!(daemon.data_plane().expect("asked"), Some(std::process::id()));
+    let mut ends = daemon.ends().expect("sound");
+    for (seq, body) in [(7, &b"one"[..]), (8, b"two")] {
+        let record = ends.drain.next().expect("sound").expect("published");
+        assert_eq!((record.header.seq, record.body), (seq, body));
+    }
+    drop(data_plane);
+    assert_eq!(daemon.data_plane().expect("asked"), None);
+}
+
+#[test]
+fn a_second_one_of_each_is_refused_with_the_pid_of_the_first() {
+    let (_place, spec) = Place::new("held");
+    let path = spec.path.clone();
+    let data_plane = DataPlaneSegment::open(&spec).expect("made");
+    let daemon = DaemonSegment::open(&spec).expect("there");
+    let refused = DataPlaneSegment::open(&spec).err().expect("held").to_string();
+    assert!(refused.contains(&format!("another data plane is running (pid {})", std::process::id())), "{refused}");
+    assert!(matches!(DaemonSegment::open(&spec), Err(SegmentFileError::Held { role: "daemon", .. })));
+    assert!(matches!(remove("test", path.as_deref()), Err(SegmentFileError::Held { .. })));
+    drop(data_plane);
+    assert!(matches!(remove("test", path.as_deref()), Err(SegmentFileError::Held { role: "daemon", .. })));
+    drop(daemon);
+    assert!(remove("test", path.as_deref()).expect("free"));
+    assert!(!remove("test", path.as_deref()).expect("gone"));
+}
+
+#[test]
+fn other_files_are_refused_with_the_reason() {
+    let (_place, mut spec) = Place::new("wrong");
+    let path = spec.path.clone().expect("set");
+    assert!(matches!(SegmentView::open("test", Some(&path)), Err(SegmentFileError::Absent { .. })));
+    assert!(matches!(SegmentView::open("a/b", None), Err(SegmentFileError::Name(_))));
+    drop(DaemonSegment::open(&spec).expect("made"));
+    spec.sizes.order_slots = 2048;
+    let refused = DaemonSegment::open(&spec).err().expect("other sizes").to_string();
+    assert!(refused.contains("order_slots: 1024") && refused.contains("order_slots: 2048"), "{refused}");
+    spec.sizes = SIZES;
+    let mut bytes = fs::read(&path).expect("there");
+    bytes[0] = 99;
+    fs::write(&path, &bytes).expect("ours");
+    let refused = DataPlaneSegment::open(&spec).err().expect("other version").to_string();
+    assert!(refused.contains("layout version 99, this build has"), "{refused}");
+    fs::write(&path, b"").expect("ours");
+    assert!(matches!(
+        SegmentView::open("test", Some(&path)),
+        Err(SegmentFileError::Unusable { error: SegmentError::Unfinished, .. })
+    ));
+    fs::write(&path, b"short").expect("ours");
+    assert!(matches!(DataPlaneSegment::open(&spec), Err(SegmentFileError::Unusable { .. })));
+}
+
+#[test]
+fn many_may_make_it_at_once_and_one_does() {
+    let (place, spec) = Place::new("race");
+    std::thread::scope(|scope| {
+        let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| DataPlaneSegment::open(&spec))).collect();
+        let opened: Vec<_> = opened.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+        assert_eq!(opened.iter().filter(|one| one.is_ok()).count(), 1);
+        assert!(
+            opened
+                .iter()
+                .flat_map(|one| one.as_ref().err())
+                .all(|error| { matches!(error, SegmentFileError::Held { .. }) })
+        );
+    });
+    let left: Vec<_> = fs::read_dir(&place.0).expect("there").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["segment"]);
+}
+
+#[test]
+fn the_kill_word_is_written_by_a_view() {
+    let (_place, spec) = Place::new("kill");
+    let mut data_plane = DataPlaneSegment::open(&spec).expect("made");
+    let ends = data_plane.ends().expect("sound");
+    let view = SegmentView::open("test", spec.path.as_deref()).expect("there");
+    assert!(!ends.kill.state().killed());
+    let state = view.kill(1234).expect("writable");
+    assert_eq!(ends.kill.state(), state);
+    assert_eq!((state.killed(), state.uid()), (true, 1234));
+    assert_eq!(view.data_plane().expect("asked"), Some(std::process::id()));
+    assert_eq!(view.daemon().expect("asked"), None);
+}
+
+/// Runs in a process of its own, below: records until it is killed, saying each `seq` once it is published.
+#[test]
+fn recording_process() {
+    let Some(path) = std::env::var_os("TERN_TEST_RECORDING") else { return };
+    let spec = SegmentSpec { path: Some(path.into()), sizes: SIZES, ..SegmentSpec::new("test") };
+    let mut data_plane = DataPlaneSegment::open(&spec).expect("there");
+    let mut ends = data_plane.ends().expect("sound");
+    let said = ends.segment.limits_epoch.get();
+    let mut count = said;
+    loop {
+        count += 1;
+        let body = [count as u8; 200];
+        let kind = if count % 3 == 0 { Kind::Datagram } else { Kind::OrderEvent };
+        while ends.recorder.record(count, kind, &[&body[..count as usize % 200]]).is_err() {
+            std::thread::yield_now();
+        }
+        ends.segment.limits_epoch.set(count);
+    }
+}
+
+#[test]
+fn a_killed_recorder_loses_and_tears_no_published_record() {
+    let (_place, spec) = Place::new("sigkill");
+    let mut daemon = DaemonSegment::open(&spec).expect("made");
+    let path = spec.path.clone().expect("set");
+    let (mut last, mut orders, mut gaps) = (0, 0_u64, 0);
+    for round in 0..10 {
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "segment::tests::recording_process"])
+            .env("TERN_TEST_RECORDING", &path)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("a process");
+        let mut ends = daemon.ends().expect("sound");
+        let stop_at = orders + 2000 + 137 * round;
+        let mut killed = false;
+        loop {
+            match ends.drain.next().expect("sound rings") {
+                Some(record) => {
+                    let header = record.header;
+                    assert!(header.seq > last, "{} after {last}", header.seq);
+                    gaps += header.seq - last - 1;
+                    last = header.seq;
+                    if header.kind == Kind::OrderEvent as u16 {
+                        orders += 1;
+                        assert_eq!(record.body.len(), header.tai_ns as usize % 200);
+                        assert!(record.body.iter().all(|byte| *byte == header.tai_ns as u8), "torn");
+                    }
+                    ends.drain.commit(ends.drain.mark());
+                }
+                None if killed => break,
+                None => std::thread::yield_now(),
+            }
+            if orders >= stop_at && !killed {
+                child.kill().expect("running");
+                child.wait().expect("killed");
+                killed = true;
+            }
+        }
+        // Every order record said to be published came out: two of every three counts.
+        let said = ends.segment.limits_epoch.get();
+        let published = said - said / 3;
+        assert!(orders >= published && orders <= published + 20, "{orders} of {published}");
+    }
+    let shed = daemon.ends().expect("sound").drain.shed_total().datagrams;
+    // A run that was killed between taking a seq and publishing leaves a gap of one.
+    assert!(gaps >= shed && gaps <= shed + 10, "{gaps} missing, {shed} shed");
+}
