@@ -1,0 +1,2 @@
+//! `tern-exchange`.
+fn main() {}
