@@ -13,6 +13,7 @@ use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv4Cidr};
 use std::net::SocketAddrV4;
+use tern_abi::segment::ConnState;
 use tern_core::input::DownReason;
 use tern_core::session::DropReason;
 use tern_core::units::TaiNs;
@@ -406,7 +407,7 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
         self.update_deadline(now, at);
     }
 
-    fn next_event(&mut self, buffer: &mut [u8]) -> Option<TransportEvent> {
+    fn next_event(&mut self, _: TaiNs, buffer: &mut [u8]) -> Option<TransportEvent> {
         if core::mem::take(&mut self.up_pending) {
             return Some(TransportEvent::Up);
         }
@@ -503,6 +504,25 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
         match self.dirty {
             true => TaiNs(0),
             false => self.deadline,
+        }
+    }
+
+    fn mirror(&self, now: TaiNs) -> ConnState {
+        let connection = self.connection();
+        ConnState {
+            own_mac: connection.local_mac,
+            peer_mac: connection.remote_mac,
+            own_ip: connection.local_address.octets(),
+            peer_ip: connection.remote_address.octets(),
+            own_port: connection.local_port,
+            peer_port: connection.remote_port,
+            snd_una: connection.unacknowledged,
+            snd_nxt: connection.next,
+            snd_wnd: connection.window_bytes,
+            rcv_nxt: connection.expected,
+            rcv_wnd: u32::try_from(self.socket().recv_capacity()).unwrap_or(u32::MAX),
+            state: connection.state as u32,
+            tai_ns: now.0,
         }
     }
 

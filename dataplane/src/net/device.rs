@@ -10,8 +10,6 @@ use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, M
 use smoltcp::time::Instant;
 use tern_hw::port::{Frame, Port};
 
-/// Ethernet header bytes.
-pub(super) const ETHERNET_BYTES: usize = 14;
 /// The largest Ethernet frame that the order connection takes or sends.
 pub(super) const FRAME_BYTES_MAX: usize = 1514;
 

@@ -1,1 +1,274 @@
-//! Placeholder.
+//! Order TCP through the kernel, for the socket port: the baseline, and the fallback where XDP cannot be had.
+//!
+//! The kernel does not say how far the venue's window reaches before it has queued something. So a send is refused as
+//! long as anything of an earlier one has not left, and takes at most [`ROOM_BYTES`]: that much can wait at a window that
+//! just closed, and a recall resets the connection rather than let it leave.
+
+use super::{OrderTransport, TcpCounter, TcpCounters, TransportEvent, WindowClosed};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use tern_abi::segment::{CONN_STATE_CLOSED, CONN_STATE_KERNEL, CONN_STATE_OPENING, ConnState};
+use tern_core::input::DownReason;
+use tern_core::session::DropReason;
+use tern_core::units::TaiNs;
+use tern_hw::port::Port;
+use tern_hw::socket::tcp::{Received, TcpLink, TcpState};
+
+/// Bytes that one send may hand to the kernel: a few orders.
+const ROOM_BYTES: usize = 2048;
+/// How long an attempt to connect may take.
+const CONNECT_PATIENCE_NS: u64 = 5_000_000_000;
+/// How long bytes under way may stay unacknowledged after a kill.
+const RECALL_PATIENCE_NS: u64 = 200_000_000;
+/// Back-off grows to this many times the configured one.
+const BACKOFF_FACTOR_MAX: u64 = 16;
+
+enum Phase {
+    Waiting { until: TaiNs },
+    Connecting { link: TcpLink, until: TaiNs },
+    Up { link: TcpLink },
+    Over,
+}
+
+/// The order connection over a kernel socket.
+pub struct KernelTcp {
+    local: Option<Ipv4Addr>,
+    venue: SocketAddrV4,
+    reconnect_ns: u64,
+    poll_pause_ns: u64,
+    phase: Phase,
+    failures: u32,
+    next_poll: TaiNs,
+    unsent: usize,
+    up_pending: bool,
+    down_pending: Option<DownReason>,
+    recall_until: Option<TaiNs>,
+    counters: TcpCounters,
+}
+
+impl KernelTcp {
+    /// A connection that starts to connect with the first poll. `poll_pause_ns` lies between two looks at the socket:
+    /// each is a system call of 180 to 440 ns.
+    pub fn new(local: Option<Ipv4Addr>, venue: SocketAddrV4, reconnect_ns: u64, poll_pause_ns: u64) -> Self {
+        Self {
+            local,
+            venue,
+            reconnect_ns,
+            poll_pause_ns,
+            phase: Phase::Waiting { until: TaiNs(0) },
+            failures: 0,
+            next_poll: TaiNs(0),
+            unsent: 0,
+            up_pending: false,
+            down_pending: None,
+            recall_until: None,
+            counters: [0; TcpCounter::COUNT],
+        }
+    }
+
+    fn count(&mut self, counter: TcpCounter, n: u64) {
+        self.counters[counter.index()] += n;
+    }
+
+    fn back_off(&mut self, now: TaiNs) {
+        let factor = (1 << self.failures.min(16)).min(BACKOFF_FACTOR_MAX);
+        self.failures += 1;
+        self.unsent = 0;
+        self.recall_until = None;
+        self.phase = Phase::Waiting { until: now.plus(self.reconnect_ns.saturating_mul(factor)) };
+    }
+
+    /// The connection is gone for a reason that is not ours.
+    fn lose(&mut self, now: TaiNs, reason: DownReason) {
+        self.count(
+            match reason {
+                DownReason::Closed => TcpCounter::PeerClosed,
+                DownReason::TimedOut => TcpCounter::TimedOut,
+                DownReason::Reset | DownReason::Dropped(_) => TcpCounter::PeerReset,
+            },
+            1,
+        );
+        if !core::mem::take(&mut self.up_pending) {
+            self.down_pending = Some(reason);
+        }
+        self.back_off(now);
+    }
+
+    fn lose_by(&mut self, now: TaiNs, error: &std::io::Error) {
+        let reason = match error.kind() {
+            std::io::ErrorKind::TimedOut => DownReason::TimedOut,
+            _ => DownReason::Reset,
+        };
+        self.lose(now, reason);
+    }
+
+    fn reset(&mut self, now: TaiNs, reason: DropReason) {
+        self.count(TcpCounter::Aborts, 1);
+        if let Phase::Up { link } = core::mem::replace(&mut self.phase, Phase::Over) {
+            // The connection is closed whatever this says.
+            let _ = link.reset();
+            if !core::mem::take(&mut self.up_pending) {
+                self.down_pending = Some(DownReason::Dropped(reason));
+            }
+        }
+        self.back_off(now);
+    }
+
+    fn connect(&mut self, now: TaiNs) {
+        match TcpLink::connect(self.local, self.venue) {
+            Ok(link) => self.phase = Phase::Connecting { link, until: now.plus(CONNECT_PATIENCE_NS) },
+            Err(_) => {
+                self.count(TcpCounter::ConnectFailures, 1);
+                self.back_off(now);
+            }
+        }
+    }
+}
+
+impl<P: Port> OrderTransport<P> for KernelTcp {
+    fn stage(&mut self, _: &[u8]) {
+        // A socket port diverts nothing.
+        self.count(TcpCounter::Malformed, 1);
+    }
+
+    #[inline]
+    fn wants_poll(&self, now: TaiNs) -> bool {
+        now >= self.next_poll
+    }
+
+    fn poll(&mut self, now: TaiNs, _: &mut P) {
+        self.next_poll = now.plus(self.poll_pause_ns);
+        match &mut self.phase {
+            Phase::Waiting { until } if now >= *until && self.down_pending.is_none() => self.connect(now),
+            Phase::Connecting { link, until } => match link.poll() {
+                Ok(TcpState::Up) => {
+                    if let Phase::Connecting { link, .. } = core::mem::replace(&mut self.phase, Phase::Over) {
+                        self.phase = Phase::Up { link };
+                    }
+                    self.count(TcpCounter::Connects, 1);
+                    self.failures = 0;
+                    self.up_pending = true;
+                }
+                Ok(TcpState::Connecting) if now < *until => {}
+                Ok(TcpState::Connecting) | Err(_) => {
+                    self.count(TcpCounter::ConnectFailures, 1);
+                    self.back_off(now);
+                }
+            },
+            Phase::Up { link } if self.unsent > 0 || self.recall_until.is_some() => {
+                let asked = link.unsent_bytes().and_then(|unsent| Ok((unsent, link.unacknowledged_bytes()?)));
+                match asked {
+                    Ok((unsent, unacknowledged)) => {
+                        self.unsent = unsent;
+                        match self.recall_until {
+                            Some(_) if unacknowledged == 0 => self.recall_until = None,
+                            Some(until) if now >= until => {
+                                self.count(TcpCounter::Recalled, 1);
+                                self.reset(now, DropReason::Killed);
+                            }
+                            _ => {}
+                        }
+                    }
+                    Err(error) => self.lose_by(now, &error),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn next_event(&mut self, now: TaiNs, buffer: &mut [u8]) -> Option<TransportEvent> {
+        if core::mem::take(&mut self.up_pending) {
+            return Some(TransportEvent::Up);
+        }
+        if let Phase::Up { link } = &mut self.phase {
+            match link.receive(buffer) {
+                Ok(Received::Bytes(bytes)) => {
+                    self.count(TcpCounter::BytesIn, bytes as u64);
+                    return Some(TransportEvent::Bytes(bytes));
+                }
+                Ok(Received::Nothing) => {}
+                Ok(Received::End) => self.lose(now, DownReason::Closed),
+                Err(error) => self.lose_by(now, &error),
+            }
+        }
+        self.down_pending.take().map(TransportEvent::Down)
+    }
+
+    #[inline]
+    fn room(&self) -> usize {
+        match self.phase {
+            Phase::Up { .. } if self.unsent == 0 => ROOM_BYTES,
+            _ => 0,
+        }
+    }
+
+    fn send(&mut self, now: TaiNs, _: &mut P, bytes: &[u8]) -> Result<(), WindowClosed> {
+        if self.unsent > 0 || bytes.len() > ROOM_BYTES {
+            self.count(TcpCounter::Refused, 1);
+            return Err(WindowClosed);
+        }
+        let Phase::Up { link } = &mut self.phase else { return Err(WindowClosed) };
+        match link.send(bytes).and_then(|taken| Ok((taken, link.unsent_bytes()?))) {
+            Ok((taken, unsent)) if taken == bytes.len() => {
+                self.unsent = unsent;
+                self.count(TcpCounter::BytesOut, bytes.len() as u64);
+                Ok(())
+            }
+            Ok(_) => {
+                // The kernel took a part of a message: what is left of it can never follow, so the connection ends.
+                self.reset(now, DropReason::BadPacket);
+                Err(WindowClosed)
+            }
+            Err(error) => {
+                self.lose_by(now, &error);
+                Err(WindowClosed)
+            }
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        self.unsent
+    }
+
+    fn recall(&mut self, now: TaiNs, _: &mut P) -> bool {
+        let Phase::Up { link } = &self.phase else { return false };
+        let unsent = link.unsent_bytes().unwrap_or(usize::MAX);
+        if unsent > 0 {
+            self.count(TcpCounter::Recalled, 1);
+            self.reset(now, DropReason::Killed);
+            return true;
+        }
+        self.recall_until = Some(now.plus(RECALL_PATIENCE_NS));
+        false
+    }
+
+    fn abort(&mut self, now: TaiNs, _: &mut P, reason: DropReason) {
+        self.reset(now, reason);
+    }
+
+    fn close(&mut self, _: TaiNs, _: &mut P) {
+        // Dropping the link closes it in order; the kernel sees to the rest.
+        self.phase = Phase::Over;
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    fn next_deadline(&self) -> TaiNs {
+        self.next_poll
+    }
+
+    fn mirror(&self, now: TaiNs) -> ConnState {
+        let state = match self.phase {
+            Phase::Up { .. } => CONN_STATE_KERNEL,
+            Phase::Connecting { .. } => CONN_STATE_OPENING,
+            Phase::Waiting { .. } | Phase::Over => CONN_STATE_CLOSED,
+        };
+        let peer_ip = self.venue.ip().octets();
+        ConnState { peer_ip, peer_port: self.venue.port(), state, tai_ns: now.0, ..ConnState::default() }
+    }
+
+    fn counters(&self) -> &TcpCounters {
+        &self.counters
+    }
+}

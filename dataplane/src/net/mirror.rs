@@ -7,20 +7,21 @@
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, TcpOption, TcpPacket, TcpSeqNumber,
 };
+use tern_abi::segment::{CONN_STATE_CLOSED, CONN_STATE_CLOSING, CONN_STATE_ESTABLISHED, CONN_STATE_OPENING};
 
-/// State of a connection as its segments tell it. Values are part of the shared segment's layout.
+/// State of a connection as its segments tell it, with the values of [`tern_abi::segment::ConnState::state`].
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MirrorState {
     /// No connection.
     #[default]
-    Closed = 0,
+    Closed = CONN_STATE_CLOSED,
     /// Our SYN is out.
-    SynSent = 1,
+    SynSent = CONN_STATE_OPENING,
     /// Both sides have agreed.
-    Established = 2,
+    Established = CONN_STATE_ESTABLISHED,
     /// One side has sent FIN.
-    Closing = 3,
+    Closing = CONN_STATE_CLOSING,
 }
 
 /// The connection's numbers, as of the last segment that passed.

@@ -5,10 +5,11 @@
 
 pub mod bypass;
 mod device;
-
+pub mod kernel;
 pub mod mirror;
 
 use tern_abi::counter_enum;
+use tern_abi::segment::ConnState;
 use tern_core::input::DownReason;
 use tern_core::session::DropReason;
 use tern_core::units::TaiNs;
@@ -66,7 +67,7 @@ pub trait OrderTransport<P: Port> {
     /// Works off staged frames and timers. What is to be transmitted is submitted to `port`; the caller kicks.
     fn poll(&mut self, now: TaiNs, port: &mut P);
     /// The next event since the last poll; bytes go to `buffer`.
-    fn next_event(&mut self, buffer: &mut [u8]) -> Option<TransportEvent>;
+    fn next_event(&mut self, now: TaiNs, buffer: &mut [u8]) -> Option<TransportEvent>;
     /// How many bytes would leave at once if they were sent now.
     fn room(&self) -> usize;
     /// Sends all of `bytes` now, or nothing.
@@ -87,6 +88,8 @@ pub trait OrderTransport<P: Port> {
     fn is_closed(&self) -> bool;
     /// When `poll` is wanted at the latest.
     fn next_deadline(&self) -> TaiNs;
+    /// The connection's numbers as they stand in the shared segment.
+    fn mirror(&self, now: TaiNs) -> ConnState;
     /// Counters, in [`TcpCounter`] order.
     fn counters(&self) -> &TcpCounters;
 }

@@ -192,7 +192,7 @@ impl Link {
 
     fn drain_events(&mut self) {
         let mut buffer = [0; 2048];
-        while let Some(event) = OrderTransport::<MemoryPort>::next_event(&mut self.ours, &mut buffer) {
+        while let Some(event) = OrderTransport::<MemoryPort>::next_event(&mut self.ours, self.now, &mut buffer) {
             if let TransportEvent::Bytes(count) = event {
                 self.received.extend_from_slice(&buffer[..count]);
             }

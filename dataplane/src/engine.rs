@@ -1,0 +1,659 @@
+//! The loop: ports, order connection, commands and timers around one pipeline.
+//!
+//! One turn looks at everything once. Nothing here allocates, locks or calls the system but the port's kick (and, with
+//! the wait strategy `block`, its wait). What is decided, is decided in the pipeline; the loop brings inputs in the
+//! order in which it saw them and takes bytes away.
+
+use crate::clock::Clock;
+use crate::net::{OrderTransport, TransportEvent};
+use crate::observe::{self, SESSION_CONNECTED, SESSION_DOWN, SESSION_READY, WireDrops};
+use crate::probe::StageProbe;
+use tern_abi::command::{Command, CommandKind};
+use tern_abi::counters::LoopCounter;
+use tern_abi::record::{Kind, Recorder, RingFull, Stage};
+use tern_abi::ring::commands::CommandReceiver;
+use tern_abi::segment::{NextOrder, Words};
+use tern_core::feed::Feed;
+use tern_core::input::{ConnEvent, Input};
+use tern_core::pipeline::Pipeline;
+use tern_core::probe::{Isolate, NoProbe, Probe};
+use tern_core::session::OrderSession;
+use tern_core::strategy::StrategySet;
+use tern_core::units::{ConnId, LineId, Stamp, StreamId, TaiNs};
+use tern_core::wire::{Datagram, Frame, WireDrop, classify};
+use tern_hw::port::{BATCH_FRAMES, FrameBatch, Port};
+use zerocopy::IntoBytes;
+
+/// The order connection of this host. There is one in this version.
+pub const CONN: ConnId = ConnId(0);
+
+/// Room that the pipeline is told of at most: what one input can cause (16 messages of 128 bytes) several times over.
+const ROOM_TOLD_MAX: usize = 8192;
+/// The pipeline is told of more room when it knows of less than this.
+const ROOM_LOW: usize = 4096;
+/// Session bytes taken at once.
+const SESSION_BYTES: usize = 2048;
+/// Pause between two signs of life.
+const BEAT_NS: u64 = 1_000_000;
+/// Longest wait in the kernel (wait strategy `block`).
+const WAIT_NS_MAX: u64 = 5_000_000;
+
+/// How the loop behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct LoopConfig {
+    /// Blocks in the kernel when nothing is to be done, instead of spinning.
+    pub block: bool,
+    /// One datagram in so many has its stages recorded even if it caused no order; 0 = none.
+    pub sample_stages_every: u32,
+    /// Account index in the segment's order-id words.
+    pub account: u16,
+    /// The trading day that order ids count in.
+    pub day: u32,
+}
+
+/// Everything that a loop works with.
+pub struct Parts<'a, P, T, R, C, F, O, S> {
+    /// Ports; orders leave by the first.
+    pub ports: Vec<P>,
+    /// The order connection; `None` when the instance only observes.
+    pub transport: Option<T>,
+    /// Where records go.
+    pub recorder: R,
+    /// The loop's time.
+    pub clock: C,
+    /// Kill word, counters, heartbeats.
+    pub words: &'a Words,
+    /// Commands of the control plane.
+    pub commands: Option<CommandReceiver<'a>>,
+    /// The pipeline.
+    pub pipeline: Pipeline<F, O, S>,
+    /// Streams that the feeds read.
+    pub streams: Vec<StreamId>,
+    /// Datagrams that the recorder shed so far.
+    pub shed: fn(&R) -> u64,
+}
+
+/// The loop.
+pub struct Engine<'a, P, T, R, C, I, F, O, S> {
+    parts: Parts<'a, P, T, R, C, F, O, S>,
+    config: LoopConfig,
+    isolate: I,
+    probe: StageProbe<C>,
+    batch: FrameBatch,
+    drops: WireDrops,
+    known_streams: Box<[u64; 1024]>,
+    /// Session bytes that were taken and could not be recorded yet, or the buffer for the next.
+    session_bytes: Box<[u8; SESSION_BYTES]>,
+    /// An event that could not be recorded yet.
+    held_event: Option<TransportEvent>,
+    /// The kill word that was acted on last.
+    killed_word: u64,
+    /// A kill was acted on and could not be recorded yet.
+    kill_unrecorded: Option<Command>,
+    /// Room that the pipeline believes in.
+    room_told: usize,
+    next_id_told: u32,
+    is_up: bool,
+    is_stopping: bool,
+    /// Something was submitted since the last kick.
+    kick_due: bool,
+    until_sample: u32,
+    next_beat: TaiNs,
+    turns: u64,
+}
+
+impl<'a, P, T, R, C, I, F, O, S> Engine<'a, P, T, R, C, I, F, O, S>
+where
+    P: Port,
+    T: OrderTransport<P>,
+    R: Recorder,
+    C: Clock + Copy,
+    I: Isolate,
+    F: Feed,
+    O: OrderSession,
+    S: StrategySet,
+{
+    /// A loop that has not turned yet. All memory is taken here.
+    pub fn new(parts: Parts<'a, P, T, R, C, F, O, S>, config: LoopConfig, isolate: I) -> Self {
+        let mut known_streams = Box::new([0_u64; 1024]);
+        for stream in &parts.streams {
+            known_streams[stream.index() / 64] |= 1 << (stream.index() % 64);
+        }
+        let clock = parts.clock;
+        Self {
+            parts,
+            config,
+            isolate,
+            probe: StageProbe::new(clock),
+            batch: FrameBatch::default(),
+            drops: [0; WireDrop::COUNT],
+            known_streams,
+            session_bytes: Box::new([0; SESSION_BYTES]),
+            held_event: None,
+            killed_word: 0,
+            kill_unrecorded: None,
+            room_told: 0,
+            next_id_told: 0,
+            is_up: false,
+            is_stopping: false,
+            kick_due: false,
+            until_sample: config.sample_stages_every,
+            next_beat: TaiNs(0),
+            turns: 0,
+        }
+    }
+
+    /// The pipeline.
+    pub fn pipeline(&self) -> &Pipeline<F, O, S> {
+        &self.parts.pipeline
+    }
+
+    /// The ports, for statistics.
+    pub fn ports(&self) -> &[P] {
+        &self.parts.ports
+    }
+
+    /// The ports, for tests that play the wire.
+    pub fn ports_mut(&mut self) -> &mut [P] {
+        &mut self.parts.ports
+    }
+
+    /// The order connection.
+    pub fn transport(&self) -> Option<&T> {
+        self.parts.transport.as_ref()
+    }
+
+    /// The recorder.
+    pub fn recorder_mut(&mut self) -> &mut R {
+        &mut self.parts.recorder
+    }
+
+    /// Turns until the pipeline has shut down or, once `should_stop` said so, `patience_ns` passed; then closes the
+    /// connection.
+    pub fn run(&mut self, mut should_stop: impl FnMut() -> bool, patience_ns: u64) {
+        let mut give_up = TaiNs::NEVER;
+        loop {
+            let busy = self.turn();
+            if !busy && self.config.block {
+                self.wait();
+            }
+            // A look at the flag is a look at memory that is in the cache unless somebody wrote to it.
+            if give_up == TaiNs::NEVER && (should_stop() || self.is_stopping) {
+                give_up = self.parts.clock.now().plus(patience_ns);
+                if !self.is_stopping {
+                    self.stop();
+                }
+            }
+            if give_up != TaiNs::NEVER && (self.is_finished() || self.parts.clock.now() >= give_up) {
+                break;
+            }
+        }
+        self.close(patience_ns);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.parts.pipeline.is_finished() && self.parts.pipeline.pending_control(CONN).is_empty()
+            || self.parts.transport.is_none()
+            || !self.is_up
+    }
+
+    /// Cancels all, then logs out; the same as the shutdown command.
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+        let command = Command { kind: CommandKind::Shutdown as u32, uid: u32::MAX, ..Command::default() };
+        // Trading is stopped even if there is no room to record why.
+        let _ = self.input(self.parts.clock.now(), Input::Command(&command));
+        self.hand_over();
+        self.kick();
+    }
+
+    /// Closes the order connection and waits until it is closed, at most `patience_ns`.
+    fn close(&mut self, patience_ns: u64) {
+        let start = self.parts.clock.now();
+        if let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut()) {
+            transport.close(start, port);
+        }
+        self.kick_due = true;
+        while self.parts.transport.as_ref().is_some_and(|transport| !transport.is_closed())
+            && self.parts.clock.now().since(start) < patience_ns
+        {
+            self.kick();
+            self.turn();
+        }
+        self.kick();
+        self.publish(self.parts.clock.now());
+    }
+
+    /// Looks at everything once. Returns whether there was something to do.
+    pub fn turn(&mut self) -> bool {
+        self.turns += 1;
+        self.heed_kill();
+        if let Some(command) = self.kill_unrecorded
+            && self.input(self.parts.clock.now(), Input::Command(&command)).is_ok()
+        {
+            self.kill_unrecorded = None;
+        }
+        let mut busy = false;
+        for index in 0..self.parts.ports.len() {
+            busy |= self.receive(index);
+        }
+        let now = self.parts.clock.now();
+        busy |= self.poll_transport(now, false);
+        busy |= self.take_command(now);
+        if now >= self.parts.pipeline.next_deadline() {
+            let _ = self.input(now, Input::Timer);
+            self.hand_over();
+            busy = true;
+        }
+        self.kick();
+        if now >= self.next_beat {
+            self.publish(now);
+        }
+        if busy {
+            self.parts.words.counters.add(LoopCounter::LoopBusy, 1);
+        }
+        busy
+    }
+
+    fn publish(&mut self, now: TaiNs) {
+        self.next_beat = now.plus(BEAT_NS);
+        self.parts.words.data_plane_beat.beat(now.0, self.turns);
+        self.parts.words.counters.set(LoopCounter::LoopIterations, self.turns);
+        let parts = &self.parts;
+        observe::publish(parts.words, &parts.pipeline, &self.drops, &parts.streams);
+        parts.words.counters.set(LoopCounter::CaptureShed, (parts.shed)(&parts.recorder));
+        if let Some(transport) = &parts.transport {
+            observe::publish_tcp(parts.words, transport.counters());
+            parts.words.conns[CONN.index()].write(&transport.mirror(now));
+        }
+        let session = match (self.is_up, parts.pipeline.session().is_ready()) {
+            (false, _) => SESSION_DOWN,
+            (true, false) => SESSION_CONNECTED,
+            (true, true) => SESSION_READY,
+        };
+        parts.words.sessions.set(CONN.index(), session);
+    }
+
+    /// Blocks until a frame comes or something else is due.
+    fn wait(&mut self) {
+        let now = self.parts.clock.now();
+        let transport = self.parts.transport.as_ref().map_or(TaiNs::NEVER, OrderTransport::next_deadline);
+        let due = self.parts.pipeline.next_deadline().min(transport).since(now);
+        // With several ports only one can be waited for: the others are looked at soon.
+        let longest = if self.parts.ports.len() > 1 { 100_000 } else { WAIT_NS_MAX };
+        if let Some(port) = self.parts.ports.first_mut()
+            && due > 0
+        {
+            // What fails here fails at the next receive too, where it shows as a port that brings nothing.
+            let _ = port.wait(due.min(longest));
+        }
+    }
+
+    /// Takes one batch of frames from a port and works it off.
+    fn receive(&mut self, index: usize) -> bool {
+        let Some(port) = self.parts.ports.get_mut(index) else { return false };
+        let count = port.receive(&mut self.batch);
+        if count == 0 {
+            return false;
+        }
+        self.parts.words.counters.add(LoopCounter::FramesReceived, count as u64);
+        self.tell_room(self.parts.clock.now());
+        for place in 0..count {
+            self.on_frame(index, place, count - place - 1);
+        }
+        self.batch.reset();
+        true
+    }
+
+    /// One frame: what it is, is decided here; every way out gives it back.
+    fn on_frame(&mut self, port_index: usize, place: usize, behind: usize) {
+        let Some(port) = self.parts.ports.get(port_index) else { return };
+        let Some(frame) = self.batch.take(place) else { return };
+        let outcome = match classify(port.bytes(&frame)) {
+            Ok(Frame::Datagram(datagram)) if !is_known(&self.known_streams, datagram.stream) => {
+                Outcome::Dropped(LoopCounter::DroppedUnknownStream)
+            }
+            Ok(Frame::Datagram(datagram)) => {
+                let waiting = behind + if behind < BATCH_FRAMES - 1 { 0 } else { port.backlog() };
+                Outcome::Datagram(on_datagram(
+                    &mut self.parts.pipeline,
+                    &mut self.parts.recorder,
+                    &mut self.probe,
+                    &mut self.isolate,
+                    self.parts.clock,
+                    &datagram,
+                    waiting,
+                ))
+            }
+            Ok(Frame::Stack(bytes)) => match &mut self.parts.transport {
+                Some(transport) => {
+                    transport.stage(bytes);
+                    Outcome::Staged
+                }
+                None => Outcome::Dropped(LoopCounter::DroppedRecordBad),
+            },
+            Err(reason) => Outcome::Bad(reason),
+        };
+        match outcome {
+            Outcome::Datagram(seen) => self.after_datagram(&seen),
+            Outcome::Staged => {
+                self.poll_transport(self.parts.clock.now(), true);
+            }
+            Outcome::Dropped(counter) => self.parts.words.counters.add(counter, 1),
+            Outcome::Bad(reason) => self.drops[reason.index()] += 1,
+        }
+        if let Some(port) = self.parts.ports.get_mut(port_index) {
+            port.release(frame);
+        }
+    }
+
+    /// Orders that a datagram caused leave before the next datagram is looked at.
+    #[inline]
+    fn after_datagram(&mut self, seen: &Seen) {
+        let counters = &self.parts.words.counters;
+        counters.add(LoopCounter::Datagrams, 1);
+        counters.add(LoopCounter::DatagramBytes, seen.payload_bytes as u64);
+        let has_order = self.parts.pipeline.next_order_bytes(CONN).is_some() && self.hand_over() > 0;
+        if has_order {
+            self.kick();
+            self.probe.mark(Stage::Submitted);
+        }
+        let sampled = self.config.sample_stages_every != 0 && {
+            self.until_sample -= 1;
+            self.until_sample == 0
+        };
+        if sampled {
+            self.until_sample = self.config.sample_stages_every;
+        }
+        if has_order || sampled {
+            let next_id = self.parts.pipeline.next_order_id();
+            let order = if has_order && next_id != seen.next_id { next_id - 1 } else { 0 };
+            let record = self.probe.record(seen.seq, seen.arrival.0, order, seen.backlog);
+            // Stamps that do not fit are done without: they decide nothing.
+            let _ = self.parts.recorder.record(self.parts.clock.now().0, Kind::Stages, &[record.as_bytes()]);
+        }
+    }
+
+    /// One input that is not a datagram.
+    fn input(&mut self, now: TaiNs, input: Input<'_>) -> Result<(), RingFull> {
+        self.parts.pipeline.on_input(now, input, &mut self.parts.recorder, &mut NoProbe, &mut self.isolate)
+    }
+
+    /// Acts on the kill word when it was written. Returns whether it was.
+    #[inline]
+    fn heed_kill(&mut self) -> bool {
+        let state = self.parts.words.kill.state();
+        if state.word == self.killed_word {
+            return false;
+        }
+        self.kill(state)
+    }
+
+    #[cold]
+    fn kill(&mut self, state: tern_abi::segment::KillState) -> bool {
+        if !state.killed() {
+            self.killed_word = state.word;
+            return false;
+        }
+        let command =
+            Command { kind: CommandKind::Kill as u32, uid: state.uid(), kill_word: state.low(), ..Command::default() };
+        let now = self.parts.clock.now();
+        self.killed_word = state.word;
+        // Not recorded, it is acted on all the same, and comes again with the next turn until it is recorded.
+        self.kill_unrecorded = self.input(now, Input::Command(&command)).is_err().then_some(command);
+        self.parts.words.counters.add(LoopCounter::Kills, 1);
+        self.recall(now);
+        self.hand_over();
+        true
+    }
+
+    /// What TCP has and the venue may not get any more.
+    fn recall(&mut self, now: TaiNs) {
+        if let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut()) {
+            transport.recall(now, port);
+            self.kick_due = true;
+        }
+    }
+
+    /// The next command of the control plane.
+    fn take_command(&mut self, now: TaiNs) -> bool {
+        let Some(commands) = &mut self.parts.commands else { return false };
+        let command = match commands.next() {
+            Ok(Some(command)) => command,
+            Ok(None) => return false,
+            Err(_) => {
+                // The ring holds what no daemon wrote: nothing in it can be trusted, so nothing more is read.
+                self.parts.words.counters.add(LoopCounter::CommandsBad, 1);
+                self.parts.commands = None;
+                return true;
+            }
+        };
+        self.parts.words.counters.add(LoopCounter::Commands, 1);
+        if self.input(now, Input::Command(&command)).is_err() {
+            // Not taken: it comes again when it can be recorded.
+            return true;
+        }
+        if let Some(commands) = &mut self.parts.commands {
+            commands.done();
+        }
+        match CommandKind::from_u32(command.kind) {
+            Some(CommandKind::Kill) => self.recall(now),
+            // A kill word that is still set stops trading again.
+            Some(CommandKind::Resume) => self.killed_word = 0,
+            Some(CommandKind::Shutdown) => self.is_stopping = true,
+            Some(CommandKind::SetLimit | CommandKind::CancelAll) => {}
+            None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
+        }
+        self.heed_kill();
+        self.hand_over();
+        true
+    }
+
+    /// Runs the order connection and brings its events in.
+    fn poll_transport(&mut self, now: TaiNs, staged: bool) -> bool {
+        let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut()) else {
+            return false;
+        };
+        if !staged && !transport.wants_poll(now) && self.held_event.is_none() {
+            return false;
+        }
+        transport.poll(now, port);
+        self.kick_due = true;
+        let mut busy = staged;
+        while let Some(event) = self.next_event(now) {
+            busy = true;
+            if self.on_transport_event(now, event).is_err() {
+                self.held_event = Some(event);
+                break;
+            }
+        }
+        self.tell_room(now);
+        self.hand_over();
+        busy
+    }
+
+    fn next_event(&mut self, now: TaiNs) -> Option<TransportEvent> {
+        let transport = self.parts.transport.as_mut()?;
+        self.held_event.take().or_else(|| transport.next_event(now, &mut self.session_bytes[..]))
+    }
+
+    fn on_transport_event(&mut self, now: TaiNs, event: TransportEvent) -> Result<(), RingFull> {
+        match event {
+            TransportEvent::Bytes(bytes) => {
+                let Parts { pipeline, recorder, .. } = &mut self.parts;
+                let input = Input::Session { conn: CONN, bytes: &self.session_bytes[..bytes] };
+                pipeline.on_input(now, input, recorder, &mut NoProbe, &mut self.isolate)?;
+                self.parts.words.counters.add(LoopCounter::SessionBytes, bytes as u64);
+            }
+            TransportEvent::Up => {
+                self.input(now, Input::Conn { conn: CONN, event: ConnEvent::Up })?;
+                self.is_up = true;
+                self.room_told = 0;
+            }
+            TransportEvent::Down(reason) => {
+                self.input(now, Input::Conn { conn: CONN, event: ConnEvent::Down(reason) })?;
+                self.is_up = false;
+                self.room_told = 0;
+            }
+        }
+        self.tell_room(now);
+        self.hand_over();
+        Ok(())
+    }
+
+    /// Tells the pipeline what the venue's window takes: less than it believes at once, more only when it runs low, so
+    /// that the journal is not filled with windows.
+    #[inline]
+    fn tell_room(&mut self, now: TaiNs) {
+        let Some(transport) = &self.parts.transport else { return };
+        if !self.is_up {
+            return;
+        }
+        let room = transport.room().min(ROOM_TOLD_MAX);
+        if room < self.room_told || (self.room_told < ROOM_LOW && room > self.room_told) {
+            let event = ConnEvent::Room(room);
+            if self.input(now, Input::Conn { conn: CONN, event }).is_ok() {
+                self.room_told = room;
+            }
+        }
+    }
+
+    /// Hands what waits to TCP: housekeeping first, then whole order messages, as long as all of it leaves at once.
+    /// Returns how many order messages left.
+    fn hand_over(&mut self) -> usize {
+        let mut sent = 0;
+        if !self.is_up {
+            return sent;
+        }
+        let now = self.parts.clock.now();
+        self.tell_next_order();
+        if !self.hand_over_control(now) {
+            return sent;
+        }
+        while self.parts.pipeline.next_order_bytes(CONN).is_some() {
+            // The last look at the kill word before bytes are out of reach. A kill hands over its own cancels.
+            if self.heed_kill() || !self.send_order(now) {
+                break;
+            }
+            sent += 1;
+        }
+        if let Some(reason) = self.parts.pipeline.take_drop(CONN)
+            && let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut())
+        {
+            transport.abort(now, port, reason);
+            self.kick_due = true;
+        }
+        sent
+    }
+
+    fn hand_over_control(&mut self, now: TaiNs) -> bool {
+        let Parts { pipeline, transport: Some(transport), ports, .. } = &mut self.parts else { return false };
+        let (waiting, Some(port)) = (pipeline.pending_control(CONN), ports.first_mut()) else { return false };
+        let bytes = waiting.len();
+        if bytes == 0 {
+            return true;
+        }
+        if transport.send(now, port, waiting).is_err() {
+            return false;
+        }
+        pipeline.consume_control(CONN, bytes);
+        self.room_told = self.room_told.saturating_sub(bytes);
+        self.kick_due = true;
+        true
+    }
+
+    #[inline]
+    fn send_order(&mut self, now: TaiNs) -> bool {
+        let Parts { pipeline, transport: Some(transport), ports, words, .. } = &mut self.parts else { return false };
+        let (Some(order), Some(port)) = (pipeline.next_order_bytes(CONN), ports.first_mut()) else { return false };
+        let bytes = order.len();
+        if transport.send(now, port, &order).is_err() {
+            words.counters.add(LoopCounter::RefusedWindowClosed, 1);
+            return false;
+        }
+        pipeline.order_bytes_sent(CONN, bytes);
+        words.counters.add(LoopCounter::OrderBytes, bytes as u64);
+        self.room_told = self.room_told.saturating_sub(bytes);
+        self.kick_due = true;
+        true
+    }
+
+    /// The segment knows of an order id before its bytes are out: a restart never gives it out again.
+    #[inline]
+    fn tell_next_order(&mut self) {
+        let next = self.parts.pipeline.next_order_id();
+        if next != self.next_id_told {
+            let account = usize::from(self.config.account);
+            self.parts.words.next_order.set(account, NextOrder { day: self.config.day, next });
+            self.next_id_told = next;
+        }
+    }
+
+    /// One system call for everything that was submitted.
+    #[inline]
+    fn kick(&mut self) {
+        if !core::mem::take(&mut self.kick_due) {
+            return;
+        }
+        if let Some(port) = self.parts.ports.first_mut() {
+            self.parts.words.counters.add(LoopCounter::TxKicks, 1);
+            // An error of the interface (down, gone) shows as a silent venue; TCP repeats what was lost.
+            let _ = port.kick();
+        }
+    }
+}
+
+/// What became of a frame.
+enum Outcome {
+    Datagram(Seen),
+    Staged,
+    Dropped(LoopCounter),
+    Bad(WireDrop),
+}
+
+/// What is remembered of a datagram once its frame may go.
+struct Seen {
+    seq: u64,
+    arrival: TaiNs,
+    payload_bytes: usize,
+    backlog: u32,
+    next_id: u32,
+}
+
+#[inline]
+fn is_known(streams: &[u64; 1024], stream: StreamId) -> bool {
+    streams.get(stream.index() / 64).is_some_and(|word| word >> (stream.index() % 64) & 1 != 0)
+}
+
+#[inline]
+fn on_datagram<R: Recorder, C: Clock, I: Isolate, F: Feed, O: OrderSession, S: StrategySet>(
+    pipeline: &mut Pipeline<F, O, S>,
+    recorder: &mut R,
+    probe: &mut StageProbe<C>,
+    isolate: &mut I,
+    clock: C,
+    datagram: &Datagram<'_>,
+    waiting: usize,
+) -> Seen {
+    let ticks = clock.ticks();
+    let now = clock.time_of(ticks);
+    probe.begin(ticks);
+    let seen = Seen {
+        seq: recorder.next_seq(),
+        arrival: datagram.arrival,
+        payload_bytes: datagram.payload.len(),
+        backlog: waiting as u32,
+        next_id: pipeline.next_order_id(),
+    };
+    let at = Stamp { seen: now, arrival: datagram.arrival, nic: datagram.nic };
+    let input = Input::Datagram {
+        stream: datagram.stream,
+        line: LineId(0),
+        at,
+        backlog: seen.backlog,
+        payload: datagram.payload,
+    };
+    // A datagram is never refused: what cannot be captured is shed and counted by the recorder.
+    let _ = pipeline.on_input(now, input, recorder, probe, isolate);
+    seen
+}

@@ -1,0 +1,135 @@
+//! What the loop shows in the shared segment: written every millisecond by the loop, read by anyone.
+
+use crate::net::{TcpCounter, TcpCounters};
+use tern_abi::counters::LoopCounter;
+use tern_abi::segment::{STRATEGIES, STREAMS, Words};
+use tern_core::book::BookError;
+use tern_core::feed::{Feed, FeedCounter};
+use tern_core::orders::OrderNote;
+use tern_core::pipeline::{Pipeline, PipelineCounter};
+use tern_core::risk::{HaltReason, Reason};
+use tern_core::session::{OrderSession, SessionCounter};
+use tern_core::strategy::StrategySet;
+use tern_core::units::StreamId;
+use tern_core::wire::WireDrop;
+
+/// `Words::sessions`: no connection.
+pub const SESSION_DOWN: u64 = 0;
+/// `Words::sessions`: connected, not logged in or not caught up with the venue's log.
+pub const SESSION_CONNECTED: u64 = 1;
+/// `Words::sessions`: orders may be sent.
+pub const SESSION_READY: u64 = 2;
+
+/// `Words::strategies`: running.
+pub const STRATEGY_RUNNING: u64 = 1;
+/// `Words::strategies`: it panicked and is not called any more.
+pub const STRATEGY_DISABLED: u64 = 2;
+
+/// Frames that the loop dropped before any protocol saw them, in [`WireDrop`] order.
+pub type WireDrops = [u64; WireDrop::COUNT];
+
+/// Copies what the pipeline and its parts count.
+pub fn publish<F: Feed, O: OrderSession, S: StrategySet>(
+    words: &Words,
+    pipeline: &Pipeline<F, O, S>,
+    drops: &WireDrops,
+    streams: &[StreamId],
+) {
+    publish_counters(words, pipeline, drops);
+    let desk = pipeline.desk();
+    for (index, count) in desk.refusals().iter().enumerate() {
+        words.refusals.set(index, *count);
+    }
+    let halt = desk.gate().halt();
+    words.trading.set(halt.is_none(), halt.unwrap_or(HaltReason::NotHalted) as u32);
+    words.limits_epoch.set(u64::from(desk.gate().limits().epoch));
+    for stream in streams.iter().filter(|stream| stream.index() < STREAMS) {
+        words.trust.set(stream.index(), u64::from(desk.books().stream_distrust(*stream).is_none()));
+    }
+    for index in 0..pipeline.strategies().count().min(STRATEGIES) {
+        let state = if desk.is_disabled(index) { STRATEGY_DISABLED } else { STRATEGY_RUNNING };
+        words.strategies.set(index, state);
+    }
+}
+
+fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
+    words: &Words,
+    pipeline: &Pipeline<F, O, S>,
+    drops: &WireDrops,
+) {
+    let desk = pipeline.desk();
+    let feed = |counter: FeedCounter| pipeline.feed().counters()[counter.index()];
+    let session = |counter: SessionCounter| pipeline.session().counters()[counter.index()];
+    let refused = |reason: Reason| desk.refusals()[reason.index()];
+    let book = |error: BookError| desk.books().errors()[error.index()];
+    let dropped = |reason: WireDrop| drops[reason.index()];
+    let own = |counter: PipelineCounter| desk.counter(counter);
+    let values = [
+        (LoopCounter::DroppedNoRecord, dropped(WireDrop::NoRecord)),
+        (LoopCounter::DroppedRecordVersion, dropped(WireDrop::Version)),
+        (
+            LoopCounter::DroppedRecordBad,
+            dropped(WireDrop::Kind) + dropped(WireDrop::Offset) + dropped(WireDrop::NoFrame),
+        ),
+        (
+            LoopCounter::DroppedTruncated,
+            dropped(WireDrop::Truncated) + feed(FeedCounter::BadPackets) + feed(FeedCounter::TruncatedMessages),
+        ),
+        (LoopCounter::DroppedWrongSession, feed(FeedCounter::WrongSession)),
+        (LoopCounter::DroppedDuplicate, feed(FeedCounter::Duplicates)),
+        (LoopCounter::Heartbeats, feed(FeedCounter::Heartbeats)),
+        (LoopCounter::Messages, feed(FeedCounter::Messages)),
+        (LoopCounter::UnknownMessageTypes, feed(FeedCounter::UnknownTypes)),
+        (LoopCounter::TrailingBytes, feed(FeedCounter::TrailingBytes)),
+        (LoopCounter::BadFields, book(BookError::BadField)),
+        (LoopCounter::Gaps, feed(FeedCounter::Gaps)),
+        (LoopCounter::GapMessages, feed(FeedCounter::MissedMessages)),
+        (LoopCounter::TrustLost, own(PipelineCounter::TrustLost)),
+        (LoopCounter::Events, own(PipelineCounter::Events)),
+        (LoopCounter::UnknownOrders, book(BookError::UnknownOrder)),
+        (LoopCounter::DuplicateOrders, book(BookError::DuplicateOrder)),
+        (LoopCounter::BookFull, book(BookError::Overfull)),
+        (LoopCounter::UnknownInstruments, feed(FeedCounter::UnknownInstrument)),
+        (LoopCounter::Intents, own(PipelineCounter::Intents)),
+        (LoopCounter::IntentsStale, refused(Reason::TooOld)),
+        (LoopCounter::OrdersNew, own(PipelineCounter::OrdersNew)),
+        (LoopCounter::OrdersReplace, own(PipelineCounter::OrdersReplace)),
+        (LoopCounter::OrdersCancel, own(PipelineCounter::OrdersCancel) + own(PipelineCounter::SystemCancels)),
+        (LoopCounter::RefusedWindowClosed, refused(Reason::WindowClosed)),
+        (LoopCounter::RefusedRingFull, refused(Reason::RingReserve)),
+        (LoopCounter::DroppedAtKill, own(PipelineCounter::Recalled)),
+        (LoopCounter::VenueExecuted, own(PipelineCounter::Fills)),
+        (LoopCounter::VenueBroken, own(PipelineCounter::Broken)),
+        (LoopCounter::VenueUnknownOrders, desk.notes()[OrderNote::NotOurs.index()]),
+        (
+            LoopCounter::VenueUnknownTypes,
+            session(SessionCounter::UnknownMessages) + session(SessionCounter::UnknownPackets),
+        ),
+        (LoopCounter::VenueBad, session(SessionCounter::BadPackets) + session(SessionCounter::TruncatedMessages)),
+        (LoopCounter::FilledShares, own(PipelineCounter::FilledShares)),
+        (LoopCounter::SessionsUp, session(SessionCounter::Logins)),
+        (LoopCounter::LoginsRejected, session(SessionCounter::LoginRejects)),
+        (LoopCounter::Halts, own(PipelineCounter::Halts)),
+        (LoopCounter::StrategyPanics, own(PipelineCounter::StrategyPanics)),
+        (LoopCounter::RecordRefused, own(PipelineCounter::InputsRefused) + own(PipelineCounter::RecordsLost)),
+    ];
+    for (counter, value) in values {
+        words.counters.set(counter, value);
+    }
+}
+
+/// Copies what the order connection counts.
+pub fn publish_tcp(words: &Words, tcp: &TcpCounters) {
+    let of = |counter: TcpCounter| tcp[counter.index()];
+    let values = [
+        (LoopCounter::TcpConnects, of(TcpCounter::Connects)),
+        (LoopCounter::TcpResets, of(TcpCounter::PeerReset)),
+        (LoopCounter::TcpTimeouts, of(TcpCounter::TimedOut)),
+        (LoopCounter::TcpRetransmits, of(TcpCounter::Retransmits)),
+        (LoopCounter::FramesSent, of(TcpCounter::SegmentsOut)),
+        (LoopCounter::TxRingFull, of(TcpCounter::FrameShortage)),
+    ];
+    for (counter, value) in values {
+        words.counters.set(counter, value);
+    }
+}
