@@ -108,8 +108,6 @@ pub trait OuchMessage:
 {
     /// Type byte.
     const TYPE: u8;
-    /// Whether the table ends in an appendage.
-    const HAS_APPENDAGE: bool;
 }
 
 /// Declares the messages of one direction: structs, the enum of them, decode and encode.
@@ -138,7 +136,6 @@ macro_rules! messages {
 
             impl $crate::itch_ouch::wire::ouch::OuchMessage for $name {
                 const TYPE: u8 = $kind;
-                const HAS_APPENDAGE: bool = messages!(@has $($appendage)?);
             }
 
             const _: () = assert!(size_of::<$name>() == $len);
@@ -195,8 +192,6 @@ macro_rules! messages {
             }
         }
     };
-    (@has) => { false };
-    (@has $appendage:ident) => { true };
     (@bind $appendage:ident $name:ident) => { $name };
     (@tail) => { None };
     (@tail $appendage:ident $name:ident) => { Some($name) };
