@@ -1,7 +1,11 @@
 //! Everything of Tern that touches the machine: ports (AF_XDP and kernel sockets), shared memory, huge pages, pinning
 //! and clocks.
 
+pub mod clock;
+pub mod huge;
+pub mod interface;
 pub mod memory;
+pub mod pin;
 pub mod port;
 pub mod privilege;
 pub mod segment;

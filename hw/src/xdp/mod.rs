@@ -5,6 +5,9 @@
 //! kernel takes it out again when the socket closes.
 
 mod rings;
+mod statistics;
+
+pub use statistics::StatisticsReader;
 
 use std::fs;
 use std::io;
@@ -199,6 +202,14 @@ impl XdpPort {
             huge_pages: rings.huge_pages(),
         };
         Ok(Self { rings, facts, fallbacks })
+    }
+
+    /// Reads the kernel's counters of this socket from any thread.
+    ///
+    /// # Errors
+    /// No descriptor is free.
+    pub fn statistics_reader(&self) -> io::Result<StatisticsReader> {
+        StatisticsReader::new(self)
     }
 
     /// What was asked for and not granted, each with its reason; the operator should see these.
