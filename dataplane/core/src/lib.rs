@@ -23,5 +23,8 @@ pub mod replay;
 pub mod risk;
 pub mod session;
 pub mod strategy;
+#[cfg(any(test, feature = "testing"))]
+#[path = "../testing/mod.rs"]
+pub mod testing;
 pub mod units;
 pub mod wire;

@@ -5,9 +5,6 @@ mod ids;
 mod machine;
 mod table;
 
-#[cfg(test)]
-mod tests;
-
 pub use executions::{Execution, Executions};
 pub use ids::OrderIds;
 pub use machine::{Applied, Identity, OrderNote};

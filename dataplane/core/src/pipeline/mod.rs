@@ -18,7 +18,7 @@ mod trading;
 mod venue;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 pub use config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, StrategyConfig, UnknownOrders};
 pub use counters::PipelineCounter;
@@ -168,13 +168,14 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     fn note_surroundings<R: Recorder>(&mut self, now: TaiNs, input: &Input<'_>, rec: &mut R) {
         let conn = self.desk.config.conn;
         let is_unsent = matches!(input, Input::Conn { event: ConnEvent::Unsent(_), .. });
+        let is_ring_room = matches!(input, Input::Conn { event: ConnEvent::RingRoom(_), .. });
         if !self.desk.outbox.is_empty() && !self.unsent_known && !is_unsent {
             let event = ConnEvent::Unsent(self.desk.outbox.len());
             // Should it not fit, neither does the input that follows, and that stops trading.
             let _ = crate::replay::record_input(rec, now, &Input::Conn { conn, event });
         }
-        self.unsent_known = is_unsent;
-        self.ring_told |= matches!(input, Input::Conn { event: ConnEvent::RingRoom(_), .. });
+        self.unsent_known = is_unsent || (self.unsent_known && is_ring_room);
+        self.ring_told |= is_ring_room;
         let ring_room = rec.has_room_for_orders();
         if !self.ring_told && ring_room != self.desk.ring_room {
             self.desk.ring_room = ring_room;
@@ -286,6 +287,11 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     /// The order session.
     pub fn session(&self) -> &O {
         &self.session
+    }
+
+    #[cfg(test)]
+    pub(crate) fn session_mut(&mut self) -> &mut O {
+        &mut self.session
     }
 
     /// The strategies.

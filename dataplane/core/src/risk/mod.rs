@@ -13,9 +13,6 @@ mod limits;
 mod rate;
 mod reason;
 
-#[cfg(test)]
-mod tests;
-
 pub use approved::Approved;
 pub use exposure::Exposure;
 pub use gate::{Gate, Owner, Refusal};

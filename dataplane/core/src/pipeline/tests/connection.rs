@@ -1,0 +1,233 @@
+//! Kill, connection loss, strategies that panic, and the window.
+
+extern crate std;
+
+use super::Ask;
+use crate::feed::Distrust;
+use crate::input::{ConnEvent, DownReason, Input};
+use crate::orders::OrderState;
+use crate::pipeline::PipelineCounter;
+use crate::probe::{Isolate, Panicked};
+use crate::risk::{HaltReason, Reason};
+use crate::session::{OrderAction, VenueEvent, VenueEventKind};
+use crate::strategy::Intent;
+use crate::testing::{CONN, Rig, Script, accepted, config, new, replaced, scripted, told};
+use crate::units::{OrderId, Price, Side, TaiNs};
+use alloc::vec::Vec;
+use tern_abi::command::CommandKind;
+use tern_abi::record::{Kind, StateRecord};
+
+fn cancels(rig: &mut Rig<(Script,)>) -> Vec<u32> {
+    let sent = rig.sent();
+    assert!(sent.iter().all(|sent| matches!(sent.action, OrderAction::Cancel { .. })), "{sent:?}");
+    sent.iter().map(|sent| sent.id().0).collect()
+}
+
+#[test]
+fn a_kill_takes_back_what_tcp_does_not_have_and_cancels_the_rest() {
+    let (mut rig, lines) = scripted(config(), 1);
+    lines.borrow_mut().extend((0..2).map(|n| new(0, Side::Buy, 10_0000 - n, 100)));
+    rig.input(Input::Timer);
+    rig.sent();
+    rig.venue(accepted(1, 100, 10_0000));
+    rig.venue(accepted(2, 100, 9_9999));
+    // Waiting in the outbox: a new order, a replace, a cancel.
+    lines.borrow_mut().push_back(new(0, Side::Sell, 10_0000, 5));
+    lines.borrow_mut().push_back(Intent::Replace { order: OrderId(1), price: Price(10_0001), quantity: 900 });
+    lines.borrow_mut().push_back(Intent::Cancel { order: OrderId(2) });
+    rig.input(Input::Timer);
+    assert_eq!((rig.open(Side::Buy), rig.open(Side::Sell)), (1000, 5));
+    rig.command(CommandKind::Kill);
+    assert_eq!(rig.counted(PipelineCounter::Recalled), 3);
+    assert_eq!(rig.state(3), Some(OrderState::Dropped));
+    assert_eq!((rig.open(Side::Buy), rig.open(Side::Sell)), (200, 0));
+    assert_eq!(cancels(&mut rig), [1, 2], "regenerated from the orders that are left");
+    let states: Vec<StateRecord> = rig.rec.all(Kind::State);
+    assert_eq!(states.last().map(|s| (s.trading, s.reason)), Some((0, HaltReason::Killed as u32)));
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 1));
+    rig.input(Input::Timer);
+    assert_eq!((rig.refused(Reason::Killed), rig.sent().len()), (1, 0));
+    rig.command(CommandKind::Resume);
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 1));
+    rig.input(Input::Timer);
+    assert_eq!(rig.sent().len(), 1);
+}
+
+#[test]
+fn a_message_that_tcp_has_begun_is_not_taken_back() {
+    let (mut rig, lines) = scripted(config(), 1);
+    lines.borrow_mut().extend((0..2).map(|n| new(0, Side::Buy, 10_0000 - n, 100)));
+    rig.input(Input::Timer);
+    rig.pipeline.order_bytes_sent(CONN, 10);
+    let left = rig.pipeline.next_order_bytes(CONN).map(|bytes| bytes.len());
+    rig.command(CommandKind::Kill);
+    assert_eq!((rig.state(1), rig.state(2)), (Some(OrderState::PendingCancel), Some(OrderState::Dropped)));
+    assert_eq!(rig.pipeline.next_order_bytes(CONN).map(|bytes| bytes.len()), left);
+    rig.pipeline.order_bytes_sent(CONN, left.unwrap_or_default());
+    assert_eq!(cancels(&mut rig), [1]);
+}
+
+#[test]
+fn cancels_wait_for_the_window_and_go_on_when_it_opens() {
+    let (mut rig, lines) = scripted(config(), 1);
+    for start in 0..4 {
+        lines.borrow_mut().extend((0..10).map(|n| new(0, Side::Buy, 10_0000 - start * 10 - n, 1)));
+        rig.input(Input::Timer);
+        rig.sent();
+    }
+    rig.conn(ConnEvent::Room(0));
+    rig.command(CommandKind::Kill);
+    assert_eq!(cancels(&mut rig), [] as [u32; 0]);
+    assert_eq!(rig.pipeline.next_deadline(), TaiNs::NEVER, "no use in coming before there is room");
+    rig.conn(ConnEvent::Room(128 + 56 + 56));
+    let mut all = cancels(&mut rig);
+    assert_eq!(all.len(), 3);
+    rig.conn(ConnEvent::Room(1 << 20));
+    while all.len() < 40 {
+        let more = cancels(&mut rig);
+        assert!(!more.is_empty() && more.len() <= crate::outbox::OUTBOX_MESSAGES);
+        all.extend(more);
+        if all.len() < 40 {
+            assert_eq!(rig.pipeline.next_deadline(), TaiNs(0));
+        }
+        rig.input(Input::Timer);
+    }
+    assert_eq!(all, (1..=40).collect::<Vec<u32>>());
+    assert_eq!(rig.counted(PipelineCounter::SystemCancels), 40);
+}
+
+#[test]
+fn a_shutdown_logs_out_when_nothing_is_open() {
+    let (mut rig, lines) = scripted(config(), 1);
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 1));
+    rig.input(Input::Timer);
+    rig.sent();
+    rig.venue(accepted(1, 1, 10_0000));
+    rig.command(CommandKind::Shutdown);
+    assert_eq!(cancels(&mut rig), [1]);
+    assert!(!rig.pipeline.is_finished());
+    rig.venue(told(VenueEventKind::Canceled, 1, 1));
+    assert!(rig.pipeline.is_finished() && rig.pipeline.session().logged_out);
+    rig.command(CommandKind::Resume);
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::Shutdown));
+}
+
+#[test]
+fn what_was_on_its_way_when_the_connection_broke_is_resolved_by_the_log() {
+    let (mut rig, lines) = scripted(config(), 1);
+    lines.borrow_mut().extend((0..4).map(|n| new(0, Side::Buy, 10_0000 - n, 100)));
+    rig.input(Input::Timer);
+    rig.sent();
+    (1..3).for_each(|id| rig.venue(accepted(id, 100, 10_0000)));
+    lines.borrow_mut().push_back(Intent::Replace { order: OrderId(1), price: Price(10_0001), quantity: 150 });
+    lines.borrow_mut().push_back(Intent::Replace { order: OrderId(2), price: Price(10_0001), quantity: 150 });
+    rig.input(Input::Timer);
+    rig.sent();
+    // Not handed over when the connection breaks.
+    lines.borrow_mut().push_back(new(0, Side::Sell, 10_0000, 7));
+    rig.input(Input::Timer);
+    rig.conn(ConnEvent::Down(DownReason::Reset));
+    assert_eq!(rig.state(7), Some(OrderState::Dropped));
+    assert_eq!(rig.open(Side::Buy), 500, "in doubt counts in full");
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 1));
+    rig.input(Input::Timer);
+    assert_eq!(rig.refused(Reason::SessionNotReady), 1);
+
+    rig.conn(ConnEvent::Up);
+    rig.conn(ConnEvent::Room(1 << 20));
+    rig.venue(accepted(3, 100, 9_9998));
+    rig.venue(replaced(1, 5, 150, 10_0001));
+    rig.venue(VenueEvent::new(VenueEventKind::CaughtUp));
+    // 3 arrived, 4 did not; the replace of 1 arrived, that of 2 did not.
+    assert_eq!([5, 2, 3].map(|id| rig.state(id)), [Some(OrderState::Live); 3]);
+    assert_eq!((rig.state(4), rig.state(6)), (Some(OrderState::Lost), None));
+    assert_eq!((rig.open(Side::Buy), rig.counted(PipelineCounter::OrdersLost)), (350, 1));
+    // Should it come after all, it is open again, and not wanted.
+    rig.venue(accepted(4, 100, 9_9997));
+    assert_eq!((rig.state(4), rig.open(Side::Buy)), (Some(OrderState::PendingCancel), 450));
+    assert_eq!(cancels(&mut rig), [4]);
+}
+
+#[test]
+fn a_cancel_lost_with_the_connection_is_sent_again() {
+    let (mut rig, lines) = scripted(config(), 1);
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 100));
+    rig.input(Input::Timer);
+    rig.sent();
+    rig.venue(accepted(1, 100, 10_0000));
+    lines.borrow_mut().push_back(Intent::Cancel { order: OrderId(1) });
+    rig.input(Input::Timer);
+    assert_eq!(cancels(&mut rig), [1]);
+    rig.conn(ConnEvent::Down(DownReason::Closed));
+    rig.connect();
+    assert_eq!(cancels(&mut rig), [1]);
+}
+
+#[test]
+fn orders_in_a_book_that_loses_trust_are_pulled() {
+    let (mut rig, lines) = scripted(config(), 2);
+    lines.borrow_mut().extend([new(0, Side::Buy, 10_0000, 1), new(1, Side::Buy, 10_0000, 1)]);
+    rig.input(Input::Timer);
+    rig.sent();
+    // One event that does not fit: that instrument alone.
+    let stranger = tern_abi::event::BookEvent {
+        instrument: 1,
+        order: 4242,
+        ..tern_abi::event::BookEvent::new(tern_abi::event::EventKind::Delete)
+    };
+    rig.feed(&[stranger]);
+    assert_eq!((cancels(&mut rig), rig.counted(PipelineCounter::EventErrors)), ([2].into(), 1));
+    rig.feed_aged(Some(Distrust::Gap), &[], 0);
+    assert_eq!((cancels(&mut rig), rig.counted(PipelineCounter::TrustLost)), ([1].into(), 1));
+    let trust: Vec<tern_abi::record::TrustRecord> = rig.rec.all(Kind::Trust);
+    assert_eq!(trust.last().map(|t| (t.trusted, t.expected_seq, t.seen_seq)), Some((0, 5, 9)));
+}
+
+/// As the loop does it.
+struct Catch;
+
+impl Isolate for Catch {
+    fn call(&mut self, f: impl FnOnce()) -> Result<(), Panicked> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).map_err(|_| Panicked)
+    }
+}
+
+#[test]
+fn a_strategy_that_panics_is_disabled_alone() {
+    let (bad, good) = (Script::default(), Script::default());
+    let (bad_lines, good_lines, panic) = (bad.lines.clone(), good.lines.clone(), bad.panic.clone());
+    let mut rig = Rig::ready(config(), 1, (bad, good));
+    bad_lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 1));
+    good_lines.borrow_mut().push_back(new(0, Side::Buy, 9_9999, 1));
+    rig.input(Input::Timer);
+    assert_eq!(rig.sent().len(), 2);
+    panic.replace(true);
+    bad_lines.borrow_mut().push_back(new(0, Side::Buy, 9_9990, 1));
+    assert_eq!(rig.input_with(Input::Timer, &mut Catch), Ok(()));
+    assert_eq!(rig.counted(PipelineCounter::StrategyPanics), 1);
+    let sent = rig.sent();
+    assert_eq!(sent.iter().map(|s| s.action).collect::<Vec<_>>(), [OrderAction::Cancel { order: OrderId(1) }]);
+    good_lines.borrow_mut().push_back(new(0, Side::Buy, 9_9998, 1));
+    rig.input(Input::Timer);
+    assert_eq!(rig.sent().len(), 1, "the other trades on");
+    assert_eq!(rig.pipeline.next_deadline(), TaiNs::NEVER, "the disabled one's timer counts no more");
+}
+
+#[test]
+fn an_input_that_cannot_be_recorded_is_not_acted_on_but_a_kill_is() {
+    let (mut rig, lines) = scripted(config(), 1);
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 1));
+    rig.input(Input::Timer);
+    rig.sent();
+    rig.rec.full = true;
+    let bytes = crate::testing::venue_bytes(&accepted(1, 1, 10_0000));
+    assert!(rig.input_with(Input::Session { conn: CONN, bytes: &bytes }, &mut crate::probe::NotIsolated).is_err());
+    assert_eq!(rig.state(1), Some(OrderState::PendingNew));
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::RingFull));
+    let kill = tern_abi::command::Command { kind: CommandKind::Kill as u32, ..Default::default() };
+    assert!(rig.input_with(Input::Command(&kill), &mut crate::probe::NotIsolated).is_err());
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::Killed));
+    rig.rec.full = false;
+    rig.input(Input::Timer);
+    assert_eq!(cancels(&mut rig), [1]);
+}
