@@ -1,6 +1,7 @@
 //! The files in the run folder that say what an instance found and did: written whole and renamed into place by their
 //! one writer, read by everybody else, and still there when the writer is dead.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -162,6 +163,18 @@ pub struct DaemonFacts {
     pub shed_datagrams: u64,
     /// Their bytes.
     pub shed_bytes: u64,
+    /// The kill word is set.
+    pub killed: bool,
+    /// The loop says that it trades.
+    pub trading: bool,
+    /// Why it does not, an index into [`Names::halts`].
+    pub halt_reason: u32,
+    /// The loop's counters by name.
+    pub counters: BTreeMap<String, u64>,
+    /// Refusals by name of the reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Counters of the XDP program by name.
+    pub steer: BTreeMap<String, u64>,
 }
 
 /// Writes `facts` to `path`, whole or not at all.

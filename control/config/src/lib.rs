@@ -8,6 +8,7 @@ pub mod facts;
 pub mod fields;
 mod locate;
 mod problem;
+pub mod protocol;
 mod types;
 mod validate;
 
@@ -86,7 +87,7 @@ impl Config {
                 *path = default.into();
             }
         };
-        fill(&mut self.paths.segment, format!("/dev/shm/tern-{name}"));
+        fill(&mut self.paths.segment, types::AUTO.to_owned());
         fill(&mut self.paths.journal, format!("/var/lib/tern/{name}/journal"));
         fill(&mut self.paths.run, format!("/run/tern/{name}"));
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use tern_abi::segment::SegmentSizes;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -59,11 +61,14 @@ pub struct Instance {
     pub name: String,
 }
 
+/// What a key says that leaves the choice to us.
+pub(crate) const AUTO: &str = "auto";
+
 /// `[paths]`; empty paths are filled from the instance's name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Paths {
-    /// The shared segment: a file on tmpfs or hugetlbfs.
+    /// The shared segment: a file on tmpfs or hugetlbfs, or `auto`; see [`Paths::segment_file`].
     pub segment: PathBuf,
     /// Folder of the journal's files.
     pub journal: PathBuf,
@@ -72,6 +77,10 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// The segment's file; `None` = on hugetlbfs where one is mounted with enough free pages, else in `/dev/shm`.
+    pub fn segment_file(&self) -> Option<&Path> {
+        (self.segment != Path::new(AUTO)).then_some(&self.segment)
+    }
     /// The daemon's control socket.
     pub fn control_socket(&self) -> PathBuf {
         self.run.join("tern.sock")
@@ -84,15 +93,20 @@ impl Paths {
     pub fn daemon_pid(&self) -> PathBuf {
         self.run.join("ternd.pid")
     }
-    /// Pid file of the data plane, kept by the daemon.
+    /// Pid file of the data plane, kept by the daemon. The data plane outlives a daemon that dies: this is how a script
+    /// finds it then.
     pub fn dataplane_pid(&self) -> PathBuf {
         self.run.join("dataplane.pid")
     }
-    /// What the data plane found at start, as JSON: port facts, huge pages, counter names. Written by the data plane.
+    /// What the data plane printed.
+    pub fn dataplane_log(&self) -> PathBuf {
+        self.run.join("dataplane.log")
+    }
+    /// What the data plane found at start: [`crate::facts::DataplaneFacts`] as JSON, written by it.
     pub fn dataplane_facts(&self) -> PathBuf {
         self.run.join("dataplane.json")
     }
-    /// What the daemon found and did, as JSON: attach mode, restarts, journal position. Written by the daemon.
+    /// What the daemon found and did: [`crate::facts::DaemonFacts`] as JSON, written by it.
     pub fn daemon_facts(&self) -> PathBuf {
         self.run.join("daemon.json")
     }
@@ -215,6 +229,18 @@ pub struct Rings {
     pub capture_bytes: u64,
     /// Slots of the command ring.
     pub command_slots: u32,
+}
+
+impl Rings {
+    /// The sizes with which the segment is made and opened. An eighth of the order ring is kept for what a halt needs.
+    pub const fn sizes(&self) -> SegmentSizes {
+        SegmentSizes {
+            order_slots: self.order_slots as usize,
+            order_reserve_slots: self.order_slots as usize / 8,
+            capture_bytes: self.capture_bytes as usize,
+            command_slots: self.command_slots as usize,
+        }
+    }
 }
 
 impl Default for Rings {

@@ -59,8 +59,8 @@ impl Check<'_> {
             self.wrong("instance.name", format!("`{name}` cannot name an instance"));
         }
         let paths = &self.config.paths;
-        for (field, path) in
-            [("paths.segment", &paths.segment), ("paths.journal", &paths.journal), ("paths.run", &paths.run)]
+        let segment = paths.segment_file().unwrap_or(Path::new("/"));
+        for (field, path) in [("paths.segment", segment), ("paths.journal", &paths.journal), ("paths.run", &paths.run)]
         {
             if !path.is_absolute() {
                 self.wrong(field, format!("`{}` is not an absolute path", path.display()));

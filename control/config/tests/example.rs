@@ -27,7 +27,7 @@ fn the_example_is_right() {
 #[test]
 fn a_minimal_file_gets_every_default() {
     let config = parse(MINIMAL);
-    assert_eq!(config.paths.segment, Path::new("/dev/shm/tern-m"));
+    assert_eq!(config.paths.segment_file(), None);
     assert_eq!(config.paths.control_socket(), Path::new("/run/tern/m/tern.sock"));
     assert_eq!(config.paths.journal, Path::new("/var/lib/tern/m/journal"));
     assert!(config.session.is_none() && config.feed.is_empty());

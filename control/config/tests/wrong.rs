@@ -31,7 +31,7 @@ const TABLE: &[Wrong] = &[
     wrong(
         "\"/dev/shm/tern-demo\"",
         "\"tern-demo\"",
-        "paths.segment: `tern-demo` is not an absolute path; right would be: an absolute path on tmpfs",
+        "paths.segment: `tern-demo` is not an absolute path; right would be: \"auto\" or an absolute path",
     ),
     wrong(
         "\"/run/tern/demo\"",

@@ -1,1 +1,130 @@
 //! The control daemon: configuration, XDP, supervision, journal drain.
+//!
+//! Three kinds of threads: the main one supervises, one drains the rings into the journal, and each client of the
+//! control socket has one. The data plane is a child that does not die with its daemon: records stay in the rings, and a
+//! restarted daemon adopts it (the lock on the segment says that it lives). Multicast groups are joined by the data
+//! plane, so that the membership, too, outlives the daemon.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod drain;
+mod process;
+mod run_folder;
+mod server;
+mod shared;
+mod steer;
+mod supervisor;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use tern_config::Config;
+use tern_config::facts::DataplaneFacts;
+use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView};
+
+use crate::drain::Drainer;
+use crate::run_folder::RunFolder;
+use crate::shared::Shared;
+use crate::steer::Steering;
+use crate::supervisor::Supervisor;
+
+/// Why the daemon could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The segment.
+    #[error("{0}")]
+    Segment(#[from] SegmentFileError),
+    /// The journal.
+    #[error("journal {}: {source}", .folder.display())]
+    Journal {
+        /// Its folder.
+        folder: PathBuf,
+        /// What was reported.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The XDP program.
+    #[error("{0}")]
+    Steer(#[from] tern_ebpf::SteerError),
+    /// A file or a system call.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried, and on what.
+        what: String,
+        /// What was reported.
+        source: io::Error,
+    },
+}
+
+impl DaemonError {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT; `dataplane` is the program to start and watch.
+///
+/// # Errors
+/// What kept it from starting; what happens later is logged and shown by `tern status`, and the daemon goes on.
+pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
+    let stop = tern_hw::signal::stop_flag().map_err(DaemonError::io("installing signal handlers"))?;
+    let journal = drain::open_journal(config)?;
+    let spec = SegmentSpec {
+        path: config.paths.segment_file().map(Path::to_path_buf),
+        sizes: config.rings.sizes(),
+        first_seq: journal.next_seq(),
+        now_tai_ns: clock::tai_ns(),
+        ..SegmentSpec::new(config.instance.name.clone())
+    };
+    let mut segment = DaemonSegment::open(&spec)?;
+    // Held from here on: this is the only daemon of the instance, so whatever lies in the run folder is a leftover.
+    tracing::info!(segment = %segment.path().display(), backing = ?segment.backing(), "shared segment");
+    let segment_path = segment.path().to_path_buf();
+    let view = SegmentView::open(&config.instance.name, Some(&segment_path))?;
+    let ends = segment.ends()?;
+
+    let run_folder = RunFolder::claim(&config.paths)?;
+    let shared = Shared::new(config, ends.segment, ends.commands);
+    shared.update(|facts| facts.leftovers.extend(run_folder.leftovers().iter().cloned()));
+
+    let running = view.data_plane()?;
+    let mut steering = Steering::set_up(config, running.is_some(), &shared)?;
+    let drainer = Drainer::new(config, ends.drain, journal);
+    let listener = server::listen(&config.paths)?;
+
+    let clean = thread::scope(|scope| {
+        let drain = scope.spawn(|| drainer.run(&shared));
+        let server = scope.spawn(|| server::serve(&listener, &shared));
+        let mut supervisor = Supervisor::new(config, dataplane, &view, &shared);
+        supervisor.run(stop, &mut steering);
+        let ended = supervisor.shut_down();
+        shared.stop_draining();
+        let drained = drain.join().unwrap_or(false);
+        shared.stop_serving();
+        let _ = server.join();
+        ended && drained
+    });
+
+    // The last facts, with counters that nothing changes any more.
+    steering.count(&shared);
+    let killed = ends.segment.kill.state().killed();
+    shared.refresh(&read_names(config));
+    shared.write_facts(&config.paths.daemon_facts());
+    steering.tear_down()?;
+    run_folder.release();
+    drop(view);
+    drop(segment);
+    // Everything is in the journal. A set kill word is kept: it must outlive the instance until an operator re-arms.
+    if clean && !killed {
+        tern_hw::segment::remove(&config.instance.name, Some(&segment_path))?;
+    }
+    tracing::info!(clean, "stopped");
+    Ok(())
+}
+
+/// What the data plane's numbers mean, as far as it said so already.
+pub(crate) fn read_names(config: &Config) -> tern_config::facts::Names {
+    let facts: Option<DataplaneFacts> = tern_config::facts::read(&config.paths.dataplane_facts()).unwrap_or_default();
+    facts.unwrap_or_default().names
+}

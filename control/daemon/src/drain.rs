@@ -1,0 +1,280 @@
+//! Moves records from the rings into the journal, and gives ring space back only for what the journal has.
+//!
+//! When the journal cannot be written, trading is stopped and the record at hand is tried again until it can: nothing is
+//! skipped. Records then stay in the rings; the order ring never sheds, so when it is full the loop stops by itself.
+
+use std::time::{Duration, Instant};
+
+use tern_abi::record::RecordHeader;
+use tern_abi::ring::drain::{Drain, Mark};
+use tern_config::{Config, Fsync};
+
+use crate::clock;
+use crate::shared::Shared;
+
+/// Records taken between two looks at everything else.
+const BATCH_RECORDS: usize = 4096;
+/// Pause when the rings are empty.
+const IDLE: Duration = Duration::from_micros(200);
+/// Pause before a record that the journal refused is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long a daemon that ends goes on trying a journal that refuses.
+const LAST_PATIENCE: Duration = Duration::from_secs(3);
+/// How often shed counts are looked at.
+const SHED_EVERY: Duration = Duration::from_millis(100);
+
+pub(crate) struct TmpJournal;
+impl Sink for TmpJournal {
+    type Error = String;
+    fn append(&mut self, _: &RecordHeader, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+    fn flush(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+    fn seal(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+    fn last_seq(&self) -> u64 {
+        0
+    }
+}
+impl TmpJournal {
+    pub(crate) fn next_seq(&self) -> u64 {
+        1
+    }
+}
+pub(crate) fn open_journal(_: &Config) -> Result<TmpJournal, crate::DaemonError> {
+    Ok(TmpJournal)
+}
+
+/// What the journal has to do for the drain.
+pub(crate) trait Sink {
+    type Error: std::fmt::Display;
+    /// Takes one record; a record that the journal has already is taken and dropped.
+    fn append(&mut self, header: &RecordHeader, body: &[u8]) -> Result<(), Self::Error>;
+    /// Hands everything to the kernel: from here on it survives the death of this process.
+    fn flush(&mut self) -> Result<(), Self::Error>;
+    /// Forces everything to the disk: from here on it survives the death of the host.
+    fn sync(&mut self) -> Result<(), Self::Error>;
+    /// Ends the journal for now.
+    fn seal(&mut self) -> Result<(), Self::Error>;
+    /// `seq` of the last record taken, 0 if none.
+    fn last_seq(&self) -> u64;
+}
+
+pub(crate) struct Drainer<'a, S> {
+    drain: Drain<'a>,
+    sink: S,
+    fsync: Fsync,
+    fsync_every: Duration,
+    synced: Instant,
+    dirty: bool,
+    shed_due: Instant,
+    turns: u64,
+    records: u64,
+    /// A record that the journal refused.
+    refused: Option<(RecordHeader, Vec<u8>)>,
+    /// Ring space up to here is given back once the journal has flushed.
+    mark: Option<Mark>,
+    trouble: bool,
+}
+
+/// What came of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Moved,
+    Idle,
+    Trouble,
+    Corrupt,
+}
+
+impl<'a, S: Sink> Drainer<'a, S> {
+    pub(crate) fn new(config: &Config, drain: Drain<'a>, sink: S) -> Self {
+        Self {
+            drain,
+            sink,
+            fsync: config.journal.fsync,
+            fsync_every: Duration::from_millis(config.journal.fsync_ms),
+            synced: Instant::now(),
+            dirty: false,
+            shed_due: Instant::now(),
+            turns: 0,
+            records: 0,
+            refused: None,
+            mark: None,
+            trouble: false,
+        }
+    }
+
+    /// Until the data plane is gone and the rings are empty. Returns whether all of it is in the journal.
+    pub(crate) fn run(mut self, shared: &Shared<'_>) -> bool {
+        let mut last_chance = None;
+        loop {
+            // Asked before the turn: what is published until then, the turn finds.
+            let ending = !shared.draining();
+            let turn = self.turn(shared);
+            self.turns += 1;
+            shared.segment.words().daemon_beat.beat(clock::tai_ns(), self.turns);
+            let deadline = *last_chance.get_or_insert_with(|| Instant::now() + LAST_PATIENCE);
+            match turn {
+                Turn::Moved => {}
+                Turn::Idle if ending => return self.finish(shared),
+                Turn::Idle => std::thread::sleep(IDLE),
+                Turn::Trouble if ending && Instant::now() >= deadline => {
+                    tracing::error!(
+                        "records stay in the rings: the journal refuses them; the next start goes on there"
+                    );
+                    return false;
+                }
+                Turn::Trouble => std::thread::sleep(RETRY),
+                Turn::Corrupt if ending => return false,
+                Turn::Corrupt => std::thread::sleep(RETRY),
+            }
+            if !ending {
+                last_chance = None;
+            }
+        }
+    }
+
+    fn turn(&mut self, shared: &Shared<'_>) -> Turn {
+        let outcome = self.move_batch();
+        let moved = match &outcome {
+            Ok(moved) => *moved,
+            Err(Stop::Journal(error)) => {
+                self.in_trouble(shared, &error.to_string());
+                return Turn::Trouble;
+            }
+            Err(Stop::Ring(corrupt)) => {
+                self.in_trouble(shared, corrupt);
+                return Turn::Corrupt;
+            }
+        };
+        if self.trouble {
+            self.trouble = false;
+            tracing::info!("the journal takes records again");
+            shared.update(|facts| facts.journal.trouble.clear());
+        }
+        let synced = match self.sync_if_due() {
+            Ok(synced) => synced,
+            Err(error) => {
+                self.in_trouble(shared, &error.to_string());
+                return Turn::Trouble;
+            }
+        };
+        if moved > 0 || synced {
+            self.publish(shared, synced);
+        }
+        if Instant::now() >= self.shed_due {
+            self.shed_due = Instant::now() + SHED_EVERY;
+            let shed = self.drain.shed_total();
+            shared.update(|facts| (facts.shed_datagrams, facts.shed_bytes) = (shed.datagrams, shed.bytes));
+        }
+        if moved > 0 { Turn::Moved } else { Turn::Idle }
+    }
+
+    /// Moves what waits, at most a batch, and gives its ring space back. Returns how many records it was.
+    fn move_batch(&mut self) -> Result<u64, Stop<S::Error>> {
+        // What the journal took and could not flush comes first: nothing piles up behind it.
+        self.settle()?;
+        let mut moved = 0;
+        if let Some((header, body)) = &self.refused {
+            self.sink.append(header, body).map_err(Stop::Journal)?;
+            self.refused = None;
+            self.mark = Some(self.drain.mark());
+            self.records += 1;
+            moved += 1;
+        }
+        while moved < BATCH_RECORDS {
+            let record = match self.drain.next() {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(corrupt) => return Err(Stop::Ring(corrupt.to_string())),
+            };
+            if let Err(error) = self.sink.append(&record.header, record.body) {
+                self.refused = Some((record.header, record.body.to_vec()));
+                return Err(Stop::Journal(error));
+            }
+            moved += 1;
+            self.records += 1;
+            self.mark = Some(self.drain.mark());
+        }
+        self.settle()?;
+        Ok(moved as u64)
+    }
+
+    /// Gives back the ring space of what was taken, once the journal has it safe.
+    fn settle(&mut self) -> Result<(), Stop<S::Error>> {
+        let Some(mark) = self.mark else { return Ok(()) };
+        self.sink.flush().map_err(Stop::Journal)?;
+        self.dirty = true;
+        if self.fsync == Fsync::Batch {
+            self.sink.sync().map_err(Stop::Journal)?;
+            (self.dirty, self.synced) = (false, Instant::now());
+        }
+        self.drain.commit(mark);
+        self.mark = None;
+        Ok(())
+    }
+
+    /// Returns whether everything is on the disk now and was not said to be before.
+    fn sync_if_due(&mut self) -> Result<bool, S::Error> {
+        match self.fsync {
+            Fsync::Batch => Ok(true),
+            Fsync::Interval if self.dirty && self.synced.elapsed() >= self.fsync_every => {
+                self.sink.sync()?;
+                (self.dirty, self.synced) = (false, Instant::now());
+                Ok(true)
+            }
+            Fsync::Interval | Fsync::Off => Ok(false),
+        }
+    }
+
+    fn publish(&self, shared: &Shared<'_>, synced: bool) {
+        let last_seq = self.sink.last_seq();
+        let words = shared.segment.words();
+        words.journaled_seq.set(last_seq);
+        if synced {
+            words.durable_seq.set(last_seq);
+        }
+        shared.update(|facts| {
+            (facts.journal.records, facts.journal.last_seq) = (self.records, last_seq);
+            if synced {
+                facts.journal.durable_seq = last_seq;
+            }
+        });
+    }
+
+    /// Stops trading, once for each time of trouble.
+    fn in_trouble(&mut self, shared: &Shared<'_>, what: &str) {
+        if !self.trouble {
+            self.trouble = true;
+            shared.halt(&format!("the journal cannot go on: {what}"));
+        }
+        shared.update(|facts| facts.journal.trouble = what.to_owned());
+    }
+
+    fn finish(&mut self, shared: &Shared<'_>) -> bool {
+        match self.sink.seal() {
+            Ok(()) => {
+                self.publish(shared, true);
+                true
+            }
+            Err(error) => {
+                self.in_trouble(shared, &error.to_string());
+                false
+            }
+        }
+    }
+}
+
+enum Stop<E> {
+    Journal(E),
+    Ring(String),
+}
+
+#[cfg(test)]
+mod tests;

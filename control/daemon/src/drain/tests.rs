@@ -1,0 +1,139 @@
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use tern_abi::record::{Kind, Recorder};
+use tern_abi::segment::SegmentSizes;
+use tern_hw::segment::{DaemonSegment, DataPlaneSegment, SegmentSpec};
+
+use super::*;
+
+/// A journal that can be made to refuse.
+#[derive(Clone, Default)]
+struct FakeJournal(Rc<RefCell<State>>);
+
+#[derive(Default)]
+struct State {
+    taken: Vec<u64>,
+    safe: usize,
+    refuse_append: bool,
+    refuse_flush: bool,
+    sealed: bool,
+}
+
+impl Sink for FakeJournal {
+    type Error = &'static str;
+    fn append(&mut self, header: &RecordHeader, _: &[u8]) -> Result<(), Self::Error> {
+        let mut state = self.0.borrow_mut();
+        if state.refuse_append {
+            return Err("No space left on device");
+        }
+        state.taken.push(header.seq);
+        Ok(())
+    }
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        let mut state = self.0.borrow_mut();
+        if state.refuse_flush {
+            return Err("Input/output error");
+        }
+        state.safe = state.taken.len();
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    fn seal(&mut self) -> Result<(), Self::Error> {
+        self.0.borrow_mut().sealed = true;
+        Ok(())
+    }
+    fn last_seq(&self) -> u64 {
+        self.0.borrow().taken.last().copied().unwrap_or(0)
+    }
+}
+
+/// A segment in a folder of its own, removed at the end.
+struct Bench {
+    folder: PathBuf,
+    config: Config,
+    spec: SegmentSpec,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("tern-drain-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let text = "[instance]\nname = \"drain\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n";
+        let config = Config::parse(&folder.join("c.toml"), text).unwrap_or_else(|problems| panic!("{problems}"));
+        let sizes = SegmentSizes { order_slots: 64, order_reserve_slots: 8, capture_bytes: 4096, command_slots: 16 };
+        let spec = SegmentSpec { path: Some(folder.join("segment")), sizes, ..SegmentSpec::new("drain") };
+        Self { folder, config, spec }
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn a_journal_that_refuses_stops_trading_and_loses_nothing() {
+    let bench = Bench::new("refuse");
+    let mut plane = DataPlaneSegment::open(&bench.spec).expect("a segment");
+    let mut plane = plane.ends().expect("its ends");
+    let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
+    let ends = daemon.ends().expect("its ends");
+    let shared = Shared::new(&bench.config, ends.segment, ends.commands);
+    let journal = FakeJournal::default();
+    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone());
+
+    plane.recorder.record(1, Kind::Timer, &[]).expect("room");
+    assert_eq!(drainer.turn(&shared), Turn::Moved);
+    assert!(!plane.kill.state().killed());
+
+    journal.0.borrow_mut().refuse_append = true;
+    let mut published = 1;
+    while plane.recorder.record(2, Kind::State, &[&[0; 16]]).is_ok() {
+        published += 1;
+        assert!(published < 1000, "the ring is never full");
+    }
+    assert_eq!(drainer.turn(&shared), Turn::Trouble);
+    assert_eq!(drainer.turn(&shared), Turn::Trouble);
+    assert_eq!((plane.kill.state().killed(), plane.kill.state().kills()), (true, 1), "said once");
+    assert_eq!(plane.kill.state().uid(), crate::shared::SYSTEM_UID);
+    assert_eq!(shared.facts().journal.trouble, "No space left on device");
+    assert!(plane.recorder.record(3, Kind::State, &[&[0; 16]]).is_err(), "no space was given back");
+
+    (journal.0.borrow_mut().refuse_append, journal.0.borrow_mut().refuse_flush) = (false, true);
+    assert_eq!(drainer.turn(&shared), Turn::Trouble);
+    assert!(plane.recorder.record(3, Kind::State, &[&[0; 16]]).is_err(), "taken is not safe");
+
+    journal.0.borrow_mut().refuse_flush = false;
+    while drainer.turn(&shared) == Turn::Moved {}
+    assert_eq!(shared.facts().journal.trouble, "");
+    assert!(plane.recorder.record(4, Kind::State, &[&[0; 16]]).is_ok());
+    assert_eq!(drainer.turn(&shared), Turn::Moved);
+    let state = journal.0.borrow();
+    assert_eq!(state.taken, (1..=published + 1).collect::<Vec<u64>>(), "each once and in order");
+    assert_eq!(plane.journaled_seq.get(), published + 1);
+}
+
+#[test]
+fn the_end_takes_what_is_left_and_seals() {
+    let bench = Bench::new("end");
+    let mut plane = DataPlaneSegment::open(&bench.spec).expect("a segment");
+    let mut plane = plane.ends().expect("its ends");
+    for seq in 0..20 {
+        plane.recorder.record(seq, Kind::Timer, &[]).expect("room");
+    }
+    let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
+    let ends = daemon.ends().expect("its ends");
+    let shared = Shared::new(&bench.config, ends.segment, ends.commands);
+    shared.stop_draining();
+    let journal = FakeJournal::default();
+    assert!(Drainer::new(&bench.config, ends.drain, journal.clone()).run(&shared));
+    let state = journal.0.borrow();
+    assert_eq!((state.taken.len(), state.safe, state.sealed), (20, 20, true));
+    assert_eq!((plane.durable_seq.get(), shared.facts().journal.records), (20, 20));
+    assert!(plane.daemon_beat.last().1 > 0);
+}

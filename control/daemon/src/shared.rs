@@ -1,0 +1,130 @@
+//! What the daemon's threads share.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tern_abi::command::{Command, CommandKind};
+use tern_abi::counters::LoopCounter;
+use tern_abi::record::RingFull;
+use tern_abi::ring::commands::{CommandSender, Ticket};
+use tern_abi::segment::{REFUSAL_WORDS, Segment};
+use tern_config::Config;
+use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, name_at};
+
+/// Who acts when it is no user: the system itself.
+pub(crate) const SYSTEM_UID: u32 = u32::MAX;
+
+pub(crate) struct Shared<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) segment: Segment<'a>,
+    commands: Mutex<CommandSender<'a>>,
+    facts: Mutex<DaemonFacts>,
+    draining: AtomicBool,
+    serving: AtomicBool,
+}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn new(config: &'a Config, segment: Segment<'a>, commands: CommandSender<'a>) -> Self {
+        let facts = DaemonFacts {
+            version: FACTS_VERSION,
+            pid: std::process::id(),
+            attach_mode: "none".into(),
+            ..DaemonFacts::default()
+        };
+        Self {
+            config,
+            segment,
+            commands: Mutex::new(commands),
+            facts: Mutex::new(facts),
+            draining: AtomicBool::new(true),
+            serving: AtomicBool::new(true),
+        }
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut DaemonFacts)) {
+        change(&mut lock(&self.facts));
+    }
+
+    pub(crate) fn facts(&self) -> DaemonFacts {
+        lock(&self.facts).clone()
+    }
+
+    /// Takes the segment's words into the facts.
+    pub(crate) fn refresh(&self, names: &Names) {
+        let words = self.segment.words();
+        let (trading, halt_reason) = words.trading.get();
+        let counters = words.counters.snapshot();
+        let refused = (0..REFUSAL_WORDS).map(|index| (index, words.refusals.get(index)));
+        self.update(|facts| {
+            (facts.trading, facts.halt_reason) = (trading, halt_reason);
+            facts.killed = words.kill.state().killed();
+            facts.counters =
+                LoopCounter::ALL.iter().zip(counters).map(|(counter, value)| (counter.name().into(), value)).collect();
+            facts.refused = refused
+                .filter(|(index, value)| *value != 0 || *index < names.refusals.len())
+                .map(|(index, value)| (name_at(&names.refusals, index), value))
+                .collect();
+        });
+    }
+
+    pub(crate) fn write_facts(&self, path: &Path) {
+        if let Err(error) = tern_config::facts::write(path, &self.facts()) {
+            tracing::warn!("{}: cannot be written: {error}", path.display());
+        }
+    }
+
+    /// Stops trading in the name of the system.
+    pub(crate) fn halt(&self, why: &str) {
+        self.segment.words().kill.kill(SYSTEM_UID);
+        tracing::error!("trading stopped: {why}; `tern resume` re-arms once it is mended");
+    }
+
+    /// Hands a command to the loop.
+    pub(crate) fn send(&self, kind: CommandKind, uid: u32, id: u32, value: i64) -> Result<Ticket, RingFull> {
+        let words = self.segment.words();
+        let command = Command {
+            kind: kind as u32,
+            id,
+            value,
+            scope: 0,
+            epoch: words.limits_epoch.get() as u32 + u32::from(kind == CommandKind::SetLimit),
+            uid,
+            kill_word: words.kill.state().low(),
+        };
+        lock(&self.commands).send(&command)
+    }
+
+    /// Waits until the loop took the command and recorded it.
+    pub(crate) fn wait_taken(&self, ticket: Ticket, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        loop {
+            if lock(&self.commands).taken(ticket) {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub(crate) fn draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+    /// The data plane is gone: what is in the rings now is all that comes.
+    pub(crate) fn stop_draining(&self) {
+        self.draining.store(false, Ordering::Release);
+    }
+    pub(crate) fn serving(&self) -> bool {
+        self.serving.load(Ordering::Acquire)
+    }
+    pub(crate) fn stop_serving(&self) {
+        self.serving.store(false, Ordering::Release);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

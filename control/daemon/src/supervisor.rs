@@ -1,0 +1,293 @@
+//! Starts the data plane, watches it, starts it again within a budget, and ends it.
+
+use std::collections::VecDeque;
+use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tern_abi::command::CommandKind;
+use tern_config::{Config, HeartbeatLoss};
+use tern_hw::segment::SegmentView;
+
+use crate::process::Process;
+use crate::run_folder::write_pid;
+use crate::shared::{SYSTEM_UID, Shared};
+use crate::steer::Steering;
+
+/// How often the supervisor looks.
+const TURN: Duration = Duration::from_millis(10);
+/// How often the facts are written.
+const FACTS_EVERY: Duration = Duration::from_secs(1);
+/// Longest pause before a restart.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long a data plane may take to end after SIGTERM, and after SIGKILL.
+const SIGNAL_PATIENCE: Duration = Duration::from_secs(2);
+/// The data plane's exit code for what a restart does not mend: its usage or configuration is wrong.
+const EXIT_HOPELESS: i32 = 2;
+
+/// The data plane, as far as this daemon knows.
+enum DataPlane {
+    /// Started by this daemon.
+    Child(Child, Process),
+    /// Found running.
+    Adopted(Process),
+    /// To be started at this time.
+    Waiting(Instant),
+    /// Not to be started again.
+    Down,
+}
+
+pub(crate) struct Supervisor<'a> {
+    config: &'a Config,
+    program: &'a Path,
+    view: &'a SegmentView,
+    shared: &'a Shared<'a>,
+    data_plane: DataPlane,
+    /// When it was restarted within the window of the budget.
+    restarts: VecDeque<Instant>,
+    heartbeat: Heartbeat,
+}
+
+impl<'a> Supervisor<'a> {
+    pub(crate) fn new(config: &'a Config, program: &'a Path, view: &'a SegmentView, shared: &'a Shared<'a>) -> Self {
+        Self {
+            config,
+            program,
+            view,
+            shared,
+            data_plane: DataPlane::Waiting(Instant::now()),
+            restarts: VecDeque::new(),
+            heartbeat: Heartbeat::new(Duration::from_millis(config.daemon.heartbeat_loss_ms)),
+        }
+    }
+
+    /// Until `stop` is set.
+    pub(crate) fn run(&mut self, stop: &AtomicBool, steering: &mut Steering<'_>) {
+        self.adopt();
+        let mut facts_due = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            self.turn();
+            if Instant::now() >= facts_due {
+                facts_due = Instant::now() + FACTS_EVERY;
+                steering.count(self.shared);
+                self.shared.refresh(&crate::read_names(self.config));
+                self.shared.write_facts(&self.config.paths.daemon_facts());
+            }
+            std::thread::sleep(TURN);
+        }
+    }
+
+    /// Takes over a data plane that outlived its daemon, so that there is never a second.
+    fn adopt(&mut self) {
+        let holder = self.view.data_plane().unwrap_or_default().filter(|pid| *pid != 0);
+        if let Some(process) = holder.and_then(Process::find) {
+            tracing::info!(pid = process.pid, "adopted the data plane that runs");
+            self.data_plane = DataPlane::Adopted(process);
+            self.running(process, true);
+        }
+    }
+
+    fn turn(&mut self) {
+        let ended = match &mut self.data_plane {
+            DataPlane::Child(child, _) => match child.try_wait() {
+                Ok(None) => None,
+                Ok(Some(status)) => Some((status.to_string(), status.code())),
+                Err(error) => Some((format!("cannot be waited for: {error}"), None)),
+            },
+            DataPlane::Adopted(process) => (!process.is_alive()).then(|| ("ended".to_owned(), None)),
+            DataPlane::Waiting(at) if Instant::now() >= *at => return self.start(),
+            DataPlane::Waiting(_) | DataPlane::Down => return,
+        };
+        match ended {
+            Some((how, code)) => self.ended(&how, code),
+            None => self.watch_heartbeat(),
+        }
+    }
+
+    fn start(&mut self) {
+        let log_path = self.config.paths.dataplane_log();
+        // Not the daemon's own stderr: the data plane goes on when the daemon and whoever reads from it are gone.
+        let log = OpenOptions::new().create(true).append(true).open(&log_path);
+        let started = log.and_then(|log| {
+            Command::new(self.program)
+                .arg("--config")
+                .arg(self.config.file())
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                // A group of its own: Ctrl-C in the daemon's terminal reaches it through the daemon alone.
+                .process_group(0)
+                .spawn()
+        });
+        match started {
+            Ok(mut child) => match Process::find(child.id()) {
+                Some(process) => {
+                    tracing::info!(pid = process.pid, log = %log_path.display(), "data plane started");
+                    self.data_plane = DataPlane::Child(child, process);
+                    self.running(process, false);
+                }
+                None => {
+                    let status = child.wait();
+                    let code = status.as_ref().ok().and_then(std::process::ExitStatus::code);
+                    self.ended(&status.map_or_else(|error| error.to_string(), |status| status.to_string()), code);
+                }
+            },
+            Err(error) => self.ended(&format!("{} cannot be started: {error}", self.program.display()), None),
+        }
+    }
+
+    fn running(&mut self, process: Process, adopted: bool) {
+        self.heartbeat.restart(self.shared.segment.words().data_plane_beat.last().0);
+        if let Err(error) = write_pid(&self.config.paths.dataplane_pid(), process.pid) {
+            tracing::warn!("{error}");
+        }
+        self.shared.update(|facts| (facts.dataplane_pid, facts.adopted) = (process.pid, adopted));
+    }
+
+    fn ended(&mut self, how: &str, code: Option<i32>) {
+        let _ = std::fs::remove_file(self.config.paths.dataplane_pid());
+        self.shared.update(|facts| facts.dataplane_pid = 0);
+        tracing::error!("data plane: {how}; its last words are in {}", self.config.paths.dataplane_log().display());
+        let now = Instant::now();
+        let window = Duration::from_secs(self.config.daemon.restart_window_s);
+        while self.restarts.front().is_some_and(|first| now.duration_since(*first) > window) {
+            self.restarts.pop_front();
+        }
+        if code == Some(EXIT_HOPELESS) || self.restarts.len() >= self.config.daemon.restarts_max as usize {
+            let why = if code == Some(EXIT_HOPELESS) {
+                "its usage or configuration is wrong, which a restart does not mend".to_owned()
+            } else {
+                format!("{} restarts in {} s are spent", self.restarts.len(), window.as_secs())
+            };
+            tracing::error!("data plane stays down: {why}; mend the cause and restart ternd");
+            self.shared.update(|facts| facts.gave_up = true);
+            self.data_plane = DataPlane::Down;
+            return;
+        }
+        let doublings = self.restarts.len().min(16) as u32;
+        let pause =
+            Duration::from_millis(self.config.daemon.restart_pause_ms).saturating_mul(1 << doublings).min(PAUSE_MAX);
+        self.restarts.push_back(now);
+        self.shared.update(|facts| facts.restarts += 1);
+        tracing::info!(pause_ms = pause.as_millis() as u64, "data plane is started again");
+        self.data_plane = DataPlane::Waiting(now + pause);
+    }
+
+    fn watch_heartbeat(&mut self) {
+        let beat = self.shared.segment.words().data_plane_beat.last().0;
+        match self.heartbeat.look(beat, Instant::now()) {
+            Pulse::Steady => {}
+            Pulse::Back => tracing::info!("the data plane's heartbeat is back"),
+            Pulse::Lost => {
+                self.shared.update(|facts| facts.heartbeat_losses += 1);
+                let loss_ms = self.config.daemon.heartbeat_loss_ms;
+                self.shared.halt(&format!("no heartbeat of the data plane for {loss_ms} ms"));
+                if self.config.daemon.on_heartbeat_loss == HeartbeatLoss::Restart
+                    && let DataPlane::Child(_, process) | DataPlane::Adopted(process) = &self.data_plane
+                {
+                    tracing::error!(pid = process.pid, "the data plane is stuck: ended");
+                    process.signal(Signal::SIGKILL);
+                }
+            }
+        }
+    }
+
+    /// Ends the data plane: by command, then by SIGTERM, then by SIGKILL. Returns whether none is left.
+    pub(crate) fn shut_down(&mut self) -> bool {
+        let process = match &self.data_plane {
+            DataPlane::Child(_, process) | DataPlane::Adopted(process) => *process,
+            DataPlane::Waiting(_) | DataPlane::Down => return true,
+        };
+        let patience = Duration::from_millis(self.config.daemon.shutdown_ms);
+        tracing::info!(pid = process.pid, "asking the data plane to cancel all, log out and end");
+        if self.shared.send(CommandKind::Shutdown, SYSTEM_UID, 0, 0).is_err() {
+            tracing::warn!("the command ring is full: the data plane takes no commands");
+        }
+        let mut gone = self.wait_gone(process, patience);
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            if !gone {
+                tracing::warn!(pid = process.pid, "the data plane did not end; {signal}");
+                process.signal(signal);
+                gone = self.wait_gone(process, SIGNAL_PATIENCE);
+            }
+        }
+        if gone {
+            let _ = std::fs::remove_file(self.config.paths.dataplane_pid());
+            self.shared.update(|facts| facts.dataplane_pid = 0);
+        }
+        gone
+    }
+
+    fn wait_gone(&mut self, process: Process, patience: Duration) -> bool {
+        let gone = process.wait_gone(patience);
+        if let (true, DataPlane::Child(child, _)) = (gone, &mut self.data_plane) {
+            let _ = child.wait();
+        }
+        gone
+    }
+}
+
+/// What a look at the heartbeat says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pulse {
+    Steady,
+    Lost,
+    Back,
+}
+
+/// Follows a word that changes as long as its writer lives. Before its first change nothing is expected: a data plane
+/// takes seconds to fill its memory.
+struct Heartbeat {
+    patience: Duration,
+    last: u64,
+    changed: Option<Instant>,
+    lost: bool,
+}
+
+impl Heartbeat {
+    const fn new(patience: Duration) -> Self {
+        Self { patience, last: 0, changed: None, lost: false }
+    }
+
+    fn restart(&mut self, beat: u64) {
+        *self = Self { last: beat, ..Self::new(self.patience) };
+    }
+
+    fn look(&mut self, beat: u64, now: Instant) -> Pulse {
+        if beat != self.last {
+            self.last = beat;
+            self.changed = Some(now);
+            return if std::mem::take(&mut self.lost) { Pulse::Back } else { Pulse::Steady };
+        }
+        match self.changed {
+            Some(changed) if !self.lost && now.duration_since(changed) >= self.patience => {
+                self.lost = true;
+                Pulse::Lost
+            }
+            _ => Pulse::Steady,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_is_missed_once_and_its_return_noticed() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut heartbeat = Heartbeat::new(Duration::from_millis(100));
+        heartbeat.restart(7);
+        assert_eq!(heartbeat.look(7, at(5000)), Pulse::Steady, "nothing is expected before the first beat");
+        assert_eq!(heartbeat.look(8, at(5001)), Pulse::Steady);
+        assert_eq!(heartbeat.look(8, at(5100)), Pulse::Steady);
+        assert_eq!(heartbeat.look(8, at(5101)), Pulse::Lost);
+        assert_eq!(heartbeat.look(8, at(9000)), Pulse::Steady, "said once");
+        assert_eq!(heartbeat.look(9, at(9001)), Pulse::Back);
+    }
+}
