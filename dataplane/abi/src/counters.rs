@@ -79,6 +79,7 @@ counter_enum! {
         XskRxFillRingEmpty = "xsk_rx_fill_ring_empty": "XDP_STATISTICS rx_fill_ring_empty_descs: frames dropped because no buffer was offered.",
         XskTxRingEmpty = "xsk_tx_ring_empty": "XDP_STATISTICS tx_ring_empty_descs.",
         SocketOverflow = "socket_overflow": "Datagrams that a kernel socket dropped because its buffer was full (SO_RXQ_OVFL).",
+        OpenOrders = "open_orders": "Orders open now, unanswered ones included (a level, not a count).",
     }
 }
 
