@@ -3,4 +3,6 @@
 //! Each metric runs ours and the peer in turn, at least nine times each, and quotes medians: on a shared machine a
 //! single figure means nothing, and a figure without its peer of the same minute means little.
 
+pub mod flow;
 pub mod harness;
+pub mod metrics;
