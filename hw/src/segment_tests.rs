@@ -1,7 +1,7 @@
 //! Segments as files, with roles that come, go and are killed.
 
 use super::*;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use tern_abi::record::{Kind, Recorder};
 
 const SIZES: SegmentSizes =
@@ -136,11 +136,30 @@ fn recording_process() {
     loop {
         count += 1;
         let body = [count as u8; 200];
-        let kind = if count % 3 == 0 { Kind::Datagram } else { Kind::OrderEvent };
+        let kind = if count.is_multiple_of(3) { Kind::Datagram } else { Kind::OrderEvent };
         while ends.recorder.record(count, kind, &[&body[..count as usize % 200]]).is_err() {
             std::thread::yield_now();
         }
         ends.segment.limits_epoch.set(count);
+    }
+}
+
+/// Killed when it is dropped.
+struct RecordingProcess(Child);
+
+impl RecordingProcess {
+    fn start(path: &Path) -> Self {
+        let this = std::env::current_exe().expect("this test");
+        let mut command = Command::new(this);
+        command.args(["--exact", "segment::tests::recording_process"]).env("TERN_TEST_RECORDING", path);
+        Self(command.stdout(Stdio::null()).spawn().expect("a process"))
+    }
+}
+
+impl Drop for RecordingProcess {
+    fn drop(&mut self) {
+        self.0.kill().expect("running");
+        self.0.wait().expect("killed");
     }
 }
 
@@ -151,15 +170,9 @@ fn a_killed_recorder_loses_and_tears_no_published_record() {
     let path = spec.path.clone().expect("set");
     let (mut last, mut orders, mut gaps) = (0, 0_u64, 0);
     for round in 0..10 {
-        let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "segment::tests::recording_process"])
-            .env("TERN_TEST_RECORDING", &path)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("a process");
+        let mut child = Some(RecordingProcess::start(&path));
         let mut ends = daemon.ends().expect("sound");
         let stop_at = orders + 2000 + 137 * round;
-        let mut killed = false;
         loop {
             match ends.drain.next().expect("sound rings") {
                 Some(record) => {
@@ -174,13 +187,11 @@ fn a_killed_recorder_loses_and_tears_no_published_record() {
                     }
                     ends.drain.commit(ends.drain.mark());
                 }
-                None if killed => break,
+                None if child.is_none() => break,
                 None => std::thread::yield_now(),
             }
-            if orders >= stop_at && !killed {
-                child.kill().expect("running");
-                child.wait().expect("killed");
-                killed = true;
+            if orders >= stop_at {
+                child.take();
             }
         }
         // Every order record said to be published came out: two of every three counts.
