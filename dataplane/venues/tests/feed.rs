@@ -286,7 +286,10 @@ fn a_heartbeat_tells_of_messages_lost_at_the_end() {
     let mut venue = Venue::new();
     venue.take(&packet(1, &[&add(1)]));
     assert_eq!(venue.take(&heartbeat(4)), untrusted(Distrust::Gap, 2, 4));
-    assert_eq!(venue.counter(FeedCounter::MissedMessages), 2);
+    venue.take(&heartbeat(4));
+    venue.take(&packet(4, &[&add(4)]));
+    assert_eq!((venue.counter(FeedCounter::Gaps), venue.counter(FeedCounter::MissedMessages)), (1, 2), "counted once");
+    assert_eq!(venue.feed.next_seq(STREAM), 5);
 }
 
 #[test]
