@@ -1,1 +1,28 @@
-//! Strategies, a file each.
+//! Strategies, a file each, and the registry by which a configuration names them.
+//!
+//! A strategy sees what [`tern_core::strategy::Ctx`] shows and answers with intents; it has no way to the wire. Memory is
+//! taken at construction only.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod maker;
+pub mod observe;
+pub mod params;
+pub mod registry;
+pub mod taker;
+mod universe;
+
+#[cfg(test)]
+mod tests;
+
+pub use params::{Param, ParamError, Setup, StrategyParams};
+pub use registry::{AnyStrategy, Entry, REGISTRY, make};
+
+use tern_core::units::Price;
+
+/// The venue's price increment (SEC rule 612): a cent, below a dollar a hundredth of one.
+pub(crate) const fn tick(price: Price) -> i64 {
+    if price.0 >= 1_0000 { 100 } else { 1 }
+}

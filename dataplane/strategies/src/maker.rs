@@ -1,0 +1,183 @@
+//! A market maker: quotes both sides round a fair price.
+//!
+//! The fair price weighs bid and ask by the shares on the *other* side (the larger bid pulls it up), our own orders left
+//! out, and moves against what is held, so that the side that would reduce the position is the better one. A quote
+//! follows when the fair price left it by more than the tolerance; it is pulled when the other side is so much larger
+//! that it is likely to be run over, or when the position has no room left.
+
+use crate::params::{Param, ParamError, Setup};
+use crate::tick;
+use crate::universe::Universe;
+use tern_core::book::{BookChange, Level};
+use tern_core::orders::Order;
+use tern_core::strategy::{Batch, Ctx, INTENTS_MAX, Intent, Intents, OrderEvent, Strategy, TimeInForce};
+use tern_core::units::{InstrumentId, Price, Quantity, Side, TaiNs};
+
+const KNOWN: [Param; 7] = [
+    Param { name: "quantity", default: 100, range: (1, 999_999), help: "shares a quote" },
+    Param { name: "half_spread", default: 100, range: (0, 1_000_000), help: "distance from fair, 1/10000" },
+    Param { name: "skew", default: 50, range: (0, 1_000_000), help: "shift for each `quantity` held, 1/10000" },
+    Param { name: "max_position", default: 1000, range: (1, 1_000_000), help: "shares held either way" },
+    Param { name: "tolerance", default: 100, range: (0, 1_000_000), help: "move that a quote sits out, 1/10000" },
+    Param { name: "pull_ratio", default: 8, range: (2, 1_000_000), help: "other side's size at which to pull" },
+    Param { name: "instruments", default: 200, range: (1, 1_000_000), help: "instruments quoted at most" },
+];
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Maker {
+    universe: Universe,
+    quantity: i64,
+    half_spread: i64,
+    skew: i64,
+    max_position: i64,
+    tolerance: i64,
+    pull_ratio: u64,
+}
+
+/// What there should be on one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Quote {
+    price: Price,
+    quantity: Quantity,
+}
+
+impl Maker {
+    /// Parameters.
+    pub const PARAMS: &'static [Param] = &KNOWN;
+
+    /// Makes one.
+    ///
+    /// # Errors
+    /// A parameter is unknown or out of range.
+    pub fn new(setup: &Setup<'_>) -> Result<Self, ParamError> {
+        let [quantity, half_spread, skew, max_position, tolerance, pull_ratio, instruments] =
+            setup.params.read(&KNOWN)?;
+        Ok(Self {
+            universe: Universe::new(setup, instruments as usize),
+            quantity,
+            half_spread,
+            skew,
+            max_position,
+            tolerance,
+            pull_ratio: pull_ratio.unsigned_abs(),
+        })
+    }
+
+    /// Requotes instruments that changed, as many as one call may.
+    fn requote(&mut self, ctx: &Ctx<'_>, out: &mut Intents) {
+        // A side takes one intent, but for strays that are cancelled beside it.
+        while out.len() + 4 <= INTENTS_MAX {
+            let Some(instrument) = self.universe.next() else { return };
+            if ctx.can_trade() && ctx.is_tradable(instrument) {
+                for side in [Side::Buy, Side::Sell] {
+                    let quote = self.quote(ctx, instrument, side);
+                    self.follow(ctx, instrument, side, quote, out);
+                }
+            }
+        }
+    }
+
+    /// The quote that this side should have.
+    fn quote(&self, ctx: &Ctx<'_>, instrument: InstrumentId, side: Side) -> Option<Quote> {
+        let top = ctx.books().top(instrument);
+        let (bid, ask) = (top.bid?, top.ask?);
+        let bid_shares = foreign_shares(ctx, instrument, Side::Buy, bid);
+        let ask_shares = foreign_shares(ctx, instrument, Side::Sell, ask);
+        let (near, far) = if side == Side::Buy { (bid_shares, ask_shares) } else { (ask_shares, bid_shares) };
+        if far > near.saturating_mul(self.pull_ratio) {
+            return None;
+        }
+        let held = ctx.position(instrument).shares;
+        let weight = i128::from(bid_shares) + i128::from(ask_shares);
+        let weighted =
+            i128::from(bid.price.0) * i128::from(ask_shares) + i128::from(ask.price.0) * i128::from(bid_shares);
+        let fair = i64::try_from(weighted.checked_div(weight)?).ok()? - held * self.skew / self.quantity;
+        let tick = tick(bid.price);
+        // Never through the other side: a maker's order that would trade is refused by the venue (post only).
+        let price = match side {
+            Side::Buy => round_down(fair - self.half_spread, tick).min(ask.price.0 - tick),
+            Side::Sell => round_down(fair + self.half_spread + tick - 1, tick).max(bid.price.0 + tick),
+        };
+        let limits = ctx.limits();
+        let affordable = limits.order_notional_max.checked_div(price).filter(|_| price > 0)?;
+        let room = self.max_position - side.sign() * held;
+        let quantity = self.quantity.min(room).min(affordable).min(i64::from(limits.order_quantity_max));
+        (quantity > 0).then_some(Quote { price: Price(price), quantity: quantity as Quantity })
+    }
+
+    /// Brings the orders of a side to `quote`: one order, where it should be.
+    fn follow(
+        &self,
+        ctx: &Ctx<'_>,
+        instrument: InstrumentId,
+        side: Side,
+        quote: Option<Quote>,
+        out: &mut Intents,
+    ) {
+        let mut own = ctx.orders(instrument).filter(|order| order.side() == side);
+        let first = own.next();
+        own.filter(|order| order.is_settled()).take(1).for_each(|stray| out.push(cancel(stray)));
+        match (first, quote) {
+            (None, Some(Quote { price, quantity })) => out.push(Intent::New {
+                instrument,
+                side,
+                price,
+                quantity,
+                time_in_force: TimeInForce::Day,
+                post_only: true,
+            }),
+            (Some(order), None) if order.is_settled() => out.push(cancel(order)),
+            (Some(order), Some(quote)) if order.is_settled() && self.has_moved(order, quote) => {
+                out.push(Intent::Replace { order: order.id(), price: quote.price, quantity: quote.quantity });
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the order is worth its place in the queue no more.
+    fn has_moved(&self, order: &Order, quote: Quote) -> bool {
+        (order.price().0 - quote.price.0).abs() > self.tolerance
+            || order.leaves() > quote.quantity
+            || order.leaves() < quote.quantity / 4
+    }
+}
+
+/// Shares at a best level that are not ours.
+fn foreign_shares(ctx: &Ctx<'_>, instrument: InstrumentId, side: Side, level: Level) -> u64 {
+    let own = ctx.orders(instrument).filter(|order| order.side() == side && order.price() == level.price);
+    level.quantity.saturating_sub(own.map(|order| u64::from(order.leaves())).sum()).max(1)
+}
+
+fn cancel(order: &Order) -> Intent {
+    Intent::Cancel { order: order.id() }
+}
+
+fn round_down(price: i64, tick: i64) -> i64 {
+    price.div_euclid(tick) * tick
+}
+
+impl Strategy for Maker {
+    #[inline]
+    fn on_book(&mut self, ctx: &Ctx<'_>, change: &BookChange, _: &mut Intents) {
+        if change.top_changed {
+            self.universe.touch(ctx, change.instrument);
+        }
+    }
+    #[inline]
+    fn on_batch_end(&mut self, ctx: &Ctx<'_>, _: Batch, out: &mut Intents) {
+        if !self.universe.is_idle() {
+            self.requote(ctx, out);
+        }
+    }
+    fn on_order(&mut self, ctx: &Ctx<'_>, event: &OrderEvent, out: &mut Intents) {
+        self.universe.touch(ctx, event.instrument);
+        self.requote(ctx, out);
+    }
+    fn on_timer(&mut self, ctx: &Ctx<'_>, out: &mut Intents) {
+        self.requote(ctx, out);
+    }
+    fn next_deadline(&self) -> TaiNs {
+        if self.universe.is_idle() { TaiNs::NEVER } else { TaiNs(0) }
+    }
+}
