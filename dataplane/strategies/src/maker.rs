@@ -107,14 +107,7 @@ impl Maker {
     }
 
     /// Brings the orders of a side to `quote`: one order, where it should be.
-    fn follow(
-        &self,
-        ctx: &Ctx<'_>,
-        instrument: InstrumentId,
-        side: Side,
-        quote: Option<Quote>,
-        out: &mut Intents,
-    ) {
+    fn follow(&self, ctx: &Ctx<'_>, instrument: InstrumentId, side: Side, quote: Option<Quote>, out: &mut Intents) {
         let mut own = ctx.orders(instrument).filter(|order| order.side() == side);
         let first = own.next();
         own.filter(|order| order.is_settled()).take(1).for_each(|stray| out.push(cancel(stray)));

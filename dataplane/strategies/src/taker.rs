@@ -17,7 +17,12 @@ const KNOWN: [Param; 7] = [
     Param { name: "quantity", default: 100, range: (1, 999_999), help: "shares an entry" },
     Param { name: "ratio", default: 5, range: (2, 1_000_000), help: "times that one side is larger" },
     Param { name: "hold_ns", default: 200_000_000, range: (1000, 3_600_000_000_000), help: "time in a position, ns" },
-    Param { name: "cooldown_ns", default: 100_000_000, range: (0, 3_600_000_000_000), help: "rest between entries, ns" },
+    Param {
+        name: "cooldown_ns",
+        default: 100_000_000,
+        range: (0, 3_600_000_000_000),
+        help: "rest between entries, ns",
+    },
     Param { name: "max_position", default: 500, range: (1, 1_000_000), help: "shares held either way" },
     Param { name: "ioc", default: 1, range: (0, 1), help: "1: immediate or cancel; 0: rests until it is cancelled" },
     Param { name: "instruments", default: 200, range: (1, 1_000_000), help: "instruments traded at most" },

@@ -1,0 +1,301 @@
+//! The strategies trade with a small venue of the test's own.
+
+use crate::{AnyStrategy, ParamError, REGISTRY, Setup, StrategyParams, make};
+use std::collections::BTreeMap;
+use tern_abi::command::CommandKind;
+use tern_abi::event::{BookEvent, EventKind};
+use tern_core::input::Input;
+use tern_core::pipeline::PipelineCounter;
+use tern_core::risk::Reason;
+use tern_core::session::{OrderAction, VenueEventKind};
+use tern_core::testing::{Rig, accepted, add, config, executed, replaced, told};
+use tern_core::units::{InstrumentId, OrderId, Side};
+
+const SYMBOLS: u32 = 60;
+
+fn strategy(name: &str, params: &[(&str, i64)]) -> AnyStrategy {
+    let params: StrategyParams = params.iter().copied().collect();
+    make(name, &Setup { instruments_max: SYMBOLS as usize, symbols: &[], params: &params }).unwrap()
+}
+
+/// A small generator with a seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// One of our orders at the venue.
+#[derive(Clone, Copy)]
+struct Resting {
+    leaves: u32,
+    executed: u32,
+    price: i64,
+}
+
+struct Market {
+    rig: Rig<(AnyStrategy,)>,
+    random: Random,
+    ours: BTreeMap<u32, Resting>,
+    books: Vec<[u64; 2]>,
+    next_reference: u64,
+    next_match: u64,
+    sent: [u64; 3],
+    partial_fills: u64,
+    traded: std::collections::BTreeSet<u32>,
+}
+
+impl Market {
+    fn new(strategy: AnyStrategy, seed: u64) -> Self {
+        let mut config = config();
+        config.limits.position_max = 100_000;
+        let rig = Rig::ready(config, SYMBOLS, (strategy,));
+        let mut market = Self {
+            rig,
+            random: Random(seed),
+            ours: BTreeMap::new(),
+            books: vec![[0; 2]; SYMBOLS as usize],
+            next_reference: 1,
+            next_match: 1000,
+            sent: [0; 3],
+            partial_fills: 0,
+            traded: std::collections::BTreeSet::new(),
+        };
+        for instrument in 0..SYMBOLS {
+            market.requote(instrument);
+        }
+        market
+    }
+
+    /// Somebody else quotes the instrument anew: one order a side, near 10.0000.
+    fn requote(&mut self, instrument: u32) {
+        let mut events = Vec::new();
+        for old in self.books[instrument as usize].into_iter().filter(|old| *old != 0) {
+            events.push(BookEvent { instrument, order: old, ..BookEvent::new(EventKind::Delete) });
+        }
+        let bid = 9_9000 + self.random.below(15) as i64 * 100;
+        let spread = (1 + self.random.below(6) as i64) * 100;
+        for (index, side, price) in [(0, Side::Buy, bid), (1, Side::Sell, bid + spread)] {
+            let shares = 100 * (1 + self.random.below(9) * self.random.below(9)) as u32;
+            events.push(add(instrument, self.next_reference, side, price, shares));
+            self.books[instrument as usize][index] = self.next_reference;
+            self.next_reference += 1;
+        }
+        self.rig.feed(&events);
+        self.answer();
+    }
+
+    /// Answers what came, as the venue does.
+    fn answer(&mut self) {
+        loop {
+            let sent = self.rig.sent();
+            if sent.is_empty() {
+                return;
+            }
+            for message in sent {
+                match message.action {
+                    OrderAction::New { order } => {
+                        self.sent[0] += 1;
+                        self.rig.venue(accepted(order.0, message.quantity, message.price.0));
+                        let leaves = message.quantity;
+                        self.ours.insert(order.0, Resting { leaves, executed: 0, price: message.price.0 });
+                        if message.ioc {
+                            let part = if self.random.below(3) == 0 { leaves / 2 } else { leaves };
+                            self.fill(order.0, part);
+                            self.cancel(order.0);
+                        }
+                    }
+                    OrderAction::Replace { previous, order } => {
+                        self.sent[1] += 1;
+                        let Some(old) = self.ours.remove(&previous.0) else { continue };
+                        let leaves = message.quantity - old.executed;
+                        self.rig.venue(replaced(previous.0, order.0, leaves, message.price.0));
+                        self.ours.insert(order.0, Resting { leaves, price: message.price.0, ..old });
+                    }
+                    OrderAction::Cancel { order } => {
+                        self.sent[2] += 1;
+                        self.cancel(order.0);
+                    }
+                }
+            }
+        }
+    }
+
+    fn cancel(&mut self, order: u32) {
+        if let Some(resting) = self.ours.remove(&order) {
+            self.rig.venue(told(VenueEventKind::Canceled, order, resting.leaves));
+        }
+    }
+
+    fn fill(&mut self, order: u32, quantity: u32) {
+        let Some(resting) = self.ours.get_mut(&order) else { return };
+        let quantity = quantity.min(resting.leaves);
+        if quantity == 0 {
+            return;
+        }
+        resting.leaves -= quantity;
+        resting.executed += quantity;
+        let (left, price) = (resting.leaves, resting.price);
+        self.partial_fills += u64::from(left > 0);
+        if left == 0 {
+            self.ours.remove(&order);
+        }
+        self.next_match += 1;
+        let instrument = self.rig.pipeline.desk().orders().find(OrderId(order)).map(|order| order.instrument().0);
+        self.traded.extend(instrument);
+        self.rig.venue(executed(order, quantity, price, self.next_match));
+    }
+
+    fn run(&mut self, rounds: u32) {
+        for _ in 0..rounds {
+            let instrument = self.random.below(u64::from(SYMBOLS)) as u32;
+            self.requote(instrument);
+            if self.random.below(3) == 0 && !self.ours.is_empty() {
+                let pick = self.random.below(self.ours.len() as u64) as usize;
+                let order = *self.ours.keys().nth(pick).unwrap();
+                let quantity = 1 + self.random.below(120) as u32;
+                self.fill(order, quantity);
+                self.answer();
+            }
+            self.rig.now = self.rig.now.plus(1_000_000);
+            if self.rig.pipeline.next_deadline() <= self.rig.now {
+                self.rig.input(Input::Timer);
+                self.answer();
+            }
+        }
+    }
+
+    fn held_max(&self) -> i64 {
+        let desk = self.rig.pipeline.desk();
+        (0..SYMBOLS).map(|i| desk.portfolio().position(0, InstrumentId(i)).shares.abs()).max().unwrap_or(0)
+    }
+
+    fn refused(&self, reason: Reason) -> u64 {
+        self.rig.pipeline.desk().refusals()[reason.index()]
+    }
+
+    /// The venue's orders and ours are the same, and nothing was odd on the way.
+    fn agrees(&self) {
+        let desk = self.rig.pipeline.desk();
+        let ours: Vec<(u32, u32)> = desk.orders().open().map(|order| (order.id().0, order.leaves())).collect();
+        let mut theirs: Vec<(u32, u32)> = self.ours.iter().map(|(id, resting)| (*id, resting.leaves)).collect();
+        theirs.sort_unstable();
+        let mut sorted = ours.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, theirs);
+        assert_eq!(desk.gate().halt(), None);
+        assert_eq!(desk.counter(PipelineCounter::IntentsDropped), 0);
+        for reason in [Reason::Price, Reason::Quantity, Reason::Notional, Reason::UnknownOrder, Reason::Position] {
+            assert_eq!(self.refused(reason), 0, "{}", reason.name());
+        }
+    }
+}
+
+#[test]
+fn the_maker_quotes_replaces_and_cancels_over_many_symbols_within_its_position() {
+    let mut market = Market::new(strategy("maker", &[("max_position", 500)]), 7);
+    market.run(6000);
+    market.agrees();
+    assert!(market.traded.len() >= 50, "{} symbols", market.traded.len());
+    assert!(market.sent.iter().all(|count| *count > 200), "new, replace, cancel: {:?}", market.sent);
+    assert!(market.partial_fills > 200, "{}", market.partial_fills);
+    assert!((300..=500).contains(&market.held_max()), "{}", market.held_max());
+    let desk = market.rig.pipeline.desk();
+    for instrument in 0..SYMBOLS {
+        for side in [Side::Buy, Side::Sell] {
+            let own = desk.orders().own(0, InstrumentId(instrument)).filter(|order| order.side() == side);
+            assert!(own.count() <= 1, "one quote a side");
+        }
+    }
+}
+
+#[test]
+fn the_makers_quotes_do_not_cross_the_book_and_lean_against_its_position() {
+    let mut market = Market::new(strategy("maker", &[("skew", 300), ("tolerance", 0), ("pull_ratio", 1_000_000)]), 3);
+    let quotes = |market: &Market| -> [i64; 2] {
+        let orders = market.rig.pipeline.desk().orders();
+        let quote = |side| orders.own(0, InstrumentId(0)).find(|order| order.side() == side).unwrap().price().0;
+        [quote(Side::Buy), quote(Side::Sell)]
+    };
+    let flat = quotes(&market);
+    let top = market.rig.pipeline.desk().books().top(InstrumentId(0));
+    assert!(flat[0] < top.ask.unwrap().price.0 && flat[1] > top.bid.unwrap().price.0);
+    let buy = market.rig.pipeline.desk().orders().own(0, InstrumentId(0)).find(|o| o.side() == Side::Buy).unwrap();
+    let id = buy.id().0;
+    market.fill(id, 100);
+    market.answer();
+    let long = quotes(&market);
+    assert!(long[0] < flat[0] && long[1] <= flat[1], "{long:?} after {flat:?}");
+}
+
+#[test]
+fn the_taker_enters_on_imbalance_and_leaves_again() {
+    for ioc in [1, 0] {
+        let mut market = Market::new(strategy("taker", &[("ioc", ioc), ("hold_ns", 20_000_000)]), 11);
+        market.run(6000);
+        market.agrees();
+        assert!(market.traded.len() >= 50, "{} symbols", market.traded.len());
+        assert!(market.sent[0] > 500 && market.partial_fills > 50, "{:?} {}", market.sent, market.partial_fills);
+        assert_eq!(ioc == 0, market.sent[2] > 0, "only what rests is cancelled");
+        assert!(market.held_max() <= 500);
+        // Left alone, it leaves every position: each look trades at least a part.
+        market.rig.command(CommandKind::CancelAll);
+        market.answer();
+        for _ in 0..400 {
+            market.rig.now = market.rig.now.plus(20_000_000);
+            market.rig.input(Input::Timer);
+            market.answer();
+            while ioc == 0
+                && let Some(order) = market.ours.keys().next().copied()
+            {
+                market.fill(order, 1000);
+            }
+        }
+        assert_eq!(market.held_max(), 0, "ioc {ioc}");
+    }
+}
+
+#[test]
+fn observe_sends_nothing() {
+    let mut market = Market::new(strategy("observe", &[]), 5);
+    market.run(100);
+    assert_eq!(market.sent, [0; 3]);
+    let AnyStrategy::Observe(observe) = &market.rig.pipeline.strategies().0 else { panic!("observe") };
+    assert!(observe.changes > 300 && observe.top_changes > 300 && observe.batches > 100);
+}
+
+#[test]
+fn only_named_symbols_are_traded() {
+    let params: StrategyParams = [("pull_ratio", 1_000_000)].into_iter().collect();
+    let symbols = [tern_core::units::Symbol::new("S7").unwrap()];
+    let setup = Setup { instruments_max: SYMBOLS as usize, symbols: &symbols, params: &params };
+    let mut market = Market::new(make("maker", &setup).unwrap(), 5);
+    market.run(500);
+    let orders = market.rig.pipeline.desk().orders();
+    let instruments: Vec<u32> = orders.open().map(|order| order.instrument().0).collect();
+    assert_eq!(instruments, [7, 7]);
+}
+
+#[test]
+fn mistakes_in_the_configuration_are_named() {
+    let said = |name: &str, pairs: &[(&str, i64)]| -> String {
+        let params: StrategyParams = pairs.iter().copied().collect();
+        let setup = Setup { instruments_max: 1, symbols: &[], params: &params };
+        make(name, &setup).map(|_| ()).map_err(|error: ParamError| error.to_string()).unwrap_err()
+    };
+    assert_eq!(said("market", &[]), "no strategy is called `market`; there are maker, taker, observe");
+    assert!(said("maker", &[("quantty", 1)]).starts_with("no parameter is called `quantty`; there are quantity,"));
+    assert!(said("maker", &[("quantity", 0)]).starts_with("`quantity` is 0; it must be between 1 and 999999"));
+    assert!(said("observe", &[("quantity", 1)]).starts_with("no parameter is called `quantity`"));
+    for entry in REGISTRY {
+        for param in entry.params {
+            assert!((param.range.0..=param.range.1).contains(&param.default), "{} {}", entry.name, param.name);
+        }
+    }
+}
