@@ -9,24 +9,25 @@ use tern_abi::prefetch::{prefetch_read, prefetch_slice};
 use zerocopy::FromZeros;
 
 const LEAF_MAX: usize = 30;
-const INNER_MAX: usize = LEAF_MAX / 2;
-/// Deepest tree. Full nodes reach four levels with six million prices; only a crafted sequence gets near this bound, and
-/// is refused there.
-const HEIGHT_MAX: usize = 12;
+/// So few that an inner node's first cache line holds all that a search reads.
+const INNER_MAX: usize = 7;
+/// Deepest tree. Half-full nodes reach ten levels with six million prices on one side; only a crafted sequence gets to
+/// this bound, and is refused there.
+const HEIGHT_MAX: usize = 16;
 /// Pads the unused end of the sorted words, so that a search needs no length.
 const PAD: u32 = u32::MAX;
 
-/// A node. A leaf has up to thirty ranks; an inner node fifteen lower bounds, then fifteen children.
-#[repr(C, align(64))]
+/// A node. A leaf has up to thirty ranks; an inner node seven lower bounds, then seven children.
+#[repr(C, align(128))]
 #[derive(Clone, Copy, Debug, FromZeros)]
 pub(super) struct Node {
-    words: [u32; LEAF_MAX],
     /// Ranks or children.
     length: u16,
     /// 0 for a leaf.
     height: u16,
     /// Next free node while this one is free.
     next_free: u32,
+    words: [u32; LEAF_MAX],
 }
 
 impl Node {
@@ -272,21 +273,21 @@ impl Ladders {
         }
     }
 
-    /// Asks for both lines of the node `root`.
+    /// Asks for the line of `root` that a search reads first.
     #[inline(always)]
     pub(super) fn prefetch_root(&self, root: u32) {
         prefetch_slice(&self.nodes, root as usize);
-        if let Some(node) = self.nodes.get(root as usize) {
-            prefetch_read(&node.words[16]);
-        }
     }
-    /// Asks for the node below `root`, which has arrived, where `rank` is or would be.
+    /// Asks for both lines of the node below `root`, which has arrived, where `rank` is or would be.
     #[inline(always)]
-    pub(super) fn prefetch_child(&self, root: u32, rank: u32) {
-        if let Some(node) = self.nodes.get(root as usize)
-            && node.height != 0
-        {
-            self.prefetch_root(node.child(node.child_of(rank)));
+    pub(super) fn prefetch_leaf(&self, root: u32, rank: u32) {
+        let Some(mut node) = self.nodes.get(root as usize) else { return };
+        if node.height != 0 {
+            let child = node.child(node.child_of(rank));
+            let Some(below) = self.nodes.get(child as usize) else { return };
+            node = below;
+            prefetch_read(node);
         }
+        prefetch_read(&node.words[LEAF_MAX / 2]);
     }
 }

@@ -44,7 +44,7 @@ impl Default for Capacity {
 
 impl Capacity {
     /// Tables this full keep most entries in the line that their key names.
-    const LOAD_PERCENT: usize = 75;
+    const LOAD_PERCENT: usize = 50;
     const MAX: usize = 1 << 30;
 
     const fn at_most(count: usize) -> usize {
