@@ -107,7 +107,7 @@ where
     P: Port,
     T: OrderTransport<P>,
     R: Recorder,
-    C: Clock + Copy,
+    C: Clock,
     I: Isolate,
     F: Feed,
     O: OrderSession,
@@ -119,7 +119,7 @@ where
         for stream in &parts.streams {
             known_streams[stream.index() / 64] |= 1 << (stream.index() % 64);
         }
-        let clock = parts.clock;
+        let clock = parts.clock.clone();
         Self {
             parts,
             config,
@@ -320,7 +320,7 @@ where
                     &mut self.parts.recorder,
                     &mut self.probe,
                     &mut self.isolate,
-                    self.parts.clock,
+                    &self.parts.clock,
                     &datagram,
                     waiting,
                 ))
@@ -368,7 +368,7 @@ where
         if has_order || sampled {
             let next_id = self.parts.pipeline.next_order_id();
             let order = if has_order && next_id != seen.next_id { next_id - 1 } else { 0 };
-            let record = self.probe.record(seen.seq, seen.arrival.0, order, seen.backlog);
+            let record = self.probe.record(seen.seq, seen.arrival, order, seen.backlog);
             // Stamps that do not fit are done without: they decide nothing.
             let _ = self.parts.recorder.record(self.parts.clock.now().0, Kind::Stages, &[record.as_bytes()]);
         }
@@ -631,13 +631,12 @@ fn on_datagram<R: Recorder, C: Clock, I: Isolate, F: Feed, O: OrderSession, S: S
     recorder: &mut R,
     probe: &mut StageProbe<C>,
     isolate: &mut I,
-    clock: C,
+    clock: &C,
     datagram: &Datagram<'_>,
     waiting: usize,
 ) -> Seen {
-    let ticks = clock.ticks();
-    let now = clock.time_of(ticks);
-    probe.begin(ticks);
+    let now = clock.now();
+    probe.begin(now);
     let seen = Seen {
         seq: recorder.next_seq(),
         arrival: datagram.arrival,

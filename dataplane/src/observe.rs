@@ -111,6 +111,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::LoginsRejected, session(SessionCounter::LoginRejects)),
         (LoopCounter::Halts, own(PipelineCounter::Halts)),
         (LoopCounter::StrategyPanics, own(PipelineCounter::StrategyPanics)),
+        (LoopCounter::OpenOrders, u64::from(desk.orders().open_count())),
         (LoopCounter::RecordRefused, own(PipelineCounter::InputsRefused) + own(PipelineCounter::RecordsLost)),
     ];
     for (counter, value) in values {

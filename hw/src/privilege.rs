@@ -65,15 +65,6 @@ pub fn has_capabilities() -> io::Result<bool> {
     }
 }
 
-/// Keeps every page that the process touches, now and later, in memory.
-///
-/// # Errors
-/// What `mlockall` reported; EPERM or ENOMEM without CAP_IPC_LOCK and with a low RLIMIT_MEMLOCK.
-pub fn lock_memory() -> io::Result<()> {
-    // SAFETY: no pointers.
-    check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) }).map(drop)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

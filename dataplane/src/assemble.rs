@@ -1,0 +1,118 @@
+//! From the configuration to the parts of a pipeline. The same for a live run and for a replay: what decides is made
+//! here once, from the configuration alone.
+
+use tern_config::{Config, Limits as LimitsConfig};
+use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
+use tern_core::feed::Feed;
+use tern_core::pipeline::{self, ConfigError, Pipeline, StrategyConfig, UnknownOrders};
+use tern_core::risk::Limits;
+use tern_core::session::OrderSession;
+use tern_core::strategy::StrategySet;
+use tern_core::units::{AccountId, StrategyId, StreamId, TraderId, VenueId};
+
+/// What a run knows that its configuration does not say; recorded with the start of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunState {
+    /// No order id below this is given out.
+    pub next_order_id: u32,
+    /// An earlier run may have traded in this session.
+    pub restarted: bool,
+}
+
+impl RunState {
+    const HEADER: &str = "#run ";
+
+    /// As a comment line behind the effective configuration.
+    pub fn to_line(self) -> String {
+        format!("{}next_order_id={} restarted={}\n", Self::HEADER, self.next_order_id, u8::from(self.restarted))
+    }
+
+    /// Out of the text of a start record.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let line = text.lines().find_map(|line| line.strip_prefix(Self::HEADER))?;
+        let mut state = Self::default();
+        for word in line.split_whitespace() {
+            match word.split_once('=')? {
+                ("next_order_id", value) => state.next_order_id = value.parse().ok()?,
+                ("restarted", value) => state.restarted = value != "0",
+                _ => {}
+            }
+        }
+        Some(state)
+    }
+}
+
+/// Streams that the feeds read, each once.
+pub fn streams(config: &Config) -> Vec<StreamId> {
+    let mut streams: Vec<StreamId> = config.feed.iter().map(|feed| StreamId(feed.stream)).collect();
+    streams.sort_unstable();
+    streams.dedup();
+    streams
+}
+
+/// The gate's limits.
+pub fn limits(config: &LimitsConfig) -> Limits {
+    Limits {
+        order_quantity_max: config.order_quantity_max,
+        order_notional_max: config.order_notional_max,
+        price_collar_bps: config.price_collar_percent.saturating_mul(100),
+        position_max: config.position_max,
+        open_orders_max: config.open_orders_max,
+        orders_per_second_max: config.orders_per_second_max,
+        order_burst_max: config.order_burst_max,
+        cancel_reserve: config.cancel_reserve,
+        intent_age_ns_max: config.intent_age_ns_max,
+        duplicate_window_ns: config.duplicate_window_ns,
+        epoch: 0,
+    }
+}
+
+/// A pipeline as the configuration describes it, its hot tables in `memory`.
+///
+/// # Errors
+/// What the pipeline says is wrong.
+pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
+    config: &Config,
+    state: RunState,
+    parts: (F, O, S),
+    memory: &mut impl Memory,
+) -> Result<Pipeline<F, O, S>, ConfigError> {
+    let defaults = pipeline::Config::default();
+    let account = config.session.as_ref().map_or(defaults.account, |session| AccountId(session.account));
+    let limits = limits(&config.limits);
+    let settings = pipeline::Config {
+        account,
+        venue: VenueId(1),
+        conn: crate::engine::CONN,
+        limits,
+        orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),
+        next_order_id: state.next_order_id,
+        restarted: state.restarted,
+        unknown_orders: UnknownOrders::Cancel,
+        ..defaults
+    };
+    let strategies: Vec<StrategyConfig> = config
+        .strategy
+        .iter()
+        .map(|strategy| StrategyConfig { id: StrategyId(strategy.id), trader: TraderId(strategy.trader) })
+        .collect();
+    let instruments = config.capacity.instruments as usize;
+    let orders = config.capacity.orders as usize;
+    let capacity = Capacity { instruments, orders, levels: orders / 2 + 2 * instruments };
+    let books = Books::new(BooksMemory::from_memory(capacity, memory));
+    let instruments = Instruments::new(InstrumentsMemory::from_memory(instruments, memory));
+    Pipeline::with_memory(settings, &strategies, parts, instruments, books, memory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_state_survives_the_start_record() {
+        let state = RunState { next_order_id: 77, restarted: true };
+        let text = format!("[instance]\nname = \"x\"\n{}#names {{}}\n", state.to_line());
+        assert_eq!(RunState::from_text(&text), Some(state));
+        assert_eq!(RunState::from_text("[instance]\n"), None);
+    }
+}

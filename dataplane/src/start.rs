@@ -1,0 +1,320 @@
+//! A live run: takes what it needs from the host, gives up every capability, and turns the loop until it is stopped.
+
+use crate::arenas::Arenas;
+use crate::assemble::{self, RunState};
+use crate::clock::Clock;
+use crate::engine::{Engine, LoopConfig, Parts};
+use crate::housekeeping::Housekeeping;
+use crate::isolate::CatchUnwind;
+use crate::names::names;
+use crate::net::OrderTransport;
+use crate::net::bypass::{BypassConfig, BypassTcp};
+use crate::net::kernel::KernelTcp;
+use crate::place;
+use anyhow::Context;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tern_abi::ABI_VERSION;
+use tern_abi::record::{Kind, Recorder, StartRecord};
+use tern_abi::segment::Segment;
+use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact};
+use tern_config::{AutoOff, Config, Mac, PortKind, Wait};
+use tern_core::feed::Feed;
+use tern_core::pipeline::Pipeline;
+use tern_core::session::OrderSession;
+use tern_core::strategy::StrategySet;
+use tern_hw::clock::{Anchorer, Source};
+use tern_hw::port::Port;
+use tern_hw::segment::{Backing, DataPlaneEnds, DataPlaneSegment, SegmentSpec};
+use tern_hw::socket::membership::Membership;
+use tern_hw::socket::{SocketPort, SocketPortConfig, SocketSubscription};
+use tern_hw::xdp::{XdpConfig, XdpPort, ZeroCopy};
+use zerocopy::IntoBytes;
+
+/// How long a stop may take until the connection is closed with orders still open.
+const STOP_PATIENCE_NS: u64 = 2_000_000_000;
+/// Pause between two looks at a kernel connection when the loop spins, and when it blocks.
+const KERNEL_POLL_NS: (u64, u64) = (2_000, 200_000);
+const DAY_NS: u64 = 86_400_000_000_000;
+
+/// What a run found and did without, for the facts file and the log.
+#[derive(Debug, Default)]
+struct Report {
+    ports: Vec<PortFact>,
+    arenas_huge_pages: bool,
+    core: Option<u32>,
+    sched_fifo: bool,
+    fallbacks: Vec<String>,
+}
+
+impl Report {
+    fn fallback(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        tracing::warn!("{text}");
+        self.fallbacks.push(text);
+    }
+}
+
+/// Runs the data plane of `config` until `stop` is set or a shutdown command comes.
+///
+/// `parts` makes feed, session and strategies, given the memory for hot tables.
+///
+/// # Errors
+/// What kept it from starting, for the user.
+pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
+    config: &Config,
+    stop: &'static AtomicBool,
+    parts: impl FnOnce(&mut Arenas) -> anyhow::Result<(F, O, S)>,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut report = Report::default();
+    let spec = SegmentSpec {
+        path: config.paths.segment_file().map(Into::into),
+        sizes: config.rings.sizes(),
+        huge_pages: config.port.huge_pages == AutoOff::Auto,
+        ..SegmentSpec::new(config.instance.name.clone())
+    };
+    let mut segment = DataPlaneSegment::open(&spec)?;
+    if let Backing::Ordinary { why } = segment.backing()
+        && !why.is_empty()
+    {
+        let text = format!("segment on ordinary pages: {why}");
+        report.fallback(text);
+    }
+    let ends = segment.ends()?;
+    let words = ends.segment;
+    let (clock, anchorer) = tern_hw::clock::calibrate();
+    if let Source::Kernel(why) = clock.source() {
+        report.fallback(format!("time is read from the kernel: {why}"));
+    }
+    let day = (Clock::now(&clock).0 / DAY_NS) as u32;
+    let state = run_state(config, &words, day);
+
+    let mut arenas = Arenas::new(config.port.huge_pages == AutoOff::Auto);
+    let parts = parts(&mut arenas)?;
+    let pipeline = assemble::pipeline(config, state, parts, &mut arenas)?;
+    report.arenas_huge_pages = arenas.is_huge();
+    arenas.fallbacks().into_iter().for_each(|text| report.fallback(text));
+    let run = Run { config, stop, began, clock, day, state, run: words.runs.get() };
+    match config.port.kind {
+        PortKind::Xdp => run.over_xdp(ends, anchorer, pipeline, report),
+        PortKind::Socket => run.over_sockets(ends, anchorer, pipeline, report),
+    }
+}
+
+/// What the segment remembers of earlier runs of the day.
+fn run_state(config: &Config, words: &Segment<'_>, day: u32) -> RunState {
+    let account = config.session.as_ref().map_or(0, |session| usize::from(session.account));
+    let known = words.next_order.get(account);
+    RunState {
+        next_order_id: if known.day == day { known.next } else { 0 },
+        restarted: known.day == day && known.next != 0,
+    }
+}
+
+struct Run<'c> {
+    config: &'c Config,
+    stop: &'static AtomicBool,
+    began: Instant,
+    clock: tern_hw::clock::Clock,
+    day: u32,
+    state: RunState,
+    run: u64,
+}
+
+impl Run<'_> {
+    fn over_xdp<F: Feed, O: OrderSession, S: StrategySet>(
+        &self,
+        ends: DataPlaneEnds<'_>,
+        anchorer: Anchorer,
+        pipeline: Pipeline<F, O, S>,
+        mut report: Report,
+    ) -> anyhow::Result<()> {
+        let port = &self.config.port;
+        let mut ports = Vec::with_capacity(port.queues.len());
+        for queue in &port.queues {
+            let opened = XdpPort::open(&XdpConfig {
+                rx_frames: port.ring_frames,
+                rx_ring: port.ring_frames,
+                zero_copy: if port.zero_copy == AutoOff::Auto { ZeroCopy::Prefer } else { ZeroCopy::Never },
+                huge_pages: port.huge_pages == AutoOff::Auto,
+                ..XdpConfig::new(port.interface.clone(), *queue, self.config.paths.bpf())
+            })?;
+            opened.fallbacks().iter().for_each(|text| report.fallback(text.clone()));
+            ports.push(opened);
+        }
+        let readers = ports.iter().map(XdpPort::statistics_reader).collect::<Result<Vec<_>, _>>()?;
+        // The kernel joins for us: it answers the queries of switches for as long as this lives.
+        let mut membership = Membership::new(&port.interface)?;
+        for feed in &self.config.feed {
+            membership.join(feed.group)?;
+        }
+        let transport = self.bypass()?;
+        let housekeeping = Housekeeping::new(readers, anchorer);
+        self.turn(ends, pipeline, ports, transport, housekeeping, report)
+    }
+
+    fn over_sockets<F: Feed, O: OrderSession, S: StrategySet>(
+        &self,
+        ends: DataPlaneEnds<'_>,
+        anchorer: Anchorer,
+        pipeline: Pipeline<F, O, S>,
+        mut report: Report,
+    ) -> anyhow::Result<()> {
+        let subscriptions = self.config.feed.iter().map(|feed| SocketSubscription {
+            group: feed.group,
+            port: feed.port,
+            stream: feed.stream,
+        });
+        let port =
+            SocketPort::open(&SocketPortConfig::new(self.config.port.interface.clone(), subscriptions.collect()))?;
+        port.fallbacks().iter().for_each(|text| report.fallback(text.clone()));
+        let pause = match self.config.run_loop.wait {
+            Wait::Spin => KERNEL_POLL_NS.0,
+            Wait::Block => KERNEL_POLL_NS.1,
+        };
+        let transport = self.config.session.as_ref().map(|session| {
+            let local = self.config.port.address.map(|network| network.address);
+            KernelTcp::new(local, session.address, session.reconnect_ms * 1_000_000, pause)
+        });
+        self.turn(ends, pipeline, vec![port], transport, Housekeeping::new(Vec::new(), anchorer), report)
+    }
+
+    fn bypass(&self) -> anyhow::Result<Option<BypassTcp>> {
+        let port = &self.config.port;
+        let (Some(session), Some(own)) = (&self.config.session, port.address) else { return Ok(None) };
+        let mac = match port.mac {
+            Mac::Address(mac) => mac,
+            Mac::Auto => tern_hw::interface::mac_address(&port.interface)
+                .with_context(|| format!("reading the MAC address of {}", port.interface))?,
+        };
+        let settings = BypassConfig {
+            gateway: port.gateway,
+            reconnect_ns: session.reconnect_ms * 1_000_000,
+            run: self.run,
+            // Differs in every run and every boot.
+            seed: Clock::now(&self.clock).0 ^ u64::from(std::process::id()).rotate_left(40),
+            ..BypassConfig::new(mac, own.address, own.prefix_bits, session.address)
+        };
+        BypassTcp::new(settings).map(Some).map_err(anyhow::Error::msg)
+    }
+
+    /// Everything is open: settle in, drop privileges, turn.
+    fn turn<P: Port, T: OrderTransport<P>, F: Feed, O: OrderSession, S: StrategySet>(
+        &self,
+        mut ends: DataPlaneEnds<'_>,
+        pipeline: Pipeline<F, O, S>,
+        ports: Vec<P>,
+        transport: Option<T>,
+        housekeeping: Housekeeping,
+        mut report: Report,
+    ) -> anyhow::Result<()> {
+        report.ports = ports.iter().map(|port| port_fact(&port.facts())).collect();
+        let segment = ends.segment;
+        let words = segment.words();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // Before this thread is pinned: a new thread would share its core.
+            let keeper = std::thread::Builder::new()
+                .name("tern-housekeeping".into())
+                .spawn_scoped(scope, || housekeeping.run(words, &ended))
+                .context("starting the housekeeping thread")?;
+            let outcome = self.settle(&mut ends, &mut report).map(|()| {
+                let parts = Parts {
+                    ports,
+                    transport,
+                    recorder: ends.recorder,
+                    clock: self.clock.clone(),
+                    words,
+                    commands: Some(ends.commands),
+                    pipeline,
+                    streams: assemble::streams(self.config),
+                    shed: |recorder| recorder.shed_total().datagrams,
+                };
+                Engine::new(parts, self.loop_config(), CatchUnwind)
+            });
+            let outcome = outcome.and_then(|mut engine| {
+                self.write_facts(report)?;
+                engine.run(|| self.stop.load(Ordering::Relaxed), STOP_PATIENCE_NS);
+                Ok(())
+            });
+            ended.store(true, Ordering::Release);
+            keeper.thread().unpark();
+            outcome
+        })?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    fn loop_config(&self) -> LoopConfig {
+        LoopConfig {
+            block: self.config.run_loop.wait == Wait::Block,
+            sample_stages_every: self.config.run_loop.sample_stages_every,
+            account: self.config.session.as_ref().map_or(0, |session| session.account),
+            day: self.day,
+        }
+    }
+
+    /// Core, scheduling class and memory; then the run is announced, and every capability dropped.
+    fn settle(&self, ends: &mut DataPlaneEnds<'_>, report: &mut Report) -> anyhow::Result<()> {
+        let place = place::settle(self.config);
+        (report.core, report.sched_fifo) = (place.core, place.sched_fifo);
+        place.fallbacks.into_iter().for_each(|text| report.fallback(text));
+        self.record_start(ends)?;
+        tern_hw::privilege::drop_capabilities().context("dropping capabilities")
+    }
+
+    /// The first record of the run: who it is, and the configuration by which everything that follows was decided.
+    fn record_start(&self, ends: &mut DataPlaneEnds<'_>) -> anyhow::Result<()> {
+        let start =
+            StartRecord { run: self.run, abi_version: ABI_VERSION, pid: std::process::id(), ..StartRecord::default() };
+        let configuration = self.config.effective_toml() + &self.state.to_line();
+        let text = names().start_text(&configuration);
+        ends.recorder
+            .record(Clock::now(&self.clock).0, Kind::Start, &[start.as_bytes(), text.as_bytes()])
+            .map_err(|_| anyhow::anyhow!("the order ring is full: is ternd running and the journal's disk not full?"))
+    }
+
+    fn write_facts(&self, report: Report) -> anyhow::Result<()> {
+        let facts = DataplaneFacts {
+            version: FACTS_VERSION,
+            pid: std::process::id(),
+            start_to_ready_ms: self.began.elapsed().as_millis() as u64,
+            ports: report.ports,
+            arenas_huge_pages: report.arenas_huge_pages,
+            core: report.core,
+            sched_fifo: report.sched_fifo,
+            wait: match self.config.run_loop.wait {
+                Wait::Spin => "spin",
+                Wait::Block => "block",
+            }
+            .into(),
+            fallbacks: report.fallbacks,
+            names: names(),
+        };
+        tracing::info!(
+            ports = ?facts.ports,
+            core = ?facts.core,
+            sched_fifo = facts.sched_fifo,
+            wait = facts.wait,
+            arenas_huge_pages = facts.arenas_huge_pages,
+            run = self.run,
+            next_order_id = self.state.next_order_id,
+            start_to_ready_ms = facts.start_to_ready_ms,
+            "ready"
+        );
+        let path = self.config.paths.dataplane_facts();
+        tern_config::facts::write(&path, &facts).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+fn port_fact(facts: &tern_hw::port::PortFacts) -> PortFact {
+    PortFact {
+        kind: facts.kind.into(),
+        attach_mode: facts.attach_mode.into(),
+        zero_copy: facts.zero_copy,
+        interface: facts.interface.clone(),
+        queue: facts.queue,
+        huge_pages: facts.huge_pages,
+    }
+}
