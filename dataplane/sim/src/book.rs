@@ -281,7 +281,11 @@ impl Book {
         let hidden = best(&half.hidden, side);
         let level = match (displayed, hidden) {
             (Some((shown, level)), Some((dark, dark_level))) => {
-                if side.is_better(dark, shown) { dark_level } else { level }
+                if side.is_better(dark, shown) {
+                    dark_level
+                } else {
+                    level
+                }
             }
             (Some((_, level)), None) | (None, Some((_, level))) => level,
             (None, None) => return None,
@@ -303,7 +307,11 @@ impl Book {
         let dark = from_best(&half.hidden, side).find(|(_, level)| level.clients > 0);
         let level = match (shown, dark) {
             (Some((shown, level)), Some((dark, dark_level))) => {
-                if side.is_better(dark, shown) { dark_level } else { level }
+                if side.is_better(dark, shown) {
+                    dark_level
+                } else {
+                    level
+                }
             }
             (Some((_, level)), None) | (None, Some((_, level))) => level,
             (None, None) => return None,

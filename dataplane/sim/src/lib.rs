@@ -6,7 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod book;
+pub mod cli;
+pub mod dump;
 pub mod engine;
+pub mod exchange;
+pub mod feed;
+pub mod gateway;
 pub mod generate;
 pub mod log;
 pub mod rng;
+pub mod source;

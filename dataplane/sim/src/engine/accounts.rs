@@ -164,11 +164,7 @@ impl Engine {
 
     /// Tells accounts about the day: the start once orders are accepted, the end when no more are.
     pub(super) fn tell_system_event(&mut self, event: SystemEventCode) {
-        let message = SystemEvent {
-            kind: SystemEvent::TYPE,
-            timestamp: self.timestamp(),
-            event_code: event.byte(),
-        };
+        let message = SystemEvent { kind: SystemEvent::TYPE, timestamp: self.timestamp(), event_code: event.byte() };
         for account in 0..self.accounts.len() {
             let told = &mut self.accounts[account].day_started;
             if event == SystemEventCode::StartOfDay && std::mem::replace(told, true) {
@@ -298,7 +294,15 @@ impl Engine {
         self.send(account, &Outbound::OrderCanceled(&message));
     }
 
-    pub(super) fn aiq_canceled(&mut self, account: u16, user_ref: u32, lost: u32, prevented: u32, price: u32, strategy: u8) {
+    pub(super) fn aiq_canceled(
+        &mut self,
+        account: u16,
+        user_ref: u32,
+        lost: u32,
+        prevented: u32,
+        price: u32,
+        strategy: u8,
+    ) {
         let message = AiqCanceled {
             kind: AiqCanceled::TYPE,
             timestamp: self.timestamp(),
@@ -314,20 +318,14 @@ impl Engine {
     }
 
     pub(super) fn cancel_pending(&mut self, account: u16, user_ref: u32) {
-        let message = CancelPending {
-            kind: CancelPending::TYPE,
-            timestamp: self.timestamp(),
-            user_ref_num: U32::new(user_ref),
-        };
+        let message =
+            CancelPending { kind: CancelPending::TYPE, timestamp: self.timestamp(), user_ref_num: U32::new(user_ref) };
         self.send(account, &Outbound::CancelPending(&message));
     }
 
     pub(super) fn cancel_rejected(&mut self, account: u16, user_ref: u32) {
-        let message = CancelReject {
-            kind: CancelReject::TYPE,
-            timestamp: self.timestamp(),
-            user_ref_num: U32::new(user_ref),
-        };
+        let message =
+            CancelReject { kind: CancelReject::TYPE, timestamp: self.timestamp(), user_ref_num: U32::new(user_ref) };
         self.send(account, &Outbound::CancelReject(&message));
     }
 
@@ -356,7 +354,15 @@ impl Engine {
 
     /// Books a trade of a live client order: its shares, the account's holding, the message, the log, and whether it
     /// will be broken. The order stays known even with nothing left; the caller lets go of it.
-    pub(super) fn fill(&mut self, account: u16, user_ref: u32, shares: u32, price: u32, liquidity: u8, match_number: u64) {
+    pub(super) fn fill(
+        &mut self,
+        account: u16,
+        user_ref: u32,
+        shares: u32,
+        price: u32,
+        liquidity: u8,
+        match_number: u64,
+    ) {
         let Some(order) = self.order_mut(account, user_ref) else { return };
         order.open -= shares.min(order.open);
         order.executed = order.executed.saturating_add(shares);

@@ -3,8 +3,8 @@
 
 use tern_venues::itch_ouch::wire::Alpha;
 use tern_venues::itch_ouch::wire::ouch::{
-    self, Appendage, CrossType, EnterOrder, Inbound, LIMIT_PRICE_MAX, ModifyOrder, OptionTag, OrderState, Outbound,
-    OuchMessage, PriceMeaning, QUANTITY_LIMIT, RejectReason, ReplaceOrder, TimeInForce,
+    self, Appendage, CrossType, EnterOrder, Inbound, LIMIT_PRICE_MAX, ModifyOrder, OptionTag, OrderState, OuchMessage,
+    Outbound, PriceMeaning, QUANTITY_LIMIT, RejectReason, ReplaceOrder, TimeInForce,
 };
 use zerocopy::big_endian::U32;
 

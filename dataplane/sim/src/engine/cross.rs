@@ -29,7 +29,8 @@ pub struct Clearing {
 /// The price at which most shares trade; among those the one with the least imbalance, then the one nearest to
 /// `reference`, then the lower one. `None` when nothing trades.
 pub fn clear(interest: &[Interest], reference: u32) -> Option<Clearing> {
-    let mut prices: Vec<u32> = interest.iter().map(|i| i.limit).filter(|&limit| limit != 0 && limit != u32::MAX).collect();
+    let mut prices: Vec<u32> =
+        interest.iter().map(|i| i.limit).filter(|&limit| limit != 0 && limit != u32::MAX).collect();
     // Market orders alone can trade only where something else gives a price.
     if reference != 0 {
         prices.push(reference);
@@ -126,12 +127,7 @@ impl Engine {
     }
 
     /// All interest that meets in a cross.
-    fn parties(
-        &self,
-        locate: u16,
-        joining: &[(u16, u32)],
-        flow: Option<&itch::CrossTrade>,
-    ) -> Vec<(Party, Interest)> {
+    fn parties(&self, locate: u16, joining: &[(u16, u32)], flow: Option<&itch::CrossTrade>) -> Vec<(Party, Interest)> {
         let mut parties = Vec::new();
         for &(account, user_ref) in joining {
             if let Some(order) = self.order(account, user_ref) {

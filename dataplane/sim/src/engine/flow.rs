@@ -225,8 +225,18 @@ impl Engine {
         }
     }
 
+    /// Ends the day where the flow leaves off: orders expire, breaks happen, nothing more is accepted.
+    pub fn end_day(&mut self) {
+        self.expire_all();
+        self.settle_breaks();
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Closed;
+            self.tell_system_event(SystemEventCode::EndOfDay);
+        }
+    }
+
     /// The day is over: every order of every client expires.
-    pub fn expire_all(&mut self) {
+    fn expire_all(&mut self) {
         for account in 0..self.accounts.len() as u16 {
             for user_ref in self.open_orders(account) {
                 self.cancel_order(account, user_ref, CancelWhy::Timeout);

@@ -284,7 +284,7 @@ impl Engine {
     }
 
     /// Lets every break that is still to come happen now: the day ends.
-    pub fn settle_breaks(&mut self) {
+    fn settle_breaks(&mut self) {
         while let Some(((_, match_number), sides)) = self.breaks.pop_first() {
             self.break_trade(match_number, &sides);
         }

@@ -126,18 +126,9 @@ impl Engine {
     }
 
     pub(super) fn publish_break(&mut self, locate: u16, match_number: u64) {
-        let message = itch::BrokenTrade {
-            head: self.head::<itch::BrokenTrade>(locate),
-            match_number: U64::new(match_number),
-        };
-        self.publish(message.as_bytes());
-    }
-
-    /// A system event, for a day that the flow itself does not end.
-    pub fn publish_system_event(&mut self, event: itch::EventCode) {
         let message =
-            itch::SystemEvent { head: self.head::<itch::SystemEvent>(0), event_code: event.byte() };
-        self.apply_flow(message.as_bytes());
+            itch::BrokenTrade { head: self.head::<itch::BrokenTrade>(locate), match_number: U64::new(match_number) };
+        self.publish(message.as_bytes());
     }
 
     /// Learns a symbol from a message that names it.

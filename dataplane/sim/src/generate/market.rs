@@ -112,7 +112,8 @@ impl Market {
     /// Price in the middle of the market.
     pub(super) fn middle(&self, symbol: u16) -> u32 {
         let found = &self.symbols[usize::from(symbol)];
-        let (bid, ask) = (self.price(symbol, found.best_bid.max(0)), self.price(symbol, found.best_ask.min(WINDOW - 1)));
+        let (bid, ask) =
+            (self.price(symbol, found.best_bid.max(0)), self.price(symbol, found.best_ask.min(WINDOW - 1)));
         (bid + ask) / 2 / 100 * 100
     }
 

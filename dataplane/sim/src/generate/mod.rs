@@ -417,15 +417,14 @@ impl Generator {
             }
             Kind::Execute | Kind::ExecuteAt => {
                 let adverse = self.market.adverse(symbol, &mut self.rng);
-                let at = self
-                    .market
-                    .front(symbol, adverse)
-                    .or_else(|| self.market.front(symbol, adverse.opposite()))?;
+                let at =
+                    self.market.front(symbol, adverse).or_else(|| self.market.front(symbol, adverse.opposite()))?;
                 Some(self.execute(at, kind == Kind::ExecuteAt))
             }
             Kind::Cancel => {
-                let at = (0..8)
-                    .find_map(|_| self.market.pick_order(&mut self.rng).filter(|&at| self.market.slot(at).shares > 1))?;
+                let at = (0..8).find_map(|_| {
+                    self.market.pick_order(&mut self.rng).filter(|&at| self.market.slot(at).shares > 1)
+                })?;
                 Some(self.cancel(at))
             }
             Kind::Trade => Some(self.trade(symbol)),
@@ -446,8 +445,8 @@ impl Generator {
     fn halt_message(&mut self, done: u64) -> Option<usize> {
         match self.halt {
             None => {
-                let due = self.steady * u64::from(self.config.halts - self.halts_left + 1)
-                    / u64::from(self.config.halts + 1);
+                let due =
+                    self.steady * u64::from(self.config.halts - self.halts_left + 1) / u64::from(self.config.halts + 1);
                 if done < due {
                     return None;
                 }
