@@ -69,12 +69,12 @@ class Network:
 
     @staticmethod
     def command(namespace, *command):
-        """`command` to be run in `namespace`."""
-        return ["ip", "netns", "exec", namespace, *command]
+        """`command` to be run in `namespace`. nsenter, as `ip netns exec` would hide mounts of the two from each other."""
+        return ["nsenter", f"--net=/run/netns/{namespace}", *command]
 
-    @staticmethod
-    def spawn(namespace, *command, log):
+    @classmethod
+    def spawn(cls, namespace, *command, log):
         """Starts `command` in `namespace`, its output going to the file `log`."""
         with open(log, "wb") as out:
-            return subprocess.Popen(["ip", "netns", "exec", namespace, *command], stdout=out, stderr=subprocess.STDOUT,
+            return subprocess.Popen(cls.command(namespace, *command), stdout=out, stderr=subprocess.STDOUT,
                                     stdin=subprocess.DEVNULL)
