@@ -15,6 +15,38 @@ fn book_price(price: i64) -> Result<u32, BookError> {
     u32::try_from(price).map_err(|_| BookError::BadField)
 }
 
+/// Events that are prefetched together.
+const PREFETCH_MAX: usize = 32;
+
+/// Kinds after which an order is smaller or gone.
+const LEAVES: u32 = 1 << EventKind::Execute as u32
+    | 1 << EventKind::ExecuteAtPrice as u32
+    | 1 << EventKind::Reduce as u32
+    | 1 << EventKind::Delete as u32
+    | 1 << EventKind::Replace as u32;
+
+/// Indices of the events of some kinds, so that each pass runs over its own kinds: which comes next in a feed cannot be
+/// predicted, and a wrong guess an event and pass costs more than the pass.
+struct Picked {
+    indices: [u8; PREFETCH_MAX],
+    length: usize,
+}
+
+impl Picked {
+    const fn new() -> Self {
+        Self { indices: [0; PREFETCH_MAX], length: 0 }
+    }
+    #[inline(always)]
+    fn push_if(&mut self, index: usize, wanted: bool) {
+        self.indices[self.length % PREFETCH_MAX] = index as u8;
+        self.length += usize::from(wanted);
+    }
+    #[inline(always)]
+    fn of<'a>(&'a self, events: &'a [BookEvent]) -> impl Iterator<Item = &'a BookEvent> {
+        self.indices.iter().take(self.length).filter_map(|index| events.get(*index as usize))
+    }
+}
+
 /// The level that an order of `side` joins by `event`.
 #[inline(always)]
 fn level_key(event: &BookEvent, side: Side) -> Option<(BookSide, u32)> {
@@ -38,84 +70,61 @@ impl Books {
     /// asked for in time, so nothing is asked for on suspicion.
     #[inline]
     pub fn prefetch(&self, events: &[BookEvent]) {
-        for event in events {
-            self.prefetch_named(event);
-        }
-        for event in events {
-            self.prefetch_neighbours(event);
-        }
-        for event in events {
-            self.prefetch_ends(event);
+        for events in events.chunks(PREFETCH_MAX) {
+            self.prefetch_chunk(events);
         }
     }
 
-    #[inline(always)]
-    fn prefetch_named(&self, event: &BookEvent) {
-        match event.kind {
-            EventKind::Add => {
-                self.orders.prefetch(event.order);
-                if let Some(level) = added_level(event) {
-                    self.levels.prefetch(level);
-                }
-            }
-            EventKind::Replace => {
-                self.orders.prefetch(event.order);
-                self.orders.prefetch(event.other);
-            }
-            EventKind::Execute | EventKind::ExecuteAtPrice | EventKind::Reduce | EventKind::Delete => {
-                self.orders.prefetch(event.order);
-            }
-            _ => {}
+    fn prefetch_chunk(&self, events: &[BookEvent]) {
+        let (mut adds, mut leaves, mut replaces) = (Picked::new(), Picked::new(), Picked::new());
+        for (index, event) in events.iter().enumerate() {
+            let kind = 1_u32 << event.kind as u32;
+            adds.push_if(index, kind & (1 << EventKind::Add as u32) != 0);
+            leaves.push_if(index, kind & LEAVES != 0);
+            replaces.push_if(index, kind & (1 << EventKind::Replace as u32) != 0);
+            self.orders.prefetch(event.order);
+            prefetch_slice(&self.lines, event.instrument as usize);
         }
-        prefetch_slice(&self.lines, event.instrument as usize);
-    }
+        for level in adds.of(events).filter_map(added_level) {
+            self.levels.prefetch(level);
+        }
+        for event in replaces.of(events) {
+            self.orders.prefetch(event.other);
+        }
 
-    #[inline(always)]
-    fn prefetch_neighbours(&self, event: &BookEvent) {
-        match event.kind {
-            EventKind::Add => {
-                if let Some(level) = added_level(event) {
-                    self.prefetch_joined(level);
-                }
+        let mut slots = [NIL; PREFETCH_MAX];
+        for (event, slot) in leaves.of(events).zip(&mut slots) {
+            let Some(found) = self.orders.find(event.order) else { continue };
+            *slot = found;
+            let order = self.orders.get(found);
+            self.levels.prefetch_slot(order.level());
+            self.orders.prefetch_slot(order.prev);
+            self.orders.prefetch_slot(order.next);
+        }
+        for event in replaces.of(events) {
+            if let Some(level) = self.replaced_level(event) {
+                self.levels.prefetch(level);
             }
-            EventKind::Delete | EventKind::Replace => {
-                let Some(slot) = self.orders.find(event.order) else { return };
-                let order = self.orders.get(slot);
-                self.levels.prefetch_slot(order.level());
-                self.orders.prefetch_slot(order.prev);
-                self.orders.prefetch_slot(order.next);
-                if event.kind == EventKind::Replace
-                    && let Some(level) = level_key(event, order.side())
-                {
-                    self.levels.prefetch(level);
-                }
+        }
+        for level in adds.of(events).filter_map(added_level) {
+            self.prefetch_joined(level);
+        }
+
+        for slot in slots.into_iter().take(leaves.length).filter(|slot| *slot != NIL) {
+            let level = self.levels.get(self.orders.get(slot).level());
+            if level.orders == 1 {
+                self.prefetch_prices(level.book, level.rank);
             }
-            EventKind::Execute | EventKind::ExecuteAtPrice | EventKind::Reduce => {
-                let Some(slot) = self.orders.find(event.order) else { return };
-                self.levels.prefetch_slot(self.orders.get(slot).level());
-            }
-            _ => {}
+        }
+        for level in replaces.of(events).filter_map(|event| self.replaced_level(event)) {
+            self.prefetch_joined(level);
         }
     }
 
+    /// The level that a replacement joins.
     #[inline(always)]
-    fn prefetch_ends(&self, event: &BookEvent) {
-        match event.kind {
-            EventKind::Delete | EventKind::Replace | EventKind::Execute | EventKind::ExecuteAtPrice => {
-                let Some(slot) = self.orders.find(event.order) else { return };
-                let order = self.orders.get(slot);
-                let level = self.levels.get(order.level());
-                if level.orders == 1 {
-                    self.prefetch_prices(level.book, level.rank);
-                }
-                if event.kind == EventKind::Replace
-                    && let Some(level) = level_key(event, order.side())
-                {
-                    self.prefetch_joined(level);
-                }
-            }
-            _ => {}
-        }
+    fn replaced_level(&self, event: &BookEvent) -> Option<(BookSide, u32)> {
+        level_key(event, self.orders.get(self.orders.find(event.order)?).side())
     }
 
     /// The end of the queue of a level, or, of a level to come, the prices of its side.

@@ -5,7 +5,7 @@
 //! given back when empty and not before: simple, and a side whose prices wander empties the nodes it leaves.
 
 use tern_abi::arena::Arena;
-use tern_abi::prefetch::{prefetch_read, prefetch_slice};
+use tern_abi::prefetch::prefetch_read;
 use zerocopy::FromZeros;
 
 const LEAF_MAX: usize = 30;
@@ -61,6 +61,12 @@ impl Node {
         self.words[at] = rank;
         self.length += 1;
     }
+    fn remove_rank(&mut self, at: usize) {
+        let length = self.length as usize;
+        self.words.copy_within(at + 1..length, at);
+        self.words[length - 1] = PAD;
+        self.length -= 1;
+    }
     fn insert_child(&mut self, at: usize, bound: u32, child: u32) {
         let length = self.length as usize;
         self.words.copy_within(at..length, at + 1);
@@ -69,13 +75,11 @@ impl Node {
         self.words[INNER_MAX + at] = child;
         self.length += 1;
     }
-    fn remove_at(&mut self, at: usize) {
+    fn remove_child(&mut self, at: usize) {
         let length = self.length as usize;
         self.words.copy_within(at + 1..length, at);
         self.words[length - 1] = PAD;
-        if self.height != 0 {
-            self.words.copy_within(INNER_MAX + at + 1..INNER_MAX + length, INNER_MAX + at);
-        }
+        self.words.copy_within(INNER_MAX + at + 1..INNER_MAX + length, INNER_MAX + at);
         self.length -= 1;
     }
     /// Moves the upper half into `right`, an empty node of the same height.
@@ -228,7 +232,7 @@ impl Ladders {
         if !held {
             return Some(root);
         }
-        self.nodes[leaf as usize].remove_at(at);
+        self.nodes[leaf as usize].remove_rank(at);
         let mut height = 0;
         while self.node(path.nodes[height]).length == 0 {
             self.release(path.nodes[height]);
@@ -236,7 +240,7 @@ impl Ladders {
                 return None;
             }
             height += 1;
-            self.nodes[path.nodes[height] as usize].remove_at(path.taken[height] as usize);
+            self.nodes[path.nodes[height] as usize].remove_child(path.taken[height] as usize);
         }
         let mut root = root;
         while self.node(root).height != 0 && self.node(root).length == 1 {
@@ -273,11 +277,6 @@ impl Ladders {
         }
     }
 
-    /// Asks for the line of `root` that a search reads first.
-    #[inline(always)]
-    pub(super) fn prefetch_root(&self, root: u32) {
-        prefetch_slice(&self.nodes, root as usize);
-    }
     /// Asks for both lines of the node below `root`, which has arrived, where `rank` is or would be.
     #[inline(always)]
     pub(super) fn prefetch_leaf(&self, root: u32, rank: u32) {

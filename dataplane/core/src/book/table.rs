@@ -36,6 +36,20 @@ pub(super) struct Bucket<E> {
     overflow: u32,
 }
 
+impl<E: Entry> Bucket<E> {
+    // Which of the two it is is a coin toss: both are compared and only the outcome is branched on.
+    #[inline(always)]
+    fn find(&self, key: E::Key) -> Option<u32> {
+        let [first, second] = self.entries.each_ref().map(|entry| !entry.is_empty() & (entry.key() == key));
+        (first | second).then_some(u32::from(second))
+    }
+    #[inline(always)]
+    fn vacant(&self) -> Option<u32> {
+        let [first, second] = self.entries.each_ref().map(Entry::is_empty);
+        (first | second).then_some(u32::from(!first))
+    }
+}
+
 /// Where a new entry goes; valid until the table changes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Vacancy {
@@ -112,10 +126,8 @@ impl<E: Entry> Table<E> {
         let mut line = self.home(key);
         for _ in 0..PROBE_MAX {
             let bucket = self.buckets.get(line)?;
-            for (index, entry) in (0_u32..).zip(&bucket.entries) {
-                if !entry.is_empty() && entry.key() == key {
-                    return Some((line as u32) << 1 | index);
-                }
+            if let Some(index) = bucket.find(key) {
+                return Some((line as u32) << 1 | index);
             }
             if bucket.overflow == 0 {
                 return None;
@@ -131,18 +143,15 @@ impl<E: Entry> Table<E> {
         let home = self.home(key);
         let mut line = home;
         let mut vacant = None;
-        let mut may_follow = true;
         for _ in 0..PROBE_MAX {
             let Some(bucket) = self.buckets.get(line) else { return Located::Full };
-            for (index, entry) in (0_u32..).zip(&bucket.entries) {
-                if entry.is_empty() {
-                    vacant = vacant.or(Some(Vacancy { home, slot: (line as u32) << 1 | index }));
-                } else if may_follow && entry.key() == key {
-                    return Located::Found((line as u32) << 1 | index);
-                }
+            if let Some(index) = bucket.find(key) {
+                return Located::Found((line as u32) << 1 | index);
             }
-            may_follow &= bucket.overflow != 0;
-            if let (Some(vacancy), false) = (vacant, may_follow) {
+            if let (None, Some(index)) = (vacant, bucket.vacant()) {
+                vacant = Some(Vacancy { home, slot: (line as u32) << 1 | index });
+            }
+            if let (Some(vacancy), 0) = (vacant, bucket.overflow) {
                 return if self.live < self.capacity { Located::Vacant(vacancy) } else { Located::Full };
             }
             line = self.after(line);

@@ -3,6 +3,7 @@
 mod connection;
 mod gate;
 mod lifecycle;
+mod model;
 mod restart;
 
 use super::PipelineCounter;

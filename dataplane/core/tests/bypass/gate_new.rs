@@ -1,0 +1,9 @@
+//! A strategy makes a gate of its own, with limits to its taste.
+use tern_core::book::Heap;
+use tern_core::risk::{Gate, Limits};
+
+fn lenient() -> Gate {
+    Gate::new(Limits { order_quantity_max: u32::MAX, ..Limits::default() }, 1, &mut Heap)
+}
+
+fn main() {}
