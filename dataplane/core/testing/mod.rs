@@ -398,7 +398,8 @@ impl<S: StrategySet> Rig<S> {
         let mut rig = Self::bare(config, instruments, strategies);
         let events: Vec<BookEvent> =
             (0..instruments).flat_map(|instrument| [trading(instrument), print(instrument, 10_0000)]).collect();
-        rig.feed(&events);
+        // No more in a datagram than one can hold; the first introduces the instruments.
+        events.chunks(1000).for_each(|chunk| rig.feed(chunk));
         rig.connect();
         rig
     }

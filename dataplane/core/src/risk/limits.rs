@@ -1,6 +1,6 @@
 //! The limits, and how they change between two inputs.
 
-use crate::units::{Cash, Quantity};
+use crate::units::{Cash, Quantity, UNIT};
 use tern_abi::counter_enum;
 
 counter_enum! {
@@ -68,7 +68,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             order_quantity_max: 1000,
-            order_notional_max: 100_000_0000,
+            order_notional_max: 100_000 * UNIT,
             price_collar_bps: 500,
             position_max: 5000,
             open_orders_max: 2000,

@@ -10,6 +10,7 @@ use crate::strategy::Intent;
 use crate::testing::{Rig, Script, accepted, add, config, new, print, scripted, trading};
 use crate::units::{InstrumentId, OrderId, Price, Side};
 use alloc::vec::Vec;
+use proptest::prelude::*;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::{ACTION_NEW, Kind, OrderRecord, RefusalRecord};
 
@@ -278,4 +279,46 @@ fn limits_out_of_range_or_of_unknown_scope_are_refused() {
     }
     assert_eq!(*rig.pipeline.desk().gate().limits(), before);
     assert_eq!(rig.counted(PipelineCounter::CommandsRefused), 4);
+}
+
+proptest! {
+    #[test]
+    fn no_intent_overflows_or_passes_beyond_a_limit(
+        instrument in prop_oneof![0_u32..3, any::<u32>()],
+        sell: bool,
+        price in prop_oneof![9_0000_i64..11_0000, any::<i64>()],
+        quantity in prop_oneof![0_u32..2000, any::<u32>()],
+        order in prop_oneof![0_u32..4, any::<u32>()],
+        limits in proptest::collection::vec(prop_oneof![0_i64..100_000, any::<i64>()], LimitId::COUNT),
+    ) {
+        let mut rig = {
+            let (mut rig, lines) = scripted(config(), 2);
+            lines.borrow_mut().push_back(BUY);
+            rig.input(Input::Timer);
+            rig.venue(accepted(1, 100, 10_0000));
+            rig
+        };
+        for (id, value) in LimitId::ALL.iter().zip(limits) {
+            let kind = CommandKind::SetLimit as u32;
+            rig.input(Input::Command(&Command { kind, id: *id as u32, value, ..Command::default() }));
+        }
+        let side = if sell { Side::Sell } else { Side::Buy };
+        let now = rig.now.plus(1);
+        let limits = *rig.pipeline.desk().gate().limits();
+        if rig.pipeline.check_intent(now, 0, 0, &new(instrument, side, price, quantity)).is_ok() {
+            let held = if instrument == 0 && !sell { 100 } else { 0 };
+            prop_assert!(quantity > 0 && quantity <= limits.order_quantity_max);
+            prop_assert!(i128::from(price) * i128::from(quantity) <= i128::from(limits.order_notional_max));
+            prop_assert!(i64::from(quantity) + held <= limits.position_max);
+            let away = (i128::from(price) - 10_0000).abs() * 10_000;
+            prop_assert!(away <= 10_0000 * i128::from(limits.price_collar_bps));
+        }
+        let replace = Intent::Replace { order: OrderId(order), price: Price(price), quantity };
+        if rig.pipeline.check_intent(now, 0, 0, &replace).is_ok() {
+            prop_assert!(order == 1 && quantity > 0 && quantity <= limits.order_quantity_max);
+            prop_assert!(quantity <= 100 || i64::from(quantity) <= limits.position_max);
+        }
+        let cancel = rig.pipeline.check_intent(now, 0, u64::MAX, &Intent::Cancel { order: OrderId(order) });
+        prop_assert!(cancel == Ok(()) || order != 1 || limits.orders_per_second_max == 0 || cancel == Err(Reason::Rate));
+    }
 }
