@@ -149,6 +149,7 @@ impl<'a> Flow<'a> {
 }
 
 /// Nanoseconds an event, the events in datagrams of 8 to 20.
+#[inline(never)]
 fn time(books: &mut Books, events: &[BookEvent], prefetch: bool) -> f64 {
     let mut sizes = Random(9);
     let mut tops = 0_u64;
@@ -179,7 +180,9 @@ fn main() {
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(1001);
     let chosen = |name| arguments.iter().all(|argument| argument.parse::<usize>().is_ok() || argument == name);
     for shape in SHAPES.iter().filter(|shape| chosen(shape.name)) {
-        let capacity = Capacity { instruments: 12_500, ..Capacity::default() };
+        let orders = shape.live_orders + shape.live_orders / 8;
+        let instruments = shape.instruments as usize;
+        let capacity = Capacity { instruments, orders, levels: orders / 2 + 5_000 };
         let mut flow = Flow::new(shape, capacity);
         let mut books = Books::new(BooksMemory::new(capacity));
         for _ in 0..shape.live_orders {

@@ -37,8 +37,8 @@ impl Picked {
         Self { indices: [0; PREFETCH_MAX], length: 0 }
     }
     #[inline(always)]
-    fn push_if(&mut self, index: usize, wanted: bool) {
-        self.indices[self.length % PREFETCH_MAX] = index as u8;
+    fn push_if(&mut self, index: u8, wanted: bool) {
+        self.indices[self.length % PREFETCH_MAX] = index;
         self.length += usize::from(wanted);
     }
     #[inline(always)]
@@ -76,55 +76,49 @@ impl Books {
     }
 
     fn prefetch_chunk(&self, events: &[BookEvent]) {
-        let (mut adds, mut leaves, mut replaces) = (Picked::new(), Picked::new(), Picked::new());
-        for (index, event) in events.iter().enumerate() {
+        let (mut adds, mut leaves) = (Picked::new(), Picked::new());
+        for (index, event) in (0..).zip(events) {
             let kind = 1_u32 << event.kind as u32;
             adds.push_if(index, kind & (1 << EventKind::Add as u32) != 0);
             leaves.push_if(index, kind & LEAVES != 0);
-            replaces.push_if(index, kind & (1 << EventKind::Replace as u32) != 0);
             self.orders.prefetch(event.order);
             prefetch_slice(&self.lines, event.instrument as usize);
         }
         for level in adds.of(events).filter_map(added_level) {
             self.levels.prefetch(level);
         }
-        for event in replaces.of(events) {
-            self.orders.prefetch(event.other);
-        }
 
-        let mut slots = [NIL; PREFETCH_MAX];
-        for (event, slot) in leaves.of(events).zip(&mut slots) {
-            let Some(found) = self.orders.find(event.order) else { continue };
-            *slot = found;
-            let order = self.orders.get(found);
+        let mut left = [NIL; PREFETCH_MAX];
+        let (mut joined, mut joined_count) = ([(BookSide::new(0, Side::Buy), 0); PREFETCH_MAX], 0);
+        for (event, left) in leaves.of(events).zip(&mut left) {
+            let Some(slot) = self.orders.find(event.order) else { continue };
+            let order = self.orders.get(slot);
+            *left = order.level();
             self.levels.prefetch_slot(order.level());
             self.orders.prefetch_slot(order.prev);
             self.orders.prefetch_slot(order.next);
-        }
-        for event in replaces.of(events) {
-            if let Some(level) = self.replaced_level(event) {
+            if event.kind == EventKind::Replace
+                && let Some(level) = level_key(event, order.side())
+            {
+                self.orders.prefetch(event.other);
                 self.levels.prefetch(level);
+                joined[joined_count % PREFETCH_MAX] = level;
+                joined_count += 1;
             }
         }
         for level in adds.of(events).filter_map(added_level) {
             self.prefetch_joined(level);
         }
 
-        for slot in slots.into_iter().take(leaves.length).filter(|slot| *slot != NIL) {
-            let level = self.levels.get(self.orders.get(slot).level());
+        for slot in left.into_iter().take(leaves.length).filter(|slot| *slot != NIL) {
+            let level = self.levels.get(slot);
             if level.orders == 1 {
                 self.prefetch_prices(level.book, level.rank);
             }
         }
-        for level in replaces.of(events).filter_map(|event| self.replaced_level(event)) {
+        for level in joined.into_iter().take(joined_count) {
             self.prefetch_joined(level);
         }
-    }
-
-    /// The level that a replacement joins.
-    #[inline(always)]
-    fn replaced_level(&self, event: &BookEvent) -> Option<(BookSide, u32)> {
-        level_key(event, self.orders.get(self.orders.find(event.order)?).side())
     }
 
     /// The end of the queue of a level, or, of a level to come, the prices of its side.
@@ -306,27 +300,21 @@ impl Books {
         let (book, rank) = (level.book, level.rank);
         let best = &mut self.lines[book.instrument() as usize].sides[book.side().index()];
         let is_best = best.level == level_slot;
-        level.orders -= 1;
-        level.quantity -= u64::from(order.quantity);
-        if level.orders != 0 {
+        if level.orders != 1 {
+            level.orders -= 1;
+            level.quantity -= u64::from(order.quantity);
             if is_best {
                 best.orders = level.orders;
                 best.quantity = level.quantity;
             }
-            if order.prev == NIL {
-                level.head = order.next;
-            } else {
-                self.orders.get_mut(order.prev).next = order.next;
-            }
-            if order.next == NIL {
-                level.tail = order.prev;
-            } else {
-                self.orders.get_mut(order.next).prev = order.prev;
-            }
+            // Whether there is a neighbour is a coin toss: without one, the freed slot takes the write.
+            let (is_first, is_last) = (order.prev == NIL, order.next == NIL);
+            level.head = if is_first { order.next } else { level.head };
+            level.tail = if is_last { order.prev } else { level.tail };
+            self.orders.get_mut(if is_first { slot } else { order.prev }).next = order.next;
+            self.orders.get_mut(if is_last { slot } else { order.next }).prev = order.prev;
             return (book, is_best);
         }
-        // The table wants an entry that is not empty: it is found again by its key.
-        level.orders = 1;
         self.levels.remove(level_slot);
         match self.ladders.remove(best.root, rank) {
             None => best.orders = 0,

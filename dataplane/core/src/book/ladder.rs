@@ -55,16 +55,23 @@ impl Node {
         self.length as usize == if self.height == 0 { LEAF_MAX } else { INNER_MAX }
     }
 
+    /// Moves words by selection rather than by `memmove`: short, of unpredictable length, and two cache lines at most.
+    #[inline(always)]
     fn insert_rank(&mut self, at: usize, rank: u32) {
-        let length = self.length as usize;
-        self.words.copy_within(at..length, at + 1);
+        let old = self.words;
+        for (index, word) in self.words.iter_mut().enumerate().skip(1) {
+            *word = if index > at { old[index - 1] } else { old[index] };
+        }
         self.words[at] = rank;
         self.length += 1;
     }
+    #[inline(always)]
     fn remove_rank(&mut self, at: usize) {
-        let length = self.length as usize;
-        self.words.copy_within(at + 1..length, at);
-        self.words[length - 1] = PAD;
+        let old = self.words;
+        for (index, word) in self.words.iter_mut().enumerate().take(LEAF_MAX - 1) {
+            *word = if index >= at { old[index + 1] } else { old[index] };
+        }
+        self.words[LEAF_MAX - 1] = PAD;
         self.length -= 1;
     }
     fn insert_child(&mut self, at: usize, bound: u32, child: u32) {

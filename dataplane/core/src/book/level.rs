@@ -1,6 +1,6 @@
 //! Orders and price levels as the tables hold them.
 
-use super::table::{Entry, mix};
+use super::table::{Entry, spread};
 use crate::units::{Price, Side};
 use zerocopy::FromZeros;
 
@@ -85,8 +85,12 @@ impl Entry for Order {
         self.quantity == 0
     }
     #[inline(always)]
+    fn clear(&mut self) {
+        self.quantity = 0;
+    }
+    #[inline(always)]
     fn hash(key: u64) -> u64 {
-        mix(key)
+        spread((key >> 32) as u32, key as u32)
     }
 }
 
@@ -129,7 +133,11 @@ impl Entry for Level {
         self.orders == 0
     }
     #[inline(always)]
+    fn clear(&mut self) {
+        self.orders = 0;
+    }
+    #[inline(always)]
     fn hash((book, rank): (BookSide, u32)) -> u64 {
-        mix(u64::from(book.0) << 32 | u64::from(rank))
+        spread(book.0, rank)
     }
 }

@@ -17,7 +17,9 @@ pub(super) trait Entry: Copy + FromZeros {
     fn key(&self) -> Self::Key;
     /// Whether the slot is free.
     fn is_empty(&self) -> bool;
-    /// A well mixed hash of `key`.
+    /// Makes the slot free.
+    fn clear(&mut self);
+    /// A hash of `key` whose upper bits are well spread.
     fn hash(key: Self::Key) -> u64;
 }
 
@@ -26,6 +28,13 @@ pub(super) trait Entry: Copy + FromZeros {
 pub(super) const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (value ^ (value >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}
+
+/// Spreads two 32-bit words over the upper bits of the result: a multilinear hash, two multiplications side by side.
+#[inline(always)]
+pub(super) const fn spread(high: u32, low: u32) -> u64 {
+    let high = (high as u64).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    (low as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(high)
 }
 
 /// A cache line of two entries.
@@ -185,7 +194,7 @@ impl<E: Entry> Table<E> {
             self.buckets[line].overflow -= 1;
             line = self.after(line);
         }
-        *self.get_mut(slot) = E::new_zeroed();
+        self.get_mut(slot).clear();
         self.live -= 1;
     }
 
