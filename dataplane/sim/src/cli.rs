@@ -1,7 +1,7 @@
 //! The command line of `tern-exchange`.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use crate::exchange::{Exchange, Pace, Settings};
 use crate::feed::Loss;
 use crate::gateway::{Faults, User};
 use crate::generate::{Config, Generator, Shape};
+use crate::lobster::{self, UnknownOrders};
 use crate::log::Totals;
 use crate::rng::share_of_percent;
 use crate::source::Source;
@@ -32,6 +33,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Write a generated day as a length-prefixed ITCH file.
     Generate(GenerateArgs),
+    /// Convert a LOBSTER message file to a length-prefixed ITCH file.
+    Lobster(LobsterArgs),
 }
 
 /// How fast the flow's time passes.
@@ -181,6 +184,22 @@ struct GenerateArgs {
     out: PathBuf,
 }
 
+#[derive(Args, Debug)]
+struct LobsterArgs {
+    /// Message file, CSV; `.gz` is unpacked.
+    #[arg(long, value_name = "FILE")]
+    message: PathBuf,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Symbol of the file.
+    #[arg(long)]
+    symbol: String,
+    /// Events that name orders from before the file's start.
+    #[arg(long, value_enum, default_value_t = UnknownOrders::Seed)]
+    unknown_orders: UnknownOrders,
+}
+
 fn user(text: &str) -> Result<User, String> {
     match text.split_once(':') {
         Some((name, password)) if (1..=6).contains(&name.len()) && (1..=10).contains(&password.len()) => {
@@ -198,6 +217,7 @@ pub fn main(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Run(args) => run(*args),
         Command::Generate(args) => generate(&args),
+        Command::Lobster(args) => convert(&args),
     }
 }
 
@@ -341,5 +361,27 @@ fn generate(args: &GenerateArgs) -> Result<()> {
     for (kind, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
         eprintln!("  {} {count} ({:.2} %)", kind as u8 as char, count as f64 * 100.0 / generator.produced() as f64);
     }
+    Ok(())
+}
+
+fn convert(args: &LobsterArgs) -> Result<()> {
+    let file = File::open(&args.message).with_context(|| format!("open {}", args.message.display()))?;
+    let input: Box<dyn Read> = if args.message.extension().is_some_and(|ending| ending == "gz") {
+        Box::new(flate2::read::MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
+    let out = File::create(&args.out).with_context(|| format!("create {}", args.out.display()))?;
+    let summary = lobster::convert(BufReader::new(input), BufWriter::new(out), &args.symbol, args.unknown_orders)
+        .with_context(|| format!("{}", args.message.display()))?;
+    eprintln!(
+        "{} events, {} messages; {} orders from before the start ({} events, {:?}); {} events skipped",
+        summary.events,
+        summary.messages,
+        summary.unknown_orders,
+        summary.unknown_events,
+        args.unknown_orders,
+        summary.skipped
+    );
     Ok(())
 }

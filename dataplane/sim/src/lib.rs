@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod feed;
 pub mod gateway;
 pub mod generate;
+pub mod lobster;
 pub mod log;
 pub mod rng;
 pub mod source;
