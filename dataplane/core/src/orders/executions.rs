@@ -74,6 +74,17 @@ impl Executions {
         self.next = (place + 1) % self.ring.len();
     }
 
+    /// The name under which the order of a trade traded. A venue may name it by the id it had then or by one that a
+    /// replace gave it since; the match number decides as long as only one order of ours was in the trade.
+    pub(crate) fn order_of(&self, match_number: u64, named: OrderId) -> Option<OrderId> {
+        if self.contains(match_number, named) {
+            return Some(named);
+        }
+        let mut of_trade = self.iter().filter(|execution| execution.match_number == match_number);
+        let first = of_trade.next()?;
+        of_trade.next().is_none().then_some(first.order)
+    }
+
     /// Marks an execution broken; `None` when it is unknown or broken already.
     pub(crate) fn break_trade(&mut self, match_number: u64, order: OrderId) -> Option<Execution> {
         let place = self.place(match_number, order)?;

@@ -261,10 +261,12 @@ impl Orders {
     /// 3.7. The shares are not open again: the order's quantity was used.
     fn break_trade(&self, event: &VenueEvent, executions: &mut Executions) -> Applied {
         let slot = self.slot(event.order);
-        match executions.break_trade(event.match_number, event.order) {
+        let Some(order) = executions.order_of(event.match_number, event.order) else {
+            return Applied::new(slot, OrderNote::UnknownBreak);
+        };
+        match executions.break_trade(event.match_number, order) {
             Some(execution) => Applied { broken: Some(execution), ..Applied::new(slot, OrderNote::Applied) },
-            None if executions.contains(event.match_number, event.order) => Applied::new(slot, OrderNote::Duplicate),
-            None => Applied::new(slot, OrderNote::UnknownBreak),
+            None => Applied::new(slot, OrderNote::Duplicate),
         }
     }
 

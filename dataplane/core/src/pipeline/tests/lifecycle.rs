@@ -199,6 +199,65 @@ fn a_broken_trade_is_as_if_it_never_was() {
 }
 
 #[test]
+fn a_break_after_trades_were_forgotten_is_right_in_shares_and_cash() {
+    let mut small = config();
+    small.executions_max = 2;
+    let (mut rig, lines) = scripted(small, 1);
+    say(&mut rig, &lines, new(0, Side::Buy, 10_0000, 100));
+    rig.venue(accepted(1, 100, 10_0000));
+    (1..=3_u32).for_each(|n| rig.venue(executed(1, 10 * n, 10_0000 - i64::from(n), u64::from(n))));
+    rig.venue(VenueEvent { match_number: 2, ..told(VenueEventKind::Broken, 1, 0) });
+    let held = rig.pipeline.desk().portfolio().position(0, InstrumentId(0));
+    assert_eq!((held.shares, held.cash), (40, -(10 * 9_9999 + 30 * 9_9997)));
+    assert_eq!(position(&rig), 40);
+    rig.venue(VenueEvent { match_number: 1, ..told(VenueEventKind::Broken, 1, 0) });
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::UnknownExecution), "forgotten");
+}
+
+#[test]
+fn a_break_may_name_the_order_by_a_later_id_unless_that_leaves_a_doubt() {
+    let (mut rig, lines) = live();
+    rig.venue(executed(1, 30, 10_0000, 7));
+    say(&mut rig, &lines, replace(200));
+    rig.venue(replaced(1, 2, 200, 10_0100));
+    rig.venue(VenueEvent { match_number: 7, ..told(VenueEventKind::Broken, 2, 0) });
+    assert_eq!((position(&rig), rig.noted(OrderNote::UnknownBreak)), (0, 0));
+    // Both sides of a trade are ours: each has its own execution, and a third name is a doubt.
+    say(&mut rig, &lines, new(0, Side::Sell, 10_0100, 50));
+    rig.venue(accepted(3, 50, 10_0100));
+    rig.venue(executed(2, 20, 10_0100, 8));
+    rig.venue(executed(3, 20, 10_0100, 8));
+    assert_eq!((position(&rig), rig.noted(OrderNote::Duplicate)), (0, 0));
+    rig.venue(VenueEvent { match_number: 8, ..told(VenueEventKind::Broken, 3, 0) });
+    assert_eq!(position(&rig), 20);
+    rig.venue(VenueEvent { match_number: 8, ..told(VenueEventKind::Broken, 1, 0) });
+    assert_eq!((position(&rig), rig.noted(OrderNote::UnknownBreak)), (20, 1));
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::UnknownExecution));
+}
+
+#[test]
+fn what_dead_orders_leave_behind_is_reused_oldest_first() {
+    let mut small = config();
+    small.orders_max = 4;
+    small.limits.open_orders_max = 4;
+    let (mut rig, lines) = scripted(small, 1);
+    for id in 1..=10_u32 {
+        say(&mut rig, &lines, new(0, Side::Buy, 10_0000 + i64::from(id), 10));
+        rig.venue(accepted(id, 10, 10_0000));
+        rig.venue(told(VenueEventKind::Canceled, id, 10));
+    }
+    assert_eq!([6, 7, 8, 9, 10].map(|id| rig.state(id).is_some()), [false, true, true, true, true]);
+    for n in 0..5 {
+        say(&mut rig, &lines, new(0, Side::Buy, 10_0000 - n, 10));
+    }
+    assert_eq!((rig.refused(Reason::OpenOrders), rig.pipeline.desk().orders().open_count()), (1, 4));
+    let ids: Vec<u32> = rig.pipeline.desk().orders().open().map(|order| order.id().0).collect();
+    assert_eq!(ids, [11, 12, 13, 14]);
+    let own: Vec<u32> = rig.pipeline.desk().orders().own(0, InstrumentId(0)).map(|order| order.id().0).collect();
+    assert_eq!(own, ids);
+}
+
+#[test]
 fn an_overfill_is_counted_in_full_and_stops_trading() {
     let (mut rig, lines) = live();
     rig.venue(executed(1, 150, 10_0000, 1));
