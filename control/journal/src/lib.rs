@@ -1,1 +1,88 @@
-//! The journal: segment format, writer, recovery, verification, reader.
+//! The journal: every record of the rings, on disk, in order, for as long as somebody may ask.
+//!
+//! A journal is a folder of segment files, numbered from 1 without a gap. Only the last one is written, at its end.
+//!
+//! ```text
+//! segment   header (128 bytes): magic, version, instance, number, first seq, time, chain of the segment before, crc
+//!           records
+//!           footer, once the segment is full or the daemon ends: a record of kind 0xFFFF with the segment's chain
+//! record    RecordHeader (24 bytes) | crc32 | zero (4 bytes) | body | zeros up to a multiple of 8
+//! chain     SHA-256 over all bytes of the segment before its footer, its header and so the chain before it included
+//! ```
+//! The crc of a record covers all its bytes and the number of its segment. [`Writer`] recovers a journal and goes on
+//! with it, [`Reader`] follows it, finished or not, and [`verify`] reads every bit of it.
+#![forbid(unsafe_code)]
+
+mod format;
+mod reader;
+mod recover;
+mod scan;
+pub mod storage;
+mod verify;
+mod writer;
+
+pub use format::{BODY_BYTES_MAX, JOURNAL_VERSION};
+pub use reader::{Reader, Record};
+pub use recover::{Cut, Recovered};
+pub use verify::{Damage, Gap, Verified, verify};
+pub use writer::{Options, Writer};
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a journal cannot be written or read. Every message names the file or folder.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A system call failed.
+    #[error("{path}: cannot {what}: {error}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// Another process writes it.
+    #[error("{0}: another process writes this journal; stop it first")]
+    Locked(PathBuf),
+    /// A segment is not there, though later ones are.
+    #[error("{0} is missing; bring it back from where it was moved, the journal has no other copy")]
+    Missing(PathBuf),
+    /// Made by a build with another format.
+    #[error(
+        "{path} has journal version {found}, this build has {JOURNAL_VERSION}; read it with the build that wrote it"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// The journal of another instance.
+    #[error("{path} is of instance {found:?}, not {wanted:?}; give each instance a journal folder of its own")]
+    Instance {
+        /// The file.
+        path: PathBuf,
+        /// Its instance.
+        found: String,
+        /// The instance configured.
+        wanted: String,
+    },
+    /// A file does not hold what was written.
+    #[error("{0}; the records before are whole: keep the file, and find out what wrote to it or to its disk")]
+    Damaged(Damage),
+    /// The record cannot be written as it is.
+    #[error("record {seq} cannot be written: {what}")]
+    Record {
+        /// Its sequence number.
+        seq: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+fn io_error(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |error| JournalError::Io { path, what, error }
+}

@@ -1,0 +1,97 @@
+//! Reading: all records in order, of a finished journal or of one that is being written.
+
+use crate::JournalError;
+use crate::format::segment_path;
+use crate::recover::segment_count;
+use crate::scan::{Scan, Step};
+use std::path::{Path, PathBuf};
+use tern_abi::record::{Kind, RecordHeader};
+
+/// Gives the records of a journal in order. At the end it can be asked again: what was written since comes then.
+pub struct Reader {
+    folder: PathBuf,
+    number: u64,
+    scan: Option<Scan>,
+}
+
+/// A record of a journal.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'r> {
+    /// Its header.
+    pub header: RecordHeader,
+    /// Its body.
+    pub body: &'r [u8],
+    /// Number of the segment it lies in.
+    pub segment: u64,
+}
+
+impl Record<'_> {
+    /// What it is, if this build knows.
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::from_u16(self.header.kind)
+    }
+}
+
+impl Reader {
+    /// From the first record on; the folder may still be empty.
+    ///
+    /// # Errors
+    /// `Missing` if a segment is not there though later ones are, `Io`.
+    pub fn open(folder: &Path) -> Result<Self, JournalError> {
+        segment_count(folder)?;
+        Ok(Self { folder: folder.to_owned(), number: 1, scan: None })
+    }
+
+    /// From the first record on of the segment that holds `seq` or the gap in its place.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and `Damaged`.
+    pub fn open_near(folder: &Path, seq: u64) -> Result<Self, JournalError> {
+        let (mut low, mut high) = (1, segment_count(folder)?.max(1));
+        // The last segment whose first record is not after `seq`.
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            let scan = Scan::open(&segment_path(folder, middle), middle)?;
+            if scan.header().first_seq <= seq { low = middle } else { high = middle - 1 }
+        }
+        Ok(Self { folder: folder.to_owned(), number: low, scan: None })
+    }
+
+    /// The next record; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// `Damaged` where the journal does not hold what was written, `Missing`, `Version`, `Io`.
+    #[allow(clippy::should_implement_trait, reason = "the record borrows from the reader, which Iterator cannot say")]
+    pub fn next(&mut self) -> Result<Option<Record<'_>>, JournalError> {
+        loop {
+            let path = segment_path(&self.folder, self.number);
+            if self.scan.is_none() {
+                if !path.exists() {
+                    // The next segment is not made yet, or it is gone.
+                    segment_count(&self.folder)?;
+                    return Ok(None);
+                }
+                self.scan = Some(Scan::open(&path, self.number)?);
+            }
+            let Some(scan) = &mut self.scan else { return Ok(None) };
+            match scan.step()? {
+                Step::Record { header, body, .. } => {
+                    let segment = self.number;
+                    return Ok(self.scan.as_ref().map(|scan| Record { header, body: scan.bytes(body), segment }));
+                }
+                Step::Footer(_) => {
+                    self.scan = None;
+                    self.number += 1;
+                }
+                Step::End => return Ok(None),
+                Step::Torn => {
+                    // Its writer may have been killed: recovery puts another record in the place of this beginning.
+                    let offset = scan.offset();
+                    scan.go_to(offset)?;
+                    return Ok(None);
+                }
+                Step::Bad(what) => return Err(JournalError::Damaged(scan.damage(what))),
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Reading one segment file, record by record.
+
+use crate::format::{BadHeader, Checksum, FOOTER_KIND, FileHeader, Footer, HEADER_BYTES, Parsed, RecordHead};
+use crate::verify::Damage;
+use crate::{JournalError, io_error};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use tern_abi::record::RecordHeader;
+use zerocopy::FromBytes;
+
+/// Bytes asked of the file at once.
+const CHUNK_BYTES: usize = 1 << 18;
+
+/// A segment file being read. What was read may grow meanwhile.
+pub(crate) struct Scan {
+    file: File,
+    path: PathBuf,
+    header: FileHeader,
+    checksum: Checksum,
+    buffer: Vec<u8>,
+    /// Where in the buffer the next record begins, and where that is in the file.
+    start: usize,
+    offset: u64,
+    /// The last whole record.
+    last: RecordHeader,
+}
+
+/// What lies at the reading position.
+pub(crate) enum Step {
+    /// A record, stepped over; its bytes in [`Scan::bytes`].
+    Record {
+        /// Its header.
+        header: RecordHeader,
+        /// Its body.
+        body: Range<usize>,
+        /// All of it.
+        whole: Range<usize>,
+    },
+    /// The footer, stepped over: nothing may follow.
+    Footer(Footer),
+    /// Nothing more.
+    End,
+    /// Fewer bytes than the record has that begins here: it is still being written, or its writer was killed.
+    Torn,
+    /// Not a record.
+    Bad(&'static str),
+}
+
+impl Scan {
+    /// Opens a segment and reads its header.
+    pub(crate) fn open(path: &Path, number: u64) -> Result<Self, JournalError> {
+        let mut file = File::open(path).map_err(io_error(path, "open it"))?;
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        file.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut bytes).map_err(io_error(path, "read it"))?;
+        let damaged = |what| JournalError::Damaged(Damage { path: path.to_owned(), offset: 0, what, after: None });
+        let header = match FileHeader::parse(&bytes) {
+            Ok(header) => header,
+            Err(BadHeader::Version(found)) => return Err(JournalError::Version { path: path.to_owned(), found }),
+            Err(BadHeader::Damaged(what)) => return Err(damaged(what)),
+        };
+        if header.number != number {
+            return Err(damaged("its name and its header disagree on its number"));
+        }
+        let last = RecordHeader { seq: header.first_seq.saturating_sub(1), ..RecordHeader::default() };
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            header,
+            checksum: Checksum::new(number),
+            buffer: Vec::new(),
+            start: 0,
+            offset: HEADER_BYTES as u64,
+            last,
+        })
+    }
+
+    /// Goes on reading at `offset`, where a record begins, with what the file holds by then.
+    pub(crate) fn go_to(&mut self, offset: u64) -> Result<(), JournalError> {
+        self.file.seek(SeekFrom::Start(offset)).map_err(io_error(&self.path, "read it"))?;
+        (self.offset, self.start) = (offset, 0);
+        self.buffer.clear();
+        Ok(())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn header(&self) -> &FileHeader {
+        &self.header
+    }
+
+    /// Where the next record begins in the file.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes that the last step gave the place of.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
+    }
+
+    /// Damage at the reading position.
+    pub(crate) fn damage(&self, what: &'static str) -> Damage {
+        let after = (self.offset > HEADER_BYTES as u64).then_some(self.last);
+        Damage { path: self.path.clone(), offset: self.offset, what, after }
+    }
+
+    /// Looks at what lies at the reading position, and steps over it if it is whole.
+    pub(crate) fn step(&mut self) -> Result<Step, JournalError> {
+        let mut needed = 1;
+        let (head, bytes) = loop {
+            let found = self.fill(needed).map_err(io_error(&self.path, "read it"))?;
+            if found == 0 {
+                return Ok(Step::End);
+            }
+            match self.checksum.parse(&self.buffer[self.start..]) {
+                Parsed::Whole(head, bytes) => break (head, bytes),
+                Parsed::Bad(what) => return Ok(Step::Bad(what)),
+                Parsed::Short(whole) if found < whole && whole <= needed => return Ok(Step::Torn),
+                Parsed::Short(whole) => needed = whole,
+            }
+        };
+        let header = head.header;
+        let whole = self.start..self.start + bytes;
+        let body_start = self.start + size_of::<RecordHead>();
+        let body = body_start..body_start + header.body_bytes as usize;
+        if header.kind == FOOTER_KIND {
+            let Ok(footer) = Footer::read_from_bytes(&self.buffer[body]) else {
+                return Ok(Step::Bad("its footer has another length"));
+            };
+            self.advance(bytes);
+            return Ok(Step::Footer(footer));
+        }
+        if header.seq <= self.last.seq {
+            return Ok(Step::Bad("its seq is not above the one before"));
+        }
+        self.last = header;
+        self.advance(bytes);
+        Ok(Step::Record { header, body, whole })
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.offset += bytes as u64;
+    }
+
+    /// Whether a whole record lies anywhere behind the reading position.
+    pub(crate) fn has_record_behind(&mut self) -> Result<bool, JournalError> {
+        self.fill(usize::MAX).map_err(io_error(&self.path, "read it"))?;
+        let rest = &self.buffer[self.start..];
+        let above = self.last.seq;
+        Ok((8..rest.len()).step_by(8).any(|offset| match self.checksum.parse(&rest[offset..]) {
+            Parsed::Whole(head, _) => head.header.seq > above || head.header.kind == FOOTER_KIND,
+            Parsed::Short(_) | Parsed::Bad(_) => false,
+        }))
+    }
+
+    /// Has at least `needed` bytes from the reading position in the buffer, if the file has; how many there are.
+    fn fill(&mut self, needed: usize) -> io::Result<usize> {
+        while self.buffer.len() - self.start < needed {
+            if self.start >= CHUNK_BYTES {
+                self.buffer.drain(..self.start);
+                self.start = 0;
+            }
+            let old = self.buffer.len();
+            let wanted = needed.saturating_sub(old - self.start).clamp(CHUNK_BYTES, 1 << 24);
+            if self.file.by_ref().take(wanted as u64).read_to_end(&mut self.buffer)? == 0 {
+                break;
+            }
+        }
+        Ok(self.buffer.len() - self.start)
+    }
+}

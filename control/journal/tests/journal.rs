@@ -1,0 +1,167 @@
+//! Writing, reading, coming back.
+
+mod common;
+
+use common::{Folder, append, body, header, header_of, options, read_on, records};
+use std::fs;
+use tern_abi::record::{Kind, ShedRecord};
+use tern_journal::{JournalError, Options, Reader, Writer, verify};
+use zerocopy::IntoBytes;
+
+#[test]
+fn what_is_written_is_read_over_several_segments() {
+    let folder = Folder::new();
+    let (mut writer, recovered) = folder.open().expect("an empty folder");
+    assert_eq!((recovered.segments, recovered.last_seq, writer.next_seq()), (0, 0, 1));
+    append(&mut writer, 1..=100).expect("room");
+    assert_eq!((writer.last_seq(), writer.durable_seq() < 100), (100, true));
+    writer.sync().expect("a disk");
+    assert_eq!(writer.durable_seq(), 100);
+    writer.seal().expect("a disk");
+    assert_eq!(folder.read().expect("whole"), records(1..=100));
+    let found = verify(&folder.0).expect("readable");
+    assert!(found.is_whole() && found.segments > 3, "{found:?}");
+    assert_eq!((found.records, found.first_seq, found.last_seq, found.last_tai_ns), (100, 1, 100, 1100));
+    assert_eq!((found.missing, found.torn_bytes), (0, 0));
+}
+
+#[test]
+fn a_writer_that_comes_back_goes_on_and_drops_what_it_has() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, 1..=30).expect("room");
+    writer.flush().expect("a disk");
+    drop(writer);
+    for (from, to) in [(25, 60), (1, 61), (62, 90)] {
+        let (mut writer, recovered) = folder.open().expect("whole");
+        assert_eq!(recovered.cut, None);
+        let last = recovered.last_seq;
+        assert_eq!(recovered.last_tai_ns, 1000 + last);
+        append(&mut writer, from..=to).expect("room");
+        assert_eq!(writer.duplicates(), last + 1 - from.min(last + 1));
+        if from == 1 { writer.seal() } else { writer.flush() }.expect("a disk");
+    }
+    assert_eq!(folder.read().expect("whole"), records(1..=90));
+    assert!(verify(&folder.0).expect("readable").is_whole());
+}
+
+#[test]
+fn a_reader_follows_a_journal_that_is_being_written() {
+    let folder = Folder::new();
+    let mut reader = Reader::open(&folder.0).expect("an empty folder");
+    assert!(reader.next().expect("empty").is_none());
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    let mut found = Vec::new();
+    for seq in 1..=80 {
+        append(&mut writer, [seq]).expect("room");
+        writer.flush().expect("a disk");
+        found.extend(read_on(&mut reader).expect("whole"));
+        assert_eq!(found.len() as u64, seq);
+    }
+    assert_eq!(found, records(1..=80));
+}
+
+#[test]
+fn a_reader_survives_the_death_of_the_writer_in_mid_record() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, 1..=5).expect("room");
+    writer.flush().expect("a disk");
+    drop(writer);
+    let path = folder.segment(1);
+    let mut bytes = fs::read(&path).expect("there");
+    bytes.extend_from_slice(header(6, &[0; 80]).as_bytes());
+    bytes.extend_from_slice(&[0; 21]);
+    fs::write(&path, &bytes).expect("ours");
+    let mut reader = Reader::open(&folder.0).expect("there");
+    assert_eq!(read_on(&mut reader).expect("whole so far"), records(1..=5));
+    let (mut writer, recovered) = folder.open().expect("a torn end is cut");
+    assert_eq!(recovered.cut.map(|cut| cut.bytes), Some(45));
+    append(&mut writer, 6..=9).expect("room");
+    writer.flush().expect("a disk");
+    assert_eq!(read_on(&mut reader).expect("whole"), records(6..=9));
+}
+
+#[test]
+fn reading_can_begin_near_a_seq() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, 1..=100).expect("room");
+    writer.seal().expect("a disk");
+    for seq in [0, 1, 37, 99, 100, 1000] {
+        let mut reader = Reader::open_near(&folder.0, seq).expect("whole");
+        let found = read_on(&mut reader).expect("whole");
+        let first = found.first().expect("not empty").0;
+        assert!(first <= seq.max(1) && (seq.min(100) - first.min(seq)) < 40, "{first} for {seq}");
+        assert_eq!(found, records(first..=100));
+    }
+}
+
+#[test]
+fn gaps_are_listed_and_explained() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, [1, 2]).expect("room");
+    // Three shed, told by the marker with seq 6.
+    let shed = ShedRecord { datagrams: 3, bytes: 300 };
+    writer.append(&header_of(6, Kind::Shed, shed.as_bytes()), shed.as_bytes()).expect("room");
+    // Killed between taking 7 and publishing it.
+    writer.append(&header_of(8, Kind::Start, b"start"), b"start").expect("room");
+    append(&mut writer, [9, 15]).expect("room");
+    writer.seal().expect("a disk");
+    let found = verify(&folder.0).expect("readable");
+    assert!(found.is_whole());
+    assert_eq!((found.missing, found.shed_datagrams, found.missing_at_start, found.unexplained()), (9, 3, 1, 5));
+    let gaps: Vec<_> = found.gaps.iter().map(|gap| (gap.after_seq, gap.missing, gap.at_start)).collect();
+    assert_eq!(gaps, [(2, 3, false), (6, 1, true), (9, 5, false)]);
+}
+
+#[test]
+fn what_cannot_be_a_record_is_refused() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    let wrong = header(1, &[0; 8]);
+    assert!(matches!(writer.append(&wrong, &[0; 9]), Err(JournalError::Record { seq: 1, .. })));
+    let own = tern_abi::record::RecordHeader { kind: u16::MAX, ..wrong };
+    assert!(matches!(writer.append(&own, &[0; 8]), Err(JournalError::Record { .. })));
+    assert_eq!(writer.last_seq(), 0);
+    // Longer than a segment: it gets one of its own.
+    let long = vec![7; 5000];
+    writer.append(&header(1, &long), &long).expect("room");
+    append(&mut writer, [2]).expect("room");
+    writer.seal().expect("a disk");
+    assert_eq!(folder.read().expect("whole"), [(1, long), (2, body(2))]);
+}
+
+#[test]
+fn a_journal_has_one_writer_and_one_instance() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, [1]).expect("room");
+    writer.flush().expect("a disk");
+    assert!(matches!(folder.open(), Err(JournalError::Locked(_))));
+    drop(writer);
+    let refused = Writer::open(&folder.0, Options::new("other")).err().expect("another instance").to_string();
+    assert!(refused.contains(r#"is of instance "test", not "other""#), "{refused}");
+    assert!(Writer::open(&folder.0, options()).is_ok());
+}
+
+#[test]
+fn a_missing_segment_is_named() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, 1..=100).expect("room");
+    writer.seal().expect("a disk");
+    drop(writer);
+    for number in [1, 2] {
+        let away = folder.0.join("away");
+        fs::rename(folder.segment(number), &away).expect("there");
+        let is_it =
+            |error: JournalError| matches!(error, JournalError::Missing(path) if path == folder.segment(number));
+        assert!(is_it(folder.open().err().expect("missing")));
+        assert!(is_it(verify(&folder.0).expect_err("missing")));
+        assert!(is_it(folder.read().expect_err("missing")));
+        fs::rename(&away, folder.segment(number)).expect("there");
+    }
+    assert!(folder.open().is_ok());
+}
