@@ -1,11 +1,13 @@
 //! A pipeline on a bench: a feed and a session whose bytes tests write by hand, a recorder that keeps everything, and a
 //! strategy that does what it is told. For tests only (feature `testing`).
 
+extern crate std;
+
 use crate::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory};
 use crate::feed::{EventSink, Feed, FeedCounter, FeedState};
 use crate::input::{ConnEvent, Input};
 use crate::pipeline::{Config, Pipeline, StrategyConfig};
-use crate::probe::{Isolate, NoProbe, NotIsolated};
+use crate::probe::{Isolate, NoProbe, NotIsolated, Panicked};
 use crate::session::{
     Control, EncodeError, OrderAction, OrderSession, OrderSink, OrderView, SessionCounter, TimeInForce, VenueEvent,
     VenueEventKind,
@@ -310,6 +312,16 @@ impl Strategy for Script {
     }
     fn next_deadline(&self) -> TaiNs {
         if self.lines.borrow().is_empty() { TaiNs::NEVER } else { TaiNs(0) }
+    }
+}
+
+/// Catches a strategy's panic, as the loop does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Catch;
+
+impl Isolate for Catch {
+    fn call(&mut self, f: impl FnOnce()) -> Result<(), Panicked> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).map_err(|_| Panicked)
     }
 }
 

@@ -1,17 +1,14 @@
 //! Kill, connection loss, strategies that panic, and the window.
 
-extern crate std;
-
 use super::Ask;
 use crate::feed::Distrust;
 use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::OrderState;
 use crate::pipeline::PipelineCounter;
-use crate::probe::{Isolate, Panicked};
 use crate::risk::{HaltReason, Reason};
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
-use crate::testing::{CONN, Rig, Script, accepted, config, new, replaced, scripted, told};
+use crate::testing::{CONN, Catch, Rig, Script, accepted, config, new, replaced, scripted, told};
 use crate::units::{OrderId, Price, Side, TaiNs};
 use alloc::vec::Vec;
 use tern_abi::command::CommandKind;
@@ -181,15 +178,6 @@ fn orders_in_a_book_that_loses_trust_are_pulled() {
     assert_eq!((cancels(&mut rig), rig.counted(PipelineCounter::TrustLost)), ([1].into(), 1));
     let trust: Vec<tern_abi::record::TrustRecord> = rig.rec.all(Kind::Trust);
     assert_eq!(trust.last().map(|t| (t.trusted, t.expected_seq, t.seen_seq)), Some((0, 5, 9)));
-}
-
-/// As the loop does it.
-struct Catch;
-
-impl Isolate for Catch {
-    fn call(&mut self, f: impl FnOnce()) -> Result<(), Panicked> {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).map_err(|_| Panicked)
-    }
 }
 
 #[test]
