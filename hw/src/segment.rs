@@ -218,7 +218,9 @@ impl DataPlaneSegment {
         let segment = self.0.segment()?;
         // SAFETY: the lock says that no other process has this role, `&mut self` that nothing in this one has.
         let ends = unsafe { segment.recorder().and_then(|recorder| Ok((recorder, segment.command_receiver()?))) };
-        let (recorder, commands) = ends.map_err(|corrupt| self.0.corrupt(corrupt))?;
+        let (mut recorder, commands) = ends.map_err(|corrupt| self.0.corrupt(corrupt))?;
+        // A segment made anew beside an old journal: the journal would drop what it takes for records that it has.
+        recorder.raise_seq(segment.journaled_seq.get() + 1);
         Ok(DataPlaneEnds { segment, recorder, commands })
     }
 
@@ -255,6 +257,23 @@ impl DaemonSegment {
         let ends = unsafe { segment.drain().and_then(|drain| Ok((drain, segment.command_sender()?))) };
         let (drain, commands) = ends.map_err(|corrupt| self.0.corrupt(corrupt))?;
         Ok(DaemonEnds { segment, drain, commands })
+    }
+
+    /// Tells a segment how far the journal is, so that the next data plane numbers its records from there on at least:
+    /// called once the journal is open and before a data plane is started.
+    ///
+    /// # Errors
+    /// `Held` if a data plane already numbers its records below that; `Unusable`.
+    pub fn set_journaled(&self, last_seq: u64) -> Result<(), SegmentFileError> {
+        let segment = self.0.segment()?;
+        segment.journaled_seq.set(last_seq);
+        if segment.next_seq.get() <= last_seq {
+            if let Some(pid) = self.data_plane()? {
+                return Err(SegmentFileError::Held { path: self.0.path.clone(), role: Role::DataPlane.name(), pid });
+            }
+            segment.next_seq.set(last_seq + 1);
+        }
+        Ok(())
     }
 
     /// The data plane that holds the segment now, by its lock: `None` as soon as the process is gone. The id is 0 if it

@@ -68,6 +68,18 @@ fn a_second_one_of_each_is_refused_with_the_pid_of_the_first() {
 }
 
 #[test]
+fn a_new_segment_goes_on_where_the_journal_is() {
+    let (_place, spec) = Place::new("journaled");
+    let daemon = DaemonSegment::open(&spec).expect("made");
+    daemon.set_journaled(70).expect("no data plane");
+    let mut data_plane = DataPlaneSegment::open(&spec).expect("there");
+    assert_eq!(data_plane.ends().expect("sound").recorder.next_seq(), 71);
+    daemon.set_journaled(70).expect("it numbers from there");
+    assert!(matches!(daemon.set_journaled(80), Err(SegmentFileError::Held { role: "data plane", .. })));
+    assert_eq!(data_plane.ends().expect("sound").recorder.next_seq(), 81);
+}
+
+#[test]
 fn other_files_are_refused_with_the_reason() {
     let (_place, mut spec) = Place::new("wrong");
     let path = spec.path.clone().expect("set");
