@@ -1,4 +1,64 @@
-//! The control CLI.
+//! The control CLI: reads the segment, the pinned maps and the journal by itself, so that it works with the daemon dead;
+//! what changes trading for the better (resume, limits) goes through the daemon.
 #![forbid(unsafe_code)]
 
+pub mod args;
+mod client;
+mod control;
 pub mod fold;
+mod history;
+mod journal_verbs;
+mod live;
+pub mod outcome;
+mod record_text;
+mod records;
+mod table;
+mod target;
+
+use args::{Arguments, JournalVerb, Verb};
+use outcome::{Failure, Outcome, exit};
+use target::Target;
+
+/// Carries a command out, prints what it says, and returns the exit code.
+pub fn run(arguments: &Arguments) -> u8 {
+    match dispatch(arguments) {
+        Ok(Some(outcome)) => {
+            if arguments.json {
+                println!("{}", outcome.versioned());
+            } else {
+                print!("{}", outcome.text);
+            }
+            outcome.code
+        }
+        Ok(None) => exit::OK,
+        Err(failure) => {
+            eprintln!("tern: {}", failure.message);
+            failure.code
+        }
+    }
+}
+
+/// `None` when the command has printed by itself.
+fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
+    let which = &arguments.which;
+    let target = || Target::find(which);
+    let journal = || Target::journal(which);
+    match &arguments.verb {
+        Verb::Status => live::status(&target()?),
+        Verb::Counters { all } => live::counters(&target()?, *all),
+        Verb::Positions => history::positions(&journal()?),
+        Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),
+        Verb::Latency { plot } => history::latency(&journal()?, *plot),
+        Verb::Kill { timeout_ms } => control::kill(&target()?, *timeout_ms),
+        Verb::Resume { timeout_ms } => control::resume(&target()?, *timeout_ms),
+        Verb::CancelAll { timeout_ms } => control::cancel_all(&target()?, *timeout_ms),
+        Verb::SetLimit { limit, value } => control::set_limit(&target()?, limit, *value),
+        Verb::Journal(JournalVerb::Verify) => journal_verbs::verify(&journal()?),
+        Verb::Journal(JournalVerb::Stats) => journal_verbs::stats(&journal()?),
+        Verb::Journal(JournalVerb::Cat { kind, from_seq, limit }) => {
+            return journal_verbs::cat(&journal()?, kind, *from_seq, *limit, arguments.json).map(|()| None);
+        }
+        Verb::Report => history::report(&journal()?),
+    }
+    .map(Some)
+}

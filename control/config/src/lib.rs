@@ -12,7 +12,7 @@ pub mod protocol;
 mod types;
 mod validate;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use problem::{Problem, Problems};
 pub use types::{
@@ -81,15 +81,17 @@ impl Config {
     }
 
     fn fill_paths(&mut self) {
-        let name = &self.instance.name;
-        let fill = |path: &mut PathBuf, default: String| {
+        let defaults = Paths::of(&self.instance.name);
+        let paths = &mut self.paths;
+        for (path, default) in [
+            (&mut paths.segment, defaults.segment),
+            (&mut paths.journal, defaults.journal),
+            (&mut paths.run, defaults.run),
+        ] {
             if path.as_os_str().is_empty() {
-                *path = default.into();
+                *path = default;
             }
-        };
-        fill(&mut self.paths.segment, types::AUTO.to_owned());
-        fill(&mut self.paths.journal, format!("/var/lib/tern/{name}/journal"));
-        fill(&mut self.paths.run, format!("/run/tern/{name}"));
+        }
     }
 
     fn fill_password(&mut self) -> Result<(), Problem> {

@@ -77,6 +77,15 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// The paths of an instance whose configuration names none.
+    pub fn of(instance: &str) -> Self {
+        Self {
+            segment: AUTO.into(),
+            journal: format!("/var/lib/tern/{instance}/journal").into(),
+            run: format!("/run/tern/{instance}").into(),
+        }
+    }
+
     /// The segment's file; `None` = on hugetlbfs where one is mounted with enough free pages, else in `/dev/shm`.
     pub fn segment_file(&self) -> Option<&Path> {
         (self.segment != Path::new(AUTO)).then_some(&self.segment)
@@ -479,7 +488,7 @@ pub struct Journal {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { segment_bytes: 1 << 28, fsync: Fsync::Interval, fsync_ms: 10 }
+        Self { segment_bytes: 1 << 28, fsync: Fsync::Interval, fsync_ms: 100 }
     }
 }
 

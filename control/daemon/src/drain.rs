@@ -23,34 +23,6 @@ const LAST_PATIENCE: Duration = Duration::from_secs(3);
 /// How often shed counts are looked at.
 const SHED_EVERY: Duration = Duration::from_millis(100);
 
-pub(crate) struct TmpJournal;
-impl Sink for TmpJournal {
-    type Error = String;
-    fn append(&mut self, _: &RecordHeader, _: &[u8]) -> Result<(), String> {
-        Ok(())
-    }
-    fn flush(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-    fn sync(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-    fn seal(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-    fn last_seq(&self) -> u64 {
-        0
-    }
-}
-impl TmpJournal {
-    pub(crate) fn next_seq(&self) -> u64 {
-        1
-    }
-}
-pub(crate) fn open_journal(_: &Config) -> Result<TmpJournal, crate::DaemonError> {
-    Ok(TmpJournal)
-}
-
 /// What the journal has to do for the drain.
 pub(crate) trait Sink {
     type Error: std::fmt::Display;

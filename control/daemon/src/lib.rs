@@ -8,6 +8,7 @@
 
 mod clock;
 mod drain;
+mod journal;
 mod process;
 mod run_folder;
 mod server;
@@ -19,8 +20,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use tern_config::Config;
 use tern_config::facts::DataplaneFacts;
+use tern_config::{AutoOff, Config};
 use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView};
 
 use crate::drain::Drainer;
@@ -36,12 +37,24 @@ pub enum DaemonError {
     #[error("{0}")]
     Segment(#[from] SegmentFileError),
     /// The journal.
-    #[error("journal {}: {source}", .folder.display())]
-    Journal {
-        /// Its folder.
-        folder: PathBuf,
-        /// What was reported.
-        source: Box<dyn std::error::Error + Send + Sync>,
+    #[error("{0}")]
+    Journal(#[from] tern_journal::JournalError),
+    /// The segment is older than the journal: its records would be taken for ones that the journal has.
+    #[error(
+        "{}: its next record has seq {next_seq}, the journal {} goes to seq {last_seq} already: one of them is of other \
+         days; give the journal another folder, or remove the segment if nothing in it is missed",
+        .segment.display(),
+        .journal.display()
+    )]
+    OlderSegment {
+        /// The segment's file.
+        segment: PathBuf,
+        /// The journal's folder.
+        journal: PathBuf,
+        /// The segment's next record.
+        next_seq: u64,
+        /// The journal's last record.
+        last_seq: u64,
     },
     /// The XDP program.
     #[error("{0}")]
@@ -69,12 +82,13 @@ impl DaemonError {
 /// What kept it from starting; what happens later is logged and shown by `tern status`, and the daemon goes on.
 pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let stop = tern_hw::signal::stop_flag().map_err(DaemonError::io("installing signal handlers"))?;
-    let journal = drain::open_journal(config)?;
+    let journal = journal::open(config)?;
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Path::to_path_buf),
         sizes: config.rings.sizes(),
         first_seq: journal.next_seq(),
         now_tai_ns: clock::tai_ns(),
+        huge_pages: config.port.huge_pages == AutoOff::Auto,
         ..SegmentSpec::new(config.instance.name.clone())
     };
     let mut segment = DaemonSegment::open(&spec)?;
@@ -83,6 +97,14 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let segment_path = segment.path().to_path_buf();
     let view = SegmentView::open(&config.instance.name, Some(&segment_path))?;
     let ends = segment.ends()?;
+    if ends.next_seq.get() <= journal.last_seq() {
+        return Err(DaemonError::OlderSegment {
+            segment: segment_path,
+            journal: config.paths.journal.clone(),
+            next_seq: ends.next_seq.get(),
+            last_seq: journal.last_seq(),
+        });
+    }
 
     let run_folder = RunFolder::claim(&config.paths)?;
     let shared = Shared::new(config, ends.segment, ends.commands);

@@ -17,6 +17,7 @@ use tern_config::facts::{Names, name_at};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 pub use latency::{Latencies, Percentiles, Span};
+pub(crate) use orders::side_name;
 pub use orders::{OrderRow, Orders};
 pub use trades::{Execution, Traded, Trades};
 

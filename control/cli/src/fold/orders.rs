@@ -178,7 +178,7 @@ const fn concerns_an_order(kind: VenueEventKind) -> bool {
 }
 
 /// `buy`, `sell`, or `?` where a record does not say.
-pub fn side_name(side: u8) -> &'static str {
+pub(crate) fn side_name(side: u8) -> &'static str {
     match side {
         SIDE_BUY => "buy",
         SIDE_SELL => "sell",

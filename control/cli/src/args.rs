@@ -1,0 +1,124 @@
+//! The grammar.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Looks at, stops and resumes one Tern instance.
+#[derive(Parser, Debug)]
+#[command(name = "tern", version, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// Which instance.
+    #[command(flatten)]
+    pub which: Which,
+    /// Prints JSON, with a version, on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; all is well
+  1  something failed (said on stderr)
+  2  wrong usage or configuration
+  3  not running, or not healthy
+  4  the journal is damaged
+  5  kill or cancel: not all orders are known to be cancelled";
+
+/// The instance, by its configuration or by its name.
+#[derive(Args, Debug, Clone)]
+pub struct Which {
+    /// Configuration of the instance.
+    #[arg(long, global = true, value_name = "FILE", env = "TERN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Name of an instance with the usual paths.
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "config")]
+    pub instance: Option<String>,
+    /// Folder of the journal, if it is elsewhere (a copy, for example).
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub journal: Option<PathBuf>,
+}
+
+/// What can be done.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// How things stand; works with ternd dead.
+    Status,
+    /// Counters of the XDP program, the sockets and the loop, and refusals by reason.
+    Counters {
+        /// Also those that are zero.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Positions and cash, from the journal.
+    Positions,
+    /// Orders, from the journal.
+    Orders {
+        /// Also those that are not open.
+        #[arg(long)]
+        all: bool,
+        /// The newest so many.
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+    /// Percentiles of each stage and from tick to order, from the journal.
+    Latency {
+        /// Draws the distribution of each span.
+        #[arg(long)]
+        plot: bool,
+    },
+    /// Stops trading and cancels all open orders. Writes the kill word itself: works with ternd dead.
+    Kill {
+        /// How long to wait for the data plane.
+        #[arg(long, default_value_t = 2000, value_name = "MS")]
+        timeout_ms: u64,
+    },
+    /// Trades again.
+    Resume {
+        /// How long to wait for the data plane.
+        #[arg(long, default_value_t = 2000, value_name = "MS")]
+        timeout_ms: u64,
+    },
+    /// Cancels all open orders and goes on trading.
+    CancelAll {
+        /// How long to wait for the data plane.
+        #[arg(long, default_value_t = 2000, value_name = "MS")]
+        timeout_ms: u64,
+    },
+    /// Sets a limit until the next start.
+    SetLimit {
+        /// Its name, for example order_quantity_max.
+        limit: String,
+        /// The new value.
+        value: i64,
+    },
+    /// The journal's records.
+    #[command(subcommand)]
+    Journal(JournalVerb),
+    /// Everything that the journal adds up to, for comparison with other records of the same day.
+    Report,
+}
+
+/// What can be done with the journal.
+#[derive(Subcommand, Debug)]
+pub enum JournalVerb {
+    /// Prints records.
+    Cat {
+        /// Only these kinds, separated by commas.
+        #[arg(long, value_name = "KIND", value_delimiter = ',')]
+        kind: Vec<String>,
+        /// From this sequence number.
+        #[arg(long, default_value_t = 0, value_name = "SEQ")]
+        from_seq: u64,
+        /// At most so many.
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
+    /// Reads everything and checks it.
+    Verify,
+    /// Counts records by kind.
+    Stats,
+}

@@ -1,0 +1,164 @@
+//! `tern kill`, `resume`, `cancel-all` and `set-limit`.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::unistd::getuid;
+use serde_json::json;
+use tern_abi::counters::LoopCounter;
+use tern_abi::segment::Segment;
+use tern_config::protocol::{Answer, Ask};
+
+use crate::client;
+use crate::outcome::{Failure, Outcome, exit};
+use crate::target::Target;
+
+/// How often the segment is looked at while waiting.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Stops trading: writes the kill word, tells the daemon so that the journal names who it was, and waits until the loop
+/// says that it stopped and no order is open.
+///
+/// # Errors
+/// Exit code 3 when there is no segment; 1 when the kill word may not be written.
+pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure> {
+    let view = target.segment()?;
+    let words = view.segment().map_err(Failure::failed)?;
+    let open_before = words.counters.get(LoopCounter::OpenOrders);
+    view.kill(getuid().as_raw()).map_err(Failure::failed)?;
+    let began = Instant::now();
+    // After the word, which needs nobody: the daemon may be dead or slow.
+    let told = client::ask(&target.paths, Ask::Kill);
+    let running = view.data_plane().map_err(Failure::failed)?.is_some();
+    let deadline = began + Duration::from_millis(timeout_ms);
+    let stopped = running && wait(deadline, || !words.trading.get().0);
+    let cancelled = stopped && wait(deadline, || words.counters.get(LoopCounter::OpenOrders) == 0);
+    let open_now = words.counters.get(LoopCounter::OpenOrders);
+
+    let (pending, unknown) = if stopped { (open_now, 0) } else { (0, open_now.max(open_before)) };
+    let gone = if stopped { open_before.saturating_sub(open_now) } else { 0 };
+    let mut text = String::from("killed: the kill word is set; no order leaves until `tern resume`\n");
+    text.push_str(&match (running, stopped, cancelled) {
+        (true, true, true) => format!("the data plane stopped; {gone} open orders are gone, none is left\n"),
+        (true, true, false) => {
+            format!("the data plane stopped; {gone} open orders are gone, {pending} wait for the venue's answer\n")
+        }
+        (true, false, _) => format!("the data plane has not answered in {timeout_ms} ms: {unknown} orders UNKNOWN\n"),
+        (false, ..) => format!(
+            "no data plane runs: {unknown} orders UNKNOWN; they are open until the venue cancels them on disconnect\n"
+        ),
+    });
+    if let Err(error) = &told {
+        text.push_str(&format!("ternd was not told ({error}): the loop records the kill by itself\n"));
+    }
+    let json = json!({
+        "killed": true,
+        "acknowledged": stopped,
+        "orders": { "open_before": open_before, "cancelled": gone, "pending": pending, "unknown": unknown },
+        "ternd_told": matches!(told, Ok(Answer::Command { .. })),
+        "waited_ms": began.elapsed().as_millis() as u64,
+    });
+    let code = if cancelled || (!running && unknown == 0) { exit::OK } else { exit::UNKNOWN_ORDERS };
+    Ok(Outcome { text, json, code })
+}
+
+/// Trades again; by the daemon alone, which knows who asked.
+///
+/// # Errors
+/// Exit code 3 when no daemon answers; 1 when it refuses.
+pub(crate) fn resume(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure> {
+    let taken = command(target, Ask::Resume)?;
+    let view = target.segment()?;
+    let words = view.segment().map_err(Failure::failed)?;
+    let trading = taken && wait(deadline(timeout_ms), || words.trading.get().0);
+    let json = json!({ "resumed": trading, "taken": taken });
+    if trading {
+        return Ok(Outcome::ok("resumed: orders may leave again\n".into(), json));
+    }
+    let text = if taken {
+        "the data plane took the command and does not trade; `tern status` says why\n"
+    } else {
+        "re-armed, but the data plane has not taken the command yet\n"
+    };
+    Ok(Outcome { text: text.into(), json, code: exit::UNHEALTHY })
+}
+
+/// Cancels all open orders and goes on trading.
+///
+/// # Errors
+/// Exit code 3 when no daemon answers; 1 when it refuses.
+pub(crate) fn cancel_all(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure> {
+    let view = target.segment()?;
+    let words = view.segment().map_err(Failure::failed)?;
+    let before = cancels(&words);
+    let open = words.counters.get(LoopCounter::OpenOrders);
+    let taken = command(target, Ask::CancelAll)?;
+    let sent = taken && wait(deadline(timeout_ms), || cancels(&words) >= before.saturating_add(open));
+    let json = json!({ "taken": taken, "open_before": open, "cancels_sent": cancels(&words).saturating_sub(before) });
+    let text = match (taken, sent) {
+        (true, true) => format!("cancels of {open} open orders are on their way; trading goes on\n"),
+        (true, false) => "the data plane took the command; not every cancel is seen to have left\n".to_owned(),
+        (false, _) => "the data plane has not taken the command yet\n".to_owned(),
+    };
+    Ok(Outcome { text, json, code: if sent { exit::OK } else { exit::UNKNOWN_ORDERS } })
+}
+
+fn cancels(words: &Segment<'_>) -> u64 {
+    words.counters.get(LoopCounter::OrdersCancel)
+}
+
+/// Sets a limit until the next start.
+///
+/// # Errors
+/// Exit code 2 when there is no such limit; 3 when no daemon answers; 1 when it refuses.
+pub(crate) fn set_limit(target: &Target, name: &str, value: i64) -> Result<Outcome, Failure> {
+    let limits = target.names().limits;
+    let Some(limit) = limits.iter().position(|limit| limit.name == name) else {
+        let known: Vec<&str> = limits.iter().map(|limit| limit.name.as_str()).collect();
+        return Err(Failure::usage(format!("no limit `{name}`; there are: {}", known.join(", "))));
+    };
+    let view = target.segment()?;
+    let words = view.segment().map_err(Failure::failed)?;
+    let before = words.limits_epoch.get();
+    let taken = command(target, Ask::SetLimit { limit: limit as u32, value })?;
+    let set = taken && wait(deadline(1000), || words.limits_epoch.get() != before);
+    let json = json!({ "limit": name, "value": value, "set": set, "epoch": words.limits_epoch.get() });
+    match set {
+        true => Ok(Outcome::ok(format!("{name} = {value}, epoch {}\n", words.limits_epoch.get()), json)),
+        false => Ok(Outcome {
+            text: format!("{name} was not set to {value}: the data plane refused it\n"),
+            json,
+            code: exit::FAILED,
+        }),
+    }
+}
+
+/// Has the daemon hand a command to the loop; whether the loop took it.
+fn command(target: &Target, ask: Ask) -> Result<bool, Failure> {
+    match client::ask(&target.paths, ask) {
+        Ok(Answer::Command { taken }) => Ok(taken),
+        Ok(Answer::Error(why)) => Err(Failure::failed(why)),
+        Ok(other) => Err(Failure::failed(format!("ternd gave an answer to another question: {other:?}"))),
+        Err(error) => Err(Failure::not_running(format!(
+            "ternd does not answer at {}: {error}",
+            target.paths.control_socket().display()
+        ))),
+    }
+}
+
+fn deadline(timeout_ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(timeout_ms)
+}
+
+/// Looks until `done` or the deadline; whether it was done.
+fn wait(deadline: Instant, done: impl Fn() -> bool) -> bool {
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(LOOK);
+    }
+}

@@ -1,0 +1,214 @@
+//! Records as JSON objects, and those as lines for people.
+
+use serde_json::{Map, Value, json};
+use tern_abi::command::{Command, CommandKind};
+use tern_abi::counters::LoopCounter;
+use tern_abi::record::{
+    ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_ROOM, CONN_UP, ConnRecord, DatagramHead, Kind,
+    OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord,
+    StageRecord, StartRecord, StateRecord, TrustRecord, VenueEventKind,
+};
+use tern_config::facts::{Names, name_at};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::fold::{side_name, symbol_text};
+use crate::table::{money, tai_time};
+
+/// The names that a start record brings.
+pub(crate) fn names_of_start(header: &RecordHeader, body: &[u8]) -> Option<Names> {
+    if header.kind != Kind::Start as u16 {
+        return None;
+    }
+    let (_, text) = StartRecord::ref_from_prefix(body).ok()?;
+    Some(Names::split_start_text(&String::from_utf8_lossy(text)).1)
+}
+
+/// A record as an object with `seq`, `tai_ns`, `kind`, and in `body` the fields of its kind.
+pub(crate) fn to_json(header: &RecordHeader, body: &[u8], names: &Names) -> Value {
+    let kind = Kind::from_u16(header.kind);
+    let fields = kind.and_then(|kind| fields(kind, body, names));
+    json!({
+        "seq": header.seq,
+        "tai_ns": header.tai_ns,
+        "kind": kind.map_or_else(|| header.kind.to_string(), |kind| kind.name().to_owned()),
+        "body": fields.unwrap_or_else(|| json!({ "unreadable_bytes": body.len() })),
+    })
+}
+
+/// An object of [`to_json`] as one line: time, sequence number, kind, then the fields that say something.
+pub(crate) fn to_line(record: &Value) -> String {
+    let number = |key: &str| record[key].as_u64().unwrap_or(0);
+    let kind = record["kind"].as_str().unwrap_or("?");
+    let mut line = format!("{} {:>10} {kind:<13}", tai_time(number("tai_ns")), number("seq"));
+    for (key, value) in record["body"].as_object().into_iter().flatten() {
+        let shown = match value {
+            Value::Null => continue,
+            Value::Number(number) if number.as_u64() == Some(0) => continue,
+            Value::String(text) if text.is_empty() => continue,
+            Value::String(text) => text.lines().next().unwrap_or_default().to_owned(),
+            Value::Number(number) if is_money(key) => money(number.as_i64().unwrap_or(0)),
+            other => other.to_string(),
+        };
+        line.push_str(&format!(" {key}={shown}"));
+    }
+    line
+}
+
+fn is_money(key: &str) -> bool {
+    ["price", "cash", "realized", "cost"].contains(&key)
+}
+
+fn read<T: FromBytes + KnownLayout + Immutable>(body: &[u8], then: impl FnOnce(T, &[u8]) -> Value) -> Option<Value> {
+    T::read_from_prefix(body).ok().map(|(record, rest)| then(record, rest))
+}
+
+fn letter(code: u8) -> String {
+    if code.is_ascii_graphic() { char::from(code).to_string() } else { String::new() }
+}
+
+fn action_name(action: u8) -> &'static str {
+    match action {
+        ACTION_NEW => "new",
+        ACTION_REPLACE => "replace",
+        ACTION_CANCEL => "cancel",
+        _ => "?",
+    }
+}
+
+fn fields(kind: Kind, body: &[u8], names: &Names) -> Option<Value> {
+    match kind {
+        Kind::Datagram => read(body, |head: DatagramHead, payload| {
+            json!({ "stream": head.stream, "line": head.line, "arrival_ns": head.arrival_ns, "nic_ns": head.nic_ns,
+                "backlog": head.backlog, "payload_bytes": payload.len() })
+        }),
+        Kind::SessionBytes => read(body, |head: SessionHead, bytes| json!({ "conn": head.conn, "bytes": hex(bytes) })),
+        Kind::Conn => read(body, |conn: ConnRecord, _| {
+            let event = match conn.event {
+                CONN_UP => "up",
+                CONN_DOWN => "down",
+                CONN_ROOM => "room",
+                _ => "?",
+            };
+            json!({ "conn": conn.conn, "event": event, "value": conn.value })
+        }),
+        Kind::Command => read(body, |command: Command, _| {
+            let what = CommandKind::from_u32(command.kind).map_or("?", CommandKind::name);
+            let limit =
+                (command.kind == CommandKind::SetLimit as u32).then(|| name_at(&names.limits, command.id as usize));
+            json!({ "kind": what, "limit": limit, "value": command.value, "scope": command.scope,
+                "epoch": command.epoch, "uid": command.uid, "kill_word": command.kill_word })
+        }),
+        Kind::Timer => Some(json!({})),
+        Kind::Events => Some(json!({ "bytes": body.len() })),
+        Kind::Start => read(body, |start: StartRecord, text| {
+            let text = String::from_utf8_lossy(text);
+            json!({ "run": start.run, "abi_version": start.abi_version, "pid": start.pid,
+                "build": hex(&start.build).trim_end_matches('0'), "configuration": Names::split_start_text(&text).0 })
+        }),
+        Kind::Shed => read(body, |shed: ShedRecord, _| json!({ "datagrams": shed.datagrams, "bytes": shed.bytes })),
+        Kind::Order => read(body, |order: OrderRecord, _| {
+            json!({ "action": action_name(order.action), "order": order.order, "replaces": order.replaces,
+                "symbol": symbol_text(&order.symbol), "side": side_name(order.side), "price": order.price,
+                "quantity": order.quantity, "time_in_force": letter(order.time_in_force), "flags": order.flags,
+                "account": order.account, "strategy": order.strategy, "trader": order.trader, "venue": order.venue,
+                "instrument": order.instrument, "limits_epoch": order.limits_epoch, "cause_seq": order.cause_seq,
+                "cause_ns": order.cause_ns })
+        }),
+        Kind::Refusal => read(body, |refusal: RefusalRecord, _| {
+            json!({ "reason": name_at(&names.refusals, refusal.reason as usize), "action": action_name(refusal.action),
+                "order": refusal.order, "side": side_name(refusal.side), "price": refusal.price,
+                "quantity": refusal.quantity, "limit": refusal.limit, "value": refusal.value,
+                "account": refusal.account, "strategy": refusal.strategy, "instrument": refusal.instrument,
+                "cause_seq": refusal.cause_seq })
+        }),
+        Kind::OrderEvent => read(body, |event: OrderEventRecord, _| {
+            let what = VenueEventKind::from_index(event.kind.into()).map_or("?", VenueEventKind::name);
+            json!({ "kind": what, "order": event.order, "previous": event.previous,
+                "state": name_at(&names.order_states, event.state.into()), "side": side_name(event.side),
+                "price": event.price, "quantity": event.quantity, "leaves": event.leaves,
+                "reason": letter(event.reason), "flags": event.flags, "match_number": event.match_number,
+                "venue_order": event.venue_order, "venue_ns": event.venue_ns, "session_seq": event.session_seq,
+                "account": event.account, "strategy": event.strategy, "instrument": event.instrument })
+        }),
+        Kind::Position => read(body, |position: PositionRecord, _| {
+            json!({ "symbol": symbol_text(&position.symbol), "shares": position.shares, "cash": position.cash,
+                "realized": position.realized, "cost": position.cost, "account": position.account,
+                "strategy": position.strategy, "instrument": position.instrument })
+        }),
+        Kind::Stages => read(body, |record: StageRecord, _| {
+            let stages: Map<String, Value> = (STAGE_NAMES.iter().zip(record.stage_ns))
+                .filter(|(_, ns)| *ns != 0)
+                .map(|(name, ns)| ((*name).to_owned(), json!(ns)))
+                .collect();
+            json!({ "order": record.order, "cause_seq": record.cause_seq, "backlog": record.backlog,
+                "arrival_ns": record.arrival_ns, "stage_ns": stages })
+        }),
+        Kind::Trust => read(body, |trust: TrustRecord, _| {
+            let reason = name_at(&names.distrusts, trust.reason as usize);
+            json!({ "stream": trust.stream, "trusted": trust.trusted != 0,
+                "reason": (trust.trusted == 0).then_some(reason), "expected_seq": trust.expected_seq,
+                "seen_seq": trust.seen_seq })
+        }),
+        Kind::State => read(body, |state: StateRecord, _| {
+            json!({ "trading": state.trading != 0, "reason": name_at(&names.halts, state.reason as usize),
+                "cause_seq": state.cause_seq })
+        }),
+        Kind::Counters => {
+            let values = body.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
+            let named = LoopCounter::ALL.iter().zip(values).filter(|(_, value)| *value != 0);
+            Some(Value::Object(named.map(|(counter, value)| (counter.name().to_owned(), json!(value))).collect()))
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::IntoBytes;
+
+    fn header(kind: Kind, body: &[u8]) -> RecordHeader {
+        RecordHeader {
+            seq: 7,
+            tai_ns: 1_795_354_953_000_000_001,
+            kind: kind as u16,
+            flags: 0,
+            body_bytes: body.len() as u32,
+        }
+    }
+
+    #[test]
+    fn an_order_reads_well() {
+        let order = OrderRecord {
+            action: ACTION_NEW,
+            side: 1,
+            price: 12_3400,
+            quantity: 100,
+            order: 3,
+            symbol: *b"AAPL    ",
+            ..OrderRecord::default()
+        };
+        let record = to_json(&header(Kind::Order, order.as_bytes()), order.as_bytes(), &Names::default());
+        assert_eq!(
+            (record["body"]["symbol"].as_str(), record["body"]["price"].as_i64()),
+            (Some("AAPL"), Some(123_400))
+        );
+        let line = to_line(&record);
+        assert!(line.starts_with("2026-11-22T13:42:33.000000001 TAI          7 order "), "{line}");
+        assert!(line.contains("action=new") && line.contains("price=12.3400") && !line.contains("replaces"), "{line}");
+    }
+
+    #[test]
+    fn every_kind_is_read_or_said_to_be_unreadable() {
+        for kind in Kind::ALL {
+            let long = to_json(&header(*kind, &[0; 256]), &[0; 256], &Names::default());
+            assert!(long["body"].get("unreadable_bytes").is_none(), "{long}");
+            let short = to_json(&header(*kind, &[1]), &[1], &Names::default());
+            assert_eq!(short["kind"], kind.name());
+            assert!(!to_line(&short).is_empty());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The instance that a command is about, and what can be opened of it.
+
+use std::path::PathBuf;
+
+use tern_config::facts::{DaemonFacts, DataplaneFacts, Names};
+use tern_config::{Config, Paths};
+use tern_hw::segment::{SegmentFileError, SegmentView};
+
+use crate::args::Which;
+use crate::outcome::Failure;
+
+/// An instance.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where its files are.
+    pub(crate) paths: Paths,
+    /// After so long without a heartbeat a process counts as stuck.
+    pub(crate) heartbeat_loss_ms: u64,
+    /// Its interface, where the configuration is known.
+    pub(crate) interface: Option<String>,
+}
+
+impl Target {
+    /// From `--config` or `--instance`.
+    ///
+    /// # Errors
+    /// Exit code 2: neither is given, or the configuration is wrong.
+    pub(crate) fn find(which: &Which) -> Result<Self, Failure> {
+        let mut target = match (&which.config, &which.instance) {
+            (Some(file), _) => {
+                let config = Config::load(file).map_err(Failure::usage)?;
+                Self {
+                    name: config.instance.name,
+                    paths: config.paths,
+                    heartbeat_loss_ms: config.daemon.heartbeat_loss_ms,
+                    interface: Some(config.port.interface),
+                }
+            }
+            (None, Some(name)) => Self {
+                name: name.clone(),
+                paths: Paths::of(name),
+                heartbeat_loss_ms: tern_config::Daemon::default().heartbeat_loss_ms,
+                interface: None,
+            },
+            (None, None) => return Err(Failure::usage("which instance? give --config FILE or --instance NAME")),
+        };
+        if let Some(journal) = &which.journal {
+            target.paths.journal.clone_from(journal);
+        }
+        Ok(target)
+    }
+
+    /// The journal's folder, for which `--journal` alone is enough.
+    ///
+    /// # Errors
+    /// As [`Target::find`].
+    pub(crate) fn journal(which: &Which) -> Result<PathBuf, Failure> {
+        match &which.journal {
+            Some(folder) => Ok(folder.clone()),
+            None => Self::find(which).map(|target| target.paths.journal),
+        }
+    }
+
+    /// A look at the segment.
+    ///
+    /// # Errors
+    /// Exit code 3 when there is none, 1 when it cannot be used.
+    pub(crate) fn segment(&self) -> Result<SegmentView, Failure> {
+        SegmentView::open(&self.name, self.paths.segment_file()).map_err(|error| match error {
+            SegmentFileError::Absent { .. } => Failure::not_running(error),
+            _ => Failure::failed(error),
+        })
+    }
+
+    /// What the daemon wrote last; the default when it wrote nothing or nothing readable.
+    pub(crate) fn daemon_facts(&self) -> DaemonFacts {
+        tern_config::facts::read(&self.paths.daemon_facts()).unwrap_or_default().unwrap_or_default()
+    }
+
+    /// What the data plane wrote at its start.
+    pub(crate) fn dataplane_facts(&self) -> DataplaneFacts {
+        tern_config::facts::read(&self.paths.dataplane_facts()).unwrap_or_default().unwrap_or_default()
+    }
+
+    /// What its numbers mean.
+    pub(crate) fn names(&self) -> Names {
+        self.dataplane_facts().names
+    }
+}
