@@ -10,7 +10,7 @@ use tern_core::units::{InstrumentId, LineId, StreamId, Symbol, TaiNs};
 use tern_sim::generate::Shape;
 use tern_venues::itch_ouch::ItchFeed;
 
-use crate::flow::{Flow, generate};
+use crate::flow::{self, Flow, Packing, generate};
 use crate::harness::{Plan, Row, RowBuilder, interleave, ns_each};
 
 /// Takes events as the pipeline does: into a buffer of fixed size.
@@ -58,25 +58,30 @@ fn ours(flow: &Flow, sink: &mut Events) -> u64 {
     events
 }
 
-fn peer(flow: &Flow) -> u64 {
+fn peer(file: &[u8]) -> u64 {
     let mut messages = 0;
-    for buffer in &flow.prefixed {
-        for message in itchy::MessageStream::from_buffer(black_box(buffer)) {
-            black_box(message.expect("the peer knows every message of the flow"));
-            messages += 1;
-        }
+    for message in itchy::MessageStream::from_reader(black_box(file)) {
+        black_box(message.expect("the peer knows every message of the flow"));
+        messages += 1;
     }
     messages
 }
 
 /// See the module.
 pub fn itch_decode(plan: Plan) -> Vec<Row> {
-    let flow = generate(Shape::Small, 20_000, 200_000 * plan.scale as u64);
+    let flow = generate(flow::Plan {
+        shape: Shape::Small,
+        opening_orders: 20_000,
+        steady: 200_000 * plan.scale as u64,
+        packing: Packing::Busy,
+        burst: false,
+    });
+    let file = flow.prefixed();
     let total = flow.messages_from(0);
     let mut sink = Events::new();
     let mut run_peer = || {
         ns_each(|| {
-            let messages = peer(&flow);
+            let messages = peer(&file);
             assert_eq!(messages, total, "both sides read every message");
             messages
         })
