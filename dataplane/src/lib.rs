@@ -4,6 +4,7 @@
 pub mod arenas;
 pub mod assemble;
 pub mod clock;
+pub mod dump;
 pub mod engine;
 pub mod housekeeping;
 pub mod isolate;
@@ -13,6 +14,7 @@ pub mod observe;
 mod place;
 pub mod probe;
 pub mod registry;
+pub mod replay;
 mod start;
 
 pub use start::run;

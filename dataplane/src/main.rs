@@ -1,41 +1,82 @@
-//! `tern-dataplane`: the pinned loop as a program, started by `ternd`.
+//! `tern-dataplane`: the pinned loop as a program, started by `ternd`; also the replay of its journal.
 #![forbid(unsafe_code)]
 
+use anyhow::Context;
 use clap::Parser;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tern_config::{Config, Problems};
-use tern_dataplane::{assemble, registry};
+use tern_core::book::{Heap, Memory};
+use tern_dataplane::dump::Dumps;
+use tern_dataplane::{assemble, registry, replay};
+use tern_strategies::AnyStrategy;
+use tern_venues::itch_ouch::{ItchFeed, OuchSession};
 
 /// The pinned loop of Tern: market data in, orders out. Started by ternd, which attaches the XDP program before.
+///
+/// Exit codes: 0 stopped as asked (or the replay agrees), 1 something failed (said on stderr) or the replay differs,
+/// 2 wrong usage.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     /// Configuration file of the instance.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "replay")]
+    config: Option<PathBuf>,
+    /// Replays the journal in this folder instead, compares what comes out with it and prints the outcome as JSON.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
+    replay: Option<PathBuf>,
+    /// While replaying, dumps all books after these feed sequence numbers.
+    #[arg(long, value_name = "SEQ", value_delimiter = ',', requires_all = ["replay", "out"])]
+    dump_books: Vec<u64>,
+    /// File for the book dumps, JSON lines.
+    #[arg(long, value_name = "FILE", requires = "dump_books")]
+    out: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("TERN_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    match live(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tern-dataplane: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let outcome = match (&arguments.replay, &arguments.config) {
+        (Some(journal), _) => run_replay(journal, &arguments),
+        (None, Some(config)) => live(config),
+        (None, None) => Ok(ExitCode::from(2)),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("tern-dataplane: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-fn live(arguments: &Arguments) -> anyhow::Result<()> {
+/// Feed, session and strategies of this build.
+fn parts(config: &Config, memory: &mut impl Memory) -> anyhow::Result<(ItchFeed, OuchSession, Box<[AnyStrategy]>)> {
+    registry::check_venues(config).map_err(Problems::from)?;
+    let strategies = registry::strategies(config).map_err(Problems::from)?;
+    let feed = registry::itch_feed(&assemble::streams(config), memory);
+    Ok((feed, registry::ouch_session(config), strategies))
+}
+
+fn live(file: &Path) -> anyhow::Result<ExitCode> {
     let stop = tern_hw::signal::stop_flag()?;
-    let config = Config::load(&arguments.config)?;
-    registry::check_venues(&config).map_err(Problems::from)?;
-    tern_dataplane::run(&config, stop, |memory| {
-        let feed = registry::itch_feed(&assemble::streams(&config), memory);
-        let strategies = registry::strategies(&config).map_err(Problems::from)?;
-        Ok((feed, registry::ouch_session(&config), strategies))
-    })
+    let config = Config::load(file)?;
+    tern_dataplane::run(&config, stop, |memory| parts(&config, memory))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_replay(journal: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut dumps = match &arguments.out {
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+            Some(Dumps::new(BufWriter::new(file), arguments.dump_books.clone()))
+        }
+        None => None,
+    };
+    let outcome = replay::replay(journal, |config| parts(config, &mut Heap), dumps.as_mut())?;
+    for sequence in dumps.iter().flat_map(Dumps::missing) {
+        eprintln!("tern-dataplane: feed sequence number {sequence} is not in the journal: no dump");
+    }
+    println!("{}", serde_json::to_string(&outcome)?);
+    Ok(if outcome.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

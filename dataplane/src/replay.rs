@@ -1,0 +1,209 @@
+//! A journal again, through the same pipeline: its inputs go in, what comes out is compared with what the journal says
+//! came out, byte for byte. Stage stamps are left out: they are the host's, not the pipeline's.
+
+use crate::assemble::{self, RunState};
+use crate::dump::Dumps;
+use crate::engine::CONN;
+use crate::isolate::CatchUnwind;
+use anyhow::{Context, anyhow};
+use std::collections::VecDeque;
+use std::io::Write;
+use std::path::Path;
+use tern_abi::record::{Kind, RecordHeader, Recorder, RingFull, ShedRecord, StartRecord};
+use tern_config::Config;
+use tern_config::facts::Names;
+use tern_core::book::Heap;
+use tern_core::feed::Feed;
+use tern_core::input::{ConnEvent, Input};
+use tern_core::pipeline::Pipeline;
+use tern_core::probe::NoProbe;
+use tern_core::replay::{NotAnInput, Recorded, read_input};
+use tern_core::session::OrderSession;
+use tern_core::strategy::StrategySet;
+use tern_core::units::{StreamId, TaiNs};
+use tern_journal::Reader;
+use zerocopy::FromBytes;
+
+/// Differences that are described; the others are counted.
+const DESCRIBED_MAX: usize = 10;
+
+/// What a replay found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Outcome {
+    /// Runs of the data plane in the journal.
+    pub runs: u64,
+    /// Inputs given to the pipeline.
+    pub inputs: u64,
+    /// Outputs compared.
+    pub outputs: u64,
+    /// Orders, replaces and cancels among them.
+    pub orders: u64,
+    /// Outputs that differ, are missing or were not in the journal.
+    pub mismatches: u64,
+    /// Datagrams that were not captured: what depends on them cannot be made again.
+    pub shed: u64,
+    /// Book dumps written.
+    pub book_dumps: u64,
+    /// The first differences, in words.
+    pub differences: Vec<String>,
+}
+
+/// Takes what the pipeline records: the input itself, then outputs.
+#[derive(Default)]
+struct Produced {
+    next_seq: u64,
+    outputs: VecDeque<(RecordHeader, Vec<u8>)>,
+}
+
+impl Recorder for Produced {
+    fn record(&mut self, tai_ns: u64, kind: Kind, parts: &[&[u8]]) -> Result<(), RingFull> {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        if is_output(kind) {
+            let body = parts.concat();
+            let header = RecordHeader { seq, tai_ns, kind: kind as u16, flags: 0, body_bytes: body.len() as u32 };
+            self.outputs.push_back((header, body));
+        }
+        Ok(())
+    }
+    fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+    fn has_room_for_orders(&self) -> bool {
+        true
+    }
+}
+
+/// What the pipeline makes, and makes again.
+const fn is_output(kind: Kind) -> bool {
+    kind as u16 >= Kind::Order as u16 && !matches!(kind, Kind::Stages | Kind::Counters)
+}
+
+struct Run<F, O, S> {
+    pipeline: Pipeline<F, O, S>,
+    stream: StreamId,
+}
+
+/// Replays the journal in `folder`; `parts` makes feed, session and strategies of a run from its configuration.
+///
+/// # Errors
+/// A journal that cannot be read or used; differences are no error but part of the outcome.
+pub fn replay<F: Feed, O: OrderSession, S: StrategySet, W: Write>(
+    folder: &Path,
+    mut parts: impl FnMut(&Config) -> anyhow::Result<(F, O, S)>,
+    mut dumps: Option<&mut Dumps<W>>,
+) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut produced = Produced::default();
+    let mut run: Option<Run<F, O, S>> = None;
+    let mut reader = Reader::open(folder)?;
+    while let Some(record) = reader.next()? {
+        let header = record.header;
+        match record.kind() {
+            Some(Kind::Start) => {
+                finish_input(&mut produced, &mut outcome);
+                run = Some(begin(record.body, &mut parts).with_context(|| format!("record {}", header.seq))?);
+                outcome.runs += 1;
+            }
+            Some(Kind::Shed) => {
+                let shed = ShedRecord::read_from_bytes(record.body).map_err(|_| anyhow!("a shed marker of no size"))?;
+                outcome.shed += shed.datagrams;
+            }
+            Some(kind) if is_output(kind) => compare(&mut produced, &mut outcome, &header, kind, record.body),
+            Some(kind) => {
+                let input = match read_input(TaiNs(header.tai_ns), kind, record.body) {
+                    Ok(input) => input,
+                    Err(NotAnInput::Other(_)) => continue,
+                    Err(NotAnInput::Malformed(kind)) => {
+                        return Err(anyhow!("record {}: malformed {}", header.seq, kind.name()));
+                    }
+                };
+                finish_input(&mut produced, &mut outcome);
+                let run = run.as_mut().ok_or_else(|| anyhow!("record {} comes before any start", header.seq))?;
+                produced.next_seq = header.seq;
+                outcome.inputs += 1;
+                run.give(TaiNs(header.tai_ns), &input, &mut produced);
+                if kind == Kind::Datagram
+                    && let Some(dumps) = &mut dumps
+                {
+                    let sequence = run.pipeline.feed().next_seq(run.stream) - 1;
+                    let desk = run.pipeline.desk();
+                    dumps.after(sequence, desk.books(), desk.instruments())?;
+                }
+            }
+            None => return Err(anyhow!("record {} has kind {}, which this build lacks", header.seq, header.kind)),
+        }
+    }
+    finish_input(&mut produced, &mut outcome);
+    outcome.book_dumps = dumps.map_or(0, |dumps| dumps.written());
+    Ok(outcome)
+}
+
+/// A pipeline as it was when the run began.
+fn begin<F: Feed, O: OrderSession, S: StrategySet>(
+    body: &[u8],
+    parts: &mut impl FnMut(&Config) -> anyhow::Result<(F, O, S)>,
+) -> anyhow::Result<Run<F, O, S>> {
+    let (_, text) = StartRecord::read_from_prefix(body).map_err(|_| anyhow!("a start record that is too short"))?;
+    let text = std::str::from_utf8(text).context("the configuration in the start record")?;
+    let (configuration, _) = Names::split_start_text(text);
+    let config = Config::parse(Path::new("journal"), configuration)?;
+    let state = RunState::from_text(configuration).context("the start record does not say how the run began")?;
+    let pipeline = assemble::pipeline(&config, state, parts(&config)?, &mut Heap)?;
+    let stream = assemble::streams(&config).first().copied().unwrap_or_default();
+    Ok(Run { pipeline, stream })
+}
+
+impl<F: Feed, O: OrderSession, S: StrategySet> Run<F, O, S> {
+    /// One input, with what the live loop did before it: everything that waited was handed to TCP, unless the input says
+    /// what was not.
+    fn give(&mut self, now: TaiNs, input: &Recorded<'_>, produced: &mut Produced) {
+        let unsent = matches!(input, Recorded::Input(Input::Conn { event: ConnEvent::Unsent(_), .. }));
+        let control = self.pipeline.pending_control(CONN).len();
+        self.pipeline.consume_control(CONN, control);
+        while !unsent && let Some(bytes) = self.pipeline.next_order_bytes(CONN).map(|bytes| bytes.len()) {
+            self.pipeline.order_bytes_sent(CONN, bytes);
+        }
+        let input = match input {
+            Recorded::Input(input) => *input,
+            Recorded::Command(command) => Input::Command(command),
+        };
+        // The recorder of a replay is never full.
+        let _ = self.pipeline.on_input(now, input, produced, &mut NoProbe, &mut CatchUnwind);
+        let _ = self.pipeline.take_drop(CONN);
+    }
+}
+
+/// The next output of the journal against the next that was produced.
+fn compare(produced: &mut Produced, outcome: &mut Outcome, header: &RecordHeader, kind: Kind, body: &[u8]) {
+    outcome.outputs += 1;
+    outcome.orders += u64::from(kind == Kind::Order);
+    let differs = match produced.outputs.pop_front() {
+        None => "was not produced again".into(),
+        Some((again, bytes)) if again.kind != header.kind => {
+            let name = Kind::from_u16(again.kind).map_or("?", Kind::name);
+            format!("came out as {name} of {} bytes", bytes.len())
+        }
+        Some((again, bytes)) if again.tai_ns != header.tai_ns || bytes != body => {
+            let at = bytes.iter().zip(body).position(|(ours, theirs)| ours != theirs);
+            format!("differs (first byte: {at:?}, time by {} ns)", again.tai_ns.abs_diff(header.tai_ns))
+        }
+        Some(_) => return,
+    };
+    difference(outcome, format!("record {}, {}: {differs}", header.seq, kind.name()));
+}
+
+/// Before the next input: whatever was produced beyond the journal's outputs is a difference.
+fn finish_input(produced: &mut Produced, outcome: &mut Outcome) {
+    while let Some((header, _)) = produced.outputs.pop_front() {
+        let name = Kind::from_u16(header.kind).map_or("?", Kind::name);
+        difference(outcome, format!("{name} produced after record {} is not in the journal", header.seq));
+    }
+}
+
+fn difference(outcome: &mut Outcome, text: String) {
+    outcome.mismatches += 1;
+    if outcome.differences.len() < DESCRIBED_MAX {
+        outcome.differences.push(text);
+    }
+}
