@@ -17,6 +17,7 @@ use crate::generate::{Config, Generator, Shape};
 use crate::lobster::{self, UnknownOrders};
 use crate::log::Totals;
 use crate::rng::share_of_percent;
+use crate::shim::{self, Direction};
 use crate::source::Source;
 
 /// Simulated exchange: ITCH 5.0 over MoldUDP64 out, OUCH 5.0 over SoupBinTCP in.
@@ -35,6 +36,8 @@ enum Command {
     Generate(GenerateArgs),
     /// Convert a LOBSTER message file to a length-prefixed ITCH file.
     Lobster(LobsterArgs),
+    /// Bridge two interfaces, losing and reordering TCP segments between them.
+    Shim(ShimArgs),
 }
 
 /// How fast the flow's time passes.
@@ -200,6 +203,22 @@ struct LobsterArgs {
     unknown_orders: UnknownOrders,
 }
 
+#[derive(Args, Debug)]
+struct ShimArgs {
+    /// The two interfaces.
+    #[arg(long, value_name = "NAME", num_args = 2, required = true)]
+    interfaces: Vec<String>,
+    /// Lose so many percent of TCP segments, in each direction.
+    #[arg(long, default_value_t = 1.0)]
+    loss_percent: f64,
+    /// Let so many percent of TCP segments be overtaken.
+    #[arg(long, default_value_t = 1.0)]
+    reorder_percent: f64,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
 fn user(text: &str) -> Result<User, String> {
     match text.split_once(':') {
         Some((name, password)) if (1..=6).contains(&name.len()) && (1..=10).contains(&password.len()) => {
@@ -218,6 +237,7 @@ pub fn main(cli: Cli) -> Result<()> {
         Command::Run(args) => run(*args),
         Command::Generate(args) => generate(&args),
         Command::Lobster(args) => convert(&args),
+        Command::Shim(args) => bridge(&args),
     }
 }
 
@@ -326,6 +346,9 @@ fn report(totals: &Totals) {
         "clients: {} order messages, {} executions ({} partial, {} broken) of {} shares in {} symbols",
         totals.received, totals.executions, totals.partial_fills, totals.breaks, totals.shares, totals.symbols_traded
     );
+    if totals.flow_unknown > 0 {
+        println!("flow: {} messages named orders that were never added, published as they are", totals.flow_unknown);
+    }
     println!("book: {} live orders at the end, {} dumps; seed {}", totals.live_orders, totals.book_dumps, totals.seed);
 }
 
@@ -383,5 +406,16 @@ fn convert(args: &LobsterArgs) -> Result<()> {
         args.unknown_orders,
         summary.skipped
     );
+    Ok(())
+}
+
+fn bridge(args: &ShimArgs) -> Result<()> {
+    let [first, second] = args.interfaces.as_slice() else { bail!("--interfaces takes two names") };
+    let (loss, reorder) = (share_of_percent(args.loss_percent), share_of_percent(args.reorder_percent));
+    let directions = [Direction::new(loss, reorder, args.seed), Direction::new(loss, reorder, !args.seed)];
+    let counts = shim::run([first, second], directions, || {
+        println!("ready: {first} and {second}, seed {}", args.seed);
+    })?;
+    println!("{}", serde_json::to_string(&counts).context("print the counts")?);
     Ok(())
 }

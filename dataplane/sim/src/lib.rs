@@ -16,4 +16,5 @@ pub mod generate;
 pub mod lobster;
 pub mod log;
 pub mod rng;
+pub mod shim;
 pub mod source;

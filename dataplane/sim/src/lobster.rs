@@ -12,7 +12,6 @@ use std::io::{BufRead, Write};
 use anyhow::{Context, Result, bail};
 use tern_venues::itch_ouch::wire::Alpha;
 use tern_venues::itch_ouch::wire::itch::{self, ItchMessage};
-use zerocopy::IntoBytes;
 use zerocopy::big_endian::{U32, U64};
 
 /// What to do with events that name orders which were never added.
@@ -52,13 +51,13 @@ struct Event {
     buys: bool,
 }
 
-/// Seconds with a fraction, as nanoseconds.
+/// Seconds with a fraction, as nanoseconds. Some lines have more digits, left over from a conversion through floats.
 fn nanoseconds(text: &str) -> Option<u64> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let fraction_ns: u64 = format!("{fraction:0<9}").parse().ok()?;
+    let fraction_ns: u64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
     seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction_ns)
 }
 
@@ -83,7 +82,7 @@ struct Writer<'a, W: Write> {
 }
 
 impl<W: Write> Writer<'_, W> {
-    fn put(&mut self, message: &(impl ItchMessage + IntoBytes)) -> Result<()> {
+    fn put(&mut self, message: &impl ItchMessage) -> Result<()> {
         let bytes = message.as_bytes();
         // At most 50 bytes.
         self.out.write_all(&(bytes.len() as u16).to_be_bytes()).context("write the ITCH file")?;
@@ -272,6 +271,7 @@ mod tests {
         assert!(format!("{error:#}").contains("line 1"), "{error:#}");
         assert!(convert("".as_bytes(), Vec::new(), "AAPL", UnknownOrders::Seed).is_err());
         assert!(convert(LINES.as_bytes(), Vec::new(), "TOOLONGSYM", UnknownOrders::Seed).is_err());
-        assert_eq!(nanoseconds("34200.0000000001"), None);
+        assert_eq!(nanoseconds("34200.-1"), None);
+        assert_eq!(nanoseconds("35821.088778456004"), Some(35_821_088_778_456));
     }
 }

@@ -417,8 +417,16 @@ impl Generator {
             }
             Kind::Execute | Kind::ExecuteAt => {
                 let adverse = self.market.adverse(symbol, &mut self.rng);
-                let at =
-                    self.market.front(symbol, adverse).or_else(|| self.market.front(symbol, adverse.opposite()))?;
+                let market = &self.market;
+                let own = market.front(symbol, adverse).or_else(|| market.front(symbol, adverse.opposite()));
+                let at = match own {
+                    Some(at) => at,
+                    // Nobody quotes this symbol: the trade happens in one that somebody does.
+                    None => {
+                        let slot = market.slot(market.pick_order(&mut self.rng)?);
+                        market.front(slot.symbol, slot.side)?
+                    }
+                };
                 Some(self.execute(at, kind == Kind::ExecuteAt))
             }
             Kind::Cancel => {

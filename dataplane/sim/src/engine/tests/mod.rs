@@ -59,7 +59,7 @@ impl Floor {
         self.engine.advance(self.now_ns);
     }
 
-    pub(super) fn flow(&mut self, message: &(impl ItchMessage + IntoBytes)) {
+    pub(super) fn flow(&mut self, message: &impl ItchMessage) {
         self.engine.apply_flow(message.as_bytes());
     }
 
