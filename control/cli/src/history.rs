@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tern_abi::record::{Kind, PositionRecord, VenueEventKind};
 use tern_config::facts::name_at;
 use tern_journal::Damage;

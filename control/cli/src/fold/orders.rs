@@ -122,10 +122,11 @@ impl Orders {
             return None;
         }
         let replaced = event.previous != 0 && event.previous != event.order;
-        if replaced && kind == VenueEventKind::Replaced {
-            if let Some(old) = self.rows.get_mut(&(event.account, event.previous)) {
-                (old.life, old.leaves, old.changed_ns) = (Life::Replaced, 0, now_ns);
-            }
+        if replaced
+            && kind == VenueEventKind::Replaced
+            && let Some(old) = self.rows.get_mut(&(event.account, event.previous))
+        {
+            (old.life, old.leaves, old.changed_ns) = (Life::Replaced, 0, now_ns);
         }
         // Orders of a run whose records are not here are learned from what the venue says of them.
         let row = self.rows.entry((event.account, event.order)).or_insert_with(|| OrderRow {

@@ -1,0 +1,285 @@
+//! The program itself: exit codes, `kill` with the daemon dead, and what it makes of a journal.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tern_abi::counters::LoopCounter;
+use tern_abi::record::{
+    ACTION_NEW, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, RefusalRecord, STAGES, StageRecord,
+    StartRecord, VenueEventKind,
+};
+use tern_config::Config;
+use tern_config::facts::{Named, Names};
+use tern_hw::segment::{DataPlaneSegment, SegmentSpec};
+use tern_journal::{Options, Writer};
+use zerocopy::IntoBytes;
+
+struct Bench {
+    folder: PathBuf,
+    config: Config,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("tern-cli-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("run")).expect("a temporary folder");
+        let at = |file: &str| folder.join(file).display().to_string();
+        let text = format!(
+            "[instance]\nname = \"cli\"\n[paths]\nsegment = \"{}\"\njournal = \"{}\"\nrun = \"{}\"\n\
+             [port]\nkind = \"socket\"\ninterface = \"lo\"\n\
+             [rings]\norder_slots = 1024\ncapture_bytes = 1048576\ncommand_slots = 16\n",
+            at("segment"),
+            at("journal"),
+            at("run")
+        );
+        std::fs::write(folder.join("tern.toml"), text).expect("a file");
+        let config = Config::load(folder.join("tern.toml")).unwrap_or_else(|problems| panic!("{problems}"));
+        Self { folder, config }
+    }
+
+    fn spec(&self) -> SegmentSpec {
+        SegmentSpec {
+            path: self.config.paths.segment_file().map(Path::to_path_buf),
+            sizes: self.config.rings.sizes(),
+            ..SegmentSpec::new(self.config.instance.name.clone())
+        }
+    }
+
+    fn tern(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_tern"))
+            .env_remove("TERN_CONFIG")
+            .arg("--config")
+            .arg(self.config.file())
+            .args(arguments)
+            .output()
+            .expect("it runs")
+    }
+
+    /// With `--json`: the exit code and what it printed.
+    fn json(&self, arguments: &[&str]) -> (i32, Value) {
+        let output = self.tern(&[&["--json"], arguments].concat());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{output:?}"));
+        (output.status.code().expect("it was not killed"), value)
+    }
+
+    /// A journal of one run: an order, filled in two parts of which one was broken, a refusal, stages.
+    fn write_journal(&self) {
+        let (mut journal, _) =
+            Writer::open(&self.config.paths.journal, Options::new("cli")).expect("a journal can be made");
+        let mut seq = 0;
+        let mut add = |kind: Kind, body: &[u8]| {
+            seq += 1;
+            let header =
+                RecordHeader { seq, tai_ns: seq * 1000, kind: kind as u16, flags: 0, body_bytes: body.len() as u32 };
+            journal.append(&header, body).expect("it is taken");
+        };
+        let names = Names { refusals: vec![Named::new("killed", ""), Named::new("collar", "")], ..Names::default() };
+        let start = [StartRecord::default().as_bytes(), names.start_text("x = 1\n").as_bytes()].concat();
+        add(Kind::Start, &start);
+        let symbol = *b"MSFT    ";
+        let order = OrderRecord {
+            action: ACTION_NEW,
+            order: 1,
+            side: 1,
+            price: 10_0000,
+            quantity: 100,
+            symbol,
+            account: 1,
+            instrument: 3,
+            ..OrderRecord::default()
+        };
+        add(Kind::Order, order.as_bytes());
+        let event = |kind: VenueEventKind, quantity, leaves, match_number| OrderEventRecord {
+            kind: kind as u8,
+            order: 1,
+            side: 1,
+            price: 10_0000,
+            quantity,
+            leaves,
+            match_number,
+            account: 1,
+            instrument: 3,
+            ..OrderEventRecord::default()
+        };
+        add(Kind::OrderEvent, event(VenueEventKind::Accepted, 100, 100, 0).as_bytes());
+        add(Kind::OrderEvent, event(VenueEventKind::Executed, 30, 70, 7).as_bytes());
+        add(Kind::OrderEvent, event(VenueEventKind::Executed, 20, 50, 8).as_bytes());
+        add(Kind::OrderEvent, event(VenueEventKind::Broken, 0, 50, 7).as_bytes());
+        let position = PositionRecord {
+            shares: 20,
+            cash: -200_0000,
+            symbol,
+            account: 1,
+            instrument: 3,
+            ..PositionRecord::default()
+        };
+        add(Kind::Position, position.as_bytes());
+        add(Kind::Refusal, RefusalRecord { reason: 1, ..RefusalRecord::default() }.as_bytes());
+        let mut stage_ns = [0; STAGES];
+        stage_ns[..6].copy_from_slice(&[1000, 1100, 1200, 1300, 1400, 1500]);
+        add(Kind::Stages, StageRecord { arrival_ns: 900, stage_ns, order: 1, ..StageRecord::default() }.as_bytes());
+        journal.seal().expect("it is written");
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn without_a_segment_it_says_so_with_exit_code_3() {
+    let bench = Bench::new("absent");
+    for verb in ["status", "counters", "kill", "resume"] {
+        let output = bench.tern(&[verb]);
+        assert_eq!(output.status.code(), Some(3), "{verb}: {output:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn wrong_usage_and_configuration_have_exit_code_2() {
+    let bench = Bench::new("usage");
+    assert_eq!(bench.tern(&["fly"]).status.code(), Some(2));
+    std::fs::write(bench.config.file(), "[instance]\nname = 3\n").expect("a file");
+    let output = bench.tern(&["status"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("tern.toml:2:8: instance.name"), "{output:?}");
+}
+
+#[test]
+fn a_kill_with_the_daemon_dead_is_heeded_by_the_loop_and_answered() {
+    let bench = Bench::new("kill");
+    let spec = bench.spec();
+    let (ready, is_ready) = mpsc::channel();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let data_plane = scope.spawn(|| {
+            let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
+            let plane = segment.ends().expect("its ends");
+            plane.counters.set(LoopCounter::OpenOrders, 5);
+            plane.trading.set(true, 0);
+            ready.send(()).expect("the test waits");
+            while !stop.load(Ordering::Relaxed) {
+                if plane.kill.state().killed() {
+                    plane.trading.set(false, 1);
+                    plane.counters.set(LoopCounter::OpenOrders, 0);
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        is_ready.recv().expect("the data plane is ready");
+        let (code, status) = bench.json(&["status"]);
+        assert_eq!((code, &status["open_orders"]), (3, &Value::from(5)), "ternd is dead: {status}");
+        let (code, answer) = bench.json(&["kill", "--timeout-ms", "5000"]);
+        assert_eq!((code, answer["acknowledged"].as_bool()), (0, Some(true)), "{answer}");
+        assert_eq!(answer["orders"]["cancelled"], 5, "{answer}");
+        assert_eq!(answer["ternd_told"], false);
+        let (_, status) = bench.json(&["status"]);
+        assert_eq!((status["killed"].as_bool(), status["kills"].as_u64()), (Some(true), Some(1)));
+        assert_eq!(bench.tern(&["resume"]).status.code(), Some(3), "only the daemon re-arms");
+        stop.store(true, Ordering::Relaxed);
+        data_plane.join().expect("it ends");
+    });
+}
+
+#[test]
+fn a_kill_that_nobody_heeds_says_that_orders_are_unknown() {
+    let bench = Bench::new("unknown");
+    let mut segment = DataPlaneSegment::open(&bench.spec()).expect("a segment");
+    let plane = segment.ends().expect("its ends");
+    plane.counters.set(LoopCounter::OpenOrders, 5);
+    plane.trading.set(true, 0);
+    let (code, answer) = bench.json(&["kill", "--timeout-ms", "50"]);
+    assert_eq!((code, &answer["orders"]["unknown"]), (5, &Value::from(5)), "{answer}");
+    assert!(plane.kill.state().killed());
+    drop(segment);
+    let (code, answer) = bench.json(&["kill"]);
+    assert_eq!((code, answer["acknowledged"].as_bool()), (5, Some(false)), "no data plane runs: {answer}");
+}
+
+#[test]
+fn the_journal_adds_up() {
+    let bench = Bench::new("journal");
+    bench.write_journal();
+    let (code, orders) = bench.json(&["orders"]);
+    assert_eq!((code, &orders["open"], &orders["orders"][0]["leaves"]), (0, &1.into(), &50.into()), "{orders}");
+    let (code, positions) = bench.json(&["positions"]);
+    assert_eq!((code, &positions["positions"][0]["shares"]), (0, &20.into()), "{positions}");
+
+    let (code, report) = bench.json(&["report"]);
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(report["version"], 1);
+    assert_eq!(report["orders"]["by_action"]["new"], 1);
+    assert_eq!(report["orders"]["refused"]["collar"], 1);
+    assert_eq!((&report["fills"]["count"], &report["fills"]["broken"]), (&1.into(), &1.into()));
+    assert_eq!((&report["traded"][0]["shares"], &report["traded"][0]["cash"]), (&20.into(), &(-2_000_000).into()));
+    assert_eq!((&report["journal"]["verified"], &report["journal"]["unexplained"]), (&true.into(), &0.into()));
+    assert!(
+        report["latency_ns"]["tick_to_order"]["p50"].as_u64().is_some_and(|p50| p50.abs_diff(500) <= 1),
+        "{report}"
+    );
+    assert_eq!(report["stage_latency_ns"]["decoded"]["n"], 1);
+
+    let cat = bench.tern(&["--json", "journal", "cat", "--kind", "order,refusal"]);
+    let lines: Vec<Value> = String::from_utf8_lossy(&cat.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON object a line"))
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!((&lines[0]["kind"], &lines[0]["body"]["symbol"]), (&"order".into(), &"MSFT".into()));
+    assert_eq!(lines[1]["body"]["reason"], "collar");
+    let cat = bench.tern(&["journal", "cat", "--from-seq", "3", "--limit", "2"]);
+    assert_eq!(String::from_utf8_lossy(&cat.stdout).lines().count(), 2);
+    assert_eq!(bench.tern(&["journal", "cat", "--kind", "nonsense"]).status.code(), Some(2));
+    for verb in [&["latency", "--plot"][..], &["journal", "stats"], &["report"], &["orders", "--all"]] {
+        let output = bench.tern(verb);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(!text.is_empty() && text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+}
+
+#[test]
+fn damage_is_named_with_exit_code_4() {
+    let bench = Bench::new("damage");
+    bench.write_journal();
+    assert_eq!(bench.json(&["journal", "verify"]).0, 0);
+    let files = std::fs::read_dir(&bench.config.paths.journal).expect("a folder").flatten().map(|entry| entry.path());
+    let file = files.max_by_key(|path| path.metadata().map_or(0, |facts| facts.len())).expect("a segment");
+    let mut bytes = std::fs::read(&file).expect("it is readable");
+    let middle = bytes.len() - 400;
+    bytes[middle] ^= 4;
+    std::fs::write(&file, bytes).expect("it is writable");
+    let (code, found) = bench.json(&["journal", "verify"]);
+    assert_eq!((code, found["sound"].as_bool()), (4, Some(false)), "{found}");
+    assert_eq!(found["damages"][0]["file"].as_str(), file.to_str());
+    assert!(found["damages"][0]["after_seq"].as_u64().is_some_and(|seq| seq > 1), "{found}");
+    assert_eq!(bench.tern(&["orders"]).status.code(), Some(4));
+}
+
+#[test]
+fn a_position_unlike_its_executions_is_a_mismatch() {
+    let bench = Bench::new("mismatch");
+    bench.write_journal();
+    let (mut journal, recovered) = Writer::open(&bench.config.paths.journal, Options::new("cli")).expect("it goes on");
+    let wrong =
+        PositionRecord { shares: 21, cash: -200_0000, symbol: *b"MSFT    ", account: 1, ..PositionRecord::default() };
+    let header = RecordHeader {
+        seq: recovered.last_seq + 1,
+        tai_ns: 1,
+        kind: Kind::Position as u16,
+        flags: 0,
+        body_bytes: wrong.as_bytes().len() as u32,
+    };
+    journal.append(&header, wrong.as_bytes()).expect("it is taken");
+    journal.seal().expect("it is written");
+    let (code, positions) = bench.json(&["positions"]);
+    assert_eq!((code, &positions["mismatches"][0]["recorded"]["shares"]), (1, &21.into()), "{positions}");
+}

@@ -1,0 +1,52 @@
+//! A full disk: trading stops, nothing is lost, and it goes on when there is room again. Needs root, for a tmpfs.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::bench::Bench;
+
+/// A small tmpfs, unmounted at the end.
+struct Disk<'a>(&'a Path);
+
+impl<'a> Disk<'a> {
+    fn mount(folder: &'a Path, options: &str) -> Option<Self> {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tern-test"]).arg(folder).output().ok()?;
+        done.status.success().then_some(Self(folder))
+    }
+
+    fn grow(&self, options: &str) {
+        let done = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(self.0).status();
+        assert!(done.is_ok_and(|status| status.success()), "the disk grows");
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_stops_trading_and_loses_no_record() {
+    let mut bench = Bench::new("disk", "", "[journal]\nsegment_bytes = 1048576\n");
+    let folder = bench.config.paths.journal.clone();
+    let Some(disk) = Disk::mount(&folder, "size=512k") else {
+        eprintln!("SKIP: no tmpfs can be mounted here (not root?): a full disk is not tested");
+        return;
+    };
+    bench.start();
+    bench.until("trouble with the journal", || bench.facts().journal.trouble.contains("No space left"));
+    let view = bench.view();
+    let words = view.segment().expect("a segment");
+    assert!(words.kill.state().killed(), "trading stopped");
+    bench.until("the data plane heeds it", || !words.trading.get().0);
+    let published = words.next_seq.get();
+
+    disk.grow("size=64m");
+    bench.until("the journal goes on", || words.journaled_seq.get() >= published - 1);
+    bench.until("no trouble any more", || bench.facts().journal.trouble.is_empty());
+    bench.stop();
+    assert!(bench.verified().last_seq >= published - 1);
+    drop(disk);
+}

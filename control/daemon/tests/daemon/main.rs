@@ -1,0 +1,170 @@
+//! The daemon with a data plane that only records and obeys: journaling, supervision, adoption, the control socket.
+
+mod bench;
+mod disk;
+
+use bench::Bench;
+use nix::sys::signal::Signal;
+use tern_abi::command::{Command, CommandKind};
+use tern_abi::record::Kind;
+use tern_journal::Reader;
+use zerocopy::FromBytes;
+
+#[test]
+fn a_clean_stop_seals_the_journal_and_leaves_nothing_running() {
+    let mut bench = Bench::new("clean", "", "");
+    bench.start();
+    bench.until_journaled(200);
+    assert!(bench.ask(r#"{"version":1,"ask":"status"}"#).contains("\"status\""));
+    let pid = bench.data_plane().expect("a pid file");
+    bench.stop();
+    assert!(bench.verified().records >= 200);
+    let paths = &bench.config.paths;
+    for gone in [paths.daemon_pid(), paths.dataplane_pid(), paths.control_socket(), paths.segment.clone()] {
+        assert!(!gone.exists(), "{} is left", gone.display());
+    }
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "the data plane is left");
+    let facts = bench.facts();
+    assert_eq!((facts.dataplane_pid, facts.restarts), (0, 0));
+    assert_eq!(facts.journal.durable_seq, bench.verified().last_seq);
+}
+
+#[test]
+fn a_killed_daemon_loses_nothing_and_the_next_one_adopts() {
+    let mut bench = Bench::new("adopt", "", "");
+    bench.start();
+    bench.until_journaled(100);
+    let pid = bench.data_plane().expect("a pid file");
+    bench.signal(Signal::SIGKILL);
+    let view = bench.view();
+    let before = view.segment().expect("a segment").next_seq.get();
+    bench.until("records while no daemon runs", || view.segment().expect("a segment").next_seq.get() > before + 100);
+
+    bench.start();
+    bench.until_journaled(before + 200);
+    bench.until("the daemon's facts", || bench.facts().adopted);
+    assert_eq!(bench.facts().dataplane_pid, pid, "the same process, not a second");
+    assert!(bench.facts().leftovers.iter().any(|text| text.contains("killed")), "{:?}", bench.facts().leftovers);
+    bench.stop();
+    let found = bench.verified();
+    assert_eq!((found.first_seq, found.missing_at_start), (1, 0));
+}
+
+#[test]
+fn after_a_kill_of_both_the_next_start_goes_on() {
+    let mut bench = Bench::new("both", "", "");
+    bench.start();
+    bench.until_journaled(100);
+    bench.signal(Signal::SIGKILL);
+    bench.kill_data_plane(Signal::SIGKILL);
+    let view = bench.view();
+    bench.until("the data plane's end", || view.data_plane().expect("its lock").is_none());
+    let published = view.segment().expect("a segment").next_seq.get();
+    bench.start();
+    bench.until_journaled(published + 50);
+    bench.stop();
+    assert!(bench.verified().last_seq > published);
+}
+
+#[test]
+fn a_data_plane_that_dies_is_started_again_and_one_that_keeps_dying_is_not() {
+    let mut bench = Bench::new("budget", "fail", "[daemon]\nrestarts_max = 2\nrestart_pause_ms = 10\n");
+    bench.start();
+    bench.until("the budget is spent", || bench.facts().gave_up);
+    assert_eq!(bench.facts().restarts, 2);
+    assert!(bench.log().contains("2 restarts in 60 s are spent"), "{}", bench.log());
+    bench.stop();
+
+    let mut bench = Bench::new("usage", "usage", "");
+    bench.start();
+    bench.until("it is given up at once", || bench.facts().gave_up);
+    assert_eq!(bench.facts().restarts, 0);
+    bench.stop();
+}
+
+#[test]
+fn a_killed_data_plane_comes_back_in_the_same_segment() {
+    let mut bench = Bench::new("restart", "", "[daemon]\nrestart_pause_ms = 10\n");
+    bench.start();
+    bench.until_journaled(50);
+    let first = bench.data_plane();
+    bench.kill_data_plane(Signal::SIGKILL);
+    bench.until("another data plane", || bench.data_plane().is_some_and(|pid| Some(pid) != first));
+    let published = bench.view().segment().expect("a segment").next_seq.get();
+    bench.until_journaled(published + 50);
+    bench.until("its facts", || bench.facts().restarts == 1);
+    bench.stop();
+    bench.verified();
+}
+
+#[test]
+fn a_stuck_data_plane_is_halted_ended_and_started_again() {
+    let more = "[daemon]\nheartbeat_loss_ms = 100\non_heartbeat_loss = \"restart\"\nrestart_pause_ms = 10\nshutdown_ms = 100\n";
+    let mut bench = Bench::new("stuck", "stuck", more);
+    bench.start();
+    bench.until("a loss and a restart", || bench.facts().heartbeat_losses >= 1 && bench.facts().restarts >= 1);
+    assert!(bench.view().segment().expect("a segment").kill.state().killed(), "trading stopped");
+    bench.stop();
+    assert!(bench.config.paths.segment.exists(), "the kill word outlives the instance");
+}
+
+#[test]
+fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
+    let mut bench = Bench::new("socket", "", "");
+    bench.start();
+    bench.until_journaled(10);
+    let taken = r#""answer":{"command":{"taken":true}}"#;
+    assert!(bench.ask(r#"{"version":1,"ask":"kill"}"#).contains(taken));
+    assert!(bench.view().segment().expect("a segment").kill.state().killed());
+    assert!(bench.ask(r#"{"version":1,"ask":{"set_limit":{"limit":3,"value":500}}}"#).contains(taken));
+    assert!(bench.ask(r#"{"version":1,"ask":"resume"}"#).contains(taken));
+    assert!(!bench.view().segment().expect("a segment").kill.state().killed());
+
+    for (line, why) in [
+        (r#"{"version":9,"ask":"status"}"#, "protocol version 1, the client 9"),
+        (r#"{"version":1,"ask":"fly"}"#, "unknown variant `fly`"),
+        ("not json", "not a request"),
+        ("", "not a request"),
+    ] {
+        assert!(bench.ask(line).contains(why), "{line}: {}", bench.ask(line));
+    }
+    bench.stop();
+
+    let mut reader = Reader::open(&bench.config.paths.journal).expect("a journal");
+    let mut commands = Vec::new();
+    while let Some(record) = reader.next().expect("it is whole") {
+        if record.kind() == Some(Kind::Command) {
+            commands.push(Command::read_from_bytes(record.body).expect("a whole command"));
+        }
+    }
+    let uid = nix::unistd::getuid().as_raw();
+    let seen: Vec<(u32, u32)> = commands.iter().map(|command| (command.kind, command.uid)).collect();
+    let [kill, limit, resume] =
+        [CommandKind::Kill, CommandKind::SetLimit, CommandKind::Resume].map(|kind| (kind as u32, uid));
+    assert_eq!(seen, [kill, limit, resume, (CommandKind::Shutdown as u32, u32::MAX)]);
+    assert_eq!((commands[1].id, commands[1].value), (3, 500));
+}
+
+#[test]
+fn a_second_daemon_and_a_foreign_segment_are_refused() {
+    let mut bench = Bench::new("second", "", "");
+    bench.start();
+    bench.until_journaled(10);
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_ternd"))
+        .args(["--config".as_ref(), bench.config.file().as_os_str()])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(said.contains("another"), "{said}");
+    bench.stop();
+    // A segment that begins again at 1 beside a journal that is further.
+    let spec = tern_hw::segment::SegmentSpec {
+        path: bench.config.paths.segment_file().map(Into::into),
+        sizes: bench.config.rings.sizes(),
+        ..tern_hw::segment::SegmentSpec::new(bench.config.instance.name.clone())
+    };
+    drop(tern_hw::segment::DaemonSegment::open(&spec).expect("it is made"));
+    bench.start();
+    bench.until("the refusal", || bench.log().contains("one of them is of other days"));
+}
