@@ -26,12 +26,17 @@ pub(crate) struct Bench {
 impl Bench {
     /// An instance whose data plane is the fake one in `mode`; `more` is added to the configuration.
     pub(crate) fn new(name: &str, mode: &'static str, more: &str) -> Self {
+        Self::on("kind = \"socket\"\ninterface = \"lo\"", name, mode, more)
+    }
+
+    /// As [`Bench::new`], on another port.
+    pub(crate) fn on(port: &str, name: &str, mode: &'static str, more: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("tern-ctl-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         let at = |file: &str| folder.join(file).display().to_string();
         let text = format!(
             "[instance]\nname = \"t{}\"\n[paths]\nsegment = \"{}\"\njournal = \"{}\"\nrun = \"{}\"\n\
-             [port]\nkind = \"socket\"\ninterface = \"lo\"\nhuge_pages = \"off\"\n\
+             [port]\n{port}\nhuge_pages = \"off\"\n\
              [rings]\norder_slots = 4096\ncapture_bytes = 1048576\ncommand_slots = 16\n{more}",
             std::process::id(),
             at("segment"),

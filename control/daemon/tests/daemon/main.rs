@@ -2,6 +2,7 @@
 
 mod bench;
 mod disk;
+mod xdp;
 
 use bench::Bench;
 use nix::sys::signal::Signal;
