@@ -6,6 +6,7 @@ use super::level::{BookSide, Level, NIL, Order, rank_of};
 use super::line::Best;
 use super::table::Located;
 use crate::units::{InstrumentId, Price, Side};
+use core::hint::select_unpredictable;
 use tern_abi::event::{BookEvent, EventKind, flags};
 use tern_abi::prefetch::prefetch_slice;
 
@@ -309,10 +310,10 @@ impl Books {
             }
             // Whether there is a neighbour is a coin toss: without one, the freed slot takes the write.
             let (is_first, is_last) = (order.prev == NIL, order.next == NIL);
-            level.head = if is_first { order.next } else { level.head };
-            level.tail = if is_last { order.prev } else { level.tail };
-            self.orders.get_mut(if is_first { slot } else { order.prev }).next = order.next;
-            self.orders.get_mut(if is_last { slot } else { order.next }).prev = order.prev;
+            level.head = select_unpredictable(is_first, order.next, level.head);
+            level.tail = select_unpredictable(is_last, order.prev, level.tail);
+            self.orders.get_mut(select_unpredictable(is_first, slot, order.prev)).next = order.next;
+            self.orders.get_mut(select_unpredictable(is_last, slot, order.next)).prev = order.prev;
             return (book, is_best);
         }
         self.levels.remove(level_slot);

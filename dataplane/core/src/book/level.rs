@@ -8,7 +8,7 @@ use zerocopy::FromZeros;
 pub(super) const NIL: u32 = u32::MAX;
 
 /// One side of one instrument: the instrument times two, plus 1 for the sell side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromZeros)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 #[repr(transparent)]
 pub(super) struct BookSide(u32);
 
@@ -81,8 +81,12 @@ impl Entry for Order {
         self.reference
     }
     #[inline(always)]
-    fn is_empty(&self) -> bool {
-        self.quantity == 0
+    fn mismatch(&self, key: u64) -> u64 {
+        (self.reference ^ key) | u64::from(self.quantity == 0)
+    }
+    #[inline(always)]
+    fn weight(&self) -> u32 {
+        self.quantity
     }
     #[inline(always)]
     fn clear(&mut self) {
@@ -129,8 +133,13 @@ impl Entry for Level {
         (self.book, self.rank)
     }
     #[inline(always)]
-    fn is_empty(&self) -> bool {
-        self.orders == 0
+    fn mismatch(&self, (book, rank): (BookSide, u32)) -> u64 {
+        let (book, rank) = (u64::from(self.book.0 ^ book.0), u64::from(self.rank ^ rank));
+        book << 32 | rank | u64::from(self.orders == 0)
+    }
+    #[inline(always)]
+    fn weight(&self) -> u32 {
+        self.orders
     }
     #[inline(always)]
     fn clear(&mut self) {

@@ -12,11 +12,13 @@ use zerocopy::FromZeros;
 /// What a table holds. The zeroed entry is the empty one.
 pub(super) trait Entry: Copy + FromZeros {
     /// What entries are found by.
-    type Key: Copy + PartialEq;
+    type Key: Copy;
     /// The key of an entry that is not empty.
     fn key(&self) -> Self::Key;
-    /// Whether the slot is free.
-    fn is_empty(&self) -> bool;
+    /// 0 if the slot holds `key`, else something else.
+    fn mismatch(&self, key: Self::Key) -> u64;
+    /// 0 if the slot is free, else something else.
+    fn weight(&self) -> u32;
     /// Makes the slot free.
     fn clear(&mut self);
     /// A hash of `key` whose upper bits are well spread.
@@ -46,16 +48,17 @@ pub(super) struct Bucket<E> {
 }
 
 impl<E: Entry> Bucket<E> {
-    // Which of the two it is is a coin toss: both are compared and only the outcome is branched on.
+    // Which of the two it is is a coin toss, and guessing wrong costs more than all the rest of the search: the two are
+    // folded into one word, and only that is branched on.
     #[inline(always)]
     fn find(&self, key: E::Key) -> Option<u32> {
-        let [first, second] = self.entries.each_ref().map(|entry| !entry.is_empty() & (entry.key() == key));
-        (first | second).then_some(u32::from(second))
+        let (first, second) = (self.entries[0].mismatch(key), self.entries[1].mismatch(key));
+        (first.min(second) == 0).then_some(u32::from(second == 0))
     }
     #[inline(always)]
     fn vacant(&self) -> Option<u32> {
-        let [first, second] = self.entries.each_ref().map(Entry::is_empty);
-        (first | second).then_some(u32::from(!first))
+        let (first, second) = (self.entries[0].weight(), self.entries[1].weight());
+        (first.min(second) == 0).then_some(u32::from(first != 0))
     }
 }
 
@@ -187,7 +190,7 @@ impl<E: Entry> Table<E> {
     /// Frees `slot`, which must be occupied.
     #[inline(always)]
     pub(super) fn remove(&mut self, slot: u32) {
-        debug_assert!(!self.get(slot).is_empty());
+        debug_assert_ne!(self.get(slot).weight(), 0);
         let end = (slot >> 1) as usize;
         let mut line = self.home(self.get(slot).key());
         while line != end {
