@@ -66,30 +66,27 @@ pub struct Plan {
     pub scale: usize,
 }
 
-/// Runs ours and the peer in turn, `plan.runs` times each, after one unmeasured run of each.
-pub fn interleave(
-    plan: Plan,
-    mut ours: impl FnMut() -> f64,
-    mut peer: Option<&mut dyn FnMut() -> f64>,
-) -> (Vec<f64>, Vec<f64>) {
+/// Runs all sides in turn, `plan.runs` times each, after one unmeasured run of each. Who begins changes from run to
+/// run, so that no side always comes after the same other.
+pub fn rotate<const N: usize>(plan: Plan, mut sides: [&mut dyn FnMut() -> f64; N]) -> [Vec<f64>; N] {
     let runs = plan.runs.max(RUNS_MIN);
-    ours();
-    if let Some(peer) = peer.as_mut() {
-        peer();
-    }
-    let (mut all_ours, mut all_peer) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
+    sides.iter_mut().for_each(|side| {
+        side();
+    });
+    let mut all = [const { Vec::new() }; N];
     for run in 0..runs {
-        // the order changes from run to run, so that neither side always comes after the other
-        let peer_first = run % 2 == 1;
-        if let Some(peer) = peer.as_mut().filter(|_| peer_first) {
-            all_peer.push(peer());
-        }
-        all_ours.push(ours());
-        if let Some(peer) = peer.as_mut().filter(|_| !peer_first) {
-            all_peer.push(peer());
+        for place in 0..N {
+            let side = (run + place) % N;
+            all[side].push(sides[side]());
         }
     }
-    (all_ours, all_peer)
+    all
+}
+
+/// Runs ours and the peer in turn; see [`rotate`].
+pub fn interleave(plan: Plan, mut ours: impl FnMut() -> f64, mut peer: impl FnMut() -> f64) -> (Vec<f64>, Vec<f64>) {
+    let [ours, peer] = rotate(plan, [&mut ours, &mut peer]);
+    (ours, peer)
 }
 
 /// Nanoseconds an item of `work`, which says how many items it did.
@@ -166,7 +163,7 @@ mod tests {
     #[test]
     fn sides_take_turns() {
         let log = std::cell::RefCell::new(String::new());
-        let mut peer = || {
+        let peer = || {
             log.borrow_mut().push('p');
             1.0
         };
@@ -174,8 +171,9 @@ mod tests {
             log.borrow_mut().push('o');
             1.0
         };
-        interleave(Plan { runs: 9, scale: 1 }, ours, Some(&mut peer));
+        let (all_ours, all_peer) = interleave(Plan { runs: 9, scale: 1 }, ours, peer);
         assert!(log.borrow().starts_with("opoppoop"), "{}", log.borrow());
+        assert_eq!((all_ours.len(), all_peer.len()), (9, 9));
     }
 
     #[test]

@@ -5,4 +5,7 @@
 
 pub mod flow;
 pub mod harness;
+pub mod journaler;
 pub mod metrics;
+pub mod setting;
+pub mod venue;

@@ -140,7 +140,7 @@ fn measure(
     let live_orders = books.order_count();
     let mut ours_at = decoded.chunks_exact(PART);
     let mut peer_at = decoded.chunks_exact(PART);
-    let mut run_peer = || {
+    let run_peer = || {
         let part = peer_at.next().expect("as many parts as runs");
         run_part(part, |events| events.iter().for_each(|event| plain.apply(event)))
     };
@@ -154,7 +154,7 @@ fn measure(
             }
         })
     };
-    let (all_ours, all_peer) = interleave(Plan { runs, ..plan }, run_ours, Some(&mut run_peer));
+    let (all_ours, all_peer) = interleave(Plan { runs, ..plan }, run_ours, run_peer);
     assert!(tops > 0, "the flow moves the best prices");
     assert_eq!(books.order_count(), plain.orders.len(), "both sides hold the same orders");
     vec![

@@ -79,7 +79,7 @@ pub fn itch_decode(plan: Plan) -> Vec<Row> {
     let file = flow.prefixed();
     let total = flow.messages_from(0);
     let mut sink = Events::new();
-    let mut run_peer = || {
+    let run_peer = || {
         ns_each(|| {
             let messages = peer(&file);
             assert_eq!(messages, total, "both sides read every message");
@@ -93,7 +93,7 @@ pub fn itch_decode(plan: Plan) -> Vec<Row> {
             events
         })
     };
-    let (all_ours, all_peer) = interleave(plan, run_ours, Some(&mut run_peer));
+    let (all_ours, all_peer) = interleave(plan, run_ours, run_peer);
     vec![
         RowBuilder::new("itch_decode", "ns/message", all_ours)
             .peer("itchy 0.3.4, bare messages without MoldUDP64 and without normalizing", all_peer)

@@ -76,7 +76,7 @@ pub fn ouch_encode(plan: Plan) -> Vec<Row> {
     let mut buffer = [0; 128];
     let mut vector = Vec::with_capacity(128);
     let orders: Vec<OrderView> = (1..=ORDERS * plan.scale as u32).map(order).collect();
-    let mut run_peer = || {
+    let run_peer = || {
         ns_each(|| {
             for order in &orders {
                 plain(black_box(order), &mut vector);
@@ -94,7 +94,7 @@ pub fn ouch_encode(plan: Plan) -> Vec<Row> {
             orders.len() as u64
         })
     };
-    let (all_ours, all_peer) = interleave(plan, run_ours, Some(&mut run_peer));
+    let (all_ours, all_peer) = interleave(plan, run_ours, run_peer);
     vec![
         RowBuilder::new("ouch_encode", "ns/order", all_ours)
             .peer("fields appended one by one to a reused Vec, client order id by format!", all_peer)

@@ -3,6 +3,9 @@
 pub mod book;
 pub mod decode;
 pub mod encode;
+pub mod journal;
+pub mod ring;
+pub mod risk;
 
 use crate::harness::{Plan, Row};
 
@@ -14,5 +17,8 @@ pub const ALL: &[(&str, Run)] = &[
     ("itch_decode", decode::itch_decode),
     ("book_full_depth", book::book_full_depth),
     ("book_real_day", book::book_real_day),
+    ("risk_check", risk::risk_check),
     ("ouch_encode", encode::ouch_encode),
+    ("journal_append", journal::journal_append),
+    ("ring_hop", ring::ring_hop),
 ];
