@@ -21,7 +21,7 @@ sys.path.insert(0, HERE)
 import compare  # noqa: E402
 import report as reports  # noqa: E402
 import sandbox  # noqa: E402
-from venue import Exchange, Tern  # noqa: E402
+from venue import Exchange, Tern, orders_sent  # noqa: E402
 
 STARTED = time.monotonic()
 
@@ -38,7 +38,10 @@ def arguments():
     parser.add_argument("--attach", choices=("auto", "native", "generic"), default="auto", help="XDP attach mode")
     parser.add_argument("--wait", choices=("spin", "block"), default="spin", help="how the loop waits (default spin)")
     parser.add_argument("--huge-pages", choices=("auto", "off"), default="auto")
-    parser.add_argument("--messages", type=int, default=400_000, help="messages of the generated flow (default 400000)")
+    parser.add_argument("--rate", type=int, default=20_000, help="messages a second of the generated flow (default 20000)")
+    parser.add_argument("--instruments", type=int, default=12_000, help="instruments that fit (default 12000)")
+    parser.add_argument("--orders", type=int, default=1_000_000, help="live orders that fit in all books (default 1000000)")
+    parser.add_argument("--snap-bytes", type=int, default=128, help="bytes of each frame in the capture (default 128)")
     parser.add_argument("--json", metavar="FILE", help="also write the report as JSON here")
     parser.add_argument("--out", metavar="DIR", default=os.path.join(ROOT, "target", "demo"),
                         help="where report.json, latency.html, logs and the journal go (default target/demo)")
@@ -121,7 +124,7 @@ def build(options, out, exchange, tern):
     counters = tern.counters
     dropped = tern.dropped()
     sent = venue.totals["datagrams_sent"] + venue.totals["heartbeats_sent"]
-    received = counters["loop"]["datagrams_received"]
+    received = counters["feed"]["datagrams"]
     accounted = received + sum(dropped.values())
     checks = []
 
@@ -129,7 +132,7 @@ def build(options, out, exchange, tern):
         checks.append({"name": name, "ok": bool(ok), "detail": detail})
 
     check("datagrams", sent == accounted, f"{sent:,} sent = {received:,} received + {sum(dropped.values()):,} dropped")
-    gaps = counters["feed"]["feed_gaps"]
+    gaps = counters["feed"]["gaps"]
     expects_gaps = bool(venue.totals["datagrams_dropped"])
     check("gaps", expects_gaps or gaps == 0, f"{gaps} gaps")
     check("books", books["compared"] > 0 and not books["different"],
@@ -168,8 +171,8 @@ def build(options, out, exchange, tern):
         "fallbacks": facts["fallbacks"],
         "datagrams": {"sent": sent, "steered": counters["steer"].get("redirect_udp", 0), "received": received,
                       "dropped": dropped, "gaps": gaps},
-        "messages": counters["feed"]["feed_messages"],
-        "orders": {"sent": counters["loop"]["orders_sent"], "received": len(venue.orders), "journaled": len(journal.orders),
+        "messages": counters["feed"]["messages"],
+        "orders": {"sent": orders_sent(counters["loop"]), "received": len(venue.orders), "journaled": len(journal.orders),
                    "refused": own["orders"]["refused"], "by_action": own["orders"]["by_action"]},
         "fills": len(journal.fills),
         **trades,
@@ -184,13 +187,22 @@ def build(options, out, exchange, tern):
         "journal": own["journal"],
         "steer_counters": counters["steer"],
         "counters": counters,
-        "latency_ns": {"tick_to_order": own["latency_ns"]["tick_to_order"],
+        "latency_ns": {"tick_to_order": curve(own["latency_ns"]["tick_to_order"]),
+                       "arrival_to_order": curve(own["latency_ns"]["arrival_to_order"]),
                        "wire_to_wire": exchange.wire_to_wire(tern, journal)},
-        "stage_latency_ns": own["stage_latency_ns"],
+        "stage_latency_ns": {name: curve(figures) for name, figures in own["stage_latency_ns"].items()},
         "start_to_first_order_ms": tern.first_order_ms(first),
         "rss_bytes": tern.rss_bytes,
         "checks": checks,
     }
+
+
+def curve(figures):
+    """Adds the percentile curve that the plot draws."""
+    points = (("p50", 50), ("p90", 90), ("p99", 99), ("p999", 99.9), ("max", 99.99))
+    if figures.get("n"):
+        figures["curve"] = [(0, figures["min"]), *((percent, figures[key]) for key, percent in points)]
+    return figures
 
 
 def main():

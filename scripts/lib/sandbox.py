@@ -5,6 +5,7 @@ that started it ends in any way, SIGKILL included, the kernel ends every process
 pins and shared files with them. Nothing has to be cleaned up by hand, so nothing can be forgotten.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -78,3 +79,9 @@ class Network:
         with open(log, "wb") as out:
             return subprocess.Popen(cls.command(namespace, *command), stdout=out, stderr=subprocess.STDOUT,
                                     stdin=subprocess.DEVNULL)
+
+    @classmethod
+    def link_drops(cls):
+        """Frames that the exchange's end of the link did not get across, as its own kernel counter says."""
+        text = run("ip", "-n", cls.VENUE, "-j", "-s", "link", "show", "veth-venue")
+        return json.loads(text)[0]["stats64"]["tx"]["dropped"]

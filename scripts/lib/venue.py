@@ -192,8 +192,129 @@ class Tern:
             raise RuntimeError(f"tern {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
         return json.loads(done.stdout) if done.stdout.strip() else {}
 
+    def status(self):
+        """A few figures for the progress line."""
+        counters = self.tern("counters", check=False)
+        if not counters:
+            return {}
+        loop, session = counters["loop"], counters["session"]
+        return {"datagrams": counters["feed"]["datagrams"], "messages": counters["feed"]["messages"],
+                "orders": orders_sent(loop), "fills": session["venue_executed"], "open": loop["open_orders"]}
+
+    def settle(self, seconds=5.0):
+        """Until everything that was recorded is in the journal."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            seq = self.tern("status", check=False).get("seq", {})
+            if seq and seq["waiting"] == 0 and seq["durable"] == seq["last"]:
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"the journal did not catch up within {seconds:.0f} s")
+
+    def observe_counters(self):
+        """Reads, while both sides still run, what is gone after them."""
+        self.counters = self.tern("counters")
+        self.link = self.network.link_drops()
+        pid = self.tern("status", check=False)["dataplane"]["pid"]
+        self.rss_bytes = resident_bytes(pid)
+        with open(os.path.join(self.run_folder, "dataplane.json"), encoding="utf-8") as file:
+            self.dataplane = json.load(file)
+        with open(os.path.join(self.run_folder, "dataplane.log"), "rb") as file, \
+                open(os.path.join(self.out, "dataplane.log"), "wb") as copy:
+            copy.write(file.read())
+
+    def dropped(self):
+        """Datagrams that did not reach the loop, by the counter that says so: each lost one is in exactly one of them.
+
+        `xsk_rx_fill_ring_empty` and `xsk_rx_invalid_descs` are not among them: the kernel counts such a frame in
+        `xsk_rx_dropped` too."""
+        names = ("xsk_rx_dropped", "xsk_rx_ring_full", "socket_overflow")
+        drops = {name: self.counters["xdp_statistics"][name] for name in names}
+        drops["veth_venue_tx_dropped"] = self.link
+        drops["steer_pass_no_socket"] = self.counters["steer"].get("pass_no_socket", 0)
+        drops["steer_pass_unsubscribed"] = self.counters["steer"].get("pass_unsubscribed", 0)
+        drops["steer_pass_no_headroom"] = self.counters["steer"].get("pass_no_headroom", 0)
+        return drops
+
+    def facts(self):
+        port = self.dataplane["ports"][0]
+        return {"port": {key: port[key] for key in ("kind", "attach_mode", "zero_copy")},
+                "wait": self.dataplane["wait"], "fallbacks": self.dataplane["fallbacks"],
+                "huge_pages": "yes" if self.dataplane["arenas_huge_pages"] else "no"}
+
+    def report(self):
+        return self.tern("report")
+
+    def first_order_ms(self, tai_ns):
+        """From the start of ternd to the first order. (The clock is TAI; where the kernel knows no offset it is UTC.)"""
+        if tai_ns is None:
+            return None
+        return round((tai_ns - tai_offset_ns() - self.started_ns) / 1e6)
+
+    def replay(self, *arguments):
+        """Runs the journal through the pipeline again; (exit code, what it said)."""
+        done = subprocess.run([binary("tern-dataplane"), "--config", self.config, "--replay", f"{self.out}/journal",
+                               *arguments], capture_output=True, text=True)
+        return done.returncode, (done.stdout + done.stderr).strip()
+
+    def compare_books(self, exchange):
+        """Our books, rebuilt from the journal by the same pipeline, against the exchange's dumps."""
+        theirs, sequences = read_dump(exchange.book_dump)
+        ours_file = os.path.join(self.out, "tern-books.jsonl")
+        code, said = self.replay("--dump-books", ",".join(map(str, sequences)), "--dump-to", ours_file)
+        ours, ours_sequences = read_dump(ours_file) if os.path.exists(ours_file) else ({}, [])
+        keys = set(theirs) | set(ours)
+        different = sorted(key for key in keys if theirs.get(key) != ours.get(key))
+        return {"sequences": sequences, "compared": len(keys), "different": len(different),
+                "examples": [{"sequence": k[0], "symbol": k[1], "side": k[2], "exchange": theirs.get(k), "tern": ours.get(k)}
+                             for k in different[:3]],
+                "replay_ok": code == 0 and ours_sequences == sequences, "replay": said.splitlines()[-1] if said else f"exit {code}"}
+
+    def sequences(self, wanted):
+        """Feed sequence number of each journaled datagram whose record number is `wanted`."""
+        found = {}
+        if not wanted:
+            return found
+        command = [binary("tern"), "--config", self.config, "--json", "journal", "cat", "--kind", "datagram", "--payload", "20"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                record = json.loads(line)
+                if record["seq"] in wanted:
+                    found[record["seq"]] = int(record["body"]["payload"][20:36], 16)
+        return found
+
     def stop(self):
         end(self.process)
+
+
+def orders_sent(loop):
+    return loop["orders_new"] + loop["orders_replace"] + loop["orders_cancel"]
+
+
+def resident_bytes(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        peak = next(line for line in file if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024
+
+
+def tai_offset_ns():
+    """What CLOCK_TAI is ahead of UTC on this host."""
+    return round((time.clock_gettime_ns(time.CLOCK_TAI) - time.time_ns()) / 1e9) * 1_000_000_000
+
+
+def read_dump(path):
+    """A book dump: (sequence, symbol, side) -> levels as the book has them, and the sequence numbers."""
+    books, sequences = {}, []
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            if entry.get("end"):
+                sequences.append(entry["sequence"])
+            else:
+                key = entry["sequence"], entry["stock"].strip(), entry["side"]
+                books.setdefault(key, []).append([entry["price"], entry["orders"]])
+    # a book is a sequence of levels; the dumps may list them from either end
+    return {key: sorted(levels) for key, levels in books.items()}, sequences
 
 
 def with_setting(text, setting):
