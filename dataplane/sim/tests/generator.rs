@@ -75,7 +75,7 @@ struct Receiver {
 
 impl Receiver {
     fn add(&mut self, reference: u64, order: Order) {
-        assert!(order.shares > 0 && order.price >= 10_000 && order.price % 100 == 0);
+        assert!(order.shares > 0 && order.price >= 10_000 && order.price.is_multiple_of(100));
         assert!(self.orders.insert(reference, order).is_none(), "reference {reference} is used twice");
         self.books.entry((order.locate, order.side)).or_default().entry(order.price).or_default().push_back(reference);
         let best = |side| self.books.get(&(order.locate, side)).cloned().unwrap_or_default();
