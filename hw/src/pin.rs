@@ -117,8 +117,19 @@ pub fn set_fifo(priority: Option<u8>) -> Outcome {
 }
 
 /// Keeps all memory of the process, present and future, from being paged out.
+///
+/// Only with the limit lifted (RLIMIT_MEMLOCK): a process that drops CAP_IPC_LOCK afterwards would otherwise be ended by
+/// the kernel at the first page beyond the limit by which its stack grows.
 pub fn lock_memory() -> Outcome {
-    // SAFETY: no arguments that could be wrong.
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: a limit that outlives the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) } != 0 {
+        return Outcome::Denied(format!(
+            "memory is not locked: RLIMIT_MEMLOCK cannot be lifted: {} (set LimitMEMLOCK=infinity, or give CAP_SYS_RESOURCE)",
+            io::Error::last_os_error()
+        ));
+    }
+    // SAFETY: no memory is passed.
     match unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } {
         0 => Outcome::On,
         _ => Outcome::Denied(format!("mlockall: {} (needs CAP_IPC_LOCK)", io::Error::last_os_error())),
