@@ -116,6 +116,9 @@ pub enum JournalVerb {
         /// At most so many.
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
+        /// Of a datagram's payload, so many bytes in hexadecimal.
+        #[arg(long, default_value_t = 0, value_name = "BYTES")]
+        payload: usize,
     },
     /// Reads everything and checks it.
     Verify,

@@ -24,6 +24,7 @@ pub(crate) fn cat(
     wanted: &[String],
     from_seq: u64,
     limit: Option<u64>,
+    payload_bytes_max: usize,
     json: bool,
 ) -> Result<(), Failure> {
     let mut kinds = Vec::with_capacity(wanted.len());
@@ -51,7 +52,7 @@ pub(crate) fn cat(
             return true;
         }
         left -= 1;
-        let record = record_text::to_json(header, body, &names);
+        let record = record_text::to_json(header, body, &names, payload_bytes_max);
         let line = if json { record.to_string() } else { record_text::to_line(&record) };
         wrong = writeln!(out, "{line}").err();
         wrong.is_none()

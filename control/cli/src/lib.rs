@@ -55,8 +55,8 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::SetLimit { limit, value } => control::set_limit(&target()?, limit, *value),
         Verb::Journal(JournalVerb::Verify) => journal_verbs::verify(&journal()?),
         Verb::Journal(JournalVerb::Stats) => journal_verbs::stats(&journal()?),
-        Verb::Journal(JournalVerb::Cat { kind, from_seq, limit }) => {
-            return journal_verbs::cat(&journal()?, kind, *from_seq, *limit, arguments.json).map(|()| None);
+        Verb::Journal(JournalVerb::Cat { kind, from_seq, limit, payload }) => {
+            return journal_verbs::cat(&journal()?, kind, *from_seq, *limit, *payload, arguments.json).map(|()| None);
         }
         Verb::Report => history::report(&journal()?),
     }

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{
-    ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_ROOM, CONN_UP, ConnRecord, DatagramHead, Kind,
-    OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord,
-    StageRecord, StartRecord, StateRecord, TrustRecord, VenueEventKind,
+    ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT, CONN_UP, ConnRecord,
+    DatagramHead, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, RefusalRecord, STAGE_NAMES,
+    SessionHead, ShedRecord, StageRecord, StartRecord, StateRecord, TrustRecord, VenueEventKind,
 };
 use tern_config::facts::{Names, name_at};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -23,10 +23,11 @@ pub(crate) fn names_of_start(header: &RecordHeader, body: &[u8]) -> Option<Names
     Some(Names::split_start_text(&String::from_utf8_lossy(text)).1)
 }
 
-/// A record as an object with `seq`, `tai_ns`, `kind`, and in `body` the fields of its kind.
-pub(crate) fn to_json(header: &RecordHeader, body: &[u8], names: &Names) -> Value {
+/// A record as an object with `seq`, `tai_ns`, `kind`, and in `body` the fields of its kind; of a datagram's payload the
+/// first `payload_bytes_max` in hexadecimal.
+pub(crate) fn to_json(header: &RecordHeader, body: &[u8], names: &Names, payload_bytes_max: usize) -> Value {
     let kind = Kind::from_u16(header.kind);
-    let fields = kind.and_then(|kind| fields(kind, body, names));
+    let fields = kind.and_then(|kind| fields(kind, body, names, payload_bytes_max));
     json!({
         "seq": header.seq,
         "tai_ns": header.tai_ns,
@@ -43,7 +44,8 @@ pub(crate) fn to_line(record: &Value) -> String {
     for (key, value) in record["body"].as_object().into_iter().flatten() {
         let shown = match value {
             Value::Null => continue,
-            Value::Number(number) if number.as_u64() == Some(0) => continue,
+            // User 0 is somebody.
+            Value::Number(number) if number.as_u64() == Some(0) && key != "uid" => continue,
             Value::String(text) if text.is_empty() => continue,
             Value::String(text) => text.lines().next().unwrap_or_default().to_owned(),
             Value::Number(number) if is_money(key) => money(number.as_i64().unwrap_or(0)),
@@ -75,11 +77,12 @@ fn action_name(action: u8) -> &'static str {
     }
 }
 
-fn fields(kind: Kind, body: &[u8], names: &Names) -> Option<Value> {
+fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> Option<Value> {
     match kind {
         Kind::Datagram => read(body, |head: DatagramHead, payload| {
+            let shown = &payload[..payload.len().min(payload_bytes_max)];
             json!({ "stream": head.stream, "line": head.line, "arrival_ns": head.arrival_ns, "nic_ns": head.nic_ns,
-                "backlog": head.backlog, "payload_bytes": payload.len() })
+                "backlog": head.backlog, "payload_bytes": payload.len(), "payload": hex(shown) })
         }),
         Kind::SessionBytes => read(body, |head: SessionHead, bytes| json!({ "conn": head.conn, "bytes": hex(bytes) })),
         Kind::Conn => read(body, |conn: ConnRecord, _| {
@@ -87,6 +90,8 @@ fn fields(kind: Kind, body: &[u8], names: &Names) -> Option<Value> {
                 CONN_UP => "up",
                 CONN_DOWN => "down",
                 CONN_ROOM => "room",
+                CONN_UNSENT => "unsent",
+                CONN_RING_ROOM => "ring_room",
                 _ => "?",
             };
             json!({ "conn": conn.conn, "event": event, "value": conn.value })
@@ -191,7 +196,7 @@ mod tests {
             symbol: *b"AAPL    ",
             ..OrderRecord::default()
         };
-        let record = to_json(&header(Kind::Order, order.as_bytes()), order.as_bytes(), &Names::default());
+        let record = to_json(&header(Kind::Order, order.as_bytes()), order.as_bytes(), &Names::default(), 0);
         assert_eq!(
             (record["body"]["symbol"].as_str(), record["body"]["price"].as_i64()),
             (Some("AAPL"), Some(123_400))
@@ -204,9 +209,9 @@ mod tests {
     #[test]
     fn every_kind_is_read_or_said_to_be_unreadable() {
         for kind in Kind::ALL {
-            let long = to_json(&header(*kind, &[0; 256]), &[0; 256], &Names::default());
+            let long = to_json(&header(*kind, &[0; 256]), &[0; 256], &Names::default(), 0);
             assert!(long["body"].get("unreadable_bytes").is_none(), "{long}");
-            let short = to_json(&header(*kind, &[1]), &[1], &Names::default());
+            let short = to_json(&header(*kind, &[1]), &[1], &Names::default(), 0);
             assert_eq!(short["kind"], kind.name());
             assert!(!to_line(&short).is_empty());
         }
