@@ -26,7 +26,7 @@ from venue import Exchange, Tern, orders_sent  # noqa: E402
 STARTED = time.monotonic()
 
 
-def arguments():
+def arguments(given=None):
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=20, help="how long the market is open (default 20)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the flow and the faults (default 1)")
@@ -49,7 +49,7 @@ def arguments():
                         help="passed to tern-exchange as it is, for faults: see tern-exchange --help")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="a configuration value, as in limits.position_max=100")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def progress(text, end=""):
