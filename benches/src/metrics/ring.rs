@@ -1,15 +1,22 @@
-//! `ring_hop`: a record of 40 bytes from one core to another and back, by the slot ring of the shared segment (its
-//! command rings, 64 bytes a slot) and by rtrb; and the hand-off of a bare cache line, below which no ring can go.
+//! `ring_hop`: a record of 56 bytes from one core to another and back, by the slot ring that the shared segment is made
+//! of (64 bytes a slot, its sequence inside) and by rtrb; and the hand-off of a bare cache line, below which no ring can
+//! go.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use tern_abi::command::Command;
-use tern_abi::ring::commands::{CommandReceiver, CommandSender};
+use tern_abi::ring::slot::{self, SlotConsumer, SlotProducer};
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::harness::{Plan, Row, RowBuilder, median, rotate};
-use crate::setting::{configuration, pin_to, segment, two_cores};
+use crate::setting::{pin_to, two_cores};
+
+/// Bytes of a slot, and records that fit beside its sequence word.
+const SLOT_BYTES: usize = 64;
+type Record = [u64; 7];
+/// Slots of every ring.
+const SLOTS: usize = 256;
 
 const BATCHES: usize = 60;
 const ROUND_TRIPS: u32 = 200;
@@ -22,38 +29,51 @@ trait Lane {
     fn receive(&mut self) -> u64;
 }
 
-struct Slots<'a>(CommandSender<'a>, CommandReceiver<'a>);
+struct Slots(SlotProducer<'static, SLOT_BYTES>, SlotConsumer<'static, SLOT_BYTES>);
 
-impl Lane for Slots<'_> {
+impl Lane for Slots {
+    #[inline]
     fn send(&mut self, value: u64) {
-        let command = Command { value: value as i64, ..Command::default() };
-        self.0.send(&command).expect("one record is under way");
+        let record: Record = [value; 7];
+        self.0.push(record.as_bytes(), &[], 0).expect("one record is under way");
     }
+    #[inline]
     fn receive(&mut self) -> u64 {
         loop {
-            if let Some(command) = self.1.next().expect("a ring of ours") {
-                self.1.done();
-                return command.value as u64;
+            if let Some(record) = self.1.peek().expect("a ring of ours") {
+                let record = Record::read_from_bytes(record.slot(0)).expect("a slot holds a record");
+                self.1.advance(1);
+                self.1.commit(self.1.position());
+                return checked(&record);
             }
             spin_loop();
         }
     }
 }
 
-struct Rtrb(rtrb::Producer<Command>, rtrb::Consumer<Command>);
+struct Rtrb(rtrb::Producer<Record>, rtrb::Consumer<Record>);
 
 impl Lane for Rtrb {
+    #[inline]
     fn send(&mut self, value: u64) {
-        self.0.push(Command { value: value as i64, ..Command::default() }).expect("one record is under way");
+        self.0.push([value; 7]).expect("one record is under way");
     }
+    #[inline]
     fn receive(&mut self) -> u64 {
         loop {
-            if let Ok(command) = self.1.pop() {
-                return command.value as u64;
+            if let Ok(record) = self.1.pop() {
+                return checked(&record);
             }
             spin_loop();
         }
     }
+}
+
+/// Looks at the whole record, as its reader does.
+#[inline]
+fn checked(record: &Record) -> u64 {
+    assert!(record.iter().all(|word| *word == record[0]), "a record arrives whole");
+    record[0]
 }
 
 #[derive(Default)]
@@ -99,22 +119,18 @@ fn hop_ns(cores: [usize; 2], mut near: impl Lane + Send, mut far: impl Lane + Se
         let measuring = scope.spawn(move || {
             pin_to(cores[0]);
             let mut value = 0;
-            let mut trip = |near: &mut dyn FnMut(u64) -> u64| {
-                value += 1;
-                assert_eq!(near(value), value, "what comes back is what was sent");
+            let mut batch = || {
+                let start = Instant::now();
+                for _ in 0..ROUND_TRIPS {
+                    value += 1;
+                    near.send(value);
+                    assert_eq!(near.receive(), value, "what comes back is what was sent");
+                }
+                start.elapsed().as_nanos() as f64 / f64::from(2 * ROUND_TRIPS)
             };
-            let mut there_and_back = |value| {
-                near.send(value);
-                near.receive()
-            };
-            let batches: Vec<f64> = (0..BATCHES)
-                .map(|_| {
-                    let start = Instant::now();
-                    (0..ROUND_TRIPS).for_each(|_| trip(&mut there_and_back));
-                    start.elapsed().as_nanos() as f64 / f64::from(2 * ROUND_TRIPS)
-                })
-                .collect();
-            there_and_back(LAST);
+            let batches: Vec<f64> = (0..BATCHES).map(|_| batch()).collect();
+            near.send(LAST);
+            near.receive();
             median(&batches)
         });
         measuring.join().expect("the measuring thread ends")
@@ -122,20 +138,13 @@ fn hop_ns(cores: [usize; 2], mut near: impl Lane + Send, mut far: impl Lane + Se
 }
 
 fn slots(cores: [usize; 2]) -> f64 {
-    let config = configuration();
-    let ((mut there_out, mut there_in), (mut back_out, mut back_in)) = (segment(&config), segment(&config));
-    let (there_out, there_in) = (there_out.ends(), there_in.ends());
-    let (back_out, back_in) = (back_out.ends(), back_in.ends());
-    let near = Slots(there_in.expect("a ring").commands, back_out.expect("a ring").commands);
-    let far = Slots(back_in.expect("a ring").commands, there_out.expect("a ring").commands);
-    hop_ns(cores, near, far)
+    let [there, back] = [(); 2].map(|()| slot::within_process(SLOTS).expect("a power of two"));
+    hop_ns(cores, Slots(there.0, back.1), Slots(back.0, there.1))
 }
 
 fn rtrb_rings(cores: [usize; 2]) -> f64 {
-    let capacity = configuration().rings.command_slots as usize;
-    let (there_in, there_out) = rtrb::RingBuffer::new(capacity);
-    let (back_in, back_out) = rtrb::RingBuffer::new(capacity);
-    hop_ns(cores, Rtrb(there_in, back_out), Rtrb(back_in, there_out))
+    let [there, back] = [(); 2].map(|()| rtrb::RingBuffer::new(SLOTS));
+    hop_ns(cores, Rtrb(there.0, back.1), Rtrb(back.0, there.1))
 }
 
 fn lines(cores: [usize; 2]) -> f64 {
@@ -150,7 +159,7 @@ pub fn ring_hop(plan: Plan) -> Vec<Row> {
     let Some(cores) = two_cores("ring_hop") else { return Vec::new() };
     let sides: [&mut dyn FnMut() -> f64; 3] = [&mut || slots(cores), &mut || rtrb_rings(cores), &mut || lines(cores)];
     let [ours, peer, line] = rotate(plan, sides);
-    let note = "40 bytes to another core, half a round trip between two pinned threads";
+    let note = "56 bytes to another core, half a round trip between two pinned threads";
     vec![
         RowBuilder::new("ring_hop", "ns/hop", ours.clone())
             .peer("rtrb 0.4", peer)

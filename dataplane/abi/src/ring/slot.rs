@@ -43,6 +43,30 @@ pub const fn slots_for<const S: usize>(bytes: usize) -> u64 {
     if slots == 0 { 1 } else { slots }
 }
 
+/// Both ends of a ring of `slots` slots between threads of one process. Its memory is never given back.
+///
+/// # Errors
+/// [`Corrupt`] if `slots` is not a power of two.
+#[cfg(not(loom))]
+pub fn within_process<const S: usize>(
+    slots: usize,
+) -> Result<(SlotProducer<'static, S>, SlotConsumer<'static, S>), Corrupt> {
+    extern crate alloc;
+    #[repr(align(128))]
+    #[derive(Clone, Copy)]
+    struct Line {
+        _bytes: [u8; LINE_BYTES],
+    }
+    let bytes = ring_bytes::<S>(slots);
+    let lines = alloc::vec![Line { _bytes: [0; LINE_BYTES] }; bytes.div_ceil(LINE_BYTES)];
+    let base = core::ptr::NonNull::from(alloc::boxed::Box::leak(lines.into_boxed_slice())).cast();
+    // SAFETY: zeroed, leaked, aligned to a line, and known to the two ends made here alone.
+    unsafe {
+        let memory = Memory::new(base, bytes);
+        Ok((SlotProducer::attach(memory.clone())?, SlotConsumer::attach(memory)?))
+    }
+}
+
 /// What both ends know of the ring.
 struct Slots<'a, const S: usize> {
     memory: Memory<'a>,
@@ -194,6 +218,8 @@ impl<'a, const S: usize> SlotProducer<'a, S> {
         let word = self.slots.memory.word(self.slots.offset(position));
         word.store(claim.slots << SLOTS_SHIFT | (position + 1), Ordering::Release);
         self.position = position + claim.slots;
+        // Not the very next slot: the consumer may be polling it, and it was asked for before.
+        self.slots.memory.will_write(self.slots.offset(self.position + 1), 2 * S);
         position
     }
 }

@@ -37,6 +37,19 @@ fn slot_consumer(words: &[AtomicU64]) -> SlotConsumer<'_, S> {
     unsafe { SlotConsumer::attach(shared(words)) }.expect("a sound ring")
 }
 
+#[test]
+fn a_ring_within_one_process_carries_records() {
+    let (mut producer, mut consumer) = slot::within_process::<S>(4).expect("a power of two");
+    for lap in 0..9_u8 {
+        producer.push(&[lap; 16], &[&[lap; 40]], 0).expect("room");
+        let record = consumer.peek().expect("sound").expect("one is published");
+        assert_eq!((record.slots(), record.slot(0)), (1, &[lap; 56][..]));
+        consumer.advance(1);
+        consumer.commit(consumer.position());
+    }
+    assert!(slot::within_process::<S>(3).is_err());
+}
+
 fn bytes_producer(words: &[AtomicU64]) -> BytesProducer<'_> {
     // SAFETY: each test has one producer at a time.
     unsafe { BytesProducer::attach(shared(words)) }.expect("a sound ring")
