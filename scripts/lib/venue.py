@@ -34,6 +34,11 @@ address = "{tern}/24"
 [loop]
 wait = "{wait}"
 
+[limits]
+orders_per_second_max = 5000
+order_burst_max = 1000
+cancel_reserve = 1000
+
 [capacity]
 instruments = {instruments}
 orders = {orders}
