@@ -16,6 +16,28 @@ pub fn prefetch_slice<T>(slice: &[T], index: usize) {
     }
 }
 
+/// Starts to load the cache lines of the `bytes` bytes at `at` and to take them away from other cores: the stores that
+/// follow find them here.
+#[inline(always)]
+pub(crate) fn prefetch_write(at: *const u8, bytes: usize) {
+    const LINE_BYTES: usize = 64;
+    for offset in (0..bytes).step_by(LINE_BYTES) {
+        hint_write(at.wrapping_add(offset));
+    }
+}
+
+#[inline(always)]
+fn hint_write(at: *const u8) {
+    // The intrinsic becomes a prefetch for reading unless the build names a CPU that has this one; all do.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch reads and writes nothing that the program can see and is defined for every address.
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = at;
+}
+
 #[inline(always)]
 fn hint(at: *const i8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -39,6 +61,7 @@ mod tests {
         }
         prefetch_slice::<u64>(&[], 0);
         prefetch_read("text");
+        prefetch_write(table.as_ptr().cast(), 10_000);
         assert_eq!(table, [1; 64]);
     }
 }

@@ -24,6 +24,9 @@ use zerocopy::IntoBytes;
 const FRAME_BYTES: usize = 8;
 const PADDING: u64 = 1 << 63;
 
+/// Most bytes asked for ahead: more would crowd out what the loop needs.
+const PREPARED_BYTES_MAX: u64 = 1536;
+
 const TAIL: usize = 0;
 const HEAD: usize = LINE_BYTES;
 const SHED: usize = 2 * LINE_BYTES;
@@ -194,6 +197,8 @@ impl<'a> BytesProducer<'a> {
         }
         self.tail = next;
         memory.word(TAIL).store(next, Ordering::Release);
+        // The next record is likely as long as this one.
+        memory.will_write(self.ring.place(next).0, needed.min(PREPARED_BYTES_MAX) as usize);
         true
     }
 }

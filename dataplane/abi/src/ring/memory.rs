@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "raw shared memory")]
 
+use crate::prefetch::prefetch_write;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
@@ -100,7 +101,46 @@ impl<'a> Memory<'a> {
         #[cfg(loom)]
         self.shadow.write(offset, from.len());
         // SAFETY: inside the range; the caller knows that the bytes are his; `from` is a borrow, so not among them.
-        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), self.base.as_ptr().add(offset), from.len()) }
+        unsafe { copy(from, self.base.as_ptr().add(offset)) }
+    }
+
+    /// Asks for the lines of a range that is written next, as far as it lies in the memory.
+    #[inline]
+    pub(super) fn will_write(&self, offset: usize, len: usize) {
+        let len = len.min(self.bytes.saturating_sub(offset));
+        prefetch_write(self.base.as_ptr().wrapping_add(offset), len);
+    }
+}
+
+/// Copies `from` to `to`; the lengths of most records without the call that a copy of unknown length is.
+///
+/// # Safety
+/// `to` is writable for as many bytes, which are not among those of `from`.
+#[inline(always)]
+unsafe fn copy(from: &[u8], to: *mut u8) {
+    /// Copies the first and the last N bytes, which overlap: together all of `from`.
+    ///
+    /// # Safety
+    /// As above, and `from` is from N to 2 N bytes long.
+    #[inline(always)]
+    unsafe fn both_ends<const N: usize>(from: &[u8], to: *mut u8) {
+        let last = from.len() - N;
+        // SAFETY: both ranges of N bytes lie inside `from` and inside what `to` is writable for; bytes have no alignment.
+        unsafe {
+            let first = from.as_ptr().cast::<[u8; N]>().read();
+            let second = from.as_ptr().add(last).cast::<[u8; N]>().read();
+            to.cast::<[u8; N]>().write(first);
+            to.add(last).cast::<[u8; N]>().write(second);
+        }
+    }
+    // SAFETY: the caller's promise, and the lengths are as each arm says.
+    unsafe {
+        match from.len() {
+            32..=64 => both_ends::<32>(from, to),
+            16..=31 => both_ends::<16>(from, to),
+            8..=15 => both_ends::<8>(from, to),
+            len => core::ptr::copy_nonoverlapping(from.as_ptr(), to, len),
+        }
     }
 }
 
