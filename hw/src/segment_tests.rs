@@ -123,6 +123,28 @@ fn many_may_make_it_at_once_and_one_does() {
 }
 
 #[test]
+fn it_lies_on_huge_pages_where_there_are_some_and_says_why_not_elsewhere() {
+    let instance = format!("test-huge-{}", std::process::id());
+    let spec = SegmentSpec { sizes: SIZES, ..SegmentSpec::new(instance.clone()) };
+    let data_plane = DataPlaneSegment::open(&spec).expect("made");
+    let on_shm = data_plane.path().starts_with("/dev/shm");
+    match data_plane.backing() {
+        Backing::HugeTlb { page_bytes } => assert!(!on_shm && *page_bytes >= 2 << 20),
+        Backing::Ordinary { why } => {
+            eprintln!("SKIP: huge pages for the segment: {why}");
+            assert!(on_shm && !why.is_empty());
+        }
+    }
+    drop(data_plane);
+    assert!(remove(&instance, None).expect("free"));
+    let ordinary = SegmentSpec { huge_pages: false, ..spec };
+    let data_plane = DataPlaneSegment::open(&ordinary).expect("made");
+    assert_eq!(data_plane.backing(), &Backing::Ordinary { why: String::new() });
+    drop(data_plane);
+    assert!(remove(&instance, None).expect("free"));
+}
+
+#[test]
 fn the_kill_word_is_written_by_a_view() {
     let (_place, spec) = Place::new("kill");
     let mut data_plane = DataPlaneSegment::open(&spec).expect("made");

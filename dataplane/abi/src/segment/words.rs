@@ -378,3 +378,38 @@ impl Copy {
         whole.then(|| ConnState::read_from_bytes(words.as_bytes()).ok()).flatten().map(|state| (version, state))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_killed_over_one_copy_leaves_the_other_whole() {
+        for killed_over in [0, 1] {
+            let mirror = ConnMirror::default();
+            let state = |snd_nxt| ConnState { snd_nxt, ..ConnState::default() };
+            for n in 1..=5 + killed_over {
+                mirror.write(&state(n));
+            }
+            let newest = 5 + killed_over;
+            // Killed in the middle of the next write.
+            let older = &mirror.0[usize::from(
+                mirror.0[1].version.load(Ordering::Relaxed) < mirror.0[0].version.load(Ordering::Relaxed),
+            )];
+            older.version.fetch_or(1, Ordering::Relaxed);
+            older.words[0].store(99, Ordering::Relaxed);
+            assert_eq!(mirror.read(), Some(state(newest)));
+            mirror.write(&state(50));
+            assert_eq!(mirror.read(), Some(state(50)));
+            mirror.write(&state(51));
+            assert_eq!(mirror.read(), Some(state(51)));
+        }
+    }
+
+    #[test]
+    fn memory_that_no_writer_left_is_no_state() {
+        let mirror = ConnMirror::default();
+        mirror.0.iter().for_each(|copy| copy.version.store(7, Ordering::Relaxed));
+        assert_eq!(mirror.read(), None);
+    }
+}
