@@ -115,12 +115,14 @@ class Exchange:
         command = [binary("tern-exchange"), "run", "--feed", f"{GROUP}:{PORT}", "--interface", self.network.VENUE_ADDRESS,
                    "--orders", f"{self.network.VENUE_ADDRESS}:{ORDERS_PORT}", "--user", "TERN01:secret",
                    "--seed", str(options.seed), "--wait-for-clients", "1", "--start-delay-ms", "300",
-                   "--cancel-on-disconnect", "--break-percent", "0.5", "--log", self.orders_log,
+                   "--cancel-on-disconnect", "--log", self.orders_log,
                    "--book-dump", self.book_dump, "--book-dumps", "10", "--seconds", str(options.seconds)]
         if options.itch:
             command += ["--itch", os.path.abspath(options.itch), "--pace", options.pace]
         else:
             command += ["--rate", str(options.rate)]
+        if not any(option.startswith("--break-percent") for option in options.exchange_option):
+            command += ["--break-percent", "0.5"]
         return command + options.exchange_option
 
     def start(self):
