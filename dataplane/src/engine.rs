@@ -163,9 +163,9 @@ where
         self.parts.transport.as_ref()
     }
 
-    /// The recorder.
-    pub fn recorder_mut(&mut self) -> &mut R {
-        &mut self.parts.recorder
+    /// The shared words.
+    pub fn words(&self) -> &'a Words {
+        self.parts.words
     }
 
     /// Turns until the pipeline has shut down or, once `should_stop` said so, `patience_ns` passed; then closes the
@@ -527,15 +527,14 @@ where
         }
         let now = self.parts.clock.now();
         self.tell_next_order();
-        if !self.hand_over_control(now) {
-            return sent;
-        }
-        while self.parts.pipeline.next_order_bytes(CONN).is_some() {
+        let mut open = self.hand_over_control();
+        while open && self.parts.pipeline.next_order_bytes(CONN).is_some() {
             // The last look at the kill word before bytes are out of reach. A kill hands over its own cancels.
-            if self.heed_kill() || !self.send_order(now) {
-                break;
-            }
-            sent += 1;
+            open = !self.heed_kill() && self.send_order();
+            sent += usize::from(open);
+        }
+        if let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut()) {
+            transport.flush(now, port);
         }
         if let Some(reason) = self.parts.pipeline.take_drop(CONN)
             && let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut())
@@ -546,14 +545,14 @@ where
         sent
     }
 
-    fn hand_over_control(&mut self, now: TaiNs) -> bool {
-        let Parts { pipeline, transport: Some(transport), ports, .. } = &mut self.parts else { return false };
-        let (waiting, Some(port)) = (pipeline.pending_control(CONN), ports.first_mut()) else { return false };
+    fn hand_over_control(&mut self) -> bool {
+        let Parts { pipeline, transport: Some(transport), .. } = &mut self.parts else { return false };
+        let waiting = pipeline.pending_control(CONN);
         let bytes = waiting.len();
         if bytes == 0 {
             return true;
         }
-        if transport.send(now, port, waiting).is_err() {
+        if transport.send(waiting).is_err() {
             return false;
         }
         pipeline.consume_control(CONN, bytes);
@@ -563,12 +562,11 @@ where
     }
 
     #[inline]
-    fn send_order(&mut self, now: TaiNs) -> bool {
-        let Parts { pipeline, transport: Some(transport), ports, words, .. } = &mut self.parts else { return false };
-        let (Some(order), Some(port)) = (pipeline.next_order_bytes(CONN), ports.first_mut()) else { return false };
+    fn send_order(&mut self) -> bool {
+        let Parts { pipeline, transport: Some(transport), words, .. } = &mut self.parts else { return false };
+        let Some(order) = pipeline.next_order_bytes(CONN) else { return false };
         let bytes = order.len();
-        if transport.send(now, port, &order).is_err() {
-            words.counters.add(LoopCounter::RefusedWindowClosed, 1);
+        if transport.send(&order).is_err() {
             return false;
         }
         pipeline.order_bytes_sent(CONN, bytes);

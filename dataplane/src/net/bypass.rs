@@ -114,6 +114,8 @@ pub struct BypassTcp {
     epoch: Option<TaiNs>,
     /// Something changed since the last poll.
     dirty: bool,
+    /// Bytes taken since the last flush.
+    taken: usize,
     deadline: TaiNs,
     up_pending: bool,
     down_pending: Option<DownReason>,
@@ -211,6 +213,7 @@ impl BypassTcp {
             failures: 0,
             epoch: None,
             dirty: true,
+            taken: 0,
             deadline: TaiNs(0),
             up_pending: false,
             down_pending: None,
@@ -320,6 +323,7 @@ impl BypassTcp {
 
     fn back_off(&mut self, now: TaiNs) {
         self.wire.mirror.end();
+        self.taken = 0;
         self.recall = None;
         self.phase = match self.is_final {
             true => Phase::Over,
@@ -430,14 +434,14 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
         }
         let socket = self.socket();
         let queued = socket.send_queue();
-        let in_flight = self.wire.mirror.in_flight();
-        if queued > in_flight || self.wire.is_blocked() {
+        let unsent = queued.saturating_sub(self.wire.mirror.in_flight());
+        if unsent > self.taken || self.wire.is_blocked() {
             return 0;
         }
-        self.wire.mirror.window_left().min(socket.send_capacity() - queued)
+        self.wire.mirror.window_left().saturating_sub(self.taken).min(socket.send_capacity() - queued)
     }
 
-    fn send(&mut self, now: TaiNs, port: &mut P, bytes: &[u8]) -> Result<(), WindowClosed> {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), WindowClosed> {
         if bytes.len() > OrderTransport::<P>::room(self) {
             self.wire.count(TcpCounter::Refused);
             return Err(WindowClosed);
@@ -445,11 +449,18 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
         // Room was checked: the socket takes all of it.
         let taken = self.socket_mut().send_slice(bytes);
         debug_assert_eq!(taken, Ok(bytes.len()));
+        self.taken += bytes.len();
         self.wire.counters[TcpCounter::BytesOut.index()] += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn flush(&mut self, now: TaiNs, port: &mut P) {
+        if core::mem::take(&mut self.taken) == 0 {
+            return;
+        }
         let at = self.instant(now);
         self.run_stack(at, port);
         self.dirty = true;
-        Ok(())
     }
 
     fn unsent(&self) -> usize {

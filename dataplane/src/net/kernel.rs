@@ -39,6 +39,9 @@ pub struct KernelTcp {
     failures: u32,
     next_poll: TaiNs,
     unsent: usize,
+    /// What was taken since the last flush.
+    taken: Box<[u8; ROOM_BYTES]>,
+    taken_bytes: usize,
     up_pending: bool,
     down_pending: Option<DownReason>,
     recall_until: Option<TaiNs>,
@@ -58,6 +61,8 @@ impl KernelTcp {
             failures: 0,
             next_poll: TaiNs(0),
             unsent: 0,
+            taken: Box::new([0; ROOM_BYTES]),
+            taken_bytes: 0,
             up_pending: false,
             down_pending: None,
             recall_until: None,
@@ -73,6 +78,7 @@ impl KernelTcp {
         let factor = (1 << self.failures.min(16)).min(BACKOFF_FACTOR_MAX);
         self.failures += 1;
         self.unsent = 0;
+        self.taken_bytes = 0;
         self.recall_until = None;
         self.phase = Phase::Waiting { until: now.plus(self.reconnect_ns.saturating_mul(factor)) };
     }
@@ -196,32 +202,38 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
     #[inline]
     fn room(&self) -> usize {
         match self.phase {
-            Phase::Up { .. } if self.unsent == 0 => ROOM_BYTES,
+            Phase::Up { .. } if self.unsent == 0 => ROOM_BYTES - self.taken_bytes,
             _ => 0,
         }
     }
 
-    fn send(&mut self, now: TaiNs, _: &mut P, bytes: &[u8]) -> Result<(), WindowClosed> {
-        if self.unsent > 0 || bytes.len() > ROOM_BYTES {
-            self.count(TcpCounter::Refused, 1);
-            return Err(WindowClosed);
-        }
-        let Phase::Up { link } = &mut self.phase else { return Err(WindowClosed) };
-        match link.send(bytes).and_then(|taken| Ok((taken, link.unsent_bytes()?))) {
-            Ok((taken, unsent)) if taken == bytes.len() => {
-                self.unsent = unsent;
+    fn send(&mut self, bytes: &[u8]) -> Result<(), WindowClosed> {
+        let room = OrderTransport::<P>::room(self);
+        match self.taken.get_mut(self.taken_bytes..self.taken_bytes + bytes.len()) {
+            Some(place) if bytes.len() <= room => {
+                place.copy_from_slice(bytes);
+                self.taken_bytes += bytes.len();
                 self.count(TcpCounter::BytesOut, bytes.len() as u64);
                 Ok(())
             }
-            Ok(_) => {
-                // The kernel took a part of a message: what is left of it can never follow, so the connection ends.
-                self.reset(now, DropReason::BadPacket);
+            _ => {
+                self.count(TcpCounter::Refused, 1);
                 Err(WindowClosed)
             }
-            Err(error) => {
-                self.lose_by(now, &error);
-                Err(WindowClosed)
-            }
+        }
+    }
+
+    fn flush(&mut self, now: TaiNs, _: &mut P) {
+        let bytes = core::mem::take(&mut self.taken_bytes);
+        let Phase::Up { link } = &mut self.phase else { return };
+        if bytes == 0 {
+            return;
+        }
+        match link.send(&self.taken[..bytes]).and_then(|sent| Ok((sent, link.unsent_bytes()?))) {
+            Ok((sent, unsent)) if sent == bytes => self.unsent = unsent,
+            // The kernel took a part of a message: what is left of it could only be queued, so the connection ends.
+            Ok(_) => self.reset(now, DropReason::BadPacket),
+            Err(error) => self.lose_by(now, &error),
         }
     }
 

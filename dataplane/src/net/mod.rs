@@ -70,11 +70,15 @@ pub trait OrderTransport<P: Port> {
     fn next_event(&mut self, now: TaiNs, buffer: &mut [u8]) -> Option<TransportEvent>;
     /// How many bytes would leave at once if they were sent now.
     fn room(&self) -> usize;
-    /// Sends all of `bytes` now, or nothing.
+    /// Takes all of `bytes` for the next [`OrderTransport::flush`], or nothing. Several messages taken in a row leave in
+    /// one segment.
     ///
     /// # Errors
     /// [`WindowClosed`] when they do not fit into [`OrderTransport::room`].
-    fn send(&mut self, now: TaiNs, port: &mut P, bytes: &[u8]) -> Result<(), WindowClosed>;
+    fn send(&mut self, bytes: &[u8]) -> Result<(), WindowClosed>;
+    /// Sends what was taken. It fits the venue's window: nothing stays behind but for a full TX ring or a lost
+    /// neighbour.
+    fn flush(&mut self, now: TaiNs, port: &mut P);
     /// Bytes taken by `send` that have not left the host yet.
     fn unsent(&self) -> usize;
     /// Trading was stopped: what was taken but has not left, or does not arrive soon, must never arrive. Resets the

@@ -17,15 +17,15 @@ use tern_dataplane::net::{OrderTransport, TransportEvent};
 use tern_hw::memory::{FRAME_BYTES, MemoryPort};
 use tern_hw::port::{FrameBatch, Port};
 
-pub const VENUE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, 1), 9000);
-pub const OURS: Ipv4Address = Ipv4Address::new(10, 1, 0, 2);
-pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(crate) const VENUE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, 1), 9000);
+pub(crate) const OURS: Ipv4Address = Ipv4Address::new(10, 1, 0, 2);
+pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// Frames on their way to the peer and from it.
 #[derive(Default)]
-pub struct Queues {
-    pub to_peer: VecDeque<Vec<u8>>,
-    pub from_peer: VecDeque<Vec<u8>>,
+pub(crate) struct Queues {
+    pub(crate) to_peer: VecDeque<Vec<u8>>,
+    pub(crate) from_peer: VecDeque<Vec<u8>>,
 }
 
 impl Device for Queues {
@@ -46,13 +46,13 @@ impl Device for Queues {
     }
 }
 
-pub struct In(Vec<u8>);
+pub(crate) struct In(Vec<u8>);
 impl RxToken for In {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
         f(&self.0)
     }
 }
-pub struct Out<'a>(&'a mut VecDeque<Vec<u8>>);
+pub(crate) struct Out<'a>(&'a mut VecDeque<Vec<u8>>);
 impl TxToken for Out<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut frame = vec![0; len];
@@ -63,16 +63,16 @@ impl TxToken for Out<'_> {
 }
 
 /// The venue's end.
-pub struct Peer {
+pub(crate) struct Peer {
     interface: Interface,
     sockets: SocketSet<'static>,
     handle: SocketHandle,
-    pub queues: Queues,
+    pub(crate) queues: Queues,
 }
 
 impl Peer {
     /// Listens on [`VENUE`]; takes at most `window` bytes that nobody reads.
-    pub fn new(window: usize) -> Self {
+    pub(crate) fn new(window: usize) -> Self {
         let mut queues = Queues::default();
         let mac = EthernetAddress([2, 0, 0, 0, 0, 1]);
         let mut interface =
@@ -91,22 +91,22 @@ impl Peer {
         peer
     }
 
-    pub fn listen(&mut self) {
+    pub(crate) fn listen(&mut self) {
         self.socket().listen(VENUE.port()).expect("listens");
     }
-    pub fn socket(&mut self) -> &mut Socket<'static> {
+    pub(crate) fn socket(&mut self) -> &mut Socket<'static> {
         self.sockets.get_mut(self.handle)
     }
-    pub fn state(&mut self) -> State {
+    pub(crate) fn state(&mut self) -> State {
         self.socket().state()
     }
-    pub fn poll(&mut self, now: TaiNs) {
+    pub(crate) fn poll(&mut self, now: TaiNs) {
         self.interface.poll(Instant::from_micros((now.0 / 1000) as i64), &mut self.queues, &mut self.sockets);
     }
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         assert_eq!(self.socket().send_slice(bytes), Ok(bytes.len()));
     }
-    pub fn read(&mut self) -> Vec<u8> {
+    pub(crate) fn read(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
         while self.socket().can_recv() {
             self.socket().recv(|bytes| (bytes.len(), all.extend_from_slice(bytes))).expect("can receive");
@@ -116,16 +116,16 @@ impl Peer {
 }
 
 /// What the wire does to frames: decided by a seeded generator, so that a failing run can be repeated.
-pub struct Faults {
+pub(crate) struct Faults {
     state: u64,
-    pub loss_permille: u64,
-    pub swap_permille: u64,
-    pub lost: u64,
-    pub swapped: u64,
+    pub(crate) loss_permille: u64,
+    pub(crate) swap_permille: u64,
+    pub(crate) lost: u64,
+    pub(crate) swapped: u64,
 }
 
 impl Faults {
-    pub fn new(seed: u64, loss_permille: u64, swap_permille: u64) -> Self {
+    pub(crate) fn new(seed: u64, loss_permille: u64, swap_permille: u64) -> Self {
         Self { state: seed | 1, loss_permille, swap_permille, lost: 0, swapped: 0 }
     }
     fn chance(&mut self, permille: u64) -> bool {
@@ -148,23 +148,23 @@ impl Faults {
 }
 
 /// Both ends and the time between them.
-pub struct Link {
-    pub now: TaiNs,
-    pub port: MemoryPort,
-    pub ours: BypassTcp,
-    pub peer: Peer,
-    pub faults: Faults,
-    pub events: Vec<TransportEvent>,
-    pub received: Vec<u8>,
+pub(crate) struct Link {
+    pub(crate) now: TaiNs,
+    pub(crate) port: MemoryPort,
+    pub(crate) ours: BypassTcp,
+    pub(crate) peer: Peer,
+    pub(crate) faults: Faults,
+    pub(crate) events: Vec<TransportEvent>,
+    pub(crate) received: Vec<u8>,
     batch: FrameBatch,
 }
 
-pub fn config() -> BypassConfig {
+pub(crate) fn config() -> BypassConfig {
     BypassConfig::new(MAC, OURS, 24, VENUE)
 }
 
 impl Link {
-    pub fn new(config: BypassConfig, window: usize) -> Self {
+    pub(crate) fn new(config: BypassConfig, window: usize) -> Self {
         Self {
             now: TaiNs(1_000_000_000_000),
             port: MemoryPort::new(256),
@@ -177,17 +177,19 @@ impl Link {
         }
     }
 
-    pub fn counter(&self, counter: tern_dataplane::net::TcpCounter) -> u64 {
+    pub(crate) fn counter(&self, counter: tern_dataplane::net::TcpCounter) -> u64 {
         OrderTransport::<MemoryPort>::counters(&self.ours)[counter.index()]
     }
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         OrderTransport::<MemoryPort>::room(&self.ours)
     }
-    pub fn unsent(&self) -> usize {
+    pub(crate) fn unsent(&self) -> usize {
         OrderTransport::<MemoryPort>::unsent(&self.ours)
     }
-    pub fn send(&mut self, bytes: &[u8]) -> bool {
-        self.ours.send(self.now, &mut self.port, bytes).is_ok()
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
+        let taken = OrderTransport::<MemoryPort>::send(&mut self.ours, bytes).is_ok();
+        self.ours.flush(self.now, &mut self.port);
+        taken
     }
 
     fn drain_events(&mut self) {
@@ -201,7 +203,7 @@ impl Link {
     }
 
     /// Our side alone: what waits in the port goes to the stack, what it submits goes on the wire.
-    pub fn poll_ours(&mut self) {
+    pub(crate) fn poll_ours(&mut self) {
         loop {
             if self.port.receive(&mut self.batch) == 0 {
                 break;
@@ -222,7 +224,7 @@ impl Link {
     }
 
     /// Frames that we submitted go to the peer.
-    pub fn carry_out(&mut self) {
+    pub(crate) fn carry_out(&mut self) {
         let mut frame = [0; FRAME_BYTES];
         while let Some(length) = self.port.take(&mut frame) {
             self.faults.carry(&mut self.peer.queues.to_peer, frame[..length].to_vec());
@@ -230,7 +232,7 @@ impl Link {
     }
 
     /// Frames of the peer go into our port, behind the record that the XDP program would write.
-    pub fn carry_in(&mut self) {
+    pub(crate) fn carry_in(&mut self) {
         let mut arriving = VecDeque::new();
         while let Some(frame) = self.peer.queues.from_peer.pop_front() {
             self.faults.carry(&mut arriving, frame);
@@ -243,7 +245,7 @@ impl Link {
     }
 
     /// One round of both sides, then `ns` pass.
-    pub fn step(&mut self, ns: u64) {
+    pub(crate) fn step(&mut self, ns: u64) {
         self.poll_ours();
         self.carry_out();
         self.peer.poll(self.now);
@@ -252,7 +254,7 @@ impl Link {
     }
 
     /// Rounds until `done` holds, at most `seconds` of the link's time.
-    pub fn run_until(&mut self, seconds: u64, mut done: impl FnMut(&mut Self) -> bool) {
+    pub(crate) fn run_until(&mut self, seconds: u64, mut done: impl FnMut(&mut Self) -> bool) {
         let end = self.now.plus(seconds * 1_000_000_000);
         while !done(self) {
             assert!(self.now < end, "not reached in {seconds} s of the link's time; events: {:?}", self.events);
@@ -260,7 +262,7 @@ impl Link {
         }
     }
 
-    pub fn connect(&mut self) {
+    pub(crate) fn connect(&mut self) {
         self.run_until(5, |link| link.events.contains(&TransportEvent::Up));
     }
 }

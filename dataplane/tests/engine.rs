@@ -1,0 +1,416 @@
+//! The shipped loop over a port in memory: a session that logs in, trades, is reset, logs in again, is rejected, killed
+//! and resumed; and not one allocation in any turn of it.
+#![allow(unsafe_code, reason = "a global allocator that counts")]
+
+mod common;
+#[path = "common/venue.rs"]
+mod venue;
+
+use common::{MAC, OURS, Peer, VENUE, config as bypass};
+use smoltcp::socket::tcp::State;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use tern_abi::counters::LoopCounter;
+use tern_abi::record::{Kind, StageRecord};
+use tern_abi::ring::recorder::ShmRecorder;
+use tern_abi::segment::SegmentSizes;
+use tern_abi::steer::{FRAME_ARP, FRAME_TCP, FRAME_UDP, FrameRecord, STEER_VERSION};
+use tern_config::Config;
+use tern_core::book::Heap;
+use tern_core::units::{StreamId, TaiNs};
+use tern_dataplane::assemble::{self, RunState};
+use tern_dataplane::clock::Clock;
+use tern_dataplane::engine::{CONN, Engine, LoopConfig, Parts};
+use tern_dataplane::isolate::CatchUnwind;
+use tern_dataplane::net::bypass::BypassTcp;
+use tern_dataplane::registry;
+use tern_hw::memory::{FRAME_BYTES, MemoryPort};
+use tern_hw::segment::{DaemonSegment, DataPlaneSegment, SegmentSpec};
+use tern_strategies::AnyStrategy;
+use tern_venues::itch_ouch::{ItchFeed, OuchSession};
+use venue::{Answer, FeedWriter, Gateway};
+use zerocopy::FromBytes;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: hands everything to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(start, layout) }
+    }
+    unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(start, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A clock that the test sets.
+#[derive(Clone)]
+struct Hand(Rc<Cell<u64>>);
+
+impl Clock for Hand {
+    fn now(&self) -> TaiNs {
+        // Each look takes a nanosecond, so that stamps are in order.
+        self.0.set(self.0.get() + 1);
+        TaiNs(self.0.get())
+    }
+}
+
+type TestEngine<'a> =
+    Engine<'a, MemoryPort, BypassTcp, ShmRecorder<'a>, Hand, CatchUnwind, ItchFeed, OuchSession, Box<[AnyStrategy]>>;
+
+const CONFIG: &str = r#"
+[instance]
+name = "engine"
+[port]
+interface = "none"
+address = "10.1.0.2/24"
+[capacity]
+instruments = 100
+orders = 10000
+[[feed]]
+venue = "itch_ouch"
+stream = 1
+group = "239.1.1.1"
+port = 1
+[session]
+venue = "itch_ouch"
+address = "10.1.0.1:9000"
+user = "TERN01"
+password = "secret"
+account = 1
+[[strategy]]
+name = "maker"
+id = 1
+[limits]
+order_quantity_max = 1000
+order_notional_max = 5000000000000
+price_collar_percent = 50
+position_max = 100000
+orders_per_second_max = 1000000
+order_burst_max = 100000
+open_orders_max = 1000
+duplicate_window_ns = 0
+"#;
+
+/// A segment file of this test, removed at its end.
+struct SegmentFile(PathBuf);
+
+impl SegmentFile {
+    fn new(name: &str) -> Self {
+        Self(Path::new("/dev/shm").join(format!("tern-test-{name}-{}", std::process::id())))
+    }
+    fn spec(&self) -> SegmentSpec {
+        SegmentSpec {
+            path: Some(self.0.clone()),
+            sizes: SegmentSizes { capture_bytes: 1 << 22, ..SegmentSizes::default() },
+            huge_pages: false,
+            ..SegmentSpec::new("engine")
+        }
+    }
+}
+
+impl Drop for SegmentFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The loop, the wire and the venue.
+struct World<'a> {
+    engine: TestEngine<'a>,
+    time: Rc<Cell<u64>>,
+    peer: Peer,
+    gateway: Gateway,
+    feed: FeedWriter,
+    stocks: u16,
+    turns: u64,
+    allocations: u64,
+    /// The gateway reads what arrives.
+    is_reading: bool,
+}
+
+impl<'a> World<'a> {
+    fn new(segment: &'a mut DataPlaneSegment, window: usize, answer: fn(u32) -> Answer) -> Self {
+        let config = Config::parse(Path::new("test"), CONFIG).expect("a valid configuration");
+        let streams = assemble::streams(&config);
+        let strategies = registry::strategies(&config).unwrap_or_else(|problem| panic!("{problem}"));
+        let parts = (registry::itch_feed(&streams, &mut Heap), registry::ouch_session(&config), strategies);
+        let pipeline = assemble::pipeline(&config, RunState::default(), parts, &mut Heap).expect("a pipeline");
+        let ends = segment.ends().expect("ring ends");
+        let time = Rc::new(Cell::new(1_000_000_000_000));
+        let engine = Engine::new(
+            Parts {
+                ports: vec![MemoryPort::new(512)],
+                transport: Some(BypassTcp::new(bypass()).expect("a valid configuration")),
+                recorder: ends.recorder,
+                clock: Hand(time.clone()),
+                words: ends.segment.words(),
+                commands: Some(ends.commands),
+                pipeline,
+                streams: vec![StreamId(1)],
+                shed: |recorder| recorder.shed_total().datagrams,
+            },
+            LoopConfig { block: false, sample_stages_every: 16, account: 1, day: 7 },
+            CatchUnwind,
+        );
+        assert_eq!((MAC, OURS, *VENUE.ip()), (bypass().mac, bypass().address, *bypass().venue.ip()));
+        Self {
+            engine,
+            time,
+            peer: Peer::new(window),
+            gateway: Gateway::new(answer),
+            feed: FeedWriter::default(),
+            stocks: 0,
+            turns: 0,
+            allocations: 0,
+            is_reading: true,
+        }
+    }
+
+    fn turn(&mut self) {
+        let before = ALLOCATIONS.get();
+        self.engine.turn();
+        self.allocations += ALLOCATIONS.get() - before;
+        self.turns += 1;
+    }
+
+    /// A turn, then the wire both ways, then the venue; `ns` pass.
+    fn step(&mut self, ns: u64) {
+        self.turn();
+        let mut frame = [0; FRAME_BYTES];
+        let port = &mut self.engine.ports_mut()[0];
+        while let Some(length) = port.take(&mut frame) {
+            self.peer.queues.to_peer.push_back(frame[..length].to_vec());
+        }
+        let now = TaiNs(self.time.get());
+        self.peer.poll(now);
+        let bytes = if self.is_reading { self.peer.read() } else { Vec::new() };
+        if !bytes.is_empty() {
+            let answer = self.gateway.take(&bytes);
+            self.peer.send(&answer);
+            self.peer.poll(now);
+        }
+        while let Some(frame) = self.peer.queues.from_peer.pop_front() {
+            let kind = if frame[12..14] == [8, 6] { FRAME_ARP } else { FRAME_TCP };
+            let record = FrameRecord { version: STEER_VERSION, kind, ..FrameRecord::default() };
+            assert!(self.engine.ports_mut()[0].put(&record, &frame));
+        }
+        self.time.set(self.time.get() + ns);
+    }
+
+    fn run_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        for _ in 0..200_000 {
+            if done(self) {
+                return;
+            }
+            self.step(50_000);
+        }
+        panic!("{what}: not reached");
+    }
+
+    fn market(&mut self, messages: &[Vec<u8>]) {
+        let payload = self.feed.datagram(messages);
+        let record = FrameRecord {
+            version: STEER_VERSION,
+            kind: FRAME_UDP,
+            stream: 1,
+            payload_offset: 0,
+            payload_bytes: payload.len() as u16,
+            arrival_tai_ns: self.time.get(),
+            ..FrameRecord::default()
+        };
+        assert!(self.engine.ports_mut()[0].put(&record, &payload));
+    }
+
+    fn log_in(&mut self) {
+        self.gateway.connected();
+        let logins = self.gateway.logins;
+        self.run_until("a login", |world| world.gateway.logins > logins);
+        self.run_until("the query's answer", |world| world.engine.pipeline().pending_control(CONN).is_empty());
+        for _ in 0..20 {
+            self.step(50_000);
+        }
+        self.peer.send(&Gateway::heartbeat());
+        self.run_until("a ready session", |world| world.engine.pipeline().desk().can_trade());
+    }
+
+    /// Stocks that trade, with a bid and an ask each.
+    fn open_market(&mut self, stocks: u16) {
+        for locate in 1..=stocks {
+            let mut messages = self.feed.open(locate).to_vec();
+            messages.push(self.feed.add(locate, b'B', 500, 99_0000).1);
+            messages.push(self.feed.add(locate, b'S', 500, 101_0000).1);
+            self.market(&messages);
+            self.step(50_000);
+        }
+        self.stocks = stocks;
+    }
+
+    /// `count` datagrams that move the books.
+    fn trade(&mut self, count: u32) {
+        for number in 0..count {
+            let locate = 1 + number as u16 % self.stocks;
+            let better = (number % 7) * 100;
+            let (bid, add_bid) = self.feed.add(locate, b'B', 100 + number % 900, 99_5000 + better);
+            let (ask, add_ask) = self.feed.add(locate, b'S', 1000 - number % 900, 100_5000 + better);
+            self.market(&[add_bid, add_ask]);
+            self.step(200_000);
+            let gone = [self.feed.delete(locate, bid), self.feed.delete(locate, ask)];
+            self.market(&gone);
+            self.step(200_000);
+        }
+    }
+
+    fn counter(&self, counter: LoopCounter) -> u64 {
+        self.engine.words().counters.get(counter)
+    }
+}
+
+/// Every record of the segment: kinds and bodies.
+fn records(file: &SegmentFile) -> Vec<(u16, Vec<u8>)> {
+    let mut daemon = DaemonSegment::open(&file.spec()).expect("the daemon's side");
+    let mut ends = daemon.ends().expect("ring ends");
+    let mut all = Vec::new();
+    while let Some(record) = ends.drain.next().expect("rings are whole") {
+        let bytes = record.body.to_vec();
+        all.push((record.header.kind, bytes));
+    }
+    all
+}
+
+fn mixed(reference: u32) -> Answer {
+    match reference % 7 {
+        0 => Answer::Reject,
+        1 | 2 => Answer::AcceptAndFill,
+        _ => Answer::Accept,
+    }
+}
+
+#[test]
+fn a_day_with_a_reset_rejects_and_a_kill_allocates_nothing_and_loses_no_record() {
+    let file = SegmentFile::new("day");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, mixed);
+    world.log_in();
+    world.open_market(2);
+    world.trade(400);
+    let before_reset = world.gateway.orders.len();
+    assert!(before_reset > 200, "{before_reset} order messages");
+
+    // The venue resets the connection; the session resumes where it was.
+    world.peer.socket().abort();
+    world.step(50_000);
+    world.run_until("the reset", |world| world.counter(LoopCounter::TcpResets) == 1);
+    world.peer.listen();
+    world.log_in();
+    assert_eq!(world.counter(LoopCounter::TcpConnects), 2);
+    world.trade(200);
+    assert!(world.gateway.orders.len() > before_reset + 50);
+    assert!(world.gateway.count(b'O') > 20, "orders");
+
+    // The kill word stops everything and takes back what is open.
+    world.engine.words().kill.kill(1000);
+    world.turn();
+    let new_orders = world.gateway.count(b'O') + world.gateway.count(b'U');
+    world.run_until("the kill", |world| world.gateway.open_orders() == 0);
+    world.trade(50);
+    assert_eq!(world.gateway.count(b'O') + world.gateway.count(b'U'), new_orders, "nothing new after a kill");
+    assert_eq!(world.counter(LoopCounter::Kills), 1);
+    assert!(!world.engine.words().trading.get().0);
+
+    assert_eq!(world.allocations, 0, "allocations in {} turns", world.turns);
+    assert_eq!(world.counter(LoopCounter::RecordRefused), 0);
+    assert!(world.counter(LoopCounter::VenueExecuted) > 20);
+
+    // Every message that the venue got is in the rings, and stamps came out in order.
+    let received = world.gateway.orders.len();
+    drop(world);
+    drop(segment);
+    let records = records(&file);
+    let of = |kind: Kind| records.iter().filter(move |(found, _)| *found == kind as u16);
+    assert_eq!(of(Kind::Order).count(), received);
+    assert_eq!(of(Kind::Command).count(), 1);
+    let stages: Vec<StageRecord> =
+        of(Kind::Stages).map(|(_, body)| StageRecord::read_from_bytes(body).expect("stamps")).collect();
+    assert!(stages.iter().any(|stage| stage.order != 0) && stages.iter().any(|stage| stage.order == 0));
+    for stage in stages {
+        let reached: Vec<u64> = stage.stage_ns.into_iter().filter(|ns| *ns != 0).collect();
+        assert!(reached.is_sorted() && reached[0] >= stage.arrival_ns, "{stage:?}");
+    }
+}
+
+#[test]
+fn a_kill_at_a_closed_window_sends_no_order_afterwards() {
+    let file = SegmentFile::new("window");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1000, |_| Answer::Accept);
+    world.log_in();
+    world.is_reading = false;
+    world.open_market(60);
+    world.trade(60);
+    let refused = world.engine.words().refusals.snapshot();
+    assert!(refused[tern_core::risk::Reason::WindowClosed.index()] > 0, "the window closed and orders were refused");
+
+    let held = world.peer.socket().recv_queue();
+    world.engine.words().kill.kill(0);
+    world.trade(20);
+    assert_eq!(world.peer.socket().recv_queue(), held, "nothing came behind what was there");
+    // Cancels go as soon as the window opens, new orders never.
+    world.is_reading = true;
+    world.run_until("the cancels", |world| {
+        world.peer.state() != State::Established
+            || (world.gateway.open_orders() == 0 && !world.gateway.orders.is_empty())
+    });
+    let first_cancel = world.gateway.orders.iter().position(|order| order[0] == b'X').expect("cancels were sent");
+    assert!(world.gateway.orders[first_cancel..].iter().all(|order| order[0] == b'X'));
+}
+
+#[test]
+fn malformed_frames_are_counted_each_by_its_reason() {
+    let file = SegmentFile::new("malformed");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    let good = FrameRecord { version: STEER_VERSION, kind: FRAME_UDP, stream: 1, ..FrameRecord::default() };
+    let port = &mut world.engine.ports_mut()[0];
+    assert!(port.put(&FrameRecord { version: 99, ..good }, b"x"));
+    assert!(port.put(&FrameRecord { kind: 77, ..good }, b"x"));
+    assert!(port.put(&FrameRecord { payload_bytes: 9, ..good }, b"x"));
+    assert!(port.put(&FrameRecord { stream: 5, payload_bytes: 1, ..good }, b"x"));
+    assert!(port.put(&FrameRecord { payload_bytes: 5, ..good }, b"bogus"));
+    let free = port.free_frames();
+    world.turn();
+    world.time.set(world.time.get() + 2_000_000);
+    world.turn();
+    for (counter, count) in [
+        (LoopCounter::FramesReceived, 5),
+        (LoopCounter::DroppedRecordVersion, 1),
+        (LoopCounter::DroppedRecordBad, 1),
+        (LoopCounter::DroppedUnknownStream, 1),
+        (LoopCounter::Datagrams, 1),
+        // One by its record, one by its protocol.
+        (LoopCounter::DroppedTruncated, 2),
+    ] {
+        assert_eq!(world.counter(counter), count, "{}", counter.name());
+    }
+    let mut frame = [0; FRAME_BYTES];
+    let port = &mut world.engine.ports_mut()[0];
+    while port.take(&mut frame).is_some() {}
+    assert!(port.free_frames() >= free + 4, "every frame was given back");
+}
