@@ -29,8 +29,8 @@ const TABLE: &[Wrong] = &[
     wrong("[instance]\nname = \"demo\"", "", "missing field `instance`"),
     wrong("[paths]", "[path]", "path: unknown field `path`, expected one of `instance`, `paths`"),
     wrong(
-        "\"/dev/shm/tern-demo\"",
-        "\"tern-demo\"",
+        "segment = \"auto\"",
+        "segment = \"tern-demo\"",
         "paths.segment: `tern-demo` is not an absolute path; right would be: \"auto\" or an absolute path",
     ),
     wrong(
