@@ -233,8 +233,10 @@ fn raw(seq: TcpSeqNumber) -> u32 {
     seq.0.cast_unsigned()
 }
 
+type Headers<'a> = (EthernetFrame<&'a [u8]>, Ipv4Packet<&'a [u8]>, TcpPacket<&'a [u8]>);
+
 /// The three headers of an IPv4 TCP frame whose lengths agree with each other.
-fn parse(frame: &[u8]) -> Option<(EthernetFrame<&[u8]>, Ipv4Packet<&[u8]>, TcpPacket<&[u8]>)> {
+fn parse(frame: &[u8]) -> Option<Headers<'_>> {
     let ethernet = EthernetFrame::new_checked(frame).ok()?;
     if ethernet.ethertype() != EthernetProtocol::Ipv4 {
         return None;

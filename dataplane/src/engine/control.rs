@@ -1,0 +1,98 @@
+//! Kill word and commands: how the outside stops and steers the loop.
+
+use super::Engine;
+use crate::clock::Clock;
+use crate::net::OrderTransport;
+use tern_abi::command::{Command, CommandKind};
+use tern_abi::counters::LoopCounter;
+use tern_abi::record::Recorder;
+use tern_abi::segment::KillState;
+use tern_core::feed::Feed;
+use tern_core::input::Input;
+use tern_core::probe::Isolate;
+use tern_core::session::OrderSession;
+use tern_core::strategy::StrategySet;
+use tern_core::units::TaiNs;
+use tern_hw::port::Port;
+
+impl<P, T, R, C, I, F, O, S> Engine<'_, P, T, R, C, I, F, O, S>
+where
+    P: Port,
+    T: OrderTransport<P>,
+    R: Recorder,
+    C: Clock,
+    I: Isolate,
+    F: Feed,
+    O: OrderSession,
+    S: StrategySet,
+{
+    /// Acts on the kill word when it was written. Returns whether it was.
+    #[inline]
+    pub(super) fn heed_kill(&mut self) -> bool {
+        let state = self.parts.words.kill.state();
+        if state.word == self.killed_word {
+            return false;
+        }
+        self.kill(state)
+    }
+
+    #[cold]
+    pub(super) fn kill(&mut self, state: KillState) -> bool {
+        if !state.killed() {
+            self.killed_word = state.word;
+            return false;
+        }
+        let command =
+            Command { kind: CommandKind::Kill as u32, uid: state.uid(), kill_word: state.low(), ..Command::default() };
+        let now = self.parts.clock.now();
+        self.killed_word = state.word;
+        // Not recorded, it is acted on all the same, and comes again with the next turn until it is recorded.
+        self.kill_unrecorded = self.input(now, Input::Command(&command)).is_err().then_some(command);
+        self.parts.words.counters.add(LoopCounter::Kills, 1);
+        self.recall(now);
+        self.hand_over();
+        true
+    }
+
+    /// What TCP has and the venue may not get any more.
+    pub(super) fn recall(&mut self, now: TaiNs) {
+        if let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut()) {
+            transport.recall(now, port);
+            self.kick_due = true;
+        }
+    }
+
+    /// The next command of the control plane.
+    pub(super) fn take_command(&mut self, now: TaiNs) -> bool {
+        let Some(commands) = &mut self.parts.commands else { return false };
+        let command = match commands.next() {
+            Ok(Some(command)) => command,
+            Ok(None) => return false,
+            Err(_) => {
+                // The ring holds what no daemon wrote: nothing in it can be trusted, so nothing more is read.
+                self.parts.words.counters.add(LoopCounter::CommandsBad, 1);
+                self.parts.commands = None;
+                return true;
+            }
+        };
+        self.parts.words.counters.add(LoopCounter::Commands, 1);
+        if self.input(now, Input::Command(&command)).is_err() {
+            // Not taken: it comes again when it can be recorded.
+            return true;
+        }
+        if let Some(commands) = &mut self.parts.commands {
+            commands.done();
+        }
+        match CommandKind::from_u32(command.kind) {
+            Some(CommandKind::Kill) => self.recall(now),
+            // A kill word that is still set stops trading again.
+            Some(CommandKind::Resume) => self.killed_word = 0,
+            Some(CommandKind::Shutdown) => self.is_stopping = true,
+            Some(CommandKind::SetLimit | CommandKind::CancelAll) => {}
+            None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
+        }
+        self.heed_kill();
+        self.hand_over();
+        true
+    }
+}
