@@ -144,6 +144,9 @@ struct RunArgs {
     /// Break so many percent of clients' trades afterwards.
     #[arg(long, default_value_t = 0.0)]
     break_percent: f64,
+    /// Most messages a datagram. [default: as many as fit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    datagram_messages: Option<u16>,
     /// Lose the datagrams that carry these sequence numbers.
     #[arg(long, value_name = "SEQ", value_delimiter = ',')]
     drop_datagram: Vec<u64>,
@@ -198,9 +201,12 @@ struct LobsterArgs {
     /// Symbol of the file.
     #[arg(long)]
     symbol: String,
-    /// Events that name orders from before the file's start.
+    /// Events that name orders that the file does not submit.
     #[arg(long, value_enum, default_value_t = UnknownOrders::Seed)]
     unknown_orders: UnknownOrders,
+    /// File for the ITCH sequence number of each line's message, one a line; 0 where a line was left out.
+    #[arg(long, value_name = "FILE")]
+    map: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -281,6 +287,7 @@ fn run(args: RunArgs) -> Result<()> {
             wrong_fill: args.wrong_fill,
             cancel_on_disconnect: args.cancel_on_disconnect,
         },
+        datagram_messages_max: args.datagram_messages.unwrap_or(u16::MAX),
         loss: Loss { sequences: args.drop_datagram, share: share_of_percent(args.drop_percent), seed: args.seed },
         faults: Faults {
             stall: args.stall_orders_after.map(|after| (after, Duration::from_millis(args.stall_ms))),
@@ -395,10 +402,14 @@ fn convert(args: &LobsterArgs) -> Result<()> {
         Box::new(file)
     };
     let out = File::create(&args.out).with_context(|| format!("create {}", args.out.display()))?;
-    let summary = lobster::convert(BufReader::new(input), BufWriter::new(out), &args.symbol, args.unknown_orders)
-        .with_context(|| format!("{}", args.message.display()))?;
+    let converted = lobster::convert(BufReader::new(input), BufWriter::new(out), &args.symbol, args.unknown_orders);
+    let (summary, sequences) = converted.with_context(|| format!("{}", args.message.display()))?;
+    if let Some(path) = &args.map {
+        let text: String = sequences.iter().map(|sequence| format!("{sequence}\n")).collect();
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    }
     eprintln!(
-        "{} events, {} messages; {} orders from before the start ({} events, {:?}); {} events skipped",
+        "{} events, {} messages; {} orders that were never submitted ({} events, {:?}); {} events skipped",
         summary.events,
         summary.messages,
         summary.unknown_orders,

@@ -65,6 +65,8 @@ pub struct Settings {
     pub linger: Duration,
     /// Rules of the engine.
     pub rules: Rules,
+    /// Most messages a datagram.
+    pub datagram_messages_max: u16,
     /// Datagram loss.
     pub loss: Loss,
     /// Order entry faults.
@@ -102,6 +104,7 @@ impl Exchange {
             settings.feed,
             settings.interface,
             mold::Session::new(settings.session.as_bytes()),
+            settings.datagram_messages_max,
             settings.loss.clone(),
         )?;
         let gateway = Gateway::listen(

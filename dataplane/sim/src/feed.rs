@@ -47,6 +47,7 @@ pub struct Publisher {
     session: Session,
     packet: Vec<u8>,
     count: u16,
+    count_max: u16,
     next_sequence: u64,
     last_sent: Instant,
     loss: Loss,
@@ -59,11 +60,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Opens the socket. The interface is named by its address: bound to it, Linux sends multicast out of that interface.
+    /// Opens the socket; a packet takes at most `count_max` messages. The interface is named by its address: bound to
+    /// it, Linux sends multicast out of that interface.
     ///
     /// # Errors
     /// When the address is not this host's, or the socket options are refused.
-    pub fn open(to: SocketAddrV4, interface: Ipv4Addr, session: Session, loss: Loss) -> Result<Self> {
+    pub fn open(to: SocketAddrV4, interface: Ipv4Addr, session: Session, count_max: u16, loss: Loss) -> Result<Self> {
         let socket = UdpSocket::bind((interface, 0))
             .with_context(|| format!("bind the feed to {interface}: give --interface an address of this host"))?;
         socket.set_multicast_ttl_v4(1).context("set the multicast TTL")?;
@@ -75,6 +77,7 @@ impl Publisher {
             session,
             packet: Vec::with_capacity(PACKET_BYTES_MAX),
             count: 0,
+            count_max,
             next_sequence: 1,
             last_sent: Instant::now(),
             loss,
@@ -98,7 +101,7 @@ impl Publisher {
     /// Takes one message; sends what was collected before when it does not fit any more.
     pub fn push(&mut self, message: &[u8]) {
         let block_bytes = BLOCK_HEADER_BYTES + message.len();
-        if self.packet.len() + block_bytes > PACKET_BYTES_MAX {
+        if self.packet.len() + block_bytes > PACKET_BYTES_MAX || self.count >= self.count_max {
             self.flush();
         }
         // A longer message than 64 KiB cannot come: its own length field has 2 bytes.

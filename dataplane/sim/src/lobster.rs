@@ -1,10 +1,12 @@
 //! Message files of LOBSTER (one symbol, CSV) as ITCH.
 //!
 //! Submission becomes A, partial cancellation X, deletion D, execution of a visible order E, of a hidden one P, halts H.
-//! A file starts in the middle of a day, so orders that were there before are named without ever having been added. What
-//! their events take off them in all is the least they had; with [`UnknownOrders::Seed`] they are added up front with
-//! just that, in the order of their numbers, which were given in time order. So the top of the book is right from the
-//! start wherever it is touched later; what is never named stays unknown.
+//! A file starts in the middle of a day and covers a range of prices, so orders that were there before, or that were
+//! submitted out of its range, are named without ever having been added. What their events take off them in all is the
+//! least they had; with [`UnknownOrders::Seed`] they are added with just that. Numbers were given in time order, so such
+//! an order is added where its number belongs: up front if it is below that of the first submission, else before the
+//! first submission with a higher one. So the top of the book is right wherever it is touched later; what is never named
+//! stays unknown.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, Write};
@@ -17,7 +19,7 @@ use zerocopy::big_endian::{U32, U64};
 /// What to do with events that name orders which were never added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum UnknownOrders {
-    /// Add those orders before the first event.
+    /// Add those orders where their numbers belong.
     #[default]
     Seed,
     /// Leave the events out.
@@ -181,14 +183,17 @@ impl<W: Write> Writer<'_, W> {
     }
 }
 
-/// Converts a message file.
-///
-/// # Errors
-/// When a line is not of the six columns, or reading or writing fails.
-pub fn convert(input: impl BufRead, out: impl Write, symbol: &str, unknown: UnknownOrders) -> Result<Summary> {
-    if symbol.is_empty() || symbol.len() > 8 || !symbol.is_ascii() {
-        bail!("symbol {symbol:?}: give 1 to 8 ASCII characters");
-    }
+/// An order that was named without having been added.
+struct Unknown {
+    /// The first event that named it.
+    first: Event,
+    /// What its events take off it.
+    shares: u32,
+    /// It is added before the event of this index.
+    place: usize,
+}
+
+fn read(input: impl BufRead) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     for (index, line) in input.lines().enumerate() {
         let line = line.context("read the message file")?;
@@ -200,36 +205,79 @@ pub fn convert(input: impl BufRead, out: impl Write, symbol: &str, unknown: Unkn
         }
         events.push(event);
     }
-    let Some(first) = events.first() else { bail!("the message file is empty") };
-    let mut summary = Summary { events: events.len() as u64, ..Summary::default() };
-    // Orders named before they were added, with the shares that their events take.
+    Ok(events)
+}
+
+/// Orders named before they were added, by number.
+fn unknown_orders(events: &[Event], summary: &mut Summary) -> BTreeMap<u64, Unknown> {
     let mut added = HashSet::new();
-    let mut before: BTreeMap<u64, (Event, u32)> = BTreeMap::new();
-    for event in &events {
+    // Submissions with a number above all before them, with their index. Some come a little out of order.
+    let mut newest: Vec<(u64, usize)> = Vec::new();
+    let mut unknown: BTreeMap<u64, Unknown> = BTreeMap::new();
+    for (index, event) in events.iter().enumerate() {
         if event.kind == 1 {
             added.insert(event.order);
+            if newest.last().is_none_or(|(number, _)| *number < event.order) {
+                newest.push((event.order, index));
+            }
         } else if matches!(event.kind, 2..=4) && !added.contains(&event.order) {
             summary.unknown_events += 1;
-            before.entry(event.order).or_insert((*event, 0)).1 += event.shares;
+            let order = unknown.entry(event.order).or_insert(Unknown { first: *event, shares: 0, place: index });
+            order.shares = order.shares.saturating_add(event.shares);
         }
     }
-    summary.unknown_orders = before.len() as u64;
+    for (number, order) in &mut unknown {
+        order.place = match newest.partition_point(|(newest, _)| newest < number) {
+            0 => 0,
+            after => newest.get(after).map_or(order.place, |(_, index)| order.place.min(*index)),
+        };
+    }
+    summary.unknown_orders = unknown.len() as u64;
+    unknown
+}
+
+/// Converts a message file. With what it came to comes the ITCH sequence number of each line's message, counted from 1;
+/// 0 where a line was left out.
+///
+/// # Errors
+/// When a line is not of the six columns, or reading or writing fails.
+pub fn convert(
+    input: impl BufRead,
+    out: impl Write,
+    symbol: &str,
+    unknown: UnknownOrders,
+) -> Result<(Summary, Vec<u64>)> {
+    if symbol.is_empty() || symbol.len() > 8 || !symbol.is_ascii() {
+        bail!("symbol {symbol:?}: give 1 to 8 ASCII characters");
+    }
+    let events = read(input)?;
+    let Some(first) = events.first() else { bail!("the message file is empty") };
+    let mut summary = Summary { events: events.len() as u64, ..Summary::default() };
+    let before = unknown_orders(&events, &mut summary);
+    let mut seeds: Vec<&Unknown> = match unknown {
+        UnknownOrders::Seed => before.values().collect(),
+        UnknownOrders::Drop | UnknownOrders::Keep => Vec::new(),
+    };
+    // Stable: those of one place stay in the order of their numbers.
+    seeds.sort_by_key(|seed| seed.place);
+    let mut seeds = seeds.into_iter().peekable();
+    let mut sequences = Vec::with_capacity(events.len());
     let mut writer = Writer { out, stock: Alpha::new(symbol.as_bytes()), matches: 0, summary: &mut summary };
     writer.preamble(first.at_ns)?;
-    if unknown == UnknownOrders::Seed {
-        for (event, shares) in before.values() {
-            writer.add(&Event { at_ns: first.at_ns, ..*event }, *shares)?;
+    for (index, event) in events.iter().enumerate() {
+        while let Some(seed) = seeds.next_if(|seed| seed.place <= index) {
+            writer.add(&Event { at_ns: event.at_ns, ..seed.first }, seed.shares)?;
         }
-    }
-    let left_out: HashSet<u64> =
-        if unknown == UnknownOrders::Drop { before.keys().copied().collect() } else { HashSet::new() };
-    for event in &events {
-        if !(matches!(event.kind, 2..=4) && left_out.contains(&event.order)) {
+        let written = writer.summary.messages;
+        let is_left_out = unknown == UnknownOrders::Drop && before.contains_key(&event.order);
+        if !(is_left_out && matches!(event.kind, 2..=4)) {
             writer.event(event)?;
         }
+        let now = writer.summary.messages;
+        sequences.push(if now == written { 0 } else { now });
     }
     writer.out.flush().context("write the ITCH file")?;
-    Ok(summary)
+    Ok((summary, sequences))
 }
 
 #[cfg(test)]
@@ -242,7 +290,7 @@ mod tests {
 
     fn kinds(unknown: UnknownOrders) -> (String, Summary, Vec<u8>) {
         let mut out = Vec::new();
-        let summary = convert(LINES.as_bytes(), &mut out, "AAPL", unknown).expect("converts");
+        let (summary, _) = convert(LINES.as_bytes(), &mut out, "AAPL", unknown).expect("converts");
         let kinds = ItchFile::new(&out).map(|m| m.expect("valid")[0] as char).collect();
         (kinds, summary, out)
     }
@@ -263,6 +311,31 @@ mod tests {
     fn unknown_orders_can_be_left_out_or_kept() {
         assert_eq!(kinds(UnknownOrders::Drop).0, "SRHSSAXPHD");
         assert_eq!(kinds(UnknownOrders::Keep).0, "SRHSSAEXPDHD");
+    }
+
+    #[test]
+    fn an_unknown_order_is_added_where_its_number_belongs() {
+        // 15 was submitted between 10 and 20, out of the file's range of prices; 25 after 20, but before it was named.
+        let lines = "34200.5,1,10,100,100,1\n34201,1,20,100,101,1\n34202,3,15,40,99,1\n34202,6,0,1,1,1\n\
+            34203,3,25,7,98,1\n34204,1,30,1,97,1\n";
+        let mut out = Vec::new();
+        let (summary, sequences) = convert(lines.as_bytes(), &mut out, "AAPL", UnknownOrders::Seed).expect("converts");
+        assert_eq!((summary.unknown_orders, summary.skipped), (2, 1));
+        assert_eq!(sequences, [6, 8, 9, 0, 11, 12]);
+        let adds = ItchFile::new(&out).filter_map(|message| match itch::Message::decode(message.expect("valid")) {
+            Ok(itch::Message::AddOrder(add)) => Some((add.order_reference_number.get(), add.head.timestamp.get())),
+            _ => None,
+        });
+        assert_eq!(
+            adds.collect::<Vec<_>>(),
+            [
+                (10, 34_200_500_000_000),
+                (15, 34_201_000_000_000),
+                (20, 34_201_000_000_000),
+                (25, 34_203_000_000_000),
+                (30, 34_204_000_000_000)
+            ]
+        );
     }
 
     #[test]
