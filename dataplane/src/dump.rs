@@ -1,17 +1,19 @@
-//! Full-depth dumps of the books, order by order, in the lines that `tern-exchange --book-dump` writes too: one level a
-//! line, then a line that ends the dump. The exchange's lines also name the locate, which only the feed knows here.
+//! What the books were while a journal is replayed, to be compared with somebody else's.
+//!
+//! [`Dumps`]: full depth, order by order, in the lines that `tern-exchange --book-dump` writes too: one level a line, then
+//! a line that ends the dump. The exchange's lines also name the locate, which only the feed knows here; ours say which
+//! books are not trusted and why. [`Tops`]: best ask and bid of one symbol after every datagram.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
-use tern_core::book::{Books, Instruments};
-use tern_core::units::Side;
+use tern_core::book::{Books, Instruments, Level};
+use tern_core::units::{Side, Symbol};
 
 /// When to dump, and where to.
 pub struct Dumps<W> {
     out: W,
     /// Feed sequence numbers, ascending.
     wanted: VecDeque<u64>,
-    written: u64,
 }
 
 impl<W: Write> Dumps<W> {
@@ -19,12 +21,7 @@ impl<W: Write> Dumps<W> {
     pub fn new(out: W, mut wanted: Vec<u64>) -> Self {
         wanted.sort_unstable();
         wanted.dedup();
-        Self { out, wanted: wanted.into(), written: 0 }
-    }
-
-    /// Dumps written.
-    pub fn written(&self) -> u64 {
-        self.written
+        Self { out, wanted: wanted.into() }
     }
 
     /// Sequence numbers that did not come.
@@ -44,7 +41,6 @@ impl<W: Write> Dumps<W> {
         if self.wanted.len() == before {
             return Ok(());
         }
-        self.written += 1;
         self.write(sequence, books, instruments)
     }
 
@@ -69,11 +65,58 @@ impl<W: Write> Dumps<W> {
                 self.end_level(price.is_some())?;
             }
         }
-        writeln!(self.out, r#"{{"sequence":{sequence},"end":true,"orders":{count}}}"#)?;
+        let untrusted: BTreeMap<String, &str> = (instruments.iter())
+            .filter_map(|(instrument, symbol)| Some((symbol.to_string(), books.distrust(instrument)?.name())))
+            .collect();
+        let untrusted = serde_json::to_string(&untrusted)?;
+        writeln!(self.out, r#"{{"sequence":{sequence},"end":true,"orders":{count},"untrusted":{untrusted}}}"#)?;
         self.out.flush()
     }
 
     fn end_level(&mut self, is_open: bool) -> io::Result<()> {
         if is_open { writeln!(self.out, "]}}") } else { Ok(()) }
+    }
+}
+
+/// Best ask and bid of one symbol after every datagram, a line each: feed sequence number of the datagram's last message,
+/// ask price, ask shares, bid price, bid shares. An empty side leaves its two fields empty.
+pub struct Tops<W> {
+    out: W,
+    symbol: Symbol,
+    sequence: u64,
+}
+
+impl<W: Write> Tops<W> {
+    /// Writes the tops of `symbol` to `out`.
+    pub fn new(out: W, symbol: Symbol) -> Self {
+        Self { out, symbol, sequence: 0 }
+    }
+
+    /// A datagram whose last message is `sequence` was applied. Heartbeats and repeated messages write nothing.
+    ///
+    /// # Errors
+    /// What the writer reported.
+    pub fn after(&mut self, sequence: u64, books: &Books, instruments: &Instruments) -> io::Result<()> {
+        if sequence <= self.sequence {
+            return Ok(());
+        }
+        self.sequence = sequence;
+        let top = instruments.get(self.symbol).map(|instrument| books.top(instrument)).unwrap_or_default();
+        write!(self.out, "{sequence}")?;
+        for level in [top.ask, top.bid] {
+            match level {
+                Some(Level { price, quantity, .. }) => write!(self.out, ",{},{quantity}", price.0)?,
+                None => write!(self.out, ",,")?,
+            }
+        }
+        writeln!(self.out)
+    }
+
+    /// Writes what is buffered.
+    ///
+    /// # Errors
+    /// What the writer reported.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tern_config::{Config, Problems};
 use tern_core::book::{Heap, Memory};
-use tern_dataplane::dump::Dumps;
+use tern_core::units::Symbol;
+use tern_dataplane::dump::{Dumps, Tops};
 use tern_dataplane::{assemble, registry, replay};
 use tern_strategies::AnyStrategy;
 use tern_venues::itch_ouch::{ItchFeed, OuchSession};
@@ -28,11 +29,14 @@ struct Arguments {
     #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     replay: Option<PathBuf>,
     /// While replaying, dumps all books after these feed sequence numbers.
-    #[arg(long, value_name = "SEQ", value_delimiter = ',', requires_all = ["replay", "out"])]
+    #[arg(long, value_name = "SEQ", value_delimiter = ',', requires_all = ["replay", "dump_to"])]
     dump_books: Vec<u64>,
-    /// File for the book dumps, JSON lines.
-    #[arg(long, value_name = "FILE", requires = "dump_books")]
-    out: Option<PathBuf>,
+    /// While replaying, writes best ask and bid of this symbol after every datagram.
+    #[arg(long, value_name = "SYMBOL", requires_all = ["replay", "dump_to"], conflicts_with = "dump_books")]
+    dump_tops: Option<String>,
+    /// File for what is dumped: books as JSON lines, tops as sequence,ask,shares,bid,shares.
+    #[arg(long, value_name = "FILE", requires = "replay")]
+    dump_to: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -66,14 +70,35 @@ fn live(file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn run_replay(journal: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let mut dumps = match &arguments.out {
-        Some(path) => {
-            let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
-            Some(Dumps::new(BufWriter::new(file), arguments.dump_books.clone()))
+    // clap sees to it that there is a file when something is to be dumped, and that it is one or the other
+    let (mut dumps, mut tops) = (None, None);
+    if let Some(path) = &arguments.dump_to {
+        let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+        let out = BufWriter::new(file);
+        match &arguments.dump_tops {
+            Some(text) => {
+                let symbol = Symbol::new(text).with_context(|| format!("--dump-tops {text:?}: 1 to 8 characters"))?;
+                tops = Some(Tops::new(out, symbol));
+            }
+            None => dumps = Some(Dumps::new(out, arguments.dump_books.clone())),
         }
-        None => None,
-    };
-    let outcome = replay::replay(journal, |config| parts(config, &mut Heap), dumps.as_mut())?;
+    }
+    let outcome = replay::replay(
+        journal,
+        |config| parts(config, &mut Heap),
+        |sequence, desk| {
+            if let Some(dumps) = &mut dumps {
+                dumps.after(sequence, desk.books(), desk.instruments())?;
+            }
+            if let Some(tops) = &mut tops {
+                tops.after(sequence, desk.books(), desk.instruments())?;
+            }
+            Ok(())
+        },
+    )?;
+    if let Some(tops) = tops {
+        tops.finish()?;
+    }
     for sequence in dumps.iter().flat_map(Dumps::missing) {
         eprintln!("tern-dataplane: feed sequence number {sequence} is not in the journal: no dump");
     }

@@ -2,12 +2,10 @@
 //! came out, byte for byte. Stage stamps are left out: they are the host's, not the pipeline's.
 
 use crate::assemble::{self, RunState};
-use crate::dump::Dumps;
 use crate::engine::CONN;
 use crate::isolate::CatchUnwind;
 use anyhow::{Context, anyhow};
 use std::collections::VecDeque;
-use std::io::Write;
 use std::path::Path;
 use tern_abi::record::{Kind, RecordHeader, Recorder, RingFull, ShedRecord, StartRecord};
 use tern_config::Config;
@@ -15,7 +13,7 @@ use tern_config::facts::Names;
 use tern_core::book::Heap;
 use tern_core::feed::Feed;
 use tern_core::input::{ConnEvent, Input};
-use tern_core::pipeline::Pipeline;
+use tern_core::pipeline::{Desk, Pipeline};
 use tern_core::probe::NoProbe;
 use tern_core::replay::{NotAnInput, Recorded, read_input};
 use tern_core::session::OrderSession;
@@ -42,8 +40,6 @@ pub struct Outcome {
     pub mismatches: u64,
     /// Datagrams that were not captured: what depends on them cannot be made again.
     pub shed: u64,
-    /// Book dumps written.
-    pub book_dumps: u64,
     /// The first differences, in words.
     pub differences: Vec<String>,
 }
@@ -82,16 +78,19 @@ const fn is_output(kind: Kind) -> bool {
 struct Run<F, O, S> {
     pipeline: Pipeline<F, O, S>,
     stream: StreamId,
+    /// The last input said which messages had not been handed over.
+    unsent_known: bool,
 }
 
-/// Replays the journal in `folder`; `parts` makes feed, session and strategies of a run from its configuration.
+/// Replays the journal in `folder`; `parts` makes feed, session and strategies of a run from its configuration. After each
+/// datagram `look` is given the feed's last sequence number and the desk.
 ///
 /// # Errors
-/// A journal that cannot be read or used; differences are no error but part of the outcome.
-pub fn replay<F: Feed, O: OrderSession, S: StrategySet, W: Write>(
+/// A journal that cannot be read or used, and what `look` returned; differences are no error but part of the outcome.
+pub fn replay<F: Feed, O: OrderSession, S: StrategySet>(
     folder: &Path,
     mut parts: impl FnMut(&Config) -> anyhow::Result<(F, O, S)>,
-    mut dumps: Option<&mut Dumps<W>>,
+    mut look: impl FnMut(u64, &Desk) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut produced = Produced::default();
@@ -123,19 +122,14 @@ pub fn replay<F: Feed, O: OrderSession, S: StrategySet, W: Write>(
                 produced.next_seq = header.seq;
                 outcome.inputs += 1;
                 run.give(TaiNs(header.tai_ns), &input, &mut produced);
-                if kind == Kind::Datagram
-                    && let Some(dumps) = &mut dumps
-                {
-                    let sequence = run.pipeline.feed().next_seq(run.stream) - 1;
-                    let desk = run.pipeline.desk();
-                    dumps.after(sequence, desk.books(), desk.instruments())?;
+                if kind == Kind::Datagram {
+                    look(run.pipeline.feed().next_seq(run.stream).saturating_sub(1), run.pipeline.desk())?;
                 }
             }
             None => return Err(anyhow!("record {} has kind {}, which this build lacks", header.seq, header.kind)),
         }
     }
     finish_input(&mut produced, &mut outcome);
-    outcome.book_dumps = dumps.map_or(0, |dumps| dumps.written());
     Ok(outcome)
 }
 
@@ -151,19 +145,23 @@ fn begin<F: Feed, O: OrderSession, S: StrategySet>(
     let state = RunState::from_text(configuration).context("the start record does not say how the run began")?;
     let pipeline = assemble::pipeline(&config, state, parts(&config)?, &mut Heap)?;
     let stream = assemble::streams(&config).first().copied().unwrap_or_default();
-    Ok(Run { pipeline, stream })
+    Ok(Run { pipeline, stream, unsent_known: false })
 }
 
 impl<F: Feed, O: OrderSession, S: StrategySet> Run<F, O, S> {
-    /// One input, with what the live loop did before it: everything that waited was handed to TCP, unless the input says
-    /// what was not.
+    /// One input, with what the live loop did before it: everything that waited was handed to TCP, unless this input or
+    /// the one before says what was not.
     fn give(&mut self, now: TaiNs, input: &Recorded<'_>, produced: &mut Produced) {
-        let unsent = matches!(input, Recorded::Input(Input::Conn { event: ConnEvent::Unsent(_), .. }));
+        let says_unsent = matches!(input, Recorded::Input(Input::Conn { event: ConnEvent::Unsent(_), .. }));
         let control = self.pipeline.pending_control(CONN).len();
         self.pipeline.consume_control(CONN, control);
-        while !unsent && let Some(bytes) = self.pipeline.next_order_bytes(CONN).map(|bytes| bytes.len()) {
+        let all_sent = !says_unsent && !self.unsent_known;
+        while all_sent && let Some(bytes) = self.pipeline.next_order_bytes(CONN).map(|bytes| bytes.len()) {
             self.pipeline.order_bytes_sent(CONN, bytes);
         }
+        // What the recorder says of its room may stand between that and the input that it belongs to.
+        let is_between = matches!(input, Recorded::Input(Input::Conn { event: ConnEvent::RingRoom(_), .. }));
+        self.unsent_known = says_unsent || (self.unsent_known && is_between);
         let input = match input {
             Recorded::Input(input) => *input,
             Recorded::Command(command) => Input::Command(command),
