@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 
+import itch
 import sandbox
 
 BIN = os.environ.get("TERN_BIN", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "target", "release"))
@@ -116,11 +117,16 @@ class Exchange:
                    "--orders", f"{self.network.VENUE_ADDRESS}:{ORDERS_PORT}", "--user", "TERN01:secret",
                    "--seed", str(options.seed), "--wait-for-clients", "1", "--start-delay-ms", "300",
                    "--cancel-on-disconnect", "--log", self.orders_log,
-                   "--book-dump", self.book_dump, "--book-dumps", "10", "--seconds", str(options.seconds)]
+                   "--book-dump", self.book_dump, "--book-dumps", "10"]
         if options.itch:
             command += ["--itch", os.path.abspath(options.itch), "--pace", options.pace]
+            if options.pace == "scaled":
+                command += ["--scale", str(scale_of(options.itch, options.seconds))]
         else:
             command += ["--rate", str(options.rate)]
+        # a scaled file ends by itself; cut off at --seconds, it would lose its last messages
+        if not (options.itch and options.pace == "scaled"):
+            command += ["--seconds", str(options.seconds)]
         if not any(option.startswith("--break-percent") for option in options.exchange_option):
             command += ["--break-percent", "0.5"]
         return command + options.exchange_option
@@ -260,8 +266,8 @@ class Tern:
 
     def replay(self, *arguments):
         """Runs the journal through the pipeline again; (exit code, what it said)."""
-        done = subprocess.run([binary("tern-dataplane"), "--config", self.config, "--replay", f"{self.out}/journal",
-                               *arguments], capture_output=True, text=True)
+        done = subprocess.run([binary("tern-dataplane"), "--replay", f"{self.out}/journal", *arguments],
+                              capture_output=True, text=True)
         return done.returncode, (done.stdout + done.stderr).strip()
 
     def compare_books(self, exchange):
@@ -292,6 +298,14 @@ class Tern:
 
     def stop(self):
         end(self.process)
+
+
+def scale_of(path, seconds):
+    """How many times as fast as recorded an ITCH file has to go to take so many seconds."""
+    with open(path, "rb") as file:
+        stamps = [int.from_bytes(message[5:11], "big") for message in itch.messages(file.read()) if len(message) >= 11]
+    span_seconds = (max(stamps) - stamps[0]) / 1e9 if stamps else 0
+    return max(span_seconds, 1e-3) / seconds
 
 
 def orders_sent(loop):
