@@ -2,6 +2,9 @@
 //!
 //! Open addressing, linear probing, backward-shift deletion: no tombstones, no allocation, and the same operations give
 //! the same layout on every run.
+//!
+//! Keys come in sequence (order ids, match numbers). Eight in a row share a cache line; the lines are spread, because
+//! neighbouring lines would grow into one run, and a deletion walks to the end of its run.
 
 use tern_abi::arena::Arena;
 
@@ -21,19 +24,34 @@ pub(crate) struct Index {
     entries: Arena<Entry>,
     mask: usize,
     length: usize,
+    /// Bits of the product of [`home`](Self::home) that are not used.
+    unused_bits: u32,
 }
+
+/// Consecutive keys in a line of 64 bytes, as a power of two.
+const LINE_BITS: u32 = 3;
 
 impl Index {
     /// An index for `capacity` entries.
     pub(crate) fn new(capacity: usize) -> Self {
         let room = (capacity.max(4) * 2).next_power_of_two();
-        Self { entries: Arena::from_fn(room, |_| Entry { hash: 0, place: EMPTY }), mask: room - 1, length: 0 }
+        let unused_bits = u64::BITS + LINE_BITS - room.ilog2();
+        let entries = Arena::from_fn(room, |_| Entry { hash: 0, place: EMPTY });
+        Self { entries, mask: room - 1, length: 0, unused_bits }
+    }
+
+    /// Where a probe for `hash` starts: lines spread by the golden ratio.
+    #[inline]
+    fn home(&self, hash: u32) -> usize {
+        let spread = u64::from(hash >> LINE_BITS).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let line = spread.checked_shr(self.unused_bits).unwrap_or(0) as usize;
+        line << LINE_BITS | hash as usize & ((1 << LINE_BITS) - 1)
     }
 
     /// The first place under `hash` that `is_it` accepts.
     #[inline]
     pub(crate) fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut at = hash as usize & self.mask;
+        let mut at = self.home(hash);
         loop {
             let entry = self.entries.get(at)?;
             if entry.place == EMPTY {
@@ -52,7 +70,7 @@ impl Index {
         if self.length * 2 > self.mask {
             return false;
         }
-        let mut at = hash as usize & self.mask;
+        let mut at = self.home(hash);
         while let Some(entry) = self.entries.get_mut(at) {
             if entry.place == EMPTY {
                 *entry = Entry { hash, place };
@@ -66,7 +84,7 @@ impl Index {
 
     /// Removes `place` under `hash`, if it is there.
     pub(crate) fn remove(&mut self, hash: u32, place: u32) {
-        let mut hole = hash as usize & self.mask;
+        let mut hole = self.home(hash);
         loop {
             match self.entries.get(hole) {
                 Some(entry) if entry.place == EMPTY => return,
@@ -84,7 +102,7 @@ impl Index {
                 break;
             }
             // An entry may fill the hole only if its own probe started at or before it.
-            let distance_home = at.wrapping_sub(entry.hash as usize) & self.mask;
+            let distance_home = at.wrapping_sub(self.home(entry.hash)) & self.mask;
             let distance_hole = at.wrapping_sub(hole) & self.mask;
             if distance_home >= distance_hole {
                 if let Some(target) = self.entries.get_mut(hole) {
@@ -127,6 +145,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn keys_in_sequence_stay_in_short_runs_when_the_oldest_go() {
+        let mut index = Index::new(20_000);
+        let mut longest = 0;
+        for key in 0..200_000_u32 {
+            assert!(index.insert(key, key % 10_000));
+            if let Some(old) = key.checked_sub(9_999) {
+                index.remove(old, old % 10_000);
+            }
+            if key % 1_000 == 0 {
+                let runs = index.entries.split(|entry| entry.place == EMPTY).map(<[Entry]>::len);
+                longest = longest.max(runs.max().unwrap_or(0));
+            }
+        }
+        assert!(longest <= 64, "a run of {longest} entries");
     }
 
     #[test]
