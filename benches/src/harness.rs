@@ -57,6 +57,13 @@ pub fn median(figures: &[f64]) -> f64 {
     }
 }
 
+/// The value below which `percent` of all figures lie, nearest rank; 0 for no figure. Sorts them.
+pub fn percentile(figures: &mut [u64], percent: f64) -> f64 {
+    figures.sort_unstable();
+    let rank = (figures.len() as f64 * percent / 100.0).ceil() as usize;
+    figures.get(rank.max(1) - 1).map_or(0.0, |figure| *figure as f64)
+}
+
 /// How long and how often to measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -158,6 +165,14 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(median(&[]), 0.0);
+    }
+
+    #[test]
+    fn percentiles_are_figures_that_occurred() {
+        let mut figures: Vec<u64> = (1..=200).rev().collect();
+        assert_eq!([50.0, 99.0, 100.0].map(|percent| percentile(&mut figures, percent)), [100.0, 198.0, 200.0]);
+        assert_eq!(percentile(&mut [7], 50.0), 7.0);
+        assert_eq!(percentile(&mut [], 99.0), 0.0);
     }
 
     #[test]

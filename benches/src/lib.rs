@@ -7,5 +7,6 @@ pub mod flow;
 pub mod harness;
 pub mod journaler;
 pub mod metrics;
+pub mod peer;
 pub mod setting;
 pub mod venue;

@@ -6,6 +6,7 @@ pub mod encode;
 pub mod journal;
 pub mod ring;
 pub mod risk;
+pub mod tick;
 
 use crate::harness::{Plan, Row};
 
@@ -21,4 +22,5 @@ pub const ALL: &[(&str, Run)] = &[
     ("ouch_encode", encode::ouch_encode),
     ("journal_append", journal::journal_append),
     ("ring_hop", ring::ring_hop),
+    ("tick_to_order", tick::tick_to_order),
 ];
