@@ -10,8 +10,11 @@ use tern_core::units::{InstrumentId, Side};
 
 const INSTRUMENTS: u32 = 3;
 
+/// Large enough that the books ask for lines ahead.
 fn books() -> Books {
-    Books::new(BooksMemory::new(Capacity { instruments: INSTRUMENTS as usize, orders: 4000, levels: 4000 }))
+    let capacity = Capacity { instruments: INSTRUMENTS as usize, orders: 4000, levels: 80_000 };
+    assert!(capacity.bytes() > 4 << 20);
+    Books::new(BooksMemory::new(capacity))
 }
 
 fn kind() -> impl Strategy<Value = EventKind> {

@@ -218,7 +218,10 @@ proptest! {
         raw in prop::collection::vec((any::<[u8; 48]>(), 1_u8..16, any::<u8>()), 1..400),
         narrow in any::<bool>(),
     ) {
-        let mut books = books(24, 12);
+        // Large enough that the books ask for lines ahead.
+        let capacity = Capacity { instruments: 20_000, orders: 24, levels: 12 };
+        prop_assert!(capacity.bytes() > 4 << 20);
+        let mut books = Books::new(BooksMemory::new(capacity));
         let mut events = Vec::new();
         for (mut bytes, kind, small) in raw {
             bytes[40] = kind;
@@ -244,7 +247,7 @@ proptest! {
         let counted: u64 = books.errors().iter().sum();
         prop_assert_eq!(failed, counted);
         let (mut orders, mut levels) = (0, 0);
-        for instrument in [SPY, InstrumentId(1)] {
+        for instrument in (0..capacity.instruments as u32).map(InstrumentId) {
             for side in [Side::Buy, Side::Sell] {
                 let depth: Vec<_> = books.depth(instrument, side).collect();
                 prop_assert_eq!(books.best(instrument, side), depth.first().copied());

@@ -71,8 +71,10 @@ impl Books {
     /// asked for in time, so nothing is asked for on suspicion.
     #[inline]
     pub fn prefetch(&self, events: &[BookEvent]) {
-        for events in events.chunks(PREFETCH_MAX) {
-            self.prefetch_chunk(events);
+        if self.prefetches {
+            for events in events.chunks(PREFETCH_MAX) {
+                self.prefetch_chunk(events);
+            }
         }
     }
 
