@@ -214,15 +214,17 @@ class Tern:
         return {"datagrams": counters["feed"]["datagrams"], "messages": counters["feed"]["messages"],
                 "orders": orders_sent(loop), "fills": session["venue_executed"], "open": loop["open_orders"]}
 
-    def settle(self, seconds=5.0):
-        """Until everything that was recorded is in the journal."""
+    def settle(self, seconds=20.0):
+        """Until everything that was recorded by now is in the journal and on the disk. (Timers go on being recorded.)"""
         deadline = time.monotonic() + seconds
+        wanted, seq = None, {}
         while time.monotonic() < deadline:
             seq = self.tern("status", check=False).get("seq", {})
-            if seq and seq["waiting"] == 0 and seq["durable"] == seq["last"]:
+            wanted = wanted or seq.get("last")
+            if seq and seq["durable"] >= wanted:
                 return
             time.sleep(0.1)
-        raise RuntimeError(f"the journal did not catch up within {seconds:.0f} s")
+        raise RuntimeError(f"the journal did not catch up within {seconds:.0f} s: {seq}")
 
     def observe_counters(self):
         """Reads, while both sides still run, what is gone after them."""
