@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{
-    ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT, CONN_UP, ConnRecord,
+    ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT, CONN_UP, ConnRecord,
     DatagramHead, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, RefusalRecord, STAGE_NAMES,
     SessionHead, ShedRecord, StageRecord, StartRecord, StateRecord, TrustRecord, VenueEventKind,
 };
@@ -92,6 +92,7 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
                 CONN_ROOM => "room",
                 CONN_UNSENT => "unsent",
                 CONN_RING_ROOM => "ring_room",
+                CONN_RECORD_LOST => "record_lost",
                 _ => "?",
             };
             json!({ "conn": conn.conn, "event": event, "value": conn.value })

@@ -187,6 +187,8 @@ pub const CONN_ROOM: u32 = 3;
 pub const CONN_UNSENT: u32 = 4;
 /// [`ConnRecord::event`]: the order ring has room for orders (`value` 1) or only its reserve for cancels left (0).
 pub const CONN_RING_ROOM: u32 = 5;
+/// [`ConnRecord::event`]: a record did not fit that must not be lost, and trading stopped.
+pub const CONN_RECORD_LOST: u32 = 6;
 
 /// An event of an order connection.
 #[repr(C)]

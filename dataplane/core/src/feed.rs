@@ -18,6 +18,7 @@ counter_enum! {
         EndOfSession = "end_of_session": "The venue ended the session.",
         Restarted = "restarted": "The data plane restarted in mid-session.",
         Contradiction = "contradiction": "A message contradicted the book: more shares taken than an order had, no side, no shares.",
+        Silent = "silent": "Nothing came for longer than a feed that is alive is silent; over with the next message in sequence.",
     }
 }
 

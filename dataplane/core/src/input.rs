@@ -33,6 +33,9 @@ pub enum ConnEvent {
     /// Whether the recorder has room for orders. The pipeline asks the recorder and records a change by itself; only a
     /// replay gives it.
     RingRoom(bool),
+    /// A record did not fit that must not be lost: trading stops. The pipeline records it by itself as soon as it can;
+    /// only a replay gives it.
+    RecordLost,
 }
 
 /// One input, in the order in which the loop saw it.

@@ -6,8 +6,8 @@ use crate::units::{ConnId, LineId, Stamp, StreamId, TaiNs};
 use tern_abi::command::Command;
 use tern_abi::event::BookEvent;
 use tern_abi::record::{
-    CONN_DOWN, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT, CONN_UP, ConnRecord, DatagramHead, Kind, Recorder, RingFull,
-    SessionHead,
+    CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT, CONN_UP, ConnRecord, DatagramHead, Kind,
+    Recorder, RingFull, SessionHead,
 };
 use zerocopy::{FromBytes, IntoBytes, TryFromBytes};
 
@@ -41,6 +41,7 @@ pub fn record_input<R: Recorder>(rec: &mut R, now: TaiNs, input: &Input<'_>) -> 
                 ConnEvent::Room(bytes) => (CONN_ROOM, bytes as u64),
                 ConnEvent::Unsent(messages) => (CONN_UNSENT, messages as u64),
                 ConnEvent::RingRoom(room) => (CONN_RING_ROOM, u64::from(room)),
+                ConnEvent::RecordLost => (CONN_RECORD_LOST, 0),
             };
             rec.record(now.0, Kind::Conn, &[ConnRecord { conn: conn.0, event, value }.as_bytes()])
         }
@@ -99,6 +100,7 @@ pub fn read_input(now: TaiNs, kind: Kind, body: &[u8]) -> Result<Recorded<'_>, N
                 CONN_ROOM => ConnEvent::Room(count?),
                 CONN_UNSENT => ConnEvent::Unsent(count?),
                 CONN_RING_ROOM => ConnEvent::RingRoom(record.value != 0),
+                CONN_RECORD_LOST => ConnEvent::RecordLost,
                 _ => return Err(malformed),
             };
             Input::Conn { conn: ConnId(record.conn), event }

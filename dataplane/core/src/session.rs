@@ -65,7 +65,8 @@ pub struct VenueEvent {
     pub side: Option<Side>,
     /// The venue's reason or liquidity letter.
     pub reason: u8,
-    /// For [`VenueEventKind::Accepted`] and `Replaced`: whether the order is live after it.
+    /// For [`VenueEventKind::Accepted`] and `Replaced`: whether the order is live after it. For `LoggedIn`: whether the
+    /// venue's log goes on where it was; otherwise it is another log, counted from 1 again.
     pub live: bool,
     /// Liquidity was added by an execution.
     pub added_liquidity: bool,

@@ -246,17 +246,19 @@ pub struct VecRecorder {
     pub room: bool,
     /// Refuse what may not be shed.
     pub full: bool,
+    /// Refuse records of this kind.
+    pub refuse: Option<Kind>,
 }
 
 impl Default for VecRecorder {
     fn default() -> Self {
-        Self { records: Vec::new(), room: true, full: false }
+        Self { records: Vec::new(), room: true, full: false, refuse: None }
     }
 }
 
 impl Recorder for VecRecorder {
     fn record(&mut self, tai_ns: u64, kind: Kind, parts: &[&[u8]]) -> Result<(), RingFull> {
-        if self.full && kind != Kind::Datagram {
+        if self.full && kind != Kind::Datagram || self.refuse == Some(kind) {
             return Err(RingFull);
         }
         self.records.push((tai_ns, kind, parts.concat()));
@@ -340,7 +342,7 @@ pub struct Rig<S> {
 
 /// The configuration of a bench: limits wide enough not to be in the way.
 pub fn config() -> Config {
-    let mut config = Config { orders_max: 256, executions_max: 256, ..Config::default() };
+    let mut config = Config { orders_max: 256, executions_max: 256, feed_silence_ns_max: 0, ..Config::default() };
     config.limits.open_orders_max = 200;
     config.limits.order_burst_max = 100_000;
     config.limits.orders_per_second_max = 1_000_000;

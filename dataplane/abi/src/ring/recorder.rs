@@ -40,7 +40,14 @@ pub struct ShmRecorder<'a> {
 const fn may_use_reserve(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Start | Kind::Command | Kind::Order | Kind::OrderEvent | Kind::Position | Kind::Trust | Kind::State
+        Kind::Start
+            | Kind::Command
+            | Kind::Conn
+            | Kind::Order
+            | Kind::OrderEvent
+            | Kind::Position
+            | Kind::Trust
+            | Kind::State
     )
 }
 

@@ -28,6 +28,9 @@ pub const STRATEGIES_MAX: usize = 16;
 /// The strategy id under which orders of strategies that this host does not have are kept.
 pub const HOUSE: StrategyId = StrategyId(u16::MAX);
 
+/// Silence after which a stream is not trusted: heartbeats of three seconds are missing.
+pub const FEED_SILENCE_NS_MAX: u64 = 3_500_000_000;
+
 /// Configuration of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -49,6 +52,9 @@ pub struct Config {
     pub restarted: bool,
     /// What becomes of open orders of an earlier run.
     pub unknown_orders: UnknownOrders,
+    /// A stream that was silent for so long is not trusted until it is heard again; 0 = not checked. A feed that has
+    /// nothing to say sends heartbeats (MoldUDP64 1.00: one a second).
+    pub feed_silence_ns_max: u64,
     /// Whether orders in a book that loses trust are cancelled.
     pub pull_on_distrust: bool,
 }
@@ -65,6 +71,7 @@ impl Default for Config {
             next_order_id: 0,
             restarted: false,
             unknown_orders: UnknownOrders::Cancel,
+            feed_silence_ns_max: FEED_SILENCE_NS_MAX,
             pull_on_distrust: true,
         }
     }

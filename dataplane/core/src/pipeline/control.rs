@@ -100,10 +100,8 @@ impl Desk {
         }
     }
 
-    /// An input could not be recorded, so it is not acted on. But a kill is a kill.
+    /// An input that could not be recorded is not acted on. But a kill is a kill.
     pub(super) fn input_lost<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, input: &Input<'_>) {
-        self.count(PipelineCounter::InputsRefused, 1);
-        self.halt(turn, HaltReason::RingFull);
         if let Input::Command(command) = input
             && matches!(CommandKind::from_u32(command.kind), Some(CommandKind::Kill | CommandKind::Shutdown))
         {
@@ -121,6 +119,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
                 self.session.on_connected(turn.now, &mut self.control);
             }
             ConnEvent::Down(_) => {
+                self.desk.count(PipelineCounter::ConnectionsLost, 1);
                 self.session.on_disconnected(turn.now);
                 self.control.clear();
                 self.desk.outbox.set_room(0);
@@ -134,11 +133,16 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             ConnEvent::Room(bytes) => self.desk.outbox.set_room(bytes),
             ConnEvent::Unsent(messages) => self.desk.outbox.keep(messages),
             ConnEvent::RingRoom(room) => self.desk.ring_room = room,
+            ConnEvent::RecordLost => {
+                self.desk.halt(turn, HaltReason::RingFull);
+                self.desk.loss_untold = false;
+            }
         }
     }
 
     /// A deadline passed.
     pub(super) fn on_timer<R: Recorder, P: Probe, I: Isolate>(&mut self, turn: &mut Turn<'_, R, P>, isolate: &mut I) {
+        self.desk.watch_silence(turn);
         if self.session.next_deadline() <= turn.now {
             self.session.on_timer(turn.now, &mut self.control);
         }

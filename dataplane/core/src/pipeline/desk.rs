@@ -2,7 +2,7 @@
 
 use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, StrategyConfig};
 use super::{PipelineCounter, Turn, output};
-use crate::book::{Books, Instruments, Memory};
+use crate::book::{Books, Instruments, Memory, STREAMS_MAX};
 use crate::orders::{Execution, Executions, Order, OrderIds, OrderNote, OrderState, Orders, Slot};
 use crate::outbox::Outbox;
 use crate::portfolio::Portfolio;
@@ -41,6 +41,12 @@ pub struct Desk {
     pub(crate) last_session_seq: u64,
     pub(crate) shutting_down: bool,
     pub(crate) logged_out: bool,
+    /// Trading stopped because a record did not fit, and no record says so yet.
+    pub(crate) loss_untold: bool,
+    /// When each stream was last heard.
+    pub(crate) heard: [TaiNs; STREAMS_MAX],
+    /// When to look for silent streams, at the latest.
+    pub(crate) silence_due: TaiNs,
 }
 
 impl Desk {
@@ -74,7 +80,7 @@ impl Desk {
         let owner_count = strategies.len() + 1;
         let count = books.instrument_capacity();
         if config.restarted {
-            for stream in 0..crate::book::STREAMS_MAX as u16 {
+            for stream in 0..STREAMS_MAX as u16 {
                 books.set_stream_distrust(crate::units::StreamId(stream), Some(crate::feed::Distrust::Restarted));
             }
         }
@@ -100,6 +106,9 @@ impl Desk {
             last_session_seq: 0,
             shutting_down: false,
             logged_out: false,
+            loss_untold: false,
+            heard: [TaiNs(0); STREAMS_MAX],
+            silence_due: TaiNs::NEVER,
         })
     }
 
@@ -226,6 +235,7 @@ impl Desk {
             return;
         }
         self.gate.set_halt(Some(reason));
+        self.loss_untold |= reason == HaltReason::RingFull;
         self.count(PipelineCounter::Halts, 1);
         self.record_state(turn, reason);
     }

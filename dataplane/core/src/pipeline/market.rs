@@ -2,12 +2,13 @@
 
 use super::buffers::FeedSink;
 use super::{Desk, Pipeline, PipelineCounter, Turn, output};
+use crate::book::STREAMS_MAX;
 use crate::feed::{Distrust, Feed, FeedState};
 use crate::probe::{Isolate, Probe, Stage};
 use crate::risk::HaltReason;
 use crate::session::OrderSession;
 use crate::strategy::{Batch, Call, StrategySet};
-use crate::units::{InstrumentId, LineId, StreamId};
+use crate::units::{InstrumentId, LineId, StreamId, TaiNs};
 use tern_abi::event::BookEvent;
 use tern_abi::record::{Kind, Recorder, TrustRecord};
 use zerocopy::IntoBytes;
@@ -119,6 +120,9 @@ impl Desk {
     /// Takes over what the feed says of the stream.
     #[inline]
     fn follow_feed<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, stream: StreamId, state: FeedState) {
+        if let Some(heard) = self.heard.get_mut(stream.index()) {
+            *heard = turn.now;
+        }
         let reason = match state {
             FeedState::InSequence => None,
             FeedState::Untrusted { reason, .. } => Some(reason),
@@ -150,9 +154,35 @@ impl Desk {
             reason: reason.map_or(0, |reason| reason as u32),
         };
         output(turn, self, Kind::Trust, record.as_bytes());
-        if was_trusted && reason.is_some() {
+        if reason.is_none() {
+            self.count(PipelineCounter::TrustGained, 1);
+            if self.config.feed_silence_ns_max != 0 {
+                self.silence_due = self.silence_due.min(turn.now.plus(self.config.feed_silence_ns_max));
+            }
+        } else if was_trusted {
             self.count(PipelineCounter::TrustLost, 1);
             self.pull();
+        }
+    }
+
+    /// Takes trust from streams that have been silent for too long, and finds out when to look again. The due time is
+    /// only a lower bound, so that a datagram costs one store.
+    pub(super) fn watch_silence<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        if turn.now < self.silence_due {
+            return;
+        }
+        self.silence_due = TaiNs::NEVER;
+        for stream in (0..STREAMS_MAX as u16).map(StreamId) {
+            if self.books.stream_distrust(stream).is_some() {
+                continue;
+            }
+            let due = self.heard[stream.index()].plus(self.config.feed_silence_ns_max);
+            if turn.now < due {
+                self.silence_due = self.silence_due.min(due);
+            } else {
+                let state = FeedState::Untrusted { reason: Distrust::Silent, expected: 0, seen: 0 };
+                self.trust_changed(turn, stream, state, Some(Distrust::Silent));
+            }
         }
     }
 

@@ -134,6 +134,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         probe: &mut P,
         isolate: &mut I,
     ) -> Result<(), RingFull> {
+        if self.desk.loss_untold {
+            self.tell_loss(now, rec, probe);
+        }
         self.note_surroundings(now, &input, rec);
         let cause_seq = rec.next_seq();
         let recorded = crate::replay::record_input(rec, now, &input);
@@ -141,8 +144,12 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         let turn = &mut turn;
         self.desk.count(PipelineCounter::Inputs, 1);
         if recorded.is_err() {
-            self.desk.input_lost(turn, &input);
-            self.sweep(turn);
+            self.desk.count(PipelineCounter::InputsRefused, 1);
+            // Told once; again only if there are cancels to be sent, which may use what the ring keeps for them.
+            if self.desk.gate.is_open() || (self.desk.sweep_due && self.desk.can_send(&self.session)) {
+                self.tell_loss(now, turn.rec, turn.probe);
+            }
+            self.desk.input_lost(&mut Turn { now, cause_seq, cause: None, rec, probe }, &input);
             return Err(RingFull);
         }
         match input {
@@ -182,6 +189,20 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             let event = ConnEvent::RingRoom(ring_room);
             let _ = crate::replay::record_input(rec, now, &Input::Conn { conn, event });
         }
+    }
+
+    /// Records that a record was lost, as the input that it is: from here on nothing is traded, in a replay too.
+    #[cold]
+    fn tell_loss<R: Recorder, P: Probe>(&mut self, now: TaiNs, rec: &mut R, probe: &mut P) {
+        let input = Input::Conn { conn: self.desk.config.conn, event: ConnEvent::RecordLost };
+        self.note_surroundings(now, &input, rec);
+        let cause_seq = rec.next_seq();
+        let is_told = crate::replay::record_input(rec, now, &input).is_ok();
+        let mut turn = Turn { now, cause_seq, cause: None, rec, probe };
+        self.on_conn(&mut turn, ConnEvent::RecordLost);
+        self.desk.loss_untold = !is_told;
+        self.sweep(&mut turn);
+        self.finish(&mut turn);
     }
 
     /// Gives the pipeline one record of an earlier run. Before it, everything that waits goes to `wire`, but for what
@@ -233,7 +254,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         (0..self.strategies.count())
             .filter(|index| !self.desk.is_disabled(*index))
             .map(|index| self.strategies.next_deadline(index))
-            .fold(self.session.next_deadline(), TaiNs::min)
+            .fold(self.session.next_deadline().min(self.desk.silence_due), TaiNs::min)
     }
 
     /// Bytes of the session's housekeeping that wait; hand them to TCP before order bytes.

@@ -47,6 +47,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             return;
         }
         match event.kind {
+            Event::LoggedIn if !event.live => self.desk.log_changed(turn),
             Event::SystemEvent | Event::LoggedIn | Event::LoginRejected | Event::EndOfSession => {}
             Event::NextOrderId => self.desk.ids.at_least(event.order),
             Event::CaughtUp => self.desk.caught_up(turn),
@@ -86,6 +87,24 @@ impl Desk {
         true
     }
 
+    /// The venue's log is another one from here on. Its numbers begin again; what the old one said last is unknown, so
+    /// an operator has to look before trading goes on.
+    #[cold]
+    fn log_changed<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        if core::mem::take(&mut self.last_session_seq) == 0 {
+            return;
+        }
+        self.halt(turn, HaltReason::LogChanged);
+        // What the new log does not know of may have arrived under the old one: it goes on counting.
+        let mut at = self.orders.first_open();
+        while let Some(slot) = at {
+            at = self.orders.next_open(slot);
+            if let Some(order) = self.orders.get_mut(slot) {
+                order.doubtful = false;
+            }
+        }
+    }
+
     /// The venue's log has been replayed: what it does not know of never arrived.
     fn caught_up<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
         let mut at = self.orders.first_open();
@@ -108,6 +127,7 @@ impl Desk {
         turn: &mut Turn<'_, R, P>,
         event: &VenueEvent,
     ) -> Option<(usize, OrderEvent)> {
+        self.count(counter_of(event.kind), 1);
         self.ids.used(event.order);
         self.ids.used(event.previous);
         let identity = self.identity(event);
@@ -135,6 +155,7 @@ impl Desk {
             OrderNote::UnknownExecution | OrderNote::UnknownBreak => self.halt(turn, HaltReason::UnknownExecution),
             OrderNote::Overfill => self.halt(turn, HaltReason::Overfill),
             OrderNote::Full => self.halt(turn, HaltReason::OrderTableFull),
+            OrderNote::NotOurs if event.live => self.halt(turn, HaltReason::UnknownOrder),
             OrderNote::Duplicate | OrderNote::NotOurs => return None,
             _ => {}
         }
@@ -159,5 +180,18 @@ impl Desk {
             trader: event.trader.unwrap_or(owner.trader),
             cancel: self.config.unknown_orders == UnknownOrders::Cancel,
         })
+    }
+}
+
+/// What an event of an order is counted as. Executions and breaks count as what they are worth too.
+const fn counter_of(kind: VenueEventKind) -> PipelineCounter {
+    use VenueEventKind as Kind;
+    match kind {
+        Kind::Accepted => PipelineCounter::VenueAccepted,
+        Kind::Replaced => PipelineCounter::VenueReplaced,
+        Kind::Canceled => PipelineCounter::VenueCanceled,
+        Kind::Rejected | Kind::ReplaceRejected => PipelineCounter::VenueRejected,
+        Kind::CancelRejected => PipelineCounter::VenueCancelRejected,
+        _ => PipelineCounter::VenueOther,
     }
 }

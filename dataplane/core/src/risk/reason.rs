@@ -45,5 +45,7 @@ counter_enum! {
         UnknownExecution = "unknown_execution": "An execution, or the break of one, that cannot be attributed.",
         OrderTableFull = "order_table_full": "The venue knows more open orders than the table holds.",
         EventOverflow = "event_overflow": "More events came at once than the buffer holds.",
+        LogChanged = "log_changed": "The venue's log is another one than before; what the old one said last is unknown.",
+        UnknownOrder = "unknown_order": "The venue has a live order on the account that cannot be taken in.",
     }
 }

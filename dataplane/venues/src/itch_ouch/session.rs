@@ -203,7 +203,8 @@ impl Client {
         let Some(incoming) = login.sequence_number.get().filter(|&number| number != 0) else {
             return self.bad_packet(control);
         };
-        if self.log.session.trimmed() != login.session.trimmed() {
+        let goes_on = self.log.session.trimmed() == login.session.trimmed();
+        if !goes_on {
             self.log = Log { session: login.session, ..Log::NEW };
         }
         if incoming > self.log.next {
@@ -213,7 +214,7 @@ impl Client {
         self.log.incoming = incoming;
         self.state = State::LoggedIn(CatchUp::Asked);
         count(&mut self.counters, SessionCounter::Logins);
-        sink.event(VenueEvent::new(VenueEventKind::LoggedIn));
+        sink.event(VenueEvent { live: goes_on, ..VenueEvent::new(VenueEventKind::LoggedIn) });
         self.send(now, &Packet::UnsequencedData(ouch::AccountQuery::NEW.as_bytes()), control);
     }
 

@@ -4,11 +4,11 @@ use super::Ask;
 use crate::feed::Distrust;
 use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::OrderState;
-use crate::pipeline::PipelineCounter;
+use crate::pipeline::{Config, PipelineCounter};
 use crate::risk::{HaltReason, Reason};
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
-use crate::testing::{CONN, Catch, Rig, Script, accepted, config, new, replaced, scripted, told};
+use crate::testing::{CONN, Catch, Rig, Script, accepted, config, executed, new, replaced, scripted, told};
 use crate::units::{OrderId, Price, Side, TaiNs};
 use alloc::vec::Vec;
 use tern_abi::command::CommandKind;
@@ -218,4 +218,79 @@ fn an_input_that_cannot_be_recorded_is_not_acted_on_but_a_kill_is() {
     rig.rec.full = false;
     rig.input(Input::Timer);
     assert_eq!(cancels(&mut rig), [1]);
+}
+
+#[test]
+fn another_log_of_the_venue_is_counted_from_its_start_and_stops_trading() {
+    let (mut rig, lines) = scripted(config(), 1);
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 100));
+    rig.input(Input::Timer);
+    rig.sent();
+    rig.venue(accepted(1, 100, 10_0000));
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 50));
+    rig.input(Input::Timer);
+    rig.sent();
+    rig.conn(ConnEvent::Down(DownReason::Closed));
+    rig.conn(ConnEvent::Up);
+    rig.conn(ConnEvent::Room(1 << 20));
+    rig.venue(VenueEvent { live: true, ..VenueEvent::new(VenueEventKind::LoggedIn) });
+    assert_eq!(rig.pipeline.desk().gate().halt(), None, "the log goes on");
+
+    rig.conn(ConnEvent::Down(DownReason::Closed));
+    rig.conn(ConnEvent::Up);
+    rig.venue(VenueEvent::new(VenueEventKind::LoggedIn));
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::LogChanged));
+    // The first number of the new log is below what was seen of the old one, and is new all the same.
+    rig.venue(VenueEvent { session_seq: 1, ..executed(1, 40, 10_0000, 9) });
+    assert_eq!(rig.counted(PipelineCounter::VenueDuplicates), 0);
+    assert_eq!(rig.pipeline.desk().gate().exposures()[0].position(), 40);
+    rig.venue(VenueEvent::new(VenueEventKind::CaughtUp));
+    assert_eq!(rig.open(Side::Buy), 60 + 50, "the old log may know the order that the new one does not");
+}
+
+#[test]
+fn a_live_order_that_cannot_be_taken_in_stops_trading() {
+    let (mut rig, _) = scripted(config(), 1);
+    let stranger =
+        VenueEvent { side: Some(Side::Buy), symbol: crate::units::Symbol::new("OTHER"), ..accepted(77, 5, 1) };
+    rig.venue(VenueEvent { live: false, ..stranger });
+    assert_eq!(rig.pipeline.desk().gate().halt(), None, "it is dead already");
+    // The directory is full: the order has no instrument here, so its exposure counts nowhere.
+    rig.venue(VenueEvent { order: OrderId(78), previous: OrderId(78), ..stranger });
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::UnknownOrder));
+}
+
+#[test]
+fn a_silent_stream_loses_trust_and_the_next_message_in_sequence_brings_it_back() {
+    let silence = 1_000_000_000;
+    let (mut rig, lines) = scripted(Config { feed_silence_ns_max: silence, ..config() }, 1);
+    let heard = rig.now;
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 100));
+    rig.input(Input::Timer);
+    assert_eq!(rig.sent().len(), 1);
+    assert!(rig.pipeline.next_deadline() <= heard.plus(silence));
+    // Market data is heard: the look at the old deadline changes nothing, and the next one is later.
+    rig.now = heard.plus(silence / 2);
+    rig.feed(&[]);
+    let heard = rig.now;
+    rig.now = heard.plus(silence / 2);
+    rig.input(Input::Timer);
+    assert_eq!(rig.pipeline.desk().books().stream_distrust(crate::testing::STREAM), None);
+    assert_eq!(rig.pipeline.next_deadline(), heard.plus(silence));
+
+    // A fill asks for a new order on books that are old: refused, and what is open is pulled.
+    rig.now = heard.plus(silence);
+    rig.input(Input::Timer);
+    assert_eq!(rig.pipeline.desk().books().stream_distrust(crate::testing::STREAM), Some(Distrust::Silent));
+    assert_eq!((cancels(&mut rig), rig.counted(PipelineCounter::TrustLost)), ([1].into(), 1));
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0001, 100));
+    rig.input(Input::Timer);
+    assert_eq!((rig.refused(Reason::BookUntrusted), rig.sent().len()), (1, 0));
+    assert_eq!(rig.pipeline.next_deadline(), TaiNs::NEVER, "there is no stream to watch");
+
+    rig.feed(&[]);
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0001, 100));
+    rig.input(Input::Timer);
+    assert_eq!((rig.counted(PipelineCounter::TrustGained), rig.sent().len()), (2, 1));
+    assert!(rig.pipeline.next_deadline() <= rig.now.plus(silence));
 }

@@ -6,14 +6,14 @@ use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::{OrderNote, OrderState};
 use crate::pipeline::{Config, HOUSE, UnknownOrders};
 use crate::probe::NotIsolated;
-use crate::risk::Reason;
+use crate::risk::{HaltReason, Reason};
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
 use crate::strategy::{Batch, Ctx, Intent, Intents, OrderEvent, Strategy};
 use crate::testing::{Rig, Script, Sent, accepted, config, executed, new, print, replaced, told};
 use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, Symbol, TaiNs};
 use alloc::vec::Vec;
 use tern_abi::command::CommandKind;
-use tern_abi::record::{CONN_RING_ROOM, CONN_UNSENT, ConnRecord, Kind, OrderEventRecord};
+use tern_abi::record::{CONN_RECORD_LOST, CONN_RING_ROOM, CONN_UNSENT, ConnRecord, Kind, OrderEventRecord};
 
 fn known_by_the_venue(order: u32, strategy: u16) -> VenueEvent {
     VenueEvent {
@@ -166,4 +166,38 @@ fn the_recorded_inputs_give_the_same_records_orders_and_state() {
     assert_eq!(again.rec.records.len(), original.rec.records.len());
     assert_eq!(replayed, wire);
     assert_eq!(again.pipeline.state_hash(), original.pipeline.state_hash());
+}
+
+#[test]
+fn a_stop_because_a_record_did_not_fit_comes_again_in_a_replay() {
+    let mut rig = Rig::ready(config(), 1, (Busy::default(),));
+    rig.sent();
+    rig.feed(&[print(0, 10_0000)]);
+    assert_eq!(rig.sent().len(), 1);
+    // What the ring keeps for decisions is still there, but the venue's answer does not fit.
+    rig.rec.refuse = Some(Kind::SessionBytes);
+    let bytes = crate::testing::venue_bytes(&accepted(1, 100, 10_0001));
+    for _ in 0..3 {
+        let input = Input::Session { conn: crate::testing::CONN, bytes: &bytes };
+        assert!(rig.input_with(input, &mut NotIsolated).is_err());
+    }
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::RingFull));
+    let lost = |rig: &Rig<(Busy,)>| {
+        let conn: Vec<ConnRecord> = rig.rec.all(Kind::Conn);
+        conn.iter().filter(|record| record.event == CONN_RECORD_LOST).count()
+    };
+    assert_eq!(lost(&rig), 1, "told once, not with every attempt");
+    rig.feed(&[print(0, 10_0010)]);
+    assert_eq!((rig.sent().len(), rig.refused(Reason::Halted)), (0, 2));
+    rig.rec.refuse = None;
+    rig.command(CommandKind::Resume);
+    rig.feed(&[print(0, 10_0020)]);
+    assert_eq!(rig.sent().len(), 1);
+
+    let mut again = Rig::bare(config(), 1, (Busy::default(),));
+    for (tai_ns, kind, body) in &rig.rec.records {
+        let _ = again.pipeline.replay(TaiNs(*tai_ns), *kind, body, &mut again.rec, &mut NotIsolated, &mut |_| ());
+    }
+    assert_eq!(again.rec.records, rig.rec.records);
+    assert_eq!(again.pipeline.state_hash(), rig.pipeline.state_hash());
 }
