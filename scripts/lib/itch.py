@@ -47,25 +47,30 @@ class Book:
 
     def change(self, kind, locate, message):
         reference = int.from_bytes(message[11:19], "big")
-        order = self.orders.pop(reference, None)
-        if order is None:
+        if reference not in self.orders:
             self.unknown += 1
             self.first_unknown.setdefault(self.symbols.get(locate, str(locate)), self.number)
-        elif kind == "U":
+            return
+        of, side, shares, price = self.orders[reference]
+        left = 0
+        if kind == "U":
+            # a new place at the end of the queue; without U an order keeps its place, here too
             new, shares, price = struct.unpack_from(">QII", message, 19)
-            self.orders[new] = (*order[:2], shares, price)
+            self.orders[new] = (of, side, shares, price)
         elif kind != "D":
-            left = order[2] - int.from_bytes(message[19:23], "big")
-            if left > 0:
-                self.orders[reference] = (*order[:2], left, order[3])
+            left = shares - int.from_bytes(message[19:23], "big")
+        if left > 0:
+            self.orders[reference] = (of, side, left, price)
+        else:
+            del self.orders[reference]
 
-    def levels(self, symbol, side):
-        """Shares at each price of one side."""
-        shares_at = {}
-        for locate, of, shares, price in self.orders.values():
-            if of == side and self.symbols.get(locate) == symbol:
-                shares_at[price] = shares_at.get(price, 0) + shares
-        return shares_at
+    def dump(self):
+        """(symbol, side) -> [price, [[reference, shares], ...]] by price, orders in the order of their arrival."""
+        books = {}
+        for reference, (locate, side, shares, price) in self.orders.items():
+            levels = books.setdefault((self.symbols[locate], side.decode()), {})
+            levels.setdefault(price, []).append([reference, shares])
+        return {key: sorted([price, orders] for price, orders in levels.items()) for key, levels in books.items()}
 
 
 def read(path):
