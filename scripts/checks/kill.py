@@ -1,0 +1,130 @@
+"""`tern kill`: all open orders are cancelled, nothing new leaves, `resume` trades again."""
+
+import time
+
+import compare
+import session
+import venue
+
+ENDED = {"canceled", "executed", "rejected", "broken", "replaced", "restated"}
+
+
+def kill(out, _options):
+    with session.Session(out, "--seconds", 5) as today:
+        today.start()
+        killed_ns, said, resumed_ns = kill_and_resume(today)
+        assert said["ternd_told"], said
+        today.wait_closed()
+        found = today.findings()
+        session.require(found, but=("trading", "orders"))
+        today.consistent()
+        return f"{line(said)}; {quiet(today, killed_ns, resumed_ns)}"
+
+
+def kill_without_daemon(out, _options):
+    with session.Session(out, "--seconds", 6) as today:
+        today.start()
+        today.wait_orders(200)
+        pid = today.pid()
+        session.kill(today.tern.process.pid)
+        today.tern.process.wait()
+
+        def daemon():
+            today.tern.log += "+"
+            today.tern.start()
+            today.wait("the new daemon adopts the data plane",
+                       lambda: (today.status().get("daemon") or {}).get("adopted") and today.pid() == pid)
+        killed_ns, said, resumed_ns = kill_and_resume(today, before_resume=daemon)
+        assert not said["ternd_told"], said
+        today.wait_closed()
+        found = today.findings()
+        session.require(found, but=("trading", "orders"))
+        today.consistent()
+        return f"{line(said)}, by the CLI alone; {quiet(today, killed_ns, resumed_ns)}"
+
+
+def kill_window_closed(out, _options):
+    """The exchange stops reading orders until its window is closed; then comes the kill."""
+    stall_ms = 2500
+    with session.Session(out, "--seconds", 6, "--exchange-option=--stall-orders-after=300",
+                         f"--exchange-option=--stall-ms={stall_ms}") as today:
+        # a small window, so that it closes soon
+        for name, value in (("tcp_rmem", "2048 2048 2048"), ("tcp_moderate_rcvbuf", "0")):
+            session.sandbox.run(*today.network.command(today.network.VENUE, "sysctl", "-qw", f"net.ipv4.{name}={value}"))
+        today.start()
+
+        def closed():
+            counters = today.counters()
+            return counters["loop"]["refused_window_closed"] + counters["refusals"]["window_closed"] > 0
+        today.wait_orders(250)
+        today.wait("the exchange's window is closed", closed)
+        said = today.tern.tern("kill", check=False)
+        killed_ns = time.time_ns()
+        assert said.get("acknowledged"), said
+        kept = today.counters()["loop"]
+        today.wait("the window opens and every order is cancelled",
+                   lambda: today.counters()["loop"]["open_orders"] == 0, 10)
+        today.wait_closed()
+        today.tern.settle()
+        today.tern.stop()
+        today.stop()
+        _, theirs = today.consistent()
+        journal, _ = today.sides()
+        recalled = today.recalled()
+        late = after(today, killed_ns)
+        assert not late, f"{len(late)} new orders on the wire after the kill was acknowledged: {late[:5]}"
+        assert not still_open(journal, theirs), still_open(journal, theirs)
+        return (f"{line(said)}; {len(recalled)} order messages recalled (counter {kept['dropped_at_kill']}), none of them at the "
+                f"exchange; 0 new orders on the wire afterwards; {len(theirs.orders)} order messages at the exchange")
+
+
+def kill_and_resume(today, before_resume=lambda: None):
+    """Kill under load, a quiet second, resume; (acknowledged at ns, what the kill said, resumed at ns)."""
+    today.wait_orders(200)
+    said = today.tern.tern("kill")
+    killed_ns = time.time_ns()
+    assert said["acknowledged"] and said["orders"]["pending"] == 0 and said["orders"]["unknown"] == 0, said
+    kept = today.counters()["loop"]
+    time.sleep(0.7)
+    now = today.counters()["loop"]
+    assert now["open_orders"] == 0, f"{now['open_orders']} orders open after the kill"
+    assert now["orders_new"] == kept["orders_new"] and now["orders_replace"] == kept["orders_replace"], (kept, now)
+    status = today.status()
+    assert status["killed"] and not status["trading"], status
+    before_resume()
+    resumed_ns = time.time_ns()
+    assert today.tern.tern("resume")["resumed"]
+    today.wait_orders(venue.orders_sent(now) + 50)
+    return killed_ns, said, resumed_ns
+
+
+def quiet(today, killed_ns, resumed_ns):
+    """No new order between the two on the wire, and none open at the exchange at the end of that time."""
+    late = [number for number, stamp in venue.stamps(today.exchange.pcap)[1].items() if killed_ns < stamp < resumed_ns]
+    assert not late, f"{len(late)} new orders on the wire while killed: {late[:5]}"
+    journal, theirs = today.sides()
+    open_orders = still_open(journal, theirs)
+    assert not open_orders, open_orders
+    later = len(after(today, resumed_ns))
+    assert later, "no order after resume"
+    return f"0 new orders on the wire in the {(resumed_ns - killed_ns) / 1e6:.0f} ms until resume, {later} after it"
+
+
+def after(today, stamp_ns):
+    return [number for number, stamp in venue.stamps(today.exchange.pcap)[1].items() if stamp > stamp_ns]
+
+
+def still_open(journal, theirs):
+    """Orders that the exchange accepted and by its own messages never ended."""
+    ended = {event["order"] for event in journal.events if event["session_seq"] and event["leaves"] == 0
+             and event["kind"] in ENDED}
+    ended |= {event["previous"] for event in journal.events if event["kind"] == "replaced"}
+    accepted = {event["order"] for event in journal.events if event["session_seq"] and event["kind"] in ("accepted", "replaced")}
+    known = {entry["fields"]["user_ref"] for entry in theirs.orders}
+    return sorted((accepted & known) - ended)[:5]
+
+
+def line(said):
+    orders = said["orders"]
+    return (f"{orders['open_before']} open orders, {orders['cancelled']} gone and {orders['pending']} pending "
+            f"in {said['waited_ms']} ms")
