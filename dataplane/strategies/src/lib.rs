@@ -20,9 +20,17 @@ mod tests;
 pub use params::{Param, ParamError, Setup, StrategyParams};
 pub use registry::{AnyStrategy, Entry, REGISTRY, make};
 
-use tern_core::units::Price;
-
 /// The venue's price increment (SEC rule 612): a cent, below a dollar a hundredth of one.
-pub(crate) const fn tick(price: Price) -> i64 {
-    if price.0 >= 1_0000 { 100 } else { 1 }
+const fn tick(price: i64) -> i64 {
+    if price >= 1_0000 { 100 } else { 1 }
+}
+
+/// The highest price up to `price` that the venue takes. Books may show others, midpoints among them.
+pub(crate) const fn tick_down(price: i64) -> i64 {
+    price - price.rem_euclid(tick(price))
+}
+
+/// The lowest price from `price` on that the venue takes.
+pub(crate) const fn tick_up(price: i64) -> i64 {
+    tick_down(price + tick(price) - 1)
 }

@@ -6,10 +6,11 @@
 //! that it is likely to be run over, or when the position has no room left.
 
 use crate::params::{Param, ParamError, Setup};
-use crate::tick;
 use crate::universe::Universe;
+use crate::{tick_down, tick_up};
 use tern_core::book::{BookChange, Level};
 use tern_core::orders::Order;
+use tern_core::session::VenueEventKind;
 use tern_core::strategy::{Batch, Ctx, INTENTS_MAX, Intent, Intents, OrderEvent, Strategy, TimeInForce};
 use tern_core::units::{InstrumentId, Price, Quantity, Side, TaiNs};
 
@@ -93,11 +94,10 @@ impl Maker {
         let weighted =
             i128::from(bid.price.0) * i128::from(ask_shares) + i128::from(ask.price.0) * i128::from(bid_shares);
         let fair = i64::try_from(weighted.checked_div(weight)?).ok()? - held * self.skew / self.quantity;
-        let tick = tick(bid.price);
         // Never through the other side: a maker's order that would trade is refused by the venue (post only).
         let price = match side {
-            Side::Buy => round_down(fair - self.half_spread, tick).min(ask.price.0 - tick),
-            Side::Sell => round_down(fair + self.half_spread + tick - 1, tick).max(bid.price.0 + tick),
+            Side::Buy => tick_down((fair - self.half_spread).min(ask.price.0 - 1)),
+            Side::Sell => tick_up((fair + self.half_spread).max(bid.price.0 + 1)),
         };
         let limits = ctx.limits();
         let affordable = limits.order_notional_max.checked_div(price).filter(|_| price > 0)?;
@@ -146,10 +146,6 @@ fn cancel(order: &Order) -> Intent {
     Intent::Cancel { order: order.id() }
 }
 
-fn round_down(price: i64, tick: i64) -> i64 {
-    price.div_euclid(tick) * tick
-}
-
 impl Strategy for Maker {
     #[inline]
     fn on_book(&mut self, ctx: &Ctx<'_>, change: &BookChange, _: &mut Intents) {
@@ -164,7 +160,10 @@ impl Strategy for Maker {
         }
     }
     fn on_order(&mut self, ctx: &Ctx<'_>, event: &OrderEvent, out: &mut Intents) {
-        self.universe.touch(ctx, event.instrument);
+        // What the venue rejected it would reject again: the next quote waits for the book to change.
+        if event.kind != VenueEventKind::Rejected {
+            self.universe.touch(ctx, event.instrument);
+        }
         self.requote(ctx, out);
     }
     fn on_timer(&mut self, ctx: &Ctx<'_>, out: &mut Intents) {

@@ -6,12 +6,13 @@
 
 use crate::params::{Param, ParamError, Setup};
 use crate::universe::Universe;
+use crate::{tick_down, tick_up};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
 use tern_core::book::BookChange;
 use tern_core::strategy::{Batch, Ctx, INTENTS_MAX, Intent, Intents, OrderEvent, Strategy, TimeInForce};
-use tern_core::units::{InstrumentId, Quantity, Side, TaiNs};
+use tern_core::units::{InstrumentId, Price, Quantity, Side, TaiNs};
 
 const KNOWN: [Param; 7] = [
     Param { name: "quantity", default: 100, range: (1, 999_999), help: "shares an entry" },
@@ -86,7 +87,7 @@ impl Taker {
             return;
         }
         let room = self.max_position - side.sign() * ctx.position(instrument).shares;
-        let price = if side == Side::Buy { ask.price } else { bid.price };
+        let price = take_at(side, if side == Side::Buy { ask.price } else { bid.price });
         let limits = ctx.limits();
         let Some(affordable) = limits.order_notional_max.checked_div(price.0) else { return };
         let quantity = self.quantity.min(room).min(affordable).min(i64::from(limits.order_quantity_max));
@@ -126,20 +127,26 @@ impl Taker {
         let top = ctx.books().top(instrument);
         let (side, level) = if held > 0 { (Side::Sell, top.bid) } else { (Side::Buy, top.ask) };
         let Some(level) = level else { return };
+        let price = take_at(side, level.price);
         let limits = ctx.limits();
-        let Some(affordable) = limits.order_notional_max.checked_div(level.price.0) else { return };
+        let Some(affordable) = limits.order_notional_max.checked_div(price.0) else { return };
         let quantity = held.abs().min(affordable).min(i64::from(limits.order_quantity_max));
         if quantity > 0 {
             out.push(Intent::New {
                 instrument,
                 side,
-                price: level.price,
+                price,
                 quantity: quantity as Quantity,
                 time_in_force: self.time_in_force,
                 post_only: false,
             });
         }
     }
+}
+
+/// The price at which an order trades with everything up to `price`.
+fn take_at(side: Side, price: Price) -> Price {
+    Price(if side == Side::Buy { tick_up(price.0) } else { tick_down(price.0) })
 }
 
 impl Strategy for Taker {

@@ -8,7 +8,7 @@ use tern_core::input::Input;
 use tern_core::pipeline::PipelineCounter;
 use tern_core::risk::Reason;
 use tern_core::session::{OrderAction, VenueEventKind};
-use tern_core::testing::{Rig, accepted, add, config, executed, replaced, told};
+use tern_core::testing::{Rig, accepted, add, config, executed, print, replaced, told};
 use tern_core::units::{InstrumentId, OrderId, Side};
 
 const SYMBOLS: u32 = 60;
@@ -259,6 +259,37 @@ fn the_taker_enters_on_imbalance_and_leaves_again() {
         }
         assert_eq!(market.held_max(), 0, "ioc {ioc}");
     }
+}
+
+#[test]
+fn orders_are_priced_in_the_venues_increments_whatever_the_book_shows() {
+    let prices = |name: &str, bid: (i64, u32), ask: (i64, u32)| -> Vec<i64> {
+        let mut rig = Rig::ready(config(), SYMBOLS, (strategy(name, &[("instruments", 1)]),));
+        let adds = [add(0, 1, Side::Buy, bid.0, bid.1), add(0, 2, Side::Sell, ask.0, ask.1)];
+        rig.feed(&[print(0, (bid.0 + ask.0) / 2), adds[0], adds[1]]);
+        rig.sent().iter().map(|message| message.price.0).collect()
+    };
+    // Both off the cent; then a bid below a dollar, whose increment is not that of the quotes above it.
+    assert_eq!(prices("maker", (103_917, 100), (104_383, 100)), [104_000, 104_300]);
+    assert_eq!(prices("maker", (9_950, 100), (10_450, 100)), [10_100, 10_300]);
+    assert_eq!(prices("taker", (103_917, 100), (104_383, 900)), [103_900]);
+    assert_eq!(prices("taker", (103_917, 900), (104_383, 100)), [104_400]);
+    assert_eq!(prices("taker", (9_917, 100), (9_993, 900)), [9_917]);
+}
+
+#[test]
+fn a_rejected_quote_waits_for_the_book_to_change() {
+    let mut rig = Rig::ready(config(), SYMBOLS, (strategy("maker", &[("instruments", 1)]),));
+    rig.feed(&[add(0, 1, Side::Buy, 100_000, 100), add(0, 2, Side::Sell, 100_400, 100)]);
+    let sent = rig.sent();
+    assert_eq!(sent.len(), 2);
+    for message in sent {
+        let OrderAction::New { order } = message.action else { panic!("a new order") };
+        rig.venue(told(VenueEventKind::Rejected, order.0, 0));
+        assert!(rig.sent().is_empty(), "the same quote again at once would be rejected again, and so on");
+    }
+    rig.feed(&[add(0, 3, Side::Buy, 100_100, 100)]);
+    assert_eq!(rig.sent().len(), 2);
 }
 
 #[test]
