@@ -356,8 +356,11 @@ impl ConnMirror {
         // The writer alternates, so a copy changes under the reader only if it writes twice meanwhile; the bound is for
         // memory that no writer left.
         for _ in 0..1000 {
-            let found = [0, 1].map(|index: usize| self.0[index].read());
-            if let Some((_, state)) = found.into_iter().flatten().max_by_key(|(version, _)| *version) {
+            let found = [0, 1].map(|index: usize| self.0[index].read().map(|(version, state)| (version, index, state)));
+            // Still there after both were read: else the writer may have passed by twice, and a newer copy was missed.
+            if let Some((version, index, state)) = found.into_iter().flatten().max_by_key(|(version, ..)| *version)
+                && self.0[index].version.load(Ordering::Acquire) == version
+            {
                 return Some(state);
             }
             core::hint::spin_loop();
