@@ -41,7 +41,7 @@ def arguments(given=None):
     parser.add_argument("--rate", type=int, default=20_000, help="messages a second of the generated flow (default 20000)")
     parser.add_argument("--instruments", type=int, default=12_000, help="instruments that fit (default 12000)")
     parser.add_argument("--orders", type=int, default=1_000_000, help="live orders that fit in all books (default 1000000)")
-    parser.add_argument("--snap-bytes", type=int, default=128, help="bytes of each frame in the capture (default 128)")
+    parser.add_argument("--snap-bytes", type=int, default=2048, help="bytes of each frame in the capture (default 2048)")
     parser.add_argument("--json", metavar="FILE", help="also write the report as JSON here")
     parser.add_argument("--out", metavar="DIR", default=os.path.join(ROOT, "target", "demo"),
                         help="where report.json, latency.html, logs and the journal go (default target/demo)")
