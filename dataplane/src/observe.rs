@@ -12,6 +12,7 @@ use tern_core::session::{OrderSession, SessionCounter};
 use tern_core::strategy::StrategySet;
 use tern_core::units::StreamId;
 use tern_core::wire::WireDrop;
+use tern_hw::port::PortStatistics;
 
 /// `Words::sessions`: no connection.
 pub const SESSION_DOWN: u64 = 0;
@@ -85,6 +86,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::Gaps, feed(FeedCounter::Gaps)),
         (LoopCounter::GapMessages, feed(FeedCounter::MissedMessages)),
         (LoopCounter::TrustLost, own(PipelineCounter::TrustLost)),
+        (LoopCounter::TrustGained, own(PipelineCounter::TrustGained)),
         (LoopCounter::Events, own(PipelineCounter::Events)),
         (LoopCounter::UnknownOrders, book(BookError::UnknownOrder)),
         (LoopCounter::DuplicateOrders, book(BookError::DuplicateOrder)),
@@ -98,6 +100,12 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::RefusedWindowClosed, refused(Reason::WindowClosed)),
         (LoopCounter::RefusedRingFull, refused(Reason::RingReserve)),
         (LoopCounter::DroppedAtKill, own(PipelineCounter::Recalled)),
+        (LoopCounter::VenueAccepted, own(PipelineCounter::VenueAccepted)),
+        (LoopCounter::VenueReplaced, own(PipelineCounter::VenueReplaced)),
+        (LoopCounter::VenueCanceled, own(PipelineCounter::VenueCanceled)),
+        (LoopCounter::VenueRejected, own(PipelineCounter::VenueRejected)),
+        (LoopCounter::VenueCancelRejected, own(PipelineCounter::VenueCancelRejected)),
+        (LoopCounter::VenueOther, own(PipelineCounter::VenueOther)),
         (LoopCounter::VenueExecuted, own(PipelineCounter::Fills)),
         (LoopCounter::VenueBroken, own(PipelineCounter::Broken)),
         (LoopCounter::VenueUnknownOrders, desk.notes()[OrderNote::NotOurs.index()]),
@@ -108,6 +116,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::VenueBad, session(SessionCounter::BadPackets) + session(SessionCounter::TruncatedMessages)),
         (LoopCounter::FilledShares, own(PipelineCounter::FilledShares)),
         (LoopCounter::SessionsUp, session(SessionCounter::Logins)),
+        (LoopCounter::SessionsDown, own(PipelineCounter::ConnectionsLost)),
         (LoopCounter::LoginsRejected, session(SessionCounter::LoginRejects)),
         (LoopCounter::Halts, own(PipelineCounter::Halts)),
         (LoopCounter::StrategyPanics, own(PipelineCounter::StrategyPanics)),
@@ -117,6 +126,14 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
     for (counter, value) in values {
         words.counters.set(counter, value);
     }
+}
+
+/// Copies what kernel sockets count.
+pub fn publish_sockets(words: &Words, ports: impl Iterator<Item = PortStatistics>) {
+    let (overflow, oversized) =
+        ports.fold((0, 0), |sum, port| (sum.0 + port.socket_overflow, sum.1 + port.rx_dropped));
+    words.counters.set(LoopCounter::SocketOverflow, overflow);
+    words.counters.set(LoopCounter::DroppedOversized, oversized);
 }
 
 /// Copies what the order connection counts.

@@ -17,7 +17,7 @@ counter_enum! {
         DroppedRecordBad = "dropped_record_bad": "Frames whose steering record names bytes outside the frame or an unknown kind.",
         DroppedUnknownStream = "dropped_unknown_stream": "Datagrams of a stream that no feed reads.",
         DroppedTruncated = "dropped_truncated": "Datagrams shorter than their protocol's header or than their messages claim.",
-        DroppedOversized = "dropped_oversized": "Datagrams longer than the protocol allows.",
+        DroppedOversized = "dropped_oversized": "Datagrams too long for a receive buffer of the socket port.",
         DroppedWrongSession = "dropped_wrong_session": "Datagrams of another session of the feed's protocol.",
         DroppedDuplicate = "dropped_duplicate": "Datagrams or messages seen before.",
         Datagrams = "datagrams": "Market-data datagrams received.",

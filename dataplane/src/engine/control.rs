@@ -26,7 +26,7 @@ where
     O: OrderSession,
     S: StrategySet,
 {
-    /// Acts on the kill word when it was written. Returns whether it was.
+    /// Acts on the kill word when it was written. Returns whether it was; its cancels wait to be handed over then.
     #[inline]
     pub(super) fn heed_kill(&mut self) -> bool {
         let state = self.parts.words.kill.state();
@@ -38,10 +38,12 @@ where
 
     #[cold]
     pub(super) fn kill(&mut self, state: KillState) -> bool {
-        if !state.killed() {
+        let is_new = core::mem::replace(&mut self.kills_seen, state.kills()) != state.kills();
+        if !state.killed() && !is_new {
             self.killed_word = state.word;
             return false;
         }
+        // Also when a resume has cleared the word already: then its command comes next, and trading goes on after it.
         let command =
             Command { kind: CommandKind::Kill as u32, uid: state.uid(), kill_word: state.low(), ..Command::default() };
         let now = self.parts.clock.now();
@@ -50,7 +52,6 @@ where
         self.kill_unrecorded = self.input(now, Input::Command(&command)).is_err().then_some(command);
         self.parts.words.counters.add(LoopCounter::Kills, 1);
         self.recall(now);
-        self.hand_over();
         true
     }
 

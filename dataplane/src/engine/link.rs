@@ -114,8 +114,9 @@ where
         self.tell_next_order();
         let mut open = self.hand_over_control();
         while open && self.parts.pipeline.next_order_bytes(CONN).is_some() {
-            // The last look at the kill word before bytes are out of reach. A kill hands over its own cancels.
-            open = !self.heed_kill() && self.send_order();
+            // The last look at the kill word before bytes are out of reach. A kill puts its cancels in their place.
+            self.heed_kill();
+            open = self.send_order();
             sent += usize::from(open);
         }
         if let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut()) {

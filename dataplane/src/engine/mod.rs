@@ -34,6 +34,8 @@ pub const CONN: ConnId = ConnId(0);
 const SESSION_BYTES: usize = 2048;
 /// Pause between two signs of life.
 const BEAT_NS: u64 = 1_000_000;
+/// Pause between two looks at the counters of kernel sockets: each is a system call a socket.
+const SOCKET_LOOK_NS: u64 = 100_000_000;
 /// Longest wait in the kernel (wait strategy `block`).
 const WAIT_NS_MAX: u64 = 5_000_000;
 
@@ -87,6 +89,8 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     held_event: Option<TransportEvent>,
     /// The kill word that was acted on last.
     killed_word: u64,
+    /// Kills that the word had counted then: one that was taken back before the loop looked is still a kill.
+    kills_seen: u32,
     /// A kill was acted on and could not be recorded yet.
     kill_unrecorded: Option<Command>,
     /// Room that the pipeline believes in.
@@ -98,6 +102,8 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     kick_due: bool,
     until_sample: u32,
     next_beat: TaiNs,
+    /// The next look at the counters of kernel sockets; those of AF_XDP are another thread's.
+    next_socket_look: TaiNs,
     turns: u64,
 }
 
@@ -119,6 +125,8 @@ where
             known_streams[stream.index() / 64] |= 1 << (stream.index() % 64);
         }
         let clock = parts.clock.clone();
+        let kills_seen = parts.words.kill.state().kills();
+        let has_sockets = parts.ports.iter().any(|port| port.facts().kind == "socket");
         Self {
             parts,
             config,
@@ -130,6 +138,7 @@ where
             session_bytes: Box::new([0; SESSION_BYTES]),
             held_event: None,
             killed_word: 0,
+            kills_seen,
             kill_unrecorded: None,
             room_told: 0,
             next_id_told: 0,
@@ -138,6 +147,7 @@ where
             kick_due: false,
             until_sample: config.sample_stages_every,
             next_beat: TaiNs(0),
+            next_socket_look: if has_sockets { TaiNs(0) } else { TaiNs::NEVER },
             turns: 0,
         }
     }
@@ -226,7 +236,9 @@ where
     /// Looks at everything once. Returns whether there was something to do.
     pub fn turn(&mut self) -> bool {
         self.turns += 1;
-        self.heed_kill();
+        if self.heed_kill() {
+            self.hand_over();
+        }
         if let Some(command) = self.kill_unrecorded
             && self.input(self.parts.clock.now(), Input::Command(&command)).is_ok()
         {
@@ -259,6 +271,10 @@ where
         self.parts.words.data_plane_beat.beat(now.0, self.turns);
         self.parts.words.counters.set(LoopCounter::LoopIterations, self.turns);
         let parts = &self.parts;
+        if now >= self.next_socket_look {
+            self.next_socket_look = now.plus(SOCKET_LOOK_NS);
+            observe::publish_sockets(parts.words, parts.ports.iter().map(Port::statistics));
+        }
         observe::publish(parts.words, &parts.pipeline, &self.drops, &parts.streams);
         parts.words.counters.set(LoopCounter::CaptureShed, (parts.shed)(&parts.recorder));
         if let Some(transport) = &parts.transport {

@@ -212,3 +212,52 @@ impl<E: Entry> Table<E> {
         &mut self.buckets[(slot >> 1) as usize].entries[(slot & 1) as usize]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::level::{NIL, Order};
+    use super::*;
+    use crate::units::Side;
+    use std::vec::Vec;
+
+    fn counted<E>(table: &Table<E>) -> u32 {
+        table.buckets.iter().map(|bucket| bucket.overflow).sum()
+    }
+
+    /// Full to the last slot, so that probes are long; then churned, so that removals meet every neighbour. What a removal
+    /// leaves behind would make every later search longer.
+    #[test]
+    fn nothing_is_left_of_what_was_removed() {
+        let mut table = Table::<Order>::new(Arena::from_fn(64, |_| Bucket::new_zeroed()), 128);
+        let mut held = Vec::new();
+        for step in 0..20_000_u64 {
+            if let Located::Vacant(vacancy) = table.locate(step) {
+                table.occupy(vacancy, Order::new(step, 1, 0, Side::Buy, NIL));
+                held.push(step);
+            } else {
+                assert_eq!(table.live(), 128);
+                let oldest = held.swap_remove((mix(step) >> 32) as usize % held.len());
+                table.remove(table.find(oldest).expect("every key held is found"));
+            }
+        }
+        assert!(held.iter().all(|key| table.find(*key).is_some_and(|slot| table.get(slot).reference == *key)));
+        assert!(counted(&table) > 0, "a table this full has displaced entries");
+        for key in held {
+            table.remove(table.find(key).expect("every key held is found"));
+        }
+        assert_eq!((table.live(), counted(&table)), (0, 0));
+    }
+
+    #[test]
+    fn a_duplicate_behind_a_freed_slot_is_still_found() {
+        let mut table = Table::<Order>::new(Arena::from_fn(1, |_| Bucket::new_zeroed()), 2);
+        for key in [1, 2] {
+            let Located::Vacant(vacancy) = table.locate(key) else { panic!("room for two") };
+            table.occupy(vacancy, Order::new(key, 1, 0, Side::Sell, NIL));
+        }
+        assert!(matches!(table.locate(3), Located::Full));
+        table.remove(table.find(1).expect("held"));
+        assert!(matches!(table.locate(2), Located::Found(_)));
+        assert!(matches!(table.locate(3), Located::Vacant(_)));
+    }
+}

@@ -29,7 +29,7 @@ pub const STRATEGIES_MAX: usize = 16;
 pub const HOUSE: StrategyId = StrategyId(u16::MAX);
 
 /// Silence after which a stream is not trusted: heartbeats of three seconds are missing.
-pub const FEED_SILENCE_NS_MAX: u64 = 3_500_000_000;
+pub(super) const FEED_SILENCE_NS_MAX: u64 = 3_500_000_000;
 
 /// Configuration of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]

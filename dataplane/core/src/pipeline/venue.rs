@@ -127,7 +127,9 @@ impl Desk {
         turn: &mut Turn<'_, R, P>,
         event: &VenueEvent,
     ) -> Option<(usize, OrderEvent)> {
-        self.count(counter_of(event.kind), 1);
+        if let Some(counter) = counter_of(event.kind) {
+            self.count(counter, 1);
+        }
         self.ids.used(event.order);
         self.ids.used(event.previous);
         let identity = self.identity(event);
@@ -183,15 +185,16 @@ impl Desk {
     }
 }
 
-/// What an event of an order is counted as. Executions and breaks count as what they are worth too.
-const fn counter_of(kind: VenueEventKind) -> PipelineCounter {
+/// What an event of an order is counted as; executions and breaks are counted where they move a position.
+const fn counter_of(kind: VenueEventKind) -> Option<PipelineCounter> {
     use VenueEventKind as Kind;
-    match kind {
+    Some(match kind {
         Kind::Accepted => PipelineCounter::VenueAccepted,
         Kind::Replaced => PipelineCounter::VenueReplaced,
         Kind::Canceled => PipelineCounter::VenueCanceled,
         Kind::Rejected | Kind::ReplaceRejected => PipelineCounter::VenueRejected,
         Kind::CancelRejected => PipelineCounter::VenueCancelRejected,
+        Kind::Executed | Kind::Broken => return None,
         _ => PipelineCounter::VenueOther,
-    }
+    })
 }
