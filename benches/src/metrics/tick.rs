@@ -7,6 +7,9 @@
 //! The port is memory and the venue answers between two ticks on the same core, so the caches are never the loop's
 //! alone. Only one datagram is under way at a time.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use tern_abi::record::{Kind, NullRecorder, Recorder, RingFull, Stage, StageRecord};
 use tern_abi::segment::Words;
 use tern_abi::steer::{FRAME_UDP, FrameRecord, STEER_VERSION};
@@ -96,11 +99,13 @@ impl Port for Stopwatch {
     }
 }
 
+/// Frame seen to order encoded, ns, of each datagram that caused an order.
+type Figures = Rc<RefCell<Vec<u64>>>;
+
 /// A recorder that looks at the stage stamps that go by.
 struct Watch<R> {
     recorder: R,
-    /// Frame seen to order encoded, ns, of each datagram that caused an order.
-    tick_to_order_ns: Vec<u64>,
+    figures: Figures,
 }
 
 impl<R: Recorder> Recorder for Watch<R> {
@@ -110,7 +115,7 @@ impl<R: Recorder> Recorder for Watch<R> {
             let stages = StageRecord::read_from_bytes(parts[0]).expect("a record of stages");
             let [seen, encoded] = [Stage::FrameSeen, Stage::Encoded].map(|stage| stages.stage_ns[stage as usize]);
             if encoded != 0 {
-                self.tick_to_order_ns.push(encoded - seen);
+                self.figures.borrow_mut().push(encoded - seen);
             }
         }
         self.recorder.record(tai_ns, kind, parts)
@@ -133,7 +138,8 @@ struct Rig<'a, R> {
     engine: Loop<'a, R>,
     peer: Peer,
     clock: Clock,
-    /// As [`Watch::tick_to_order_ns`], but measured from the port's side.
+    inside_ns: Figures,
+    /// The same, but measured from the port's side.
     outside_ns: Vec<u64>,
     frame: Vec<u8>,
 }
@@ -150,10 +156,11 @@ impl<'a, R: Recorder> Rig<'a, R> {
         let bypass = BypassConfig::new([2, 0x54, 0, 0, 0, 3], own.address, own.prefix_bits, session.address);
         let port =
             Stopwatch { port: MemoryPort::new(1024), clock: clock.clone(), handed_out_ns: 0, submitted_ns: 0 };
+        let inside_ns = Figures::default();
         let parts = Parts {
             ports: vec![port],
             transport: Some(BypassTcp::new(bypass).expect("right addresses")),
-            recorder: Watch { recorder, tick_to_order_ns: Vec::new() },
+            recorder: Watch { recorder, figures: Rc::clone(&inside_ns) },
             clock: clock.clone(),
             words,
             commands: None,
@@ -171,6 +178,7 @@ impl<'a, R: Recorder> Rig<'a, R> {
             engine: Engine::new(parts, settings, CatchUnwind),
             peer: Peer::listen(session.address),
             clock: clock.clone(),
+            inside_ns,
             outside_ns: Vec::new(),
             frame: Vec::with_capacity(2048),
         }
@@ -190,12 +198,12 @@ impl<'a, R: Recorder> Rig<'a, R> {
             arrival_tai_ns: self.clock.now(),
             ..FrameRecord::default()
         };
-        let stamped = self.engine.recorder_mut().tick_to_order_ns.len();
+        let stamped = self.inside_ns.borrow().len();
         let port = &mut self.engine.ports_mut()[0];
         assert!(port.port.put(&record, &self.frame), "the port has buffers");
         self.engine.turn();
         // Housekeeping of the connection is submitted too: only with an order is it the order's frame.
-        if self.engine.recorder_mut().tick_to_order_ns.len() > stamped
+        if self.inside_ns.borrow().len() > stamped
             && let Some(interval) = self.engine.ports()[0].interval_ns()
         {
             self.outside_ns.push(interval);
@@ -221,10 +229,10 @@ impl<'a, R: Recorder> Rig<'a, R> {
 
     /// One run: figures of the datagrams `range`.
     fn run(&mut self, datagrams: &[Vec<u8>]) -> [f64; 4] {
-        self.engine.recorder_mut().tick_to_order_ns.clear();
+        self.inside_ns.borrow_mut().clear();
         self.outside_ns.clear();
         datagrams.iter().for_each(|datagram| self.tick(datagram));
-        let inside = &mut self.engine.recorder_mut().tick_to_order_ns;
+        let inside = &mut *self.inside_ns.borrow_mut();
         assert!(inside.len() >= 500, "only {} of {} datagrams caused orders", inside.len(), datagrams.len());
         assert_eq!(inside.len(), self.outside_ns.len(), "every order left as a frame");
         let outside = &mut self.outside_ns;
