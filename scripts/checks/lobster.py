@@ -4,7 +4,7 @@ after every event against the level-1 book that LOBSTER publishes.
 
 The message file holds the events of the first hour in a range of prices round the touch; the level-1 file has a row for
 each event of the whole day that concerns the best level: a submission at or inside the published best price of its side,
-a cancel, deletion or execution at it, and every execution of a hidden order. So message and row files alone say which
+a cancel, deletion or execution at it, every execution of a hidden order, every halt. So message and row files alone say which
 row holds after which event; our books have no say in it. That all rows up to 10:30 are used up, each once, is asserted.
 """
 
@@ -43,7 +43,7 @@ def align(events, rows):
     in_force, holds = -1, []
     for _, kind, _, _, price, direction in events:
         kind, price, direction = int(kind), int(price), int(direction)
-        if in_force < 0 or kind == 5:
+        if in_force < 0 or kind in (5, 7):
             concerns = True
         else:
             best = rows[in_force][2 if direction == 1 else 0]
