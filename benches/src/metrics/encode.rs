@@ -63,7 +63,7 @@ fn plain(order: &OrderView, out: &mut Vec<u8>) {
     out.extend_from_slice(&order.quantity.to_be_bytes());
     out.extend_from_slice(&order.symbol.0);
     out.extend_from_slice(&(order.price.0 as u64).to_be_bytes());
-    out.extend_from_slice(&[b'0', b'Y', b'P', b'N', b'N']);
+    out.extend_from_slice(b"0YPNN");
     out.extend_from_slice(format!("{:<14}", format!("{}-{}", order.strategy.0, order.trader.0)).as_bytes());
     let length = (out.len() - 2) as u16;
     out[..2].copy_from_slice(&length.to_be_bytes());

@@ -154,8 +154,7 @@ impl<'a, R: Recorder> Rig<'a, R> {
         let session = config.session.as_ref().expect("there is a session");
         let own = config.port.address.expect("there is an address");
         let bypass = BypassConfig::new([2, 0x54, 0, 0, 0, 3], own.address, own.prefix_bits, session.address);
-        let port =
-            Stopwatch { port: MemoryPort::new(1024), clock: clock.clone(), handed_out_ns: 0, submitted_ns: 0 };
+        let port = Stopwatch { port: MemoryPort::new(1024), clock: clock.clone(), handed_out_ns: 0, submitted_ns: 0 };
         let inside_ns = Figures::default();
         let parts = Parts {
             ports: vec![port],
