@@ -130,8 +130,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
 
 /// Copies what kernel sockets count.
 pub fn publish_sockets(words: &Words, ports: impl Iterator<Item = PortStatistics>) {
-    let (overflow, oversized) =
-        ports.fold((0, 0), |sum, port| (sum.0 + port.socket_overflow, sum.1 + port.rx_dropped));
+    let (overflow, oversized) = ports.fold((0, 0), |sum, port| (sum.0 + port.socket_overflow, sum.1 + port.rx_dropped));
     words.counters.set(LoopCounter::SocketOverflow, overflow);
     words.counters.set(LoopCounter::DroppedOversized, oversized);
 }
