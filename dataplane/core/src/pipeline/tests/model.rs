@@ -3,14 +3,18 @@
 
 use super::Ask;
 use crate::input::{ConnEvent, DownReason, Input};
+use crate::pipeline::Config;
 use crate::risk::Reason;
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
-use crate::testing::{Lines, Rig, Script, Sent, accepted, config, executed, new, replaced, scripted, told};
-use crate::units::{InstrumentId, OrderId, Price, Side};
+use crate::testing::{
+    Lines, Rig, Script, Sent, accepted, config, executed, new, print, replaced, scripted, told, trading,
+};
+use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, Symbol};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use proptest::prelude::*;
+use tern_abi::record::{ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, Kind, OrderRecord};
 
 const LIMIT: i64 = 1000;
 
@@ -28,9 +32,13 @@ struct Venue {
     orders: BTreeMap<u32, AtVenue>,
     waiting: VecDeque<Sent>,
     said: VecDeque<VenueEvent>,
+    /// All that was said since the morning.
+    log: Vec<VenueEvent>,
     trades: Vec<(u64, u32, Side, u32)>,
     broken: Vec<u64>,
     position: i64,
+    /// Messages of this run of ours so far.
+    handed_over: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +78,10 @@ enum Step {
     Reconnect {
         arrived: usize,
     },
+    /// We are killed and start again with nothing but the next order id; messages on their way as above.
+    Crash {
+        arrived: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -84,10 +96,20 @@ fn step() -> impl Strategy<Value = Step> {
         1 => pick.prop_map(|pick| Step::Break { pick }),
         8 => Just(Step::Hear),
         1 => (0_usize..4).prop_map(|arrived| Step::Reconnect { arrived }),
+        1 => (0_usize..4).prop_map(|arrived| Step::Crash { arrived }),
     ]
 }
 
 impl Venue {
+    /// What a real venue's message would carry too: enough to take the order in after a crash.
+    fn say(&mut self, event: VenueEvent) {
+        let side = self.orders.get(&event.order.0).map(|at| at.side);
+        let session_seq = self.log.len() as u64 + 1;
+        let event = VenueEvent { symbol: Symbol::new("S0"), side, strategy: Some(StrategyId(1)), session_seq, ..event };
+        self.log.push(event);
+        self.said.push_back(event);
+    }
+
     fn picked(&self, pick: usize) -> Option<u32> {
         self.orders.keys().copied().nth(pick % self.orders.len().max(1))
     }
@@ -96,31 +118,31 @@ impl Venue {
     fn take(&mut self, odd: u8) {
         let Some(message) = self.waiting.pop_front() else { return };
         match message.action {
-            OrderAction::New { order } if odd < 20 => self.said.push_back(told(VenueEventKind::Rejected, order.0, 0)),
+            OrderAction::New { order } if odd < 20 => self.say(told(VenueEventKind::Rejected, order.0, 0)),
             OrderAction::New { order } => {
                 let (side, leaves) = (message.side, message.quantity);
                 self.orders.insert(order.0, AtVenue { side, leaves, executed: 0 });
-                self.said.push_back(accepted(order.0, leaves, 10_0000));
+                self.say(accepted(order.0, leaves, 10_0000));
             }
             OrderAction::Replace { previous, order } => {
                 // Not live: silently ignored (2.2, case 1).
                 let Some(old) = self.orders.get(&previous.0).copied() else { return };
                 let leaves = message.quantity.saturating_sub(old.executed);
                 if odd < 20 {
-                    self.said.push_back(told(VenueEventKind::Rejected, order.0, 0));
+                    self.say(told(VenueEventKind::Rejected, order.0, 0));
                 } else if odd < 40 || leaves == 0 {
                     // Invalid: the order is taken out (case 2).
                     self.orders.remove(&previous.0);
-                    self.said.push_back(told(VenueEventKind::Canceled, previous.0, old.leaves));
+                    self.say(told(VenueEventKind::Canceled, previous.0, old.leaves));
                 } else {
                     self.orders.remove(&previous.0);
                     self.orders.insert(order.0, AtVenue { leaves, ..old });
-                    self.said.push_back(replaced(previous.0, order.0, leaves, 10_0000));
+                    self.say(replaced(previous.0, order.0, leaves, 10_0000));
                 }
             }
             OrderAction::Cancel { order } => {
                 if let Some(old) = self.orders.remove(&order.0) {
-                    self.said.push_back(told(VenueEventKind::Canceled, order.0, old.leaves));
+                    self.say(told(VenueEventKind::Canceled, order.0, old.leaves));
                 }
             }
         }
@@ -138,7 +160,7 @@ impl Venue {
         self.position += side.sign() * i64::from(quantity);
         let number = self.trades.len() as u64 + 1;
         self.trades.push((number, order, side, quantity));
-        self.said.push_back(executed(order, quantity, 10_0000, number));
+        self.say(executed(order, quantity, 10_0000, number));
     }
 
     fn shrink(&mut self, order: u32, part: u32) {
@@ -148,7 +170,7 @@ impl Venue {
         if at.leaves == 0 {
             self.orders.remove(&order);
         }
-        self.said.push_back(told(VenueEventKind::Canceled, order, quantity));
+        self.say(told(VenueEventKind::Canceled, order, quantity));
     }
 
     fn break_trade(&mut self, pick: usize) {
@@ -158,7 +180,7 @@ impl Venue {
         }
         self.broken.push(number);
         self.position -= side.sign() * i64::from(quantity);
-        self.said.push_back(VenueEvent { match_number: number, ..told(VenueEventKind::Broken, order, 0) });
+        self.say(VenueEvent { match_number: number, ..told(VenueEventKind::Broken, order, 0) });
     }
 
     /// Position with every order of a side filled: those here and those on their way, replaces at their worst.
@@ -185,17 +207,56 @@ impl Venue {
     }
 }
 
+/// Hands over what waits. Nothing is recalled in this test, so each order record is one message, in the same order.
+fn hand_over(rig: &mut Rig<(Script,)>, venue: &mut Venue) {
+    let sent = rig.sent();
+    let records: Vec<OrderRecord> = rig.rec.all(Kind::Order);
+    let new = &records[records.len() - sent.len()..];
+    for (record, sent) in new.iter().zip(&sent) {
+        let (action, previous) = match sent.action {
+            OrderAction::New { .. } => (ACTION_NEW, 0),
+            OrderAction::Replace { previous, .. } => (ACTION_REPLACE, previous.0),
+            OrderAction::Cancel { .. } => (ACTION_CANCEL, 0),
+        };
+        assert_eq!((record.action, record.order, record.replaces), (action, sent.id().0, previous));
+        assert_eq!((record.price, record.quantity), (sent.price.0, sent.quantity));
+        assert_eq!((record.symbol, record.side), (sent.symbol.0, sent.side as u8));
+    }
+    venue.handed_over += sent.len();
+    assert_eq!(venue.handed_over, records.len(), "a record a message, none twice");
+    venue.waiting.extend(sent);
+}
+
 fn hear(rig: &mut Rig<(Script,)>, venue: &mut Venue) -> bool {
     let Some(event) = venue.said.pop_front() else { return false };
     rig.venue(event);
-    venue.waiting.extend(rig.sent());
+    hand_over(rig, venue);
     true
+}
+
+/// A new process: the segment told it the next order id, the venue tells the rest.
+fn restart(config: Config, next_order_id: u32, venue: &mut Venue) -> (Rig<(Script,)>, Lines) {
+    let script = Script::default();
+    let lines = script.lines.clone();
+    let mut rig = Rig::bare(Config { restarted: true, next_order_id, ..config }, 1, (script,));
+    rig.feed(&[trading(0), print(0, 10_0000)]);
+    rig.conn(ConnEvent::Up);
+    rig.conn(ConnEvent::Room(1 << 20));
+    venue.handed_over = 0;
+    venue.said.clear();
+    for event in venue.log.clone() {
+        rig.venue(event);
+        assert!(rig.sent().is_empty(), "nothing leaves before the log is replayed");
+    }
+    rig.venue(VenueEvent::new(VenueEventKind::CaughtUp));
+    hand_over(&mut rig, venue);
+    (rig, lines)
 }
 
 fn say(rig: &mut Rig<(Script,)>, lines: &Lines, venue: &mut Venue, intent: Intent) {
     lines.borrow_mut().push_back(intent);
     rig.input(Input::Timer);
-    venue.waiting.extend(rig.sent());
+    hand_over(rig, venue);
 }
 
 fn ours(rig: &Rig<(Script,)>, pick: usize) -> Option<OrderId> {
@@ -210,7 +271,7 @@ proptest! {
         let mut config = config();
         config.limits.position_max = LIMIT;
         config.limits.duplicate_window_ns = 0;
-        let (mut rig, lines) = scripted(config, 1);
+        let (mut rig, mut lines) = scripted(config.clone(), 1);
         let mut venue = Venue::default();
         let mut breaks = false;
         for step in steps {
@@ -250,7 +311,18 @@ proptest! {
                     rig.conn(ConnEvent::Room(1 << 20));
                     while hear(&mut rig, &mut venue) {}
                     rig.venue(VenueEvent::new(VenueEventKind::CaughtUp));
-                    venue.waiting.extend(rig.sent());
+                    hand_over(&mut rig, &mut venue);
+                }
+                Step::Crash { arrived } => {
+                    for _ in 0..arrived {
+                        venue.take(255);
+                    }
+                    venue.waiting.clear();
+                    let next = rig.pipeline.next_order_id();
+                    (rig, lines) = restart(config.clone(), next, &mut venue);
+                    prop_assert!(rig.pipeline.next_order_id() >= next, "an id is given out twice");
+                    let held = rig.pipeline.desk().gate().exposures()[0].position();
+                    prop_assert_eq!(held, venue.position);
                 }
             }
             if !breaks {
