@@ -338,6 +338,12 @@ fn a_day_with_a_reset_rejects_and_a_kill_allocates_nothing_and_loses_no_record()
     assert_eq!(world.allocations, 0, "allocations in {} turns", world.turns);
     assert_eq!(world.counter(LoopCounter::RecordRefused), 0);
     assert!(world.counter(LoopCounter::VenueExecuted) > 20);
+    // What the venue answered is counted by kind; the session went once.
+    for counter in [LoopCounter::VenueAccepted, LoopCounter::VenueRejected, LoopCounter::VenueCanceled] {
+        assert!(world.counter(counter) > 0, "{}", counter.name());
+    }
+    assert_eq!(world.counter(LoopCounter::SessionsDown), 1);
+    assert_eq!(world.counter(LoopCounter::TrustGained), 1);
 
     // Every message that the venue got is in the rings, and stamps came out in order.
     let received = world.gateway.orders.len();
@@ -354,6 +360,26 @@ fn a_day_with_a_reset_rejects_and_a_kill_allocates_nothing_and_loses_no_record()
         let reached: Vec<u64> = stage.stage_ns.into_iter().filter(|ns| *ns != 0).collect();
         assert!(reached.is_sorted() && reached[0] >= stage.arrival_ns, "{stage:?}");
     }
+}
+
+#[test]
+fn a_kill_that_is_taken_back_before_the_loop_looks_is_still_a_kill() {
+    let file = SegmentFile::new("taken-back");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    world.log_in();
+    world.open_market(2);
+    world.trade(20);
+    assert!(world.gateway.open_orders() > 0);
+
+    let word = &world.engine.words().kill;
+    let cleared = word.kill(1000);
+    word.clear(cleared).expect("nobody killed since");
+    world.run_until("the cancels", |world| world.gateway.open_orders() == 0);
+    assert_eq!(world.counter(LoopCounter::Kills), 1);
+    assert!(!world.engine.pipeline().desk().can_trade(), "the command to resume has not come");
+    world.trade(5);
+    assert_eq!(world.counter(LoopCounter::Kills), 1, "once");
 }
 
 #[test]
