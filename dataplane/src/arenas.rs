@@ -5,8 +5,8 @@ use tern_core::book::{Heap, Memory};
 use tern_hw::huge::{self, HugeOutcome, Pages};
 use zerocopy::FromZeros;
 
-/// Tables smaller than this come from ordinary pages: huge ones would be mostly empty.
-const SMALL_BYTES: usize = 1 << 20;
+/// Tables smaller than a huge page come from ordinary ones.
+const SMALL_BYTES: usize = 2 << 20;
 
 /// Memory from huge pages where there are any.
 #[derive(Debug)]
@@ -28,18 +28,15 @@ impl Arenas {
         !self.outcomes.is_empty() && self.outcomes.iter().all(|outcome| outcome.pages > Pages::Ordinary)
     }
 
-    /// What was asked for and not granted, each reason once.
+    /// What was asked for and not granted: for each kind of page that was taken instead, how much lies on it and why.
     pub fn fallbacks(&self) -> Vec<String> {
-        let mut texts: Vec<String> = self
-            .outcomes
-            .iter()
-            .filter(|outcome| !outcome.why.is_empty())
-            .map(|outcome| format!("tables on {} pages: {}", outcome.pages.name(), outcome.why))
-            .chain(self.failures.iter().cloned())
-            .collect();
-        texts.sort_unstable();
-        texts.dedup();
-        texts
+        let taken = [Pages::Transparent, Pages::Ordinary].into_iter().filter_map(|pages| {
+            let missed = || self.outcomes.iter().filter(|outcome| outcome.pages == pages && !outcome.why.is_empty());
+            let why = &missed().next()?.why;
+            let bytes: usize = missed().map(|outcome| outcome.bytes).sum();
+            Some(format!("{} MiB of tables on {} pages: {why}", bytes >> 20, pages.name().replace('_', " ")))
+        });
+        taken.chain(self.failures.iter().cloned()).collect()
     }
 
     /// Bytes of the large tables.

@@ -481,15 +481,16 @@ fn make(spec: &SegmentSpec, layout: &SegmentLayout) -> Result<(PathBuf, String),
             why = "no hugetlbfs is mounted".into();
         }
     }
-    let last = places.len() - 1;
-    for (index, path) in places.into_iter().enumerate() {
+    // There is always one; an empty path would be refused below.
+    let last = places.pop().unwrap_or_default();
+    for path in places {
         match make_at(&path, spec, layout) {
             Ok(()) => return Ok((path, why)),
-            Err(error) if index == last => return Err(error),
             Err(error) => why = error.to_string(),
         }
     }
-    unreachable!("the last place returns")
+    make_at(&last, spec, layout)?;
+    Ok((last, why))
 }
 
 fn make_at(path: &Path, spec: &SegmentSpec, layout: &SegmentLayout) -> Result<(), SegmentFileError> {
