@@ -451,6 +451,17 @@ fn a_log_that_starts_behind_what_we_know_is_refused() {
 }
 
 #[test]
+fn a_log_that_ends_before_what_we_know_is_refused() {
+    let mut line = Line::ready();
+    line.take(&[executed(7, 1), executed(7, 2)].concat());
+    line.reconnect();
+    // A venue that lost the end of its log: what it says now bears numbers that we have seen.
+    line.take(&[accepted("S1", 1), answer(1), hex(HEARTBEAT)].concat());
+    assert_eq!(line.control.take_drop(), Some(DropReason::BadPacket));
+    assert!(!line.session.is_ready());
+}
+
+#[test]
 fn a_new_session_of_the_venue_starts_from_one() {
     let mut line = Line::ready();
     line.take(&hex("0001 'Z'"));

@@ -174,6 +174,11 @@ impl Client {
             }
             (Ok(Packet::ServerHeartbeat), _) => {
                 count(&mut self.counters, SessionCounter::HeartbeatsIn);
+                if matches!(self.state, State::LoggedIn(_)) && self.log.incoming < self.log.next {
+                    // The venue has nothing more to send, but its log is shorter than what it told us before: it lost
+                    // messages, and new ones bear numbers that we take for old.
+                    return self.bad_packet(control);
+                }
                 if self.state == State::LoggedIn(CatchUp::Answered) {
                     self.state = State::LoggedIn(CatchUp::Done);
                     sink.event(VenueEvent::new(VenueEventKind::CaughtUp));
