@@ -21,6 +21,8 @@ use crate::source::Source;
 
 /// Messages of the flow between two looks at the clients.
 const BATCH: u32 = 64;
+/// Clients without an order message for this long at the end of the day have none under way.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// How fast exchange time passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -321,12 +323,27 @@ impl Exchange {
         for _ in 0..3 {
             self.publisher.end_of_session();
         }
+        self.hear_out()?;
         self.gateway.end_of_session();
         let totals = self.totals(elapsed);
         self.log_accounts()?;
         self.log.line(&Line::End { totals: totals.clone() })?;
         self.log.flush()?;
         Ok(totals)
+    }
+
+    /// Reads on until clients, who know by now that the day is over, have fallen silent: a connection closed on messages
+    /// that are under way is reset, and they are lost.
+    fn hear_out(&mut self) -> Result<()> {
+        let end = Instant::now() + self.settings.linger;
+        let (mut heard, mut since) = (self.engine.tally.received, Instant::now());
+        while self.gateway.users_connected() > 0 && since.elapsed() < QUIET && Instant::now() < end {
+            self.serve(Duration::from_millis(20))?;
+            if self.engine.tally.received != heard {
+                (heard, since) = (self.engine.tally.received, Instant::now());
+            }
+        }
+        self.deliver()
     }
 
     fn totals(&self, elapsed: Duration) -> Totals {
