@@ -24,6 +24,8 @@ import sandbox  # noqa: E402
 from venue import Exchange, Tern, orders_sent  # noqa: E402
 
 STARTED = time.monotonic()
+# in the order of a packet's path
+STAGES = ("decoded", "book", "strategy", "risk", "encoded", "submitted")
 
 
 def arguments(given=None):
@@ -196,7 +198,7 @@ def build(options, out, exchange, tern):
         "latency_ns": {"tick_to_order": curve(own["latency_ns"]["tick_to_order"]),
                        "arrival_to_order": curve(own["latency_ns"]["arrival_to_order"]),
                        "wire_to_wire": exchange.wire_to_wire(tern, journal)},
-        "stage_latency_ns": {name: curve(figures) for name, figures in own["stage_latency_ns"].items()},
+        "stage_latency_ns": {name: curve(own["stage_latency_ns"][name]) for name in STAGES if name in own["stage_latency_ns"]},
         "start_to_first_order_ms": tern.first_order_ms(first),
         "rss_bytes": tern.rss_bytes,
         "checks": checks,

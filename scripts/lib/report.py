@@ -119,9 +119,11 @@ def plot(distributions, width=760, height=320):
         parts.append(f'<line x1="{left}" x2="{width - right}" y1="{at:.1f}" y2="{at:.1f}" stroke="#ddd"/>'
                      f'<text x="{left - 6}" y="{at + 4:.1f}" text-anchor="end">{nanoseconds(10 ** exponent)}</text>')
     for percentile in (0, 50, 90, 99, 99.9, 99.99):
+        # the last point of every curve is its maximum
+        label = "max" if percentile == 99.99 else f"p{percentile:g}"
         at = x(percentile)
         parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{height - bottom}" stroke="#eee"/>'
-                     f'<text x="{at:.1f}" y="{height - bottom + 16}" text-anchor="middle">p{percentile:g}</text>')
+                     f'<text x="{at:.1f}" y="{height - bottom + 16}" text-anchor="middle">{label}</text>')
     for index, (name, curve) in enumerate(curves.items()):
         colour = colours[index % len(colours)]
         points = " ".join(f"{x(p):.1f},{y(v):.1f}" for p, v in curve if v > 0)

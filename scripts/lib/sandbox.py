@@ -5,8 +5,10 @@ that started it ends in any way, SIGKILL included, the kernel ends every process
 pins and shared files with them. Nothing has to be cleaned up by hand, so nothing can be forgotten.
 """
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -24,9 +26,20 @@ def enter(script):
     arguments = ["unshare", "--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc",
                  "--propagation", "private", sys.executable, script, *sys.argv[1:]]
     try:
-        os.execvpe("unshare", arguments, environment)
+        inner = subprocess.Popen(arguments, env=environment, preexec_fn=die_with_parent)
     except OSError as error:
         sys.exit(f"{script}: cannot run unshare ({error}); is util-linux installed?")
+    # unshare itself ignores the polite signals, and Ctrl-C reaches the inside by itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: (inner.kill(), sys.exit(128 + number)))
+    sys.exit(inner.wait())
+
+
+def die_with_parent():
+    """Whoever kills the outer process, with whatever signal, kills unshare, and the kernel everything inside."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def run(*command, check=True):

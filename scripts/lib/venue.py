@@ -431,4 +431,4 @@ def percentiles(samples):
         return samples[min(len(samples) - 1, int(len(samples) * percent / 100))]
 
     return {"n": len(samples), "p50": at(50), "p99": at(99), "p999": at(99.9), "max": samples[-1],
-            "curve": [(p, at(p)) for p in (0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99)]}
+            "curve": [*((p, at(p)) for p in (0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9)), (99.99, samples[-1])]}
