@@ -28,7 +28,7 @@ def crash(out, options):
 
 def day(out, network, seed, victim, figures, alone):
     rng = random.Random(seed)
-    with session.Session(out, "--seconds", 4, "--seed", seed, "--rate", 10000, "--exchange-option=--linger-ms=1500",
+    with session.Session(out, "--seconds", 30, "--seed", seed, "--rate", 10000, "--exchange-option=--linger-ms=1500",
                          network=network, capture=False) as today:
         today.start()
         today.wait_orders(20)
@@ -39,7 +39,7 @@ def day(out, network, seed, victim, figures, alone):
         time.sleep(rng.uniform(0, 0.6))
         kill_data_plane(today, rng, victim == "both")
         figures[victim] += 1
-        today.wait_closed()
+        today.close()
         today.tern.settle()
         today.tern.stop()
         journal, theirs = today.consistent(cut=True)
@@ -66,7 +66,7 @@ def kill_daemon(today, rng):
 
 def kill_data_plane(today, rng, daemon_too):
     """Kills the data plane, and the daemon with it or not; one that nobody cleaned up for starts."""
-    pid = today.pid()
+    pid, run = today.pid(), today.status()["run"]
     assert pid and session.alive(pid), "no data plane to kill"
     if daemon_too:
         victims = [today.tern.process.pid, pid]
@@ -80,10 +80,9 @@ def kill_data_plane(today, rng, daemon_too):
 
     def back():
         status = today.status()
-        plane = status.get("dataplane") or {}
-        return plane.get("running") and plane.get("pid") not in (0, None, pid) and \
-            today.counters().get("session", {}).get("sessions_up")
-    today.wait("the data plane is back and logged in", back)
+        return status["dataplane"]["running"] and status["run"] > run
+    today.wait("another data plane runs", back, 40)
+    today.wait("it is logged in", lambda: today.logins() >= 2, 40)
 
 
 def again(today):

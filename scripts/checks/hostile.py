@@ -122,25 +122,3 @@ def in_venue(today, function, *arguments):
     said = sandbox.run(*today.network.command(today.network.VENUE, "env", f"PYTHONPATH={os.path.dirname(__file__)}",
                                               sys.executable, "-c", code))
     return ast.literal_eval(said)
-
-
-def wrong_session(out, _options):
-    """A feed that goes on under another session's name is not the one whose books we have."""
-    with session.Session(out, "--seconds", 6) as today:
-        today.start()
-        today.wait_orders(100)
-        session.kill(today.exchange.process.pid)
-        venue.end(today.exchange.capture)
-        today.options.exchange_option += ["--session", "TERN000009"]
-        today.exchange.orders_log += "+"
-        today.wait("the session is down", lambda: today.counters()["session"]["sessions_down"])
-        before = today.counters()["loop"]
-        today.open()
-        today.wait("its datagrams are counted", lambda: today.counters()["loop"]["dropped_wrong_session"] > 100)
-        today.wait_closed()
-        after = today.counters()
-        assert venue.orders_sent(after["loop"]) == venue.orders_sent(before), "orders left on another session's feed"
-        status = today.status()
-        assert not status["trusted_streams"], f"trusted: {status['trusted_streams']}"
-        return (f"{after['loop']['dropped_wrong_session']} datagrams refused as dropped_wrong_session, 0 orders, no stream "
-                f"trusted ({'; '.join(status['problems']) or 'no problem named'})")

@@ -38,7 +38,7 @@ def overflow(out, _options):
 
 def stuck_loop(out, _options):
     """The data plane hangs: the daemon sets the kill word and says so; it comes back halted."""
-    with session.Session(out, "--seconds", 6, "--set", "daemon.heartbeat_loss_ms=1500") as today:
+    with session.Session(out, "--seconds", 12, "--rate", 5000, "--set", "daemon.heartbeat_loss_ms=1500") as today:
         today.start()
         today.wait_orders(100)
         pid = today.pid()

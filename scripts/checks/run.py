@@ -30,7 +30,6 @@ CHECKS = {
     "overflow": ("overflow", True, True),
     "stuck_loop": ("overflow", True, True),
     "hostile_frames": ("hostile", True, True),
-    "wrong_session": ("hostile", True, True),
     "fallback_generic": ("fallbacks", True, True),
     "fallback_pages": ("fallbacks", True, True),
     "fallback_socket": ("fallbacks", True, True),

@@ -91,6 +91,16 @@ class Session:
             return counters and venue.orders_sent(counters["loop"]) >= count
         self.wait(f"{count} orders sent", sent, seconds)
 
+    def close(self):
+        """Ends the exchange's day before its time."""
+        self.exchange.process.terminate()
+        self.wait_closed()
+
+    def logins(self):
+        """How often the exchange let somebody in, as its log says."""
+        with open(self.exchange.orders_log, encoding="utf-8") as lines:
+            return sum(1 for line in lines if '"type":"login"' in line and '"accepted":true' in line)
+
     def wait_closed(self, seconds=60.0):
         """Until the exchange's day is over."""
         self.wait("the exchange ends its day", lambda: not self.exchange.running(), self.options.seconds + seconds)
