@@ -82,22 +82,21 @@ impl Maker {
     /// The quote that this side should have.
     fn quote(&self, ctx: &Ctx<'_>, instrument: InstrumentId, side: Side) -> Option<Quote> {
         let top = ctx.books().top(instrument);
-        let (bid, ask) = (top.bid?, top.ask?);
-        let bid_shares = foreign_shares(ctx, instrument, Side::Buy, bid);
-        let ask_shares = foreign_shares(ctx, instrument, Side::Sell, ask);
+        let (best_bid, best_ask) = (top.bid?, top.ask?);
+        let (bid, bid_shares) = foreign_best(ctx, instrument, Side::Buy, best_bid)?;
+        let (ask, ask_shares) = foreign_best(ctx, instrument, Side::Sell, best_ask)?;
         let (near, far) = if side == Side::Buy { (bid_shares, ask_shares) } else { (ask_shares, bid_shares) };
         if far > near.saturating_mul(self.pull_ratio) {
             return None;
         }
         let held = ctx.position(instrument).shares;
         let weight = i128::from(bid_shares) + i128::from(ask_shares);
-        let weighted =
-            i128::from(bid.price.0) * i128::from(ask_shares) + i128::from(ask.price.0) * i128::from(bid_shares);
+        let weighted = i128::from(bid.0) * i128::from(ask_shares) + i128::from(ask.0) * i128::from(bid_shares);
         let fair = i64::try_from(weighted.checked_div(weight)?).ok()? - held * self.skew / self.quantity;
         // Never through the other side: a maker's order that would trade is refused by the venue (post only).
         let price = match side {
-            Side::Buy => tick_down((fair - self.half_spread).min(ask.price.0 - 1)),
-            Side::Sell => tick_up((fair + self.half_spread).max(bid.price.0 + 1)),
+            Side::Buy => tick_down((fair - self.half_spread).min(best_ask.price.0 - 1)),
+            Side::Sell => tick_up((fair + self.half_spread).max(best_bid.price.0 + 1)),
         };
         let limits = ctx.limits();
         let affordable = limits.order_notional_max.checked_div(price).filter(|_| price > 0)?;
@@ -136,10 +135,17 @@ impl Maker {
     }
 }
 
-/// Shares at a best level that are not ours.
-fn foreign_shares(ctx: &Ctx<'_>, instrument: InstrumentId, side: Side, level: Level) -> u64 {
-    let own = ctx.orders(instrument).filter(|order| order.side() == side && order.price() == level.price);
-    level.quantity.saturating_sub(own.map(|order| u64::from(order.leaves())).sum()).max(1)
+/// The best price at which others have shares, and how many. Where our own orders alone are the best, as they are inside
+/// a wide spread, a fair price of theirs would follow itself.
+fn foreign_best(ctx: &Ctx<'_>, instrument: InstrumentId, side: Side, best: Level) -> Option<(Price, u64)> {
+    let foreign = |level: Level| {
+        let at_it = ctx.orders(instrument).filter(|order| order.side() == side && order.price() == level.price);
+        // The venue may have acknowledged an order that the feed has not shown yet.
+        let own = at_it.filter_map(|order| ctx.books().order(order.venue_order()));
+        let shares = level.quantity.saturating_sub(own.map(|order| u64::from(order.quantity)).sum());
+        (shares > 0).then_some((level.price, shares))
+    };
+    foreign(best).or_else(|| ctx.books().depth(instrument, side).skip(1).find_map(foreign))
 }
 
 fn cancel(order: &Order) -> Intent {

@@ -278,6 +278,23 @@ fn orders_are_priced_in_the_venues_increments_whatever_the_book_shows() {
 }
 
 #[test]
+fn the_maker_does_not_follow_its_own_quotes_inside_a_wide_spread() {
+    let mut rig = Rig::ready(config(), SYMBOLS, (strategy("maker", &[("instruments", 1)]),));
+    rig.feed(&[add(0, 1, Side::Buy, 99_000, 100), add(0, 2, Side::Sell, 101_000, 300)]);
+    let quotes = rig.sent();
+    let prices: Vec<i64> = quotes.iter().map(|quote| quote.price.0).collect();
+    assert_eq!(prices, [99_400, 99_600], "round 9.95, nearer to the side with fewer shares");
+    for (quote, side) in quotes.iter().zip([Side::Buy, Side::Sell]) {
+        let OrderAction::New { order } = quote.action else { panic!("a new order") };
+        rig.venue(accepted(order.0, quote.quantity, quote.price.0));
+        let reference = rig.pipeline.desk().orders().find(order).unwrap().venue_order();
+        rig.feed(&[add(0, reference, side, quote.price.0, quote.quantity)]);
+        let sent = rig.sent();
+        assert!(sent.is_empty(), "nobody else moved: {sent:?}");
+    }
+}
+
+#[test]
 fn a_rejected_quote_waits_for_the_book_to_change() {
     let mut rig = Rig::ready(config(), SYMBOLS, (strategy("maker", &[("instruments", 1)]),));
     rig.feed(&[add(0, 1, Side::Buy, 100_000, 100), add(0, 2, Side::Sell, 100_400, 100)]);
