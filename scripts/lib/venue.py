@@ -168,8 +168,10 @@ class Tern:
         self.log = os.path.join(out, "ternd.log")
         self.run_folder = "/run/tern/demo"
         self.process, self.counters, self.rss_bytes, self.started_ns = None, {}, 0, 0
+        # kernel sockets use an address that the kernel has
+        own = network.TERN_ADDRESS if options.port == "xdp" else network.HOST_KERNEL_ADDRESS
         text = CONFIG.format(out=out, port=options.port, attach=options.attach, huge_pages=options.huge_pages,
-                             wait=options.wait, tern=network.TERN_ADDRESS, venue=network.VENUE_ADDRESS, group=GROUP,
+                             wait=options.wait, tern=own, venue=network.VENUE_ADDRESS, group=GROUP,
                              group_port=PORT, orders_port=ORDERS_PORT, instruments=options.instruments,
                              orders=options.orders)
         text += OBSERVE if options.observe else STRATEGIES
@@ -228,7 +230,7 @@ class Tern:
 
     def observe_counters(self):
         """Reads, while both sides still run, what is gone after them."""
-        self.counters = self.tern("counters")
+        self.counters = self.counted()
         self.link = self.network.link_drops()
         pid = self.tern("status", check=False)["dataplane"]["pid"]
         self.rss_bytes = resident_bytes(pid)
@@ -237,6 +239,18 @@ class Tern:
         with open(os.path.join(self.run_folder, "dataplane.log"), "rb") as file, \
                 open(os.path.join(self.out, "dataplane.log"), "wb") as copy:
             copy.write(file.read())
+
+    def counted(self, seconds=3.0):
+        """The counters, once the loop has looked at all that was handed to its socket: it may wait for a turn on its
+        core, and is given some seconds to get one."""
+        deadline = time.monotonic() + seconds
+        while True:
+            counters = self.tern("counters")
+            steered = sum(count for name, count in counters["steer"].items() if name.startswith("redirect_"))
+            lost = counters["xdp_statistics"]["xsk_rx_dropped"] + counters["xdp_statistics"]["xsk_rx_ring_full"]
+            if counters["loop"]["frames_received"] + lost >= steered or time.monotonic() > deadline:
+                return counters
+            time.sleep(0.05)
 
     def dropped(self):
         """Datagrams that did not reach the loop, by the counter that says so: each lost one is in exactly one of them.
