@@ -40,6 +40,10 @@ orders_per_second_max = 5000
 order_burst_max = 1000
 cancel_reserve = 1000
 
+# two shared cores run the exchange, the daemon, the capture and the loop: a pause of a second is no fault here
+[daemon]
+heartbeat_loss_ms = 5000
+
 [capacity]
 instruments = {instruments}
 orders = {orders}
