@@ -6,20 +6,20 @@ use std::time::Instant;
 pub const RUNS_MIN: usize = 9;
 
 /// One row of `bench.json`.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Row {
     /// Name of the metric, as given to `--only`.
-    pub metric: &'static str,
+    pub metric: String,
     /// Median of our runs.
     pub ours: f64,
     /// Median of the peer's runs, in the same unit.
     pub peer: Option<f64>,
     /// What the peer is.
-    pub peer_name: Option<&'static str>,
+    pub peer_name: Option<String>,
     /// `ours / peer`.
     pub ratio: Option<f64>,
     /// Unit of `ours` and `peer`.
-    pub unit: &'static str,
+    pub unit: String,
     /// Runs of each side.
     pub runs: usize,
     /// Target for `ours`, in its unit, and for the ratio, where the project set one.
@@ -110,14 +110,14 @@ pub struct RowBuilder(Row);
 
 impl RowBuilder {
     /// A row of `metric` in `unit`.
-    pub fn new(metric: &'static str, unit: &'static str, all_ours: Vec<f64>) -> Self {
+    pub fn new(metric: &str, unit: &str, all_ours: Vec<f64>) -> Self {
         Self(Row {
-            metric,
+            metric: metric.into(),
             ours: median(&all_ours),
             peer: None,
             peer_name: None,
             ratio: None,
-            unit,
+            unit: unit.into(),
             runs: all_ours.len(),
             target: None,
             target_ratio: None,
@@ -127,10 +127,10 @@ impl RowBuilder {
         })
     }
     /// With the peer's figures.
-    pub fn peer(mut self, name: &'static str, all_peer: Vec<f64>) -> Self {
+    pub fn peer(mut self, name: &str, all_peer: Vec<f64>) -> Self {
         let peer = median(&all_peer);
         self.0.peer = Some(peer);
-        self.0.peer_name = Some(name);
+        self.0.peer_name = Some(name.into());
         self.0.ratio = (peer > 0.0).then(|| self.0.ours / peer);
         self.0.all_peer = all_peer;
         self

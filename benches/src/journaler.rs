@@ -1,6 +1,6 @@
 //! The other end of a recorder: drains a segment's rings into a real journal on another thread, as the daemon does.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tern_hw::segment::DaemonSegment;
@@ -15,37 +15,66 @@ const IDLE: Duration = Duration::from_micros(200);
 /// The default of `journal.fsync_ms`.
 const SYNC_EVERY: Duration = Duration::from_millis(10);
 
+/// How far the drain is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    ended: AtomicBool,
+    next_seq: AtomicU64,
+}
+
+impl Progress {
+    /// Waits until at most `left` records before `next_seq` are still in the rings: a flow without pauses outruns any
+    /// disk, which no venue does.
+    pub fn wait(&self, next_seq: u64, left: u64) {
+        while self.next_seq.load(Ordering::Acquire) + left < next_seq {
+            std::thread::sleep(IDLE / 4);
+        }
+    }
+}
+
 /// Runs `work` while the segment's records go to a journal; what `work` returned and how many records were journaled.
 ///
 /// # Panics
 /// When the journal or a ring fails.
-pub fn journaling<T: Send>(daemon: &mut DaemonSegment, work: impl FnOnce() -> T) -> (T, u64) {
-    let ended = AtomicBool::new(false);
+pub fn journaling<T: Send>(daemon: &mut DaemonSegment, work: impl FnOnce(&Progress) -> T) -> (T, u64) {
+    let progress = Progress::default();
     std::thread::scope(|scope| {
-        let drainer = scope.spawn(|| drain(daemon, &ended));
-        let result = work();
-        ended.store(true, Ordering::Release);
+        let drainer = scope.spawn(|| drain(daemon, &progress));
+        let result = {
+            let _end = End(&progress.ended);
+            work(&progress)
+        };
         (result, drainer.join().expect("the drain ends"))
     })
 }
 
-fn drain(daemon: &mut DaemonSegment, ended: &AtomicBool) -> u64 {
+/// Sets the flag when dropped: a panic ends the drain too, so that it shows.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+fn drain(daemon: &mut DaemonSegment, progress: &Progress) -> u64 {
     let scratch = Scratch::disk();
     let (mut writer, _) = Writer::open(scratch.path(), Options::new("bench")).expect("a journal can be made");
     let mut ends = daemon.ends().expect("rings of our own");
     let (mut records, mut synced) = (0, Instant::now());
     loop {
-        let last_turn = ended.load(Ordering::Acquire);
-        let mut moved = 0;
+        let last_turn = progress.ended.load(Ordering::Acquire);
+        let (mut moved, mut last_seq) = (0, 0);
         while moved < BATCH_RECORDS {
             let Some(record) = ends.drain.next().expect("rings of our own") else { break };
             writer.append(&record.header, record.body).expect("the journal takes records in order");
-            moved += 1;
+            (moved, last_seq) = (moved + 1, record.header.seq);
         }
         records += moved as u64;
         if moved > 0 {
             writer.flush().expect("the disk is not full");
             ends.drain.commit(ends.drain.mark());
+            progress.next_seq.store(last_seq + 1, Ordering::Release);
         }
         if synced.elapsed() >= SYNC_EVERY {
             writer.sync().expect("the disk works");

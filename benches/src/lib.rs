@@ -6,7 +6,10 @@
 pub mod flow;
 pub mod harness;
 pub mod journaler;
+pub mod market;
 pub mod metrics;
 pub mod peer;
+pub mod respond;
+pub mod sandbox;
 pub mod setting;
 pub mod venue;

@@ -25,10 +25,17 @@ struct Arguments {
     /// Print the names of the metrics.
     #[arg(long)]
     list: bool,
+    /// For ourselves: play the other side of a network metric.
+    #[arg(long, hide = true, num_args = 3, value_names = ["KIND", "VENUE", "FEED"])]
+    respond: Vec<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let [kind, venue, feed] = &arguments.respond[..] {
+        tern_benches::respond::run(kind, venue, feed);
+        return ExitCode::SUCCESS;
+    }
     if arguments.list {
         ALL.iter().for_each(|(name, _)| println!("{name}"));
         return ExitCode::SUCCESS;
@@ -73,7 +80,7 @@ fn print(row: &Row) {
         Some(true) => "  meets its target",
         Some(false) => "  MISSES its target",
     };
-    let peer = match (row.peer, row.peer_name, row.ratio) {
+    let peer = match (row.peer, &row.peer_name, row.ratio) {
         (Some(peer), Some(name), Some(ratio)) => format!("; {ratio:.2}x of {peer:.1} ({name})"),
         _ => String::new(),
     };

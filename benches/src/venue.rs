@@ -26,6 +26,7 @@ pub struct Venue {
     open: HashMap<u32, Open>,
     out: Vec<u8>,
     orders: u64,
+    logins: u64,
     references: u64,
 }
 
@@ -36,6 +37,7 @@ impl Default for Venue {
             open: HashMap::new(),
             out: Vec::with_capacity(4096),
             orders: 0,
+            logins: 0,
             references: 1 << 40,
         }
     }
@@ -52,6 +54,7 @@ impl Venue {
         while let Some(frame) = deframer.next(&mut bytes).expect("the client frames its packets") {
             match frame.packet() {
                 Ok(Packet::LoginRequest(login)) => {
+                    self.logins += 1;
                     let next = login.requested_sequence_number.get().unwrap_or(1).max(1);
                     let session = Alpha::new(b"BENCH");
                     let sequence_number = soup::AsciiNumber::new(next);
@@ -77,6 +80,11 @@ impl Venue {
     /// Enter, replace and cancel requests so far.
     pub fn orders(&self) -> u64 {
         self.orders
+    }
+
+    /// Logins so far.
+    pub fn logins(&self) -> u64 {
+        self.logins
     }
 
     fn packet(&mut self, packet: &Packet<'_>) {

@@ -65,7 +65,7 @@ pub fn journal_append(plan: Plan) -> Vec<Row> {
             published += 1;
         })
     };
-    let ((all_ours, all_peer), journaled) = journaling(&mut daemon, || interleave(plan, run_ours, run_peer));
+    let ((all_ours, all_peer), journaled) = journaling(&mut daemon, |_| interleave(plan, run_ours, run_peer));
     assert_eq!(journaled, published, "every record is in the journal");
     vec![
         RowBuilder::new("journal_append", "ns/record", all_ours)

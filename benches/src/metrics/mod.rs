@@ -1,12 +1,14 @@
 //! The metrics, a file a room.
 
 pub mod book;
+pub mod burst;
 pub mod decode;
 pub mod encode;
 pub mod journal;
 pub mod ring;
 pub mod risk;
 pub mod tick;
+pub mod wire;
 
 use crate::harness::{Plan, Row};
 
@@ -23,4 +25,6 @@ pub const ALL: &[(&str, Run)] = &[
     ("journal_append", journal::journal_append),
     ("ring_hop", ring::ring_hop),
     ("tick_to_order", tick::tick_to_order),
+    ("wire_to_wire", wire::wire_to_wire),
+    ("burst", burst::burst),
 ];

@@ -7,7 +7,7 @@
 //! The port is memory and the venue answers between two ticks on the same core, so the caches are never the loop's
 //! alone. Only one datagram is under way at a time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use tern_abi::record::{Kind, NullRecorder, Recorder, RingFull, Stage, StageRecord};
@@ -31,11 +31,13 @@ use zerocopy::FromBytes;
 
 use crate::flow::{self, Flow, Packing, generate};
 use crate::harness::{Plan, RUNS_MIN, Row, RowBuilder, percentile};
-use crate::journaler::journaling;
+use crate::journaler::{Progress, journaling};
 use crate::peer::Peer;
 use crate::setting::{configuration, segment};
 
 const STREAM: StreamId = StreamId(1);
+/// Records that may wait for the journal: an eighth of the order ring's slots, as a record takes one or two.
+const RECORDS_AHEAD: u64 = 8_192;
 /// Ethernet, IPv4 and UDP headers in front of a payload.
 const HEADERS_BYTES: usize = 42;
 
@@ -106,6 +108,7 @@ type Figures = Rc<RefCell<Vec<u64>>>;
 struct Watch<R> {
     recorder: R,
     figures: Figures,
+    next_seq: Rc<Cell<u64>>,
 }
 
 impl<R: Recorder> Recorder for Watch<R> {
@@ -118,6 +121,7 @@ impl<R: Recorder> Recorder for Watch<R> {
                 self.figures.borrow_mut().push(encoded - seen);
             }
         }
+        self.next_seq.set(self.recorder.next_seq());
         self.recorder.record(tai_ns, kind, parts)
     }
     #[inline]
@@ -139,6 +143,8 @@ struct Rig<'a, R> {
     peer: Peer,
     clock: Clock,
     inside_ns: Figures,
+    /// Sequence of the records so far, about.
+    next_seq: Rc<Cell<u64>>,
     /// The same, but measured from the port's side.
     outside_ns: Vec<u64>,
     frame: Vec<u8>,
@@ -155,11 +161,11 @@ impl<'a, R: Recorder> Rig<'a, R> {
         let own = config.port.address.expect("there is an address");
         let bypass = BypassConfig::new([2, 0x54, 0, 0, 0, 3], own.address, own.prefix_bits, session.address);
         let port = Stopwatch { port: MemoryPort::new(1024), clock: clock.clone(), handed_out_ns: 0, submitted_ns: 0 };
-        let inside_ns = Figures::default();
+        let (inside_ns, next_seq) = (Figures::default(), Rc::default());
         let parts = Parts {
             ports: vec![port],
             transport: Some(BypassTcp::new(bypass).expect("right addresses")),
-            recorder: Watch { recorder, figures: Rc::clone(&inside_ns) },
+            recorder: Watch { recorder, figures: Rc::clone(&inside_ns), next_seq: Rc::clone(&next_seq) },
             clock: clock.clone(),
             words,
             commands: None,
@@ -178,6 +184,7 @@ impl<'a, R: Recorder> Rig<'a, R> {
             peer: Peer::listen(session.address),
             clock: clock.clone(),
             inside_ns,
+            next_seq,
             outside_ns: Vec::new(),
             frame: Vec::with_capacity(2048),
         }
@@ -222,17 +229,28 @@ impl<'a, R: Recorder> Rig<'a, R> {
         while !self.engine.pipeline().desk().can_trade() {
             self.engine.turn();
             self.settle();
-            assert!(self.clock.now() - start < 10_000_000_000, "the venue takes the login");
+            let halt = self.engine.pipeline().desk().gate().halt();
+            assert!(self.clock.now() - start < 10_000_000_000, "the venue takes the login; halted: {halt:?}");
         }
     }
 
-    /// One run: figures of the datagrams `range`.
-    fn run(&mut self, datagrams: &[Vec<u8>]) -> [f64; 4] {
+    /// Datagrams, no faster than `journal` takes the records of this loop, if it does at all.
+    fn ticks(&mut self, datagrams: &[Vec<u8>], journal: Option<&Progress>) {
+        for some in datagrams.chunks(16) {
+            some.iter().for_each(|datagram| self.tick(datagram));
+            if let Some(journal) = journal {
+                journal.wait(self.next_seq.get(), RECORDS_AHEAD);
+            }
+        }
+    }
+
+    /// One run.
+    fn run(&mut self, datagrams: &[Vec<u8>], journal: Option<&Progress>) -> [f64; 4] {
         self.inside_ns.borrow_mut().clear();
         self.outside_ns.clear();
-        datagrams.iter().for_each(|datagram| self.tick(datagram));
+        self.ticks(datagrams, journal);
         let inside = &mut *self.inside_ns.borrow_mut();
-        assert!(inside.len() >= 500, "only {} of {} datagrams caused orders", inside.len(), datagrams.len());
+        assert!(inside.len() >= 300, "only {} of {} datagrams caused orders", inside.len(), datagrams.len());
         assert_eq!(inside.len(), self.outside_ns.len(), "every order left as a frame");
         let outside = &mut self.outside_ns;
         [percentile(inside, 50.0), percentile(inside, 99.0), percentile(outside, 50.0), percentile(outside, 99.0)]
@@ -254,25 +272,30 @@ fn measure(config: &Config, flow: &Flow, parting: Parting) -> (Vec<[f64; 4]>, Ve
     let ends = data_plane.ends().expect("rings of our own");
     let words = ends.segment;
     let bare_words = bare_data_plane.ends().expect("rings of our own").segment;
-    let ((ours, peer, orders), _) = journaling(&mut daemon, move || {
+    let ((ours, peer, orders), _) = journaling(&mut daemon, move |journal| {
         let mut ours = Rig::new(config, words.words(), ends.recorder, &clock);
         let mut peer = Rig::new(config, bare_words.words(), NullRecorder::default(), &clock);
         let (opening, steady) = flow.datagrams.split_at(flow.steady_from);
-        opening.iter().for_each(|datagram| ours.tick(datagram));
-        opening.iter().for_each(|datagram| peer.tick(datagram));
+        let (warm, rest) = steady.split_at(parting.warm);
+        // In turns, so that neither loop stands still long enough for its venue to seem gone.
+        let mut both = |datagrams: &[Vec<u8>]| {
+            for some in datagrams.chunks(1_000) {
+                ours.ticks(some, Some(journal));
+                peer.ticks(some, None);
+            }
+        };
+        both(opening);
+        both(warm);
         ours.log_in();
         peer.log_in();
-        let (warm, rest) = steady.split_at(parting.warm);
-        warm.iter().for_each(|datagram| ours.tick(datagram));
-        warm.iter().for_each(|datagram| peer.tick(datagram));
         let mut figures = (Vec::new(), Vec::new());
         for (run, part) in rest.chunks_exact(parting.run).take(parting.runs).enumerate() {
             if run % 2 == 0 {
-                figures.0.push(ours.run(part));
+                figures.0.push(ours.run(part, Some(journal)));
             }
-            figures.1.push(peer.run(part));
+            figures.1.push(peer.run(part, None));
             if run % 2 == 1 {
-                figures.0.push(ours.run(part));
+                figures.0.push(ours.run(part, Some(journal)));
             }
         }
         let desk = ours.engine.pipeline().desk();
@@ -285,10 +308,12 @@ fn measure(config: &Config, flow: &Flow, parting: Parting) -> (Vec<[f64; 4]>, Ve
 /// See the module.
 pub fn tick_to_order(plan: Plan) -> Vec<Row> {
     let config = configuration();
-    let parting = Parting { warm: 30_000, run: 6_000 * plan.scale, runs: plan.runs.max(RUNS_MIN) };
     let opening_orders = if plan.scale == 1 { 1_000_000 } else { 5_200_000 };
     let mut rows = Vec::new();
     for packing in [Packing::Recorded, Packing::Busy] {
+        // About one datagram in twenty causes an order, of the long ones one in three.
+        let run = plan.scale * if packing == Packing::Busy { 4_000 } else { 20_000 };
+        let parting = Parting { warm: 30_000, run, runs: plan.runs.max(RUNS_MIN) };
         let datagrams = (parting.warm + (parting.runs + 1) * parting.run) as u64;
         let steady = datagrams * if packing == Packing::Busy { 14 } else { 4 };
         let flow = generate(flow::Plan { shape: Shape::RealDay, opening_orders, steady, packing, burst: false });
