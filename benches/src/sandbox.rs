@@ -12,7 +12,8 @@ use std::process::{Child, Command, Stdio};
 use crate::harness::{Plan, RUNS_MIN, Row};
 use crate::setting::Scratch;
 
-const INSIDE: &str = "TERN_BENCH_SANDBOX";
+/// Set inside, to the folder that the process outside removes.
+pub(crate) const INSIDE: &str = "TERN_BENCH_SANDBOX";
 const HOST: &str = "host";
 
 /// Runs `metric` in namespaces of its own: outside, starts this program again there and takes its rows; inside, calls
@@ -34,7 +35,7 @@ pub fn isolated(metric: &str, plan: Plan, measure: impl FnOnce(Plan) -> Vec<Row>
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]);
     command.args(["--propagation", "private"]).arg(std::env::current_exe().expect("this program has a path"));
-    command.args(["--only", metric, "--json"]).arg(&json).env(INSIDE, "1").stdout(Stdio::null());
+    command.args(["--only", metric, "--json"]).arg(&json).env(INSIDE, scratch.path()).stdout(Stdio::null());
     if plan.runs == RUNS_MIN {
         command.arg("--quick");
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::sandbox;
 use tern_config::Config;
 use tern_hw::pin;
 use tern_hw::segment::{DaemonSegment, DataPlaneSegment, SegmentSpec};
@@ -21,9 +22,11 @@ impl Scratch {
         Self::new(Path::new("/dev/shm"))
     }
 
-    /// On the disk that holds temporary files, where a journal belongs.
+    /// On the disk that holds temporary files, where a journal belongs; in a sandbox, in the folder of the process that
+    /// made it.
     pub fn disk() -> Self {
-        Self::new(&std::env::temp_dir())
+        let base = std::env::var_os(sandbox::INSIDE).map_or_else(std::env::temp_dir, PathBuf::from);
+        Self::new(&base)
     }
 
     fn new(base: &Path) -> Self {

@@ -30,8 +30,7 @@ const AFTER_IDLE_DATAGRAMS: usize = 2_000;
 /// Records of the peak may come so much later than its last datagram was sent, ns.
 const TAIL_NS: u64 = 20_000_000;
 
-const STRATEGIES: &str = "[[strategy]]\nname = \"maker\"\nid = 1\nparams = { instruments = 12000 }\n\
-                          [[strategy]]\nname = \"taker\"\nid = 2\nparams = { instruments = 12000 }\n";
+const STRATEGIES: &str = "[[strategy]]\nname = \"maker\"\nid = 1\n[[strategy]]\nname = \"taker\"\nid = 2\n";
 
 /// What one run found.
 struct Found {
@@ -105,9 +104,11 @@ fn ages(journal: &Path) -> Vec<(u64, u64)> {
     ages
 }
 
-fn run(flow: &Flow) -> Found {
+fn run(flow: &Flow, core: usize) -> Found {
     let scratch = Scratch::disk();
     let mut side = Side::start(SideKind::TernXdp, 1, scratch.path(), Some(STRATEGIES));
+    // Not before: what is started inherits the cores of who starts it.
+    pin_to(core);
     side.log_in();
     let view = SegmentView::open("h1", None).expect("the data plane runs");
     let segment = view.segment().expect("a segment of this build");
@@ -184,7 +185,6 @@ fn run(flow: &Flow) -> Found {
 pub fn burst(plan: Plan) -> Vec<Row> {
     let Some(cores) = two_cores("burst") else { return Vec::new() };
     isolated("burst", plan, |plan| {
-        pin_to(cores[0]);
         let seconds = if plan.scale == 1 { 3 } else { 15 };
         let flow = generate(flow::Plan {
             shape: Shape::RealDay,
@@ -194,7 +194,10 @@ pub fn burst(plan: Plan) -> Vec<Row> {
             burst: true,
         });
         // Ten idle seconds each: fewer runs than of the other metrics.
-        let found: Vec<Found> = (0..2 * plan.scale - 1).map(|_| run(&flow)).collect();
+        let found: Vec<Found> = (0..2 * plan.scale - 1)
+            .map(|_| std::thread::scope(|scope| scope.spawn(|| run(&flow, cores[0])).join()))
+            .map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
         let of = |figure: fn(&Found) -> f64| found.iter().map(figure).collect::<Vec<f64>>();
         let note = format!(
             "{OPENING_RATE} messages a second for {seconds} s, the peak in the middle, {} ticks with orders in it; \

@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tern_abi::record::{Kind, NullRecorder, Recorder, RingFull, Stage, StageRecord};
+use tern_abi::record::{Kind, NullRecorder, Recorder, RingFull, STAGE_NAMES, STAGES, Stage, StageRecord};
 use tern_abi::segment::Words;
 use tern_abi::steer::{FRAME_UDP, FrameRecord, STEER_VERSION};
 use tern_config::Config;
@@ -30,7 +30,7 @@ use tern_venues::itch_ouch::{ItchFeed, OuchSession};
 use zerocopy::FromBytes;
 
 use crate::flow::{self, Flow, Packing, generate};
-use crate::harness::{Plan, RUNS_MIN, Row, RowBuilder, percentile};
+use crate::harness::{Plan, RUNS_MIN, Row, RowBuilder, median, percentile};
 use crate::journaler::{Progress, journaling};
 use crate::peer::Peer;
 use crate::setting::{configuration, segment};
@@ -101,8 +101,11 @@ impl Port for Stopwatch {
     }
 }
 
-/// Frame seen to order encoded, ns, of each datagram that caused an order.
-type Figures = Rc<RefCell<Vec<u64>>>;
+/// Stage stamps, ns after the frame was seen, of each datagram that caused an order.
+type Figures = Rc<RefCell<Vec<[u64; STAGES]>>>;
+
+/// The stages that an order passes on its way to bytes.
+const WAY: [Stage; 5] = [Stage::Decoded, Stage::Book, Stage::Strategy, Stage::Risk, Stage::Encoded];
 
 /// A recorder that looks at the stage stamps that go by.
 struct Watch<R> {
@@ -116,9 +119,9 @@ impl<R: Recorder> Recorder for Watch<R> {
     fn record(&mut self, tai_ns: u64, kind: Kind, parts: &[&[u8]]) -> Result<(), RingFull> {
         if kind == Kind::Stages {
             let stages = StageRecord::read_from_bytes(parts[0]).expect("a record of stages");
-            let [seen, encoded] = [Stage::FrameSeen, Stage::Encoded].map(|stage| stages.stage_ns[stage as usize]);
-            if encoded != 0 {
-                self.figures.borrow_mut().push(encoded - seen);
+            let stamps = stages.stage_ns;
+            if stamps[Stage::Encoded as usize] != 0 {
+                self.figures.borrow_mut().push(stamps.map(|stamp| stamp.saturating_sub(stamps[0])));
             }
         }
         self.next_seq.set(self.recorder.next_seq());
@@ -244,17 +247,34 @@ impl<'a, R: Recorder> Rig<'a, R> {
         }
     }
 
-    /// One run.
-    fn run(&mut self, datagrams: &[Vec<u8>], journal: Option<&Progress>) -> [f64; 4] {
+    /// One run: p50 and p99 of frame seen to order encoded, then the same from outside, then the median that each
+    /// stage of the way took.
+    fn run(&mut self, datagrams: &[Vec<u8>], journal: Option<&Progress>) -> Run {
         self.inside_ns.borrow_mut().clear();
         self.outside_ns.clear();
         self.ticks(datagrams, journal);
-        let inside = &mut *self.inside_ns.borrow_mut();
-        assert!(inside.len() >= 300, "only {} of {} datagrams caused orders", inside.len(), datagrams.len());
-        assert_eq!(inside.len(), self.outside_ns.len(), "every order left as a frame");
+        let stamps = self.inside_ns.borrow();
+        assert!(stamps.len() >= 300, "only {} of {} datagrams caused orders", stamps.len(), datagrams.len());
+        assert_eq!(stamps.len(), self.outside_ns.len(), "every order left as a frame");
+        let mut inside: Vec<u64> = stamps.iter().map(|stamps| stamps[Stage::Encoded as usize]).collect();
         let outside = &mut self.outside_ns;
-        [percentile(inside, 50.0), percentile(inside, 99.0), percentile(outside, 50.0), percentile(outside, 99.0)]
+        let figures = [percentile(&mut inside, 50.0), percentile(&mut inside, 99.0)];
+        let [p50, p99] = [percentile(outside, 50.0), percentile(outside, 99.0)];
+        let mut before = Stage::FrameSeen;
+        let stages = WAY.map(|stage| {
+            let took = |stamps: &[u64; STAGES]| stamps[stage as usize].saturating_sub(stamps[before as usize]);
+            let mut took: Vec<u64> = stamps.iter().map(took).collect();
+            before = stage;
+            percentile(&mut took, 50.0)
+        });
+        Run { figures: [figures[0], figures[1], p50, p99], stages }
     }
+}
+
+/// What one run found, ns.
+struct Run {
+    figures: [f64; 4],
+    stages: [f64; WAY.len()],
 }
 
 /// How much is measured: parts of the flow, one a run.
@@ -265,7 +285,7 @@ struct Parting {
     runs: usize,
 }
 
-fn measure(config: &Config, flow: &Flow, parting: Parting) -> (Vec<[f64; 4]>, Vec<[f64; 4]>, u64) {
+fn measure(config: &Config, flow: &Flow, parting: Parting) -> (Vec<Run>, Vec<Run>, u64) {
     let (clock, _anchorer) = tern_hw::clock::calibrate();
     let (mut data_plane, mut daemon) = segment(config);
     let (mut bare_data_plane, _bare_daemon) = segment(config);
@@ -319,7 +339,12 @@ pub fn tick_to_order(plan: Plan) -> Vec<Row> {
         let flow = generate(flow::Plan { shape: Shape::RealDay, opening_orders, steady, packing, burst: false });
         let part = flow.messages_from(flow.steady_from) as f64 / (flow.datagrams.len() - flow.steady_from) as f64;
         let (ours, peer, orders) = measure(&config, &flow, parting);
-        let figures = |of: &[[f64; 4]], index: usize| of.iter().map(|run| run[index]).collect::<Vec<f64>>();
+        let figures = |of: &[Run], index: usize| of.iter().map(|run| run.figures[index]).collect::<Vec<f64>>();
+        let stage = |index: usize| {
+            let took = median(&ours.iter().map(|run| run.stages[index]).collect::<Vec<f64>>());
+            format!("{} {took:.0}", STAGE_NAMES[WAY[index] as usize])
+        };
+        let stages = (0..WAY.len()).map(stage).collect::<Vec<String>>().join(", ");
         let names: &[(&'static str, usize, Option<f64>)] = match packing {
             Packing::Recorded => &[
                 ("tick_to_order_p50", 0, Some(300.0)),
@@ -333,7 +358,7 @@ pub fn tick_to_order(plan: Plan) -> Vec<Row> {
             let note = match index {
                 0 => format!(
                     "frame seen to order encoded; {opening_orders} live orders before the open, {part:.1} messages a \
-                     datagram, {orders} order messages in all"
+                     datagram, {orders} order messages in all; medians of the stages: {stages}"
                 ),
                 1 => "the same, 99th percentile of each run".into(),
                 2 => "from the port's side: frame handed out to the order's frame submitted".into(),
