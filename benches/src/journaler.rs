@@ -1,10 +1,13 @@
 //! The other end of a recorder: drains a segment's rings into a real journal on another thread, as the daemon does.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tern_abi::record::{Kind, Stage, StageRecord};
 use tern_hw::segment::DaemonSegment;
-use tern_journal::{Options, Writer};
+use tern_journal::{Options, Reader, Writer};
+use zerocopy::FromBytes;
 
 use crate::setting::Scratch;
 
@@ -46,6 +49,24 @@ pub fn journaling<T: Send>(daemon: &mut DaemonSegment, work: impl FnOnce(&Progre
         };
         (result, drainer.join().expect("the drain ends"))
     })
+}
+
+/// The stage records of datagrams that caused an order, out of a journal.
+///
+/// # Panics
+/// When the journal cannot be read.
+pub fn stages_of_orders(folder: &Path) -> Vec<StageRecord> {
+    let mut reader = Reader::open(folder).expect("the daemon keeps a journal");
+    let mut all = Vec::new();
+    while let Some(record) = reader.next().expect("the journal is sound") {
+        if record.header.kind == Kind::Stages as u16 {
+            let stages = StageRecord::read_from_bytes(record.body).expect("a record of stages");
+            if stages.stage_ns[Stage::Encoded as usize] != 0 {
+                all.push(stages);
+            }
+        }
+    }
+    all
 }
 
 /// Sets the flag when dropped: a panic ends the drain too, so that it shows.

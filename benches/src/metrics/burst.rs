@@ -9,16 +9,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tern_abi::counters::LoopCounter;
-use tern_abi::record::{Kind, Stage, StageRecord};
+use tern_abi::record::{Stage, StageRecord};
 use tern_hw::clock::kernel_tai_ns;
 use tern_hw::segment::SegmentView;
-use tern_journal::Reader;
 use tern_sim::generate::{PEAK_NS, Shape};
-use zerocopy::FromBytes;
 
 use super::wire::{Kind as SideKind, Side};
 use crate::flow::{self, Flow, OPENING_RATE, Packing, generate};
 use crate::harness::{Plan, Row, RowBuilder, percentile};
+use crate::journaler::stages_of_orders;
 use crate::sandbox::isolated;
 use crate::setting::{Scratch, pin_to, two_cores};
 
@@ -90,18 +89,8 @@ fn link_drops() -> u64 {
 
 /// (arrival, age of the order's tick), ns, of every datagram that caused an order.
 fn ages(journal: &Path) -> Vec<(u64, u64)> {
-    let mut reader = Reader::open(journal).expect("the daemon keeps a journal");
-    let mut ages = Vec::new();
-    while let Some(record) = reader.next().expect("the journal is sound") {
-        if record.header.kind == Kind::Stages as u16 {
-            let stages = StageRecord::read_from_bytes(record.body).expect("a record of stages");
-            let encoded = stages.stage_ns[Stage::Encoded as usize];
-            if encoded != 0 {
-                ages.push((stages.arrival_ns, encoded.saturating_sub(stages.arrival_ns)));
-            }
-        }
-    }
-    ages
+    let age = |of: &StageRecord| of.stage_ns[Stage::Encoded as usize].saturating_sub(of.arrival_ns);
+    stages_of_orders(journal).iter().map(|stages| (stages.arrival_ns, age(stages))).collect()
 }
 
 fn run(flow: &Flow, core: usize) -> Found {

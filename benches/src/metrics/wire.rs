@@ -10,10 +10,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use tern_abi::record::{STAGE_NAMES, STAGES, Stage, StageRecord};
 use tern_venues::itch_ouch::wire::mold;
 
 use crate::flow::SESSION;
 use crate::harness::{Plan, Row, RowBuilder, percentile, rotate};
+use crate::journaler::stages_of_orders;
 use crate::market::Market;
 use crate::respond::{FEED_PORT, ORDER_PORT};
 use crate::sandbox::{Frozen, Link, in_host, isolated, program};
@@ -24,6 +26,9 @@ use crate::venue::Venue;
 const WARM: usize = 100;
 /// From trigger to trigger: the wire and both sides have been idle for long when the next comes.
 const PAUSE: Duration = Duration::from_micros(250);
+/// Every stage of an order.
+const WAY: [Stage; STAGES] =
+    [Stage::FrameSeen, Stage::Decoded, Stage::Book, Stage::Strategy, Stage::Risk, Stage::Encoded, Stage::Submitted];
 /// An answer later than this was lost.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Until everything of a side is up.
@@ -355,6 +360,23 @@ fn resident_mib(pid: u32) -> f64 {
     kib.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(f64::NAN) / 1024.0
 }
 
+/// Where the time of an order goes inside of the data plane, by its own stamps.
+fn inside(journal: &Path) -> String {
+    let all = stages_of_orders(journal);
+    let from_arrival = |of: &StageRecord, stage: Stage| of.stage_ns[stage as usize].saturating_sub(of.arrival_ns);
+    let mut before: Option<Stage> = None;
+    let mut texts = Vec::new();
+    for (name, stage) in STAGE_NAMES.iter().zip(WAY) {
+        let took = |of: &StageRecord| {
+            from_arrival(of, stage).saturating_sub(before.map_or(0, |before| from_arrival(of, before)))
+        };
+        let mut took: Vec<u64> = all.iter().map(took).collect();
+        texts.push(format!("{name} {:.0}", percentile(&mut took, 50.0)));
+        before = Some(stage);
+    }
+    texts.join(", ")
+}
+
 /// See the module.
 pub fn wire_to_wire(plan: Plan) -> Vec<Row> {
     let Some(cores) = two_cores("wire_to_wire") else { return Vec::new() };
@@ -380,7 +402,10 @@ pub fn wire_to_wire(plan: Plan) -> Vec<Row> {
             [&mut || xdp.run(count), &mut || socket.run(count), &mut || tcp.run(count), &mut || udp.run(count)],
         );
         let [xdp, socket, tcp, udp] = all;
-        let note = "veth, copy mode; median of a run; trigger sent to first byte of the order at the venue";
+        let note = format!(
+            "veth, copy mode; median of a run; trigger sent to first byte of the order at the venue; medians inside: {}",
+            inside(&scratch.path().join("h1/journal"))
+        );
         let bare = "bare spinning responder, kernel UDP in, kernel TCP out";
         let row = |metric, ours: &Vec<f64>, name, peer: &Vec<f64>| {
             RowBuilder::new(metric, "ns", ours.clone()).peer(name, peer.clone())
