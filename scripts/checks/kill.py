@@ -105,8 +105,10 @@ def quiet(today, killed_ns, resumed_ns):
     journal, theirs = today.sides()
     open_orders = still_open(journal, theirs)
     assert not open_orders, open_orders
+    arrived = venue.stamps(today.exchange.pcap)[1]
     later = len(after(today, resumed_ns))
-    assert later, "no order after resume"
+    assert later, (f"no order after resume at {resumed_ns}: {len(arrived)} of {len(theirs.orders)} order messages in the capture, "
+                   f"the last at {max(arrived.values(), default=0)}")
     return f"0 new orders on the wire in the {(resumed_ns - killed_ns) / 1e6:.0f} ms until resume, {later} after it"
 
 

@@ -418,25 +418,52 @@ def stamps(path):
             if int.from_bytes(frame[header + 2:header + 4], "big") != ORDERS_PORT:
                 continue
             total = int.from_bytes(frame[16:18], "big")
-            payload = frame[header + (frame[header + 12] >> 4) * 4:14 + total]
-            order_ids(streams.setdefault(source, bytearray()), payload, stamp, arrived)
+            begin = header + (frame[header + 12] >> 4) * 4
+            streams.setdefault(source, Stream()).segment(
+                int.from_bytes(frame[header + 4:header + 8], "big"), 14 + total - begin, frame[begin:14 + total], stamp, arrived)
     return sent, arrived
 
 
-def order_ids(tail_bytes, payload, stamp, arrived):
-    """Notes the first stamp of each Enter Order and Replace in a stream of SoupBinTCP packets. (Segments that were lost
-    or repeated would garble the stream; the runs that quote this figure have none.)"""
-    tail_bytes += payload
-    while len(tail_bytes) >= 3:
-        length = int.from_bytes(tail_bytes[:2], "big")
-        if len(tail_bytes) < length + 2:
+class Stream:
+    """One connection's SoupBinTCP packets as a capture saw them: repeated bytes count once, and after bytes that it
+    missed (the capture dropped a frame, or cut it) reading goes on at the next segment that begins with a packet."""
+
+    PACKETS = b"+LUROD"
+
+    def __init__(self):
+        self.tail, self.next = bytearray(), None
+
+    def segment(self, sequence, length, payload, stamp, arrived):
+        if length == 0:
             return
-        kind, message = tail_bytes[2:3], bytes(tail_bytes[3:length + 2])
-        if kind == b"U" and message[:1] == b"O":
-            arrived.setdefault(int.from_bytes(message[1:5], "big"), stamp)
-        elif kind == b"U" and message[:1] == b"U":
-            arrived.setdefault(int.from_bytes(message[5:9], "big"), stamp)
-        del tail_bytes[:length + 2]
+        ahead = 0 if self.next is None else (sequence - self.next + (1 << 31)) % (1 << 32) - (1 << 31)
+        if ahead < 0:
+            payload, length = payload[-ahead:], length + ahead
+            if length <= 0:
+                return
+        elif ahead > 0 or self.next is None:
+            self.tail.clear()
+            if len(payload) < 3 or payload[2] not in self.PACKETS:
+                self.next = None
+                return
+        self.next = (sequence + max(-ahead, 0) + length) % (1 << 32)
+        self.tail += payload
+        self.order_ids(stamp, arrived)
+        if len(payload) < length:
+            self.next = None
+
+    def order_ids(self, stamp, arrived):
+        """Notes the first stamp of each Enter Order and Replace."""
+        while len(self.tail) >= 3:
+            length = int.from_bytes(self.tail[:2], "big")
+            if len(self.tail) < length + 2:
+                return
+            kind, message = self.tail[2:3], bytes(self.tail[3:length + 2])
+            if kind == b"U" and message[:1] == b"O":
+                arrived.setdefault(int.from_bytes(message[1:5], "big"), stamp)
+            elif kind == b"U" and message[:1] == b"U":
+                arrived.setdefault(int.from_bytes(message[5:9], "big"), stamp)
+            del self.tail[:length + 2]
 
 
 def percentiles(samples):
