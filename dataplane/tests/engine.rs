@@ -12,10 +12,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{Kind, StageRecord};
 use tern_abi::ring::recorder::ShmRecorder;
-use tern_abi::segment::SegmentSizes;
+use tern_abi::segment::{KillCause, SegmentSizes};
 use tern_abi::steer::{FRAME_ARP, FRAME_TCP, FRAME_UDP, FrameRecord, STEER_VERSION};
 use tern_config::Config;
 use tern_core::book::Heap;
@@ -326,7 +327,7 @@ fn a_day_with_a_reset_rejects_and_a_kill_allocates_nothing_and_loses_no_record()
     assert!(world.gateway.count(b'O') > 20, "orders");
 
     // The kill word stops everything and takes back what is open.
-    world.engine.words().kill.kill(1000);
+    world.engine.words().kill.kill(1000, KillCause::Operator, 1);
     world.turn();
     let new_orders = world.gateway.count(b'O') + world.gateway.count(b'U');
     world.run_until("the kill", |world| world.gateway.open_orders() == 0);
@@ -373,13 +374,49 @@ fn a_kill_that_is_taken_back_before_the_loop_looks_is_still_a_kill() {
     assert!(world.gateway.open_orders() > 0);
 
     let word = &world.engine.words().kill;
-    let cleared = word.kill(1000);
+    let cleared = word.kill(1000, KillCause::Operator, 1);
     word.clear(cleared).expect("nobody killed since");
     world.run_until("the cancels", |world| world.gateway.open_orders() == 0);
     assert_eq!(world.counter(LoopCounter::Kills), 1);
     assert!(!world.engine.pipeline().desk().can_trade(), "the command to resume has not come");
     world.trade(5);
     assert_eq!(world.counter(LoopCounter::Kills), 1, "once");
+}
+
+#[test]
+fn a_resume_clears_no_kill_that_came_after_the_operator_looked() {
+    let file = SegmentFile::new("resume");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut daemon = DaemonSegment::open(&file.spec()).expect("the daemon's side");
+    let mut commands = daemon.ends().expect("ring ends").commands;
+    let mut resume = |kills_seen| {
+        let command = Command { kind: CommandKind::Resume as u32, id: kills_seen, ..Command::default() };
+        commands.send(&command).expect("room");
+    };
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    world.log_in();
+    world.open_market(2);
+    world.trade(20);
+    let word = &world.engine.words().kill;
+    word.kill(1000, KillCause::Operator, 1);
+    world.turn();
+    assert_eq!(world.counter(LoopCounter::Kills), 1);
+
+    // The daemon has checked and sent; then somebody kills, and the loop turns.
+    resume(1);
+    word.kill(1001, KillCause::Operator, 2);
+    world.turn();
+    assert!(word.state().killed() && !world.engine.pipeline().desk().can_trade());
+    assert_eq!((world.counter(LoopCounter::ResumesRefused), world.counter(LoopCounter::Kills)), (1, 2));
+    world.run_until("the cancels", |world| world.gateway.open_orders() == 0);
+
+    resume(2);
+    world.turn();
+    assert!(!word.state().killed() && world.engine.pipeline().desk().can_trade());
+    assert_eq!((world.counter(LoopCounter::ResumesRefused), world.counter(LoopCounter::Kills)), (1, 2));
+    let before = world.gateway.orders.len();
+    world.trade(20);
+    assert!(world.gateway.orders.len() > before, "it trades again");
 }
 
 #[test]
@@ -395,7 +432,7 @@ fn a_kill_at_a_closed_window_sends_no_order_afterwards() {
     assert!(refused[tern_core::risk::Reason::WindowClosed.index()] > 0, "the window closed and orders were refused");
 
     let held = world.peer.socket().recv_queue();
-    world.engine.words().kill.kill(0);
+    world.engine.words().kill.kill(0, KillCause::Operator, 1);
     world.trade(20);
     assert_eq!(world.peer.socket().recv_queue(), held, "nothing came behind what was there");
     // Cancels go as soon as the window opens, new orders never.

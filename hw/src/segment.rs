@@ -18,7 +18,7 @@ use tern_abi::ring::commands::{CommandReceiver, CommandSender};
 use tern_abi::ring::drain::Drain;
 use tern_abi::ring::recorder::ShmRecorder;
 use tern_abi::segment::{
-    INSTANCE_BYTES_MAX, KillState, Segment, SegmentError, SegmentIdentity, SegmentLayout, SegmentSizes,
+    INSTANCE_BYTES_MAX, KillCause, KillState, Segment, SegmentError, SegmentIdentity, SegmentLayout, SegmentSizes,
 };
 
 /// What segment to make or open.
@@ -323,16 +323,16 @@ impl SegmentView {
         self.0.segment()
     }
 
-    /// Writes the kill word in the name of `uid`.
+    /// Writes the kill word in the name of `uid`, an operator, at `tai_ns`.
     ///
     /// # Errors
     /// [`SegmentFileError::Io`] if the caller may not write the file.
-    pub fn kill(&self, uid: u32) -> Result<KillState, SegmentFileError> {
+    pub fn kill(&self, uid: u32, tai_ns: u64) -> Result<KillState, SegmentFileError> {
         if !self.0.writable {
             let error = io::Error::from(io::ErrorKind::PermissionDenied);
             return Err(io_error(&self.0.path, "write the kill word")(error));
         }
-        Ok(self.0.segment()?.kill.kill(uid))
+        Ok(self.0.segment()?.kill.kill(uid, KillCause::Operator, tai_ns))
     }
 
     /// The data plane that holds the segment now; the id is 0 if it has not said so yet.

@@ -151,7 +151,7 @@ fn the_kill_word_is_written_by_a_view() {
     let ends = data_plane.ends().expect("sound");
     let view = SegmentView::open("test", spec.path.as_deref()).expect("there");
     assert!(!ends.kill.state().killed());
-    let state = view.kill(1234).expect("writable");
+    let state = view.kill(1234, 77).expect("writable");
     assert_eq!(ends.kill.state(), state);
     assert_eq!((state.killed(), state.uid()), (true, 1234));
     assert_eq!(view.data_plane().expect("asked"), Some(std::process::id()));

@@ -26,7 +26,8 @@ Exit codes:
   2  wrong usage or configuration
   3  not running, or not healthy
   4  the journal is damaged
-  5  kill or cancel: not all orders are known to be cancelled";
+  5  kill or cancel: not all orders are known to be cancelled
+  6  resume: refused, somebody killed since you looked";
 
 /// The instance, by its configuration or by its name.
 #[derive(Args, Debug, Clone)]
@@ -76,8 +77,11 @@ pub enum Verb {
         #[arg(long, default_value_t = 2000, value_name = "MS")]
         timeout_ms: u64,
     },
-    /// Trades again.
+    /// Trades again, unless somebody killed since the kills that are shown (or given) here.
     Resume {
+        /// Kills that were seen, as `tern status --json` says in `kills`; without it, those there are now.
+        #[arg(long, value_name = "N")]
+        kills: Option<u32>,
         /// How long to wait for the data plane.
         #[arg(long, default_value_t = 2000, value_name = "MS")]
         timeout_ms: u64,

@@ -9,9 +9,10 @@ use tern_abi::counters::LoopCounter;
 use tern_abi::segment::Segment;
 use tern_config::protocol::{Answer, Ask};
 
-use crate::client;
+use crate::halt::{self, Halt};
 use crate::outcome::{Failure, Outcome, exit};
 use crate::target::Target;
+use crate::{client, live};
 
 /// How often the segment is looked at while waiting.
 const LOOK: Duration = Duration::from_millis(1);
@@ -25,7 +26,7 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
     let view = target.segment()?;
     let words = view.segment().map_err(Failure::failed)?;
     let open_before = words.counters.get(LoopCounter::OpenOrders);
-    view.kill(getuid().as_raw()).map_err(Failure::failed)?;
+    view.kill(getuid().as_raw(), live::tai_ns()).map_err(Failure::failed)?;
     let began = Instant::now();
     // After the word, which needs nobody: the daemon may be dead or slow.
     let told = client::ask(&target.paths, Ask::Kill);
@@ -62,25 +63,53 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
     Ok(Outcome { text, json, code })
 }
 
-/// Trades again; by the daemon alone, which knows who asked.
+/// Trades again; by the daemon alone, which knows who asked. Only what was seen is cleared: `kills_seen`, or what the kill
+/// word counts now, which is shown with its reason.
 ///
 /// # Errors
-/// Exit code 3 when no daemon answers; 1 when it refuses.
-pub(crate) fn resume(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure> {
-    let taken = command(target, Ask::Resume)?;
+/// Exit code 3 when no daemon answers; 1 when it refuses for another reason than a later kill (that is an outcome, with
+/// exit code 6).
+pub(crate) fn resume(target: &Target, kills_seen: Option<u32>, timeout_ms: u64) -> Result<Outcome, Failure> {
     let view = target.segment()?;
     let words = view.segment().map_err(Failure::failed)?;
-    let trading = taken && wait(deadline(timeout_ms), || words.trading.get().0);
-    let json = json!({ "resumed": trading, "taken": taken });
-    if trading {
-        return Ok(Outcome::ok("resumed: orders may leave again\n".into(), json));
-    }
-    let text = if taken {
-        "the data plane took the command and does not trade; `tern status` says why\n"
-    } else {
-        "re-armed, but the data plane has not taken the command yet\n"
+    let state = words.kill.state();
+    let clears = Halt::of(&words, state, &target.names().halts);
+    let kills_seen = kills_seen.unwrap_or(state.kills());
+    let answer = ask(target, Ask::Resume { kills: kills_seen })?;
+    let taken = matches!(answer, Answer::Command { taken: true });
+    let trading = taken && wait(deadline(timeout_ms), || words.trading.get().0 && !words.kill.state().killed());
+    let since = halt::kills_since(&words, kills_seen);
+    let refused = matches!(answer, Answer::KilledSince { .. });
+    let json = json!({
+        "resumed": trading,
+        "taken": taken,
+        "refused": refused,
+        "kills_seen": kills_seen,
+        "kills": words.kill.state().kills(),
+        "cleared": if refused { None } else { clears.as_ref().map(Halt::json) },
+        "killed_since": since.iter().map(halt::kill_json).collect::<Vec<_>>(),
+    });
+    let mut text = match (&clears, refused) {
+        (_, true) => String::new(),
+        (Some(halt), false) => format!("clearing: {}\n", halt.text()),
+        (None, false) => "clearing: nothing, it trades\n".into(),
     };
-    Ok(Outcome { text: text.into(), json, code: exit::UNHEALTHY })
+    let code = if refused {
+        text.push_str(&format!("refused: somebody killed after kill {kills_seen}, the last that was seen\n"));
+        since.iter().for_each(|note| text.push_str(&format!("  {}\n", halt::kill_text(note))));
+        text.push_str("look again (`tern status`), then `tern resume` if it is still right\n");
+        exit::KILLED_SINCE
+    } else if trading {
+        text.push_str("resumed: orders may leave again\n");
+        exit::OK
+    } else {
+        text.push_str(match taken {
+            true => "the data plane took the command and does not trade; `tern status` says why\n",
+            false => "the data plane has not taken the command yet; it resumes when it does, unless somebody kills\n",
+        });
+        exit::UNHEALTHY
+    };
+    Ok(Outcome { text, json, code })
 }
 
 /// Cancels all open orders and goes on trading.
@@ -134,9 +163,14 @@ pub(crate) fn set_limit(target: &Target, name: &str, value: i64) -> Result<Outco
 }
 
 /// Has the daemon hand a command to the loop; whether the loop took it.
-fn command(target: &Target, ask: Ask) -> Result<bool, Failure> {
-    match client::ask(&target.paths, ask) {
-        Ok(Answer::Command { taken }) => Ok(taken),
+fn command(target: &Target, command: Ask) -> Result<bool, Failure> {
+    Ok(matches!(ask(target, command)?, Answer::Command { taken: true }))
+}
+
+/// Has the daemon hand a command to the loop.
+fn ask(target: &Target, command: Ask) -> Result<Answer, Failure> {
+    match client::ask(&target.paths, command) {
+        Ok(answer @ (Answer::Command { .. } | Answer::KilledSince { .. })) => Ok(answer),
         Ok(Answer::Error(why)) => Err(Failure::failed(why)),
         Ok(other) => Err(Failure::failed(format!("ternd gave an answer to another question: {other:?}"))),
         Err(error) => Err(Failure::not_running(format!(

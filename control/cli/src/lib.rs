@@ -6,6 +6,7 @@ pub mod args;
 mod client;
 mod control;
 pub mod fold;
+mod halt;
 mod history;
 mod journal_verbs;
 mod live;
@@ -50,7 +51,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),
         Verb::Latency { plot } => history::latency(&journal()?, *plot),
         Verb::Kill { timeout_ms } => control::kill(&target()?, *timeout_ms),
-        Verb::Resume { timeout_ms } => control::resume(&target()?, *timeout_ms),
+        Verb::Resume { kills, timeout_ms } => control::resume(&target()?, *kills, *timeout_ms),
         Verb::CancelAll { timeout_ms } => control::cancel_all(&target()?, *timeout_ms),
         Verb::SetLimit { limit, value } => control::set_limit(&target()?, limit, *value),
         Verb::Journal(JournalVerb::Verify) => journal_verbs::verify(&journal()?),

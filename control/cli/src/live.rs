@@ -20,7 +20,8 @@ const SESSION_STATES: [&str; 3] = ["down", "connected", "ready"];
 /// What the numbers in `Words::strategies` mean.
 const STRATEGY_STATES: [&str; 3] = ["absent", "running", "disabled"];
 
-fn tai_ns() -> u64 {
+/// TAI, ns since 1970.
+pub(crate) fn tai_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_TAI).map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
 }
 

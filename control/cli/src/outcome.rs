@@ -21,6 +21,8 @@ pub mod exit {
     pub const DAMAGED: u8 = 4;
     /// Not all orders are known to be cancelled.
     pub const UNKNOWN_ORDERS: u8 = 5;
+    /// A resume was refused: somebody killed after the operator had looked.
+    pub const KILLED_SINCE: u8 = 6;
 }
 
 /// What came of a command that could be carried out.

@@ -1,5 +1,7 @@
 //! The program itself: exit codes, `kill` with the daemon dead, and what it makes of a journal.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +14,10 @@ use tern_abi::record::{
     ACTION_NEW, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, RefusalRecord, STAGES, StageRecord,
     StartRecord, VenueEventKind,
 };
+use tern_abi::segment::KillCause;
 use tern_config::Config;
 use tern_config::facts::{Named, Names};
-use tern_hw::segment::{DataPlaneSegment, SegmentSpec};
+use tern_hw::segment::{DataPlaneEnds, DataPlaneSegment, SegmentSpec};
 use tern_journal::{Options, Writer};
 use zerocopy::IntoBytes;
 
@@ -184,6 +187,7 @@ fn a_kill_with_the_daemon_dead_is_heeded_by_the_loop_and_answered() {
         let (_, status) = bench.json(&["status"]);
         assert_eq!((status["killed"].as_bool(), status["kills"].as_u64()), (Some(true), Some(1)));
         assert_eq!(bench.tern(&["resume"]).status.code(), Some(3), "only the daemon re-arms");
+        assert_eq!(bench.tern(&["resume", "--kills", "1"]).status.code(), Some(3), "with a number as well");
         stop.store(true, Ordering::Relaxed);
         data_plane.join().expect("it ends");
     });
@@ -202,6 +206,65 @@ fn a_kill_that_nobody_heeds_says_that_orders_are_unknown() {
     drop(segment);
     let (code, answer) = bench.json(&["kill"]);
     assert_eq!((code, answer["acknowledged"].as_bool()), (5, Some(false)), "no data plane runs: {answer}");
+}
+
+/// A daemon that plays the loop as well: `late_kill` comes between its look and the loop's.
+fn answer_resume(listener: &UnixListener, plane: &DataPlaneEnds<'_>, late_kill: bool) -> u64 {
+    let (mut stream, _) = listener.accept().expect("tern connects");
+    let mut line = String::new();
+    BufReader::new(stream.try_clone().expect("a socket")).read_line(&mut line).expect("a request");
+    let request: Value = serde_json::from_str(&line).expect("JSON");
+    let seen = request["ask"]["resume"]["kills"].as_u64().expect("a number of kills");
+    if late_kill {
+        plane.kill.kill(u32::MAX, KillCause::HeartbeatLoss, 2_000_000_000);
+    }
+    let answer = match plane.kill.clear_seen(seen as u32) {
+        Ok(_) => {
+            plane.trading.set(true, 0);
+            r#"{"command":{"taken":true}}"#.to_owned()
+        }
+        Err(state) => format!(r#"{{"killed_since":{{"kills":{}}}}}"#, state.kills()),
+    };
+    writeln!(stream, r#"{{"version":2,"answer":{answer}}}"#).expect("it is taken");
+    seen
+}
+
+#[test]
+fn a_resume_clears_what_was_seen_and_nothing_later() {
+    let bench = Bench::new("resume");
+    let mut segment = DataPlaneSegment::open(&bench.spec()).expect("a segment");
+    let plane = segment.ends().expect("its ends");
+    let listener = UnixListener::bind(bench.config.paths.control_socket()).expect("a socket");
+    plane.trading.set(false, 1);
+    plane.kill.kill(1000, KillCause::Operator, 1_000_000_000);
+    let resume = |arguments: &[&str], late_kill| {
+        std::thread::scope(|scope| {
+            let daemon = scope.spawn(|| answer_resume(&listener, &plane, late_kill));
+            let (code, said) = bench.json(&[&["resume"], arguments].concat());
+            (code, said, daemon.join().expect("it answers"))
+        })
+    };
+
+    let (code, said, seen) = resume(&[], true);
+    assert_eq!((code, seen), (6, 1), "{said}");
+    assert_eq!((&said["refused"], &said["resumed"]), (&true.into(), &false.into()));
+    assert_eq!((&said["kills_seen"], &said["kills"], &said["cleared"]), (&1.into(), &2.into(), &Value::Null));
+    let late = &said["killed_since"][0];
+    assert_eq!((&late["reason"], &late["by"], &late["kills"]), (&"heartbeat_loss".into(), &"ternd".into(), &2.into()));
+    assert_eq!(late["at_ns"], 2_000_000_000_u64);
+    assert!(plane.kill.state().killed());
+
+    let (code, said, seen) = resume(&["--kills", "1"], false);
+    assert_eq!((code, seen), (6, 1), "the number of a script is what it has seen: {said}");
+
+    let (code, said, seen) = resume(&[], false);
+    assert_eq!((code, seen), (0, 2), "{said}");
+    assert_eq!(
+        (&said["cleared"]["reason"], &said["cleared"]["since_ns"]),
+        (&"heartbeat_loss".into(), &2_000_000_000_u64.into())
+    );
+    assert!(!plane.kill.state().killed());
+    assert_eq!(said["killed_since"], Value::Array(Vec::new()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::DaemonFacts;
 
 /// Version of this protocol; both sides say theirs.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Longest line that is taken, bytes.
 pub const LINE_BYTES_MAX: usize = 65_536;
@@ -30,8 +30,11 @@ pub enum Ask {
     Status,
     /// Stop trading and cancel all. The kill word is set before anything else.
     Kill,
-    /// Trade again.
-    Resume,
+    /// Trade again, unless somebody killed since.
+    Resume {
+        /// Kills that the one who asks has seen: what `status` said.
+        kills: u32,
+    },
     /// Cancel all open orders and go on trading.
     CancelAll,
     /// Set a limit.
@@ -69,6 +72,11 @@ pub enum Answer {
         /// The loop took it.
         taken: bool,
     },
+    /// To `resume`: refused, somebody killed after the one who asked had looked.
+    KilledSince {
+        /// Kills by now.
+        kills: u32,
+    },
     /// Nothing was done, and why.
     Error(String),
 }
@@ -81,6 +89,9 @@ mod tests {
     fn requests_look_as_documented() {
         let line = serde_json::to_string(&Request { version: 1, ask: Ask::SetLimit { limit: 3, value: -5 } });
         assert_eq!(line.unwrap_or_default(), r#"{"version":1,"ask":{"set_limit":{"limit":3,"value":-5}}}"#);
+        let line = serde_json::to_string(&Request { version: 2, ask: Ask::Resume { kills: 7 } });
+        assert_eq!(line.unwrap_or_default(), r#"{"version":2,"ask":{"resume":{"kills":7}}}"#);
+        assert!(serde_json::from_str::<Request>(r#"{"version":1,"ask":"resume"}"#).is_err(), "of what was it seen?");
         assert!(serde_json::from_str::<Request>(r#"{"version":1,"ask":"kill"}"#).is_ok());
         assert!(serde_json::from_str::<Request>(r#"{"version":1,"ask":"kill","force":true}"#).is_err());
     }

@@ -1,6 +1,7 @@
 //! Stands in for the data plane in the daemon's tests: records, beats, and obeys commands, without a port.
 //!
-//! `TERN_FAKE=fail` ends at once with exit code 1, `usage` with 2, `stuck` stops beating after its first records.
+//! `TERN_FAKE=fail` ends at once with exit code 1, `usage` with 2, `stuck` stops beating after its first records,
+//! `late_kill` kills before it takes a resume.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -9,6 +10,7 @@ use tern_abi::ABI_VERSION;
 use tern_abi::command::CommandKind;
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{ACTION_NEW, Kind, OrderRecord, Recorder, StartRecord};
+use tern_abi::segment::KillCause;
 use tern_config::Config;
 use tern_hw::segment::{DataPlaneSegment, SegmentSpec};
 use zerocopy::IntoBytes;
@@ -46,12 +48,20 @@ fn main() -> ExitCode {
         if mode != "stuck" || turn < 50 {
             plane.data_plane_beat.beat(now_ns(), turn);
         }
-        while let Ok(Some(command)) = plane.commands.next() {
+        while let Ok(Some(mut command)) = plane.commands.next() {
+            if command.kind == CommandKind::Resume as u32 {
+                if mode == "late_kill" {
+                    // Between the daemon's look and the loop's.
+                    plane.kill.kill(77, KillCause::Operator, now_ns());
+                }
+                let found = plane.kill.clear_seen(command.id).unwrap_or_else(|found| found);
+                command.kill_word = found.low();
+            }
             plane.recorder.record(now_ns(), Kind::Command, &[command.as_bytes()]).expect("the reserve has room");
             plane.commands.done();
             match CommandKind::from_u32(command.kind) {
                 Some(CommandKind::Shutdown) => return ExitCode::SUCCESS,
-                Some(CommandKind::Resume) => trading = true,
+                Some(CommandKind::Resume) => trading |= command.resumes(),
                 _ => {}
             }
         }

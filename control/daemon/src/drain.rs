@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tern_abi::record::RecordHeader;
 use tern_abi::ring::drain::{Drain, Mark};
+use tern_abi::segment::KillCause;
 use tern_config::{Config, Fsync};
 
 use crate::clock;
@@ -224,7 +225,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
     fn in_trouble(&mut self, shared: &Shared<'_>, what: &str) {
         if !self.trouble {
             self.trouble = true;
-            shared.halt(&format!("the journal cannot go on: {what}"));
+            shared.halt(KillCause::JournalTrouble, &format!("the journal cannot go on: {what}"));
         }
         shared.update(|facts| facts.journal.trouble = what.to_owned());
     }

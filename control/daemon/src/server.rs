@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use tern_abi::command::CommandKind;
+use tern_abi::segment::KillCause;
 use tern_config::Paths;
 use tern_config::protocol::{Answer, Ask, LINE_BYTES_MAX, PROTOCOL_VERSION, Request, Response};
 
 use crate::DaemonError;
+use crate::clock;
 use crate::shared::Shared;
 
 /// Clients at once; more are told so and sent away.
@@ -127,21 +129,31 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
         Ask::Kill => {
             // The word first: it stops a loop that takes no commands any more.
             if !shared.segment.words().kill.state().killed() {
-                shared.segment.words().kill.kill(uid);
+                shared.segment.words().kill.kill(uid, KillCause::Operator, clock::tai_ns());
             }
             tracing::warn!(uid, "kill");
             command(shared, CommandKind::Kill, uid, 0, 0)
         }
-        Ask::Resume => {
-            let words = shared.segment.words();
-            if words.kill.clear(words.kill.state()).is_err() {
-                return Answer::Error("somebody killed at this moment; ask again if it is still to resume".into());
-            }
-            tracing::warn!(uid, "resume");
-            command(shared, CommandKind::Resume, uid, 0, 0)
-        }
+        Ask::Resume { kills } => resume(shared, uid, kills),
         Ask::CancelAll => command(shared, CommandKind::CancelAll, uid, 0, 0),
         Ask::SetLimit { limit, value } => command(shared, CommandKind::SetLimit, uid, limit, value),
+    }
+}
+
+/// The loop clears the kill word when it takes the command, and refuses by itself when somebody killed until then. Here
+/// only what is known to be refused is not sent, and what the loop made of it is told.
+fn resume(shared: &Shared<'_>, uid: u32, kills_seen: u32) -> Answer {
+    let word = &shared.segment.words().kill;
+    let since = || Some(word.state().kills()).filter(|kills| *kills != kills_seen);
+    if let Some(kills) = since() {
+        tracing::warn!(uid, kills_seen, kills, "resume refused: somebody killed since");
+        return Answer::KilledSince { kills };
+    }
+    tracing::warn!(uid, kills_seen, "resume");
+    let answer = command(shared, CommandKind::Resume, uid, kills_seen, 0);
+    match since() {
+        Some(kills) if matches!(answer, Answer::Command { taken: true }) => Answer::KilledSince { kills },
+        _ => answer,
     }
 }
 

@@ -9,9 +9,11 @@ use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
-use tern_abi::segment::{REFUSAL_WORDS, Segment};
+use tern_abi::segment::{KillCause, REFUSAL_WORDS, Segment};
 use tern_config::Config;
 use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, name_at};
+
+use crate::clock;
 
 /// Who acts when it is no user: the system itself.
 pub(crate) const SYSTEM_UID: u32 = u32::MAX;
@@ -76,8 +78,8 @@ impl<'a> Shared<'a> {
     }
 
     /// Stops trading in the name of the system.
-    pub(crate) fn halt(&self, why: &str) {
-        self.segment.words().kill.kill(SYSTEM_UID);
+    pub(crate) fn halt(&self, cause: KillCause, why: &str) {
+        self.segment.words().kill.kill(SYSTEM_UID, cause, clock::tai_ns());
         tracing::error!("trading stopped: {why}; `tern resume` re-arms once it is mended");
     }
 
@@ -91,7 +93,7 @@ impl<'a> Shared<'a> {
             scope: 0,
             epoch: words.limits_epoch.get() as u32 + u32::from(kind == CommandKind::SetLimit),
             uid,
-            kill_word: words.kill.state().low(),
+            kill_word: 0,
         };
         lock(&self.commands).send(&command)
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tern_abi::command::CommandKind;
+use tern_abi::segment::KillCause;
 use tern_config::{Config, HeartbeatLoss};
 use tern_hw::segment::SegmentView;
 
@@ -185,7 +186,7 @@ impl<'a> Supervisor<'a> {
             Pulse::Lost => {
                 self.shared.update(|facts| facts.heartbeat_losses += 1);
                 let loss_ms = self.config.daemon.heartbeat_loss_ms;
-                self.shared.halt(&format!("no heartbeat of the data plane for {loss_ms} ms"));
+                self.shared.halt(KillCause::HeartbeatLoss, &format!("no heartbeat of the data plane for {loss_ms} ms"));
                 if self.config.daemon.on_heartbeat_loss == HeartbeatLoss::Restart
                     && let DataPlane::Child(_, process) | DataPlane::Adopted(process) = &self.data_plane
                 {

@@ -8,7 +8,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub enum CommandKind {
     /// Stop trading and cancel every open order; also made by the loop itself when it sees the kill word.
     Kill = 1,
-    /// Trade again. Only an operator sends it.
+    /// Trade again. Only an operator sends it, who has seen `id` kills; the loop puts what the kill word said when it took
+    /// the command into `kill_word`, and with another count there the command is refused.
     Resume = 2,
     /// Set limit `id` (`tern_core::risk::LimitId`) to `value`, for `scope`; takes effect with epoch `epoch`.
     SetLimit = 3,
@@ -49,7 +50,7 @@ impl CommandKind {
 pub struct Command {
     /// [`CommandKind`] as a number.
     pub kind: u32,
-    /// Which limit, for `SetLimit`.
+    /// Which limit, for `SetLimit`; kills that the operator has seen, for `Resume`.
     pub id: u32,
     /// The new value.
     pub value: i64,
@@ -59,6 +60,13 @@ pub struct Command {
     pub epoch: u32,
     /// Who sent it: Unix user id; `u32::MAX` = the system itself.
     pub uid: u32,
-    /// Kill word that caused it (`Kill` made by the loop), else 0.
+    /// Lower half of the kill word that caused it (`Kill` made by the loop), or that it met (`Resume`), else 0.
     pub kill_word: u32,
+}
+
+impl Command {
+    /// Of a `Resume`: whether nobody killed after the operator looked.
+    pub const fn resumes(&self) -> bool {
+        self.kill_word >> 1 == self.id
+    }
 }

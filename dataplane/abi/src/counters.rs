@@ -67,6 +67,7 @@ counter_enum! {
         SessionBytes = "session_bytes": "Bytes received on order sessions.",
         Commands = "commands": "Commands taken from the control plane.",
         CommandsBad = "commands_bad": "Commands that were not understood.",
+        ResumesRefused = "resumes_refused": "Resumes refused because somebody killed after the operator had looked.",
         Kills = "kills": "Times that the loop stopped trading because of the kill word or a kill command.",
         Halts = "halts": "Times that the loop stopped trading by itself.",
         StrategyPanics = "strategy_panics": "Strategies that panicked and were taken out.",

@@ -63,6 +63,26 @@ where
         }
     }
 
+    /// Clears the kill word if it has counted no kill that the operator did not see, and writes into the command what it
+    /// said: that decides, here and in a replay. Should the command not fit the order ring, it comes again and finds the
+    /// word cleared, or a later kill. `None`: a kill has to be recorded first.
+    fn decide_resume(&mut self, mut command: Command) -> Option<Command> {
+        // A kill that was not acted on yet is, whatever becomes of the resume.
+        self.heed_kill();
+        if self.kill_unrecorded.is_some() {
+            return None;
+        }
+        let found = match self.parts.words.kill.clear_seen(command.id) {
+            Ok(cleared) => {
+                self.killed_word = cleared.word;
+                cleared
+            }
+            Err(found) => found,
+        };
+        command.kill_word = found.low();
+        Some(command)
+    }
+
     /// The next command of the control plane.
     pub(super) fn take_command(&mut self, now: TaiNs) -> bool {
         let Some(commands) = &mut self.parts.commands else { return false };
@@ -76,7 +96,13 @@ where
                 return true;
             }
         };
-        self.parts.words.counters.add(LoopCounter::Commands, 1);
+        let command = match CommandKind::from_u32(command.kind) {
+            Some(CommandKind::Resume) => match self.decide_resume(command) {
+                Some(decided) => decided,
+                None => return true,
+            },
+            _ => command,
+        };
         if self.input(now, Input::Command(&command)).is_err() {
             // Not taken: it comes again when it can be recorded.
             return true;
@@ -84,10 +110,13 @@ where
         if let Some(commands) = &mut self.parts.commands {
             commands.done();
         }
+        self.parts.words.counters.add(LoopCounter::Commands, 1);
         match CommandKind::from_u32(command.kind) {
             Some(CommandKind::Kill) => self.recall(now),
-            // A kill word that is still set stops trading again.
-            Some(CommandKind::Resume) => self.killed_word = 0,
+            Some(CommandKind::Resume) if !command.resumes() => {
+                self.parts.words.counters.add(LoopCounter::ResumesRefused, 1);
+            }
+            Some(CommandKind::Resume) => {}
             Some(CommandKind::Shutdown) => self.is_stopping = true,
             Some(CommandKind::SetLimit | CommandKind::CancelAll) => {}
             None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),

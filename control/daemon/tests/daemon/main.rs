@@ -8,6 +8,7 @@ use bench::Bench;
 use nix::sys::signal::Signal;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::Kind;
+use tern_abi::segment::KillCause;
 use tern_journal::Reader;
 use zerocopy::FromBytes;
 
@@ -16,7 +17,7 @@ fn a_clean_stop_seals_the_journal_and_leaves_nothing_running() {
     let mut bench = Bench::new("clean", "", "");
     bench.start();
     bench.until_journaled(200);
-    assert!(bench.ask(r#"{"version":1,"ask":"status"}"#).contains("\"status\""));
+    assert!(bench.ask(r#"{"version":2,"ask":"status"}"#).contains("\"status\""));
     let pid = bench.data_plane().expect("a pid file");
     bench.stop();
     assert!(bench.verified().records >= 200);
@@ -104,7 +105,12 @@ fn a_stuck_data_plane_is_halted_ended_and_started_again() {
     let mut bench = Bench::new("stuck", "stuck", more);
     bench.start();
     bench.until("a loss and a restart", || bench.facts().heartbeat_losses >= 1 && bench.facts().restarts >= 1);
-    assert!(bench.view().segment().expect("a segment").kill.state().killed(), "trading stopped");
+    {
+        let view = bench.view();
+        let word = &view.segment().expect("a segment").kill;
+        assert!(word.state().killed(), "trading stopped");
+        assert_eq!(word.note(1).map(|note| note.cause), Some(KillCause::HeartbeatLoss));
+    }
     bench.stop();
     assert!(bench.config.paths.segment.exists(), "the kill word outlives the instance");
 }
@@ -115,15 +121,18 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     bench.start();
     bench.until_journaled(10);
     let taken = r#""answer":{"command":{"taken":true}}"#;
-    assert!(bench.ask(r#"{"version":1,"ask":"kill"}"#).contains(taken));
+    assert!(bench.ask(r#"{"version":2,"ask":"kill"}"#).contains(taken));
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
-    assert!(bench.ask(r#"{"version":1,"ask":{"set_limit":{"limit":3,"value":500}}}"#).contains(taken));
-    assert!(bench.ask(r#"{"version":1,"ask":"resume"}"#).contains(taken));
+    assert!(bench.ask(r#"{"version":2,"ask":{"set_limit":{"limit":3,"value":500}}}"#).contains(taken));
+    let refused = r#""answer":{"killed_since":{"kills":1}}"#;
+    assert!(bench.ask(r#"{"version":2,"ask":{"resume":{"kills":0}}}"#).contains(refused), "it has not seen the kill");
+    assert!(bench.view().segment().expect("a segment").kill.state().killed());
+    assert!(bench.ask(r#"{"version":2,"ask":{"resume":{"kills":1}}}"#).contains(taken));
     assert!(!bench.view().segment().expect("a segment").kill.state().killed());
 
     for (line, why) in [
-        (r#"{"version":9,"ask":"status"}"#, "protocol version 1, the client 9"),
-        (r#"{"version":1,"ask":"fly"}"#, "unknown variant `fly`"),
+        (r#"{"version":9,"ask":"status"}"#, "protocol version 2, the client 9"),
+        (r#"{"version":2,"ask":"fly"}"#, "unknown variant `fly`"),
         ("not json", "not a request"),
         ("", "not a request"),
     ] {
@@ -144,6 +153,23 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
         [CommandKind::Kill, CommandKind::SetLimit, CommandKind::Resume].map(|kind| (kind as u32, uid));
     assert_eq!(seen, [kill, limit, resume, (CommandKind::Shutdown as u32, u32::MAX)]);
     assert_eq!((commands[1].id, commands[1].value), (3, 500));
+    assert_eq!((commands[2].id, commands[2].kill_word >> 1), (1, 1), "kills seen, kills found");
+}
+
+#[test]
+fn a_kill_between_the_daemons_look_and_the_loops_refuses_the_resume() {
+    let mut bench = Bench::new("late-kill", "late_kill", "");
+    bench.start();
+    bench.until_journaled(10);
+    assert!(bench.ask(r#"{"version":2,"ask":"kill"}"#).contains(r#""taken":true"#));
+    let answer = bench.ask(r#"{"version":2,"ask":{"resume":{"kills":1}}}"#);
+    assert!(answer.contains(r#""killed_since":{"kills":2}"#), "{answer}");
+    let view = bench.view();
+    let words = view.segment().expect("a segment");
+    assert!(words.kill.state().killed() && !words.trading.get().0);
+    let note = words.kill.note(2).expect("it is remembered");
+    assert_eq!((note.uid, note.cause), (77, KillCause::Operator));
+    bench.stop();
 }
 
 #[test]

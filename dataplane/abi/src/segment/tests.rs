@@ -117,13 +117,50 @@ fn impossible_sizes_are_named() {
 fn a_kill_after_the_decision_to_resume_wins() {
     let word = KillWord::default();
     assert!(!word.state().killed());
-    let first = word.kill(1000);
+    let first = word.kill(1000, KillCause::Operator, 11);
     assert_eq!((first.killed(), first.kills(), first.uid()), (true, 1, 1000));
-    let second = word.kill(1001);
+    let second = word.kill(1001, KillCause::Operator, 12);
     assert_eq!(word.clear(first), Err(second));
-    let cleared = word.clear(second).expect("nobody killed since");
+    assert_eq!(word.clear_seen(1), Err(second), "the second kill was not seen");
+    assert_eq!(word.state(), second);
+    let cleared = word.clear_seen(2).expect("nobody killed since");
     assert_eq!((cleared.killed(), cleared.kills(), cleared.uid()), (false, 2, 1001));
-    assert_eq!(word.kill(5).kills(), 3);
+    assert_eq!(word.clear_seen(2), Ok(cleared), "nothing to clear is no kill");
+    assert_eq!(word.kill(5, KillCause::HeartbeatLoss, 13).kills(), 3);
+    assert!(word.clear_seen(2).is_err());
+}
+
+#[test]
+fn the_last_kills_are_remembered_with_their_causes() {
+    let word = KillWord::default();
+    assert_eq!(word.note(0), None);
+    assert_eq!(word.note(1), None);
+    for kills in 1..=9 {
+        word.kill(1000 + kills, KillCause::JournalTrouble, kills.into());
+    }
+    let note =
+        |kills: u32| KillNote { kills, uid: 1000 + kills, cause: KillCause::JournalTrouble, tai_ns: kills.into() };
+    assert_eq!(word.note(1), None, "its place was taken by the ninth");
+    assert_eq!((word.note(2), word.note(9)), (Some(note(2)), Some(note(9))));
+}
+
+#[test]
+fn of_a_kill_and_a_resume_at_the_same_time_the_kill_is_never_lost() {
+    for _ in 0..200 {
+        let word = KillWord::default();
+        word.kill(1, KillCause::Operator, 1);
+        let gate = std::sync::Barrier::new(2);
+        let resumed = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                gate.wait();
+                word.kill(2, KillCause::Operator, 2);
+            });
+            gate.wait();
+            word.clear_seen(1)
+        });
+        let state = word.state();
+        assert!(state.killed() && state.kills() == 2, "{resumed:?} {state:?}");
+    }
 }
 
 #[test]

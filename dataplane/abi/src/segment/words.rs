@@ -1,5 +1,6 @@
 //! The words of the segment outside the rings. Each group has one writer, said at its type, and cache lines of its own.
 
+use crate::counter_enum;
 use crate::counters::Counters;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -109,13 +110,52 @@ impl<const N: usize> WordArray<N> {
     }
 }
 
+/// Kills that are remembered with their cause and time.
+const KILL_NOTES: usize = 8;
+
 /// The kill word. Bit 0: killed; bits 1 to 31: number of kills so far; upper half: user id of the last one who killed.
 ///
 /// Anyone may kill at any time, also with the daemon and the loop dead; the count makes that visible to a resume that
-/// was decided on before.
+/// was decided on before. Beside the word stands why and when each of the last kills was, for people: whoever killed
+/// writes it afterwards, in the place that the count gives it.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
-pub struct KillWord(AtomicU64);
+pub struct KillWord {
+    word: AtomicU64,
+    notes: [NoteWords; KILL_NOTES],
+}
+
+counter_enum! {
+    /// Why somebody killed.
+    pub enum KillCause {
+        Unknown = "killed": "A kill whose cause nobody wrote down: whoever killed died over it.",
+        Operator = "operator": "An operator's kill.",
+        HeartbeatLoss = "heartbeat_loss": "The daemon missed the heartbeat of the data plane.",
+        JournalTrouble = "journal_trouble": "The daemon could not write the journal.",
+    }
+}
+
+/// One of the last kills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KillNote {
+    /// Which: [`KillState::kills`] right after it.
+    pub kills: u32,
+    /// The user who killed; `u32::MAX` = the system itself.
+    pub uid: u32,
+    /// Why.
+    pub cause: KillCause,
+    /// When, TAI ns.
+    pub tai_ns: u64,
+}
+
+/// A [`KillNote`] in place `kills % KILL_NOTES`; `kills` is written last, 0 while the rest is.
+#[repr(C)]
+#[derive(Debug, Default)]
+struct NoteWords {
+    kills: AtomicU64,
+    uid_and_cause: AtomicU64,
+    tai_ns: AtomicU64,
+}
 
 /// What a kill word said at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,16 +191,46 @@ impl KillWord {
     /// What it says now.
     #[inline]
     pub fn state(&self) -> KillState {
-        KillState { word: self.0.load(Ordering::Acquire) }
+        KillState { word: self.word.load(Ordering::Acquire) }
     }
 
-    /// Stops trading in the name of `uid`; killing again counts again.
-    pub fn kill(&self, uid: u32) -> KillState {
-        let mut old = self.0.load(Ordering::Relaxed);
+    /// Stops trading in the name of `uid` at `tai_ns`; killing again counts again.
+    pub fn kill(&self, uid: u32, cause: KillCause, tai_ns: u64) -> KillState {
+        let state = self.count(uid);
+        let note = &self.notes[state.kills() as usize % KILL_NOTES];
+        note.kills.store(0, Ordering::Relaxed);
+        fence(Ordering::Release);
+        note.uid_and_cause.store(u64::from(uid) << 32 | cause as u64, Ordering::Relaxed);
+        note.tai_ns.store(tai_ns, Ordering::Relaxed);
+        note.kills.store(state.kills().into(), Ordering::Release);
+        state
+    }
+
+    /// What was written of the kill that made the count `kills`; `None` if it is long ago or was never written.
+    pub fn note(&self, kills: u32) -> Option<KillNote> {
+        let note = &self.notes[kills as usize % KILL_NOTES];
+        let is_it = |found: u64| kills != 0 && found == u64::from(kills);
+        if !is_it(note.kills.load(Ordering::Acquire)) {
+            return None;
+        }
+        let uid_and_cause = note.uid_and_cause.load(Ordering::Relaxed);
+        let tai_ns = note.tai_ns.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        let cause = KillCause::from_index(uid_and_cause as u32 as usize).unwrap_or(KillCause::Unknown);
+        is_it(note.kills.load(Ordering::Relaxed)).then_some(KillNote {
+            kills,
+            uid: (uid_and_cause >> 32) as u32,
+            cause,
+            tai_ns,
+        })
+    }
+
+    fn count(&self, uid: u32) -> KillState {
+        let mut old = self.word.load(Ordering::Relaxed);
         loop {
             let kills = (old as u32 >> 1).wrapping_add(1) << 1;
             let new = u64::from(uid) << 32 | u64::from(kills) | 1;
-            match self.0.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return KillState { word: new },
                 Err(now) => old = now,
             }
@@ -173,10 +243,26 @@ impl KillWord {
     /// What the word says instead.
     pub fn clear(&self, expected: KillState) -> Result<KillState, KillState> {
         let new = expected.word & !1;
-        match self.0.compare_exchange(expected.word, new, Ordering::AcqRel, Ordering::Acquire) {
+        match self.word.compare_exchange(expected.word, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(KillState { word: new }),
             Err(word) => Err(KillState { word }),
         }
+    }
+
+    /// Lets trading resume, if nobody killed since somebody saw the count at `kills_seen`. One exchange of the whole
+    /// word decides: a kill is either counted before it, and it fails, or comes after it, and stops trading again.
+    ///
+    /// # Errors
+    /// What the word says instead; it is as it was.
+    pub fn clear_seen(&self, kills_seen: u32) -> Result<KillState, KillState> {
+        let mut state = self.state();
+        while state.kills() == kills_seen {
+            match self.clear(state) {
+                Ok(cleared) => return Ok(cleared),
+                Err(now) => state = now,
+            }
+        }
+        Err(state)
     }
 }
 

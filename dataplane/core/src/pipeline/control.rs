@@ -18,14 +18,14 @@ impl Desk {
         self.count(PipelineCounter::Commands, 1);
         match CommandKind::from_u32(command.kind) {
             Some(CommandKind::Kill) => self.kill(turn, HaltReason::Killed),
-            Some(CommandKind::Resume) => self.resume(turn),
+            Some(CommandKind::Resume) if command.resumes() => self.resume(turn),
             Some(CommandKind::CancelAll) => self.cancel_all(),
             Some(CommandKind::Shutdown) => {
                 self.shutting_down = true;
                 self.kill(turn, HaltReason::Shutdown);
             }
             Some(CommandKind::SetLimit) if self.set_limit(command).is_ok() => {}
-            Some(CommandKind::SetLimit) | None => self.count(PipelineCounter::CommandsRefused, 1),
+            Some(CommandKind::Resume | CommandKind::SetLimit) | None => self.count(PipelineCounter::CommandsRefused, 1),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::strategy::Intent;
 use crate::testing::{CONN, Catch, Rig, Script, accepted, config, executed, new, replaced, scripted, told};
 use crate::units::{OrderId, Price, Side, TaiNs};
 use alloc::vec::Vec;
-use tern_abi::command::CommandKind;
+use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::{Kind, StateRecord};
 
 fn cancels(rig: &mut Rig<(Script,)>) -> Vec<u32> {
@@ -44,6 +44,10 @@ fn a_kill_takes_back_what_tcp_does_not_have_and_cancels_the_rest() {
     lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 1));
     rig.input(Input::Timer);
     assert_eq!((rig.refused(Reason::Killed), rig.sent().len()), (1, 0));
+    // The operator has seen one kill, the loop found two: an input like any other, and refused in a replay too.
+    let late = Command { kind: CommandKind::Resume as u32, id: 1, kill_word: 2 << 1 | 1, ..Command::default() };
+    rig.input(Input::Command(&late));
+    assert!(!rig.pipeline.desk().can_trade());
     rig.command(CommandKind::Resume);
     lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 1));
     rig.input(Input::Timer);
