@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tern_abi::steer::FRAME_RECORD_BYTES;
 use tern_core::input::DownReason;
 use tern_core::session::DropReason;
+use tern_core::testing::Mint;
 use tern_core::units::TaiNs;
 use tern_dataplane::net::bypass::{BypassConfig, BypassTcp};
 use tern_dataplane::net::{OrderTransport, TcpCounter, TransportEvent};
@@ -26,6 +27,7 @@ struct World {
     listener: TcpListener,
     events: Vec<TransportEvent>,
     received: Vec<u8>,
+    mint: Mint,
     batch: FrameBatch,
     /// Last: the program goes when nothing uses it any more.
     _steer: Steer,
@@ -57,6 +59,7 @@ impl World {
             listener,
             events: Vec::new(),
             received: Vec::new(),
+            mint: Mint::default(),
             batch: FrameBatch::default(),
             _steer: steer,
             _net: net,
@@ -117,7 +120,7 @@ impl World {
     }
 
     fn send(&mut self, bytes: &[u8]) -> bool {
-        let taken = OrderTransport::<XdpPort>::send(&mut self.ours, bytes).is_ok();
+        let taken = self.mint.order(bytes, &mut self.ours);
         self.ours.flush(Self::now(), &mut self.port);
         self.port.kick().expect("kicks");
         taken
@@ -170,11 +173,11 @@ fn fill(world: &mut World, message: &[u8]) -> usize {
 fn the_kernels_closed_window_refuses_until_it_opens() {
     let Some(mut world) = World::new("the_kernels_closed_window_refuses_until_it_opens") else { return };
     let mut venue = world.connect();
-    let message = [7; 1000];
+    let message = [7; 100];
     let taken = fill(&mut world, &message);
     assert!(world.counter(TcpCounter::Refused) > 0);
     let reader = std::thread::spawn(move || {
-        let mut got = vec![0; taken + 1000];
+        let mut got = vec![0; taken + 100];
         venue.read_exact(&mut got).expect("all of it, and the next one");
     });
     world.run_until("an open window", |world| world.send(&message));
@@ -188,7 +191,7 @@ fn a_kill_at_a_closed_window_keeps_back_what_the_venue_does_not_have() {
         return;
     };
     let mut venue = world.connect();
-    let taken = fill(&mut world, &[7; 1000]);
+    let taken = fill(&mut world, &[7; 100]);
     let connection = *world.ours.connection();
     let lost = connection.next.wrapping_sub(connection.unacknowledged) as usize;
     world.ours.recall(World::now(), &mut world.port);

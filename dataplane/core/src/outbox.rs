@@ -2,9 +2,13 @@
 //!
 //! It holds a few whole messages between the pipeline and TCP. They are normally handed over as soon as the input is
 //! worked through; what is still here can be recalled.
+//!
+//! The proof that the gate said yes goes on to the wire: a [`Carrier`] takes [`OrderBytes`], which the outbox alone
+//! makes, and [`ControlBytes`], which a pipeline's control buffer alone makes, each used up by being carried. Nothing
+//! turns a slice into either.
 
 use crate::risk::Approved;
-use crate::session::{EncodeError, OrderAction, OrderSession};
+use crate::session::{ControlBytes, EncodeError, OrderAction, OrderSession};
 use core::ops::Deref;
 
 /// Messages that fit.
@@ -13,10 +17,19 @@ pub const OUTBOX_MESSAGES: usize = 16;
 /// Longest order message, framed, bytes.
 pub const ORDER_MESSAGE_BYTES_MAX: usize = 128;
 
-/// Bytes of one approved order message, on their way to TCP. Only the outbox makes them.
+/// Bytes of one approved order message, on their way to TCP. Only the outbox makes them, and each message once.
 #[derive(Debug)]
 pub struct OrderBytes<'a> {
     bytes: &'a [u8],
+    adds_risk: bool,
+}
+
+impl OrderBytes<'_> {
+    /// Whether the message enters or replaces an order. One that only cancels may leave even after a kill.
+    #[inline]
+    pub const fn adds_risk(&self) -> bool {
+        self.adds_risk
+    }
 }
 
 impl Deref for OrderBytes<'_> {
@@ -26,6 +39,24 @@ impl Deref for OrderBytes<'_> {
     fn deref(&self) -> &[u8] {
         self.bytes
     }
+}
+
+/// The bytes cannot leave at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowClosed;
+
+/// What takes bytes to the venue: the one seam by which anything leaves.
+pub trait Carrier {
+    /// Takes all of an order message, or nothing.
+    ///
+    /// # Errors
+    /// [`WindowClosed`] when it could not leave at once; it can still be recalled then.
+    fn carry_order(&mut self, order: OrderBytes<'_>) -> Result<(), WindowClosed>;
+    /// Takes all of the session's housekeeping, or nothing.
+    ///
+    /// # Errors
+    /// [`WindowClosed`] when it could not leave at once.
+    fn carry_control(&mut self, control: ControlBytes<'_>) -> Result<(), WindowClosed>;
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -120,9 +151,25 @@ impl Outbox {
 
     /// What is left of the oldest message.
     #[inline]
-    pub(crate) fn next(&self) -> Option<OrderBytes<'_>> {
+    pub(crate) fn next(&self) -> Option<&[u8]> {
+        self.oldest().map(|message| message.bytes)
+    }
+
+    #[inline]
+    fn oldest(&self) -> Option<OrderBytes<'_>> {
         let message = self.messages.get(self.first).filter(|_| self.length > 0)?;
-        message.bytes.get(self.begun_bytes..message.length).map(|bytes| OrderBytes { bytes })
+        let adds_risk = !matches!(message.action, OrderAction::Cancel { .. });
+        message.bytes.get(self.begun_bytes..message.length).map(|bytes| OrderBytes { bytes, adds_risk })
+    }
+
+    /// Gives the oldest message to `carrier`; how many bytes it took, if it took it. They cannot be recalled any more.
+    #[inline]
+    pub(crate) fn hand_over(&mut self, carrier: &mut impl Carrier) -> Option<usize> {
+        let order = self.oldest()?;
+        let count_bytes = order.len();
+        carrier.carry_order(order).ok()?;
+        self.sent(count_bytes);
+        Some(count_bytes)
     }
 
     /// TCP took `count_bytes`; they cannot be recalled any more.
@@ -146,7 +193,7 @@ impl Outbox {
     /// TCP took all but the newest `count`: what a replay says in place of [`Outbox::sent`].
     pub(crate) fn keep(&mut self, count: usize) {
         while self.length > count {
-            let Some(open) = self.next().map(|bytes| bytes.len()) else { return };
+            let Some(open) = self.next().map(<[u8]>::len) else { return };
             self.sent(open);
         }
     }

@@ -1,6 +1,8 @@
 //! What an order session is: bytes of a connection in, events of orders out, and the other way round.
 
+use crate::outbox::{Carrier, WindowClosed};
 use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
+use core::ops::Deref;
 use tern_abi::counter_enum;
 
 pub use tern_abi::record::VenueEventKind;
@@ -176,6 +178,19 @@ impl Control {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
+    /// Gives everything that waits to `carrier`, which takes all of it or nothing; how many bytes it took.
+    ///
+    /// # Errors
+    /// [`WindowClosed`] when it could not leave at once; it waits on.
+    pub(crate) fn hand_over(&mut self, carrier: &mut impl Carrier) -> Result<usize, WindowClosed> {
+        let count_bytes = self.length;
+        if count_bytes > 0 {
+            carrier.carry_control(ControlBytes { bytes: self.pending() })?;
+            self.length = 0;
+        }
+        Ok(count_bytes)
+    }
+
     /// Forgets the first `count_bytes`, which were sent.
     pub fn consume(&mut self, count_bytes: usize) {
         let count = count_bytes.min(self.length);
@@ -187,6 +202,21 @@ impl Control {
     pub fn clear(&mut self) {
         self.length = 0;
         self.drop = None;
+    }
+}
+
+/// Housekeeping of a session on its way to TCP. Only the [`Control`] of a pipeline makes it, so none of it is an order.
+#[derive(Debug)]
+pub struct ControlBytes<'a> {
+    bytes: &'a [u8],
+}
+
+impl Deref for ControlBytes<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes
     }
 }
 

@@ -3,6 +3,10 @@
 
 extern crate std;
 
+mod mint;
+
+pub use mint::Mint;
+
 use crate::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory};
 use crate::feed::{EventSink, Feed, FeedCounter, FeedState};
 use crate::input::{ConnEvent, Input};
@@ -155,6 +159,10 @@ pub struct FakeSession {
     pub refuse: Option<EncodeError>,
     /// Asked to log out.
     pub logged_out: bool,
+    /// Bytes of the next order message in place of the fake's own.
+    pub order_bytes: Vec<u8>,
+    /// Housekeeping to send at the next timer.
+    pub control_bytes: Vec<u8>,
     counters: [u64; SessionCounter::COUNT],
 }
 
@@ -193,13 +201,20 @@ impl OrderSession for FakeSession {
             });
         }
     }
-    fn on_timer(&mut self, _: TaiNs, _: &mut Control) {}
+    fn on_timer(&mut self, _: TaiNs, control: &mut Control) {
+        control.send(&core::mem::take(&mut self.control_bytes)).expect("room");
+    }
     fn log_out(&mut self, _: TaiNs, _: &mut Control) {
         self.logged_out = true;
     }
     fn encode(&mut self, order: &OrderView, buf: &mut [u8]) -> Result<usize, EncodeError> {
         if let Some(error) = self.refuse {
             return Err(error);
+        }
+        if !self.order_bytes.is_empty() {
+            let bytes = core::mem::take(&mut self.order_bytes);
+            buf.get_mut(..bytes.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(&bytes);
+            return Ok(bytes.len());
         }
         let (kind, id, previous) = match order.action {
             OrderAction::New { order } => (NEW, order, OrderId(0)),
@@ -227,7 +242,7 @@ impl OrderSession for FakeSession {
     }
     fn on_sent(&mut self, _: TaiNs) {}
     fn next_deadline(&self) -> TaiNs {
-        TaiNs::NEVER
+        if self.control_bytes.is_empty() { TaiNs::NEVER } else { TaiNs(0) }
     }
     fn is_ready(&self) -> bool {
         self.ready
@@ -473,7 +488,7 @@ impl<S: StrategySet> Rig<S> {
     pub fn sent(&mut self) -> Vec<Sent> {
         let mut all = Vec::new();
         while let Some(bytes) = self.pipeline.next_order_bytes(CONN) {
-            all.push(Sent::read(&bytes));
+            all.push(Sent::read(bytes));
             let count_bytes = bytes.len();
             self.pipeline.order_bytes_sent(CONN, count_bytes);
         }

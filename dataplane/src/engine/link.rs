@@ -133,15 +133,11 @@ where
 
     pub(super) fn hand_over_control(&mut self) -> bool {
         let Parts { pipeline, transport: Some(transport), .. } = &mut self.parts else { return false };
-        let waiting = pipeline.pending_control(CONN);
-        let bytes = waiting.len();
-        if bytes == 0 {
-            return true;
-        }
-        if transport.send(waiting).is_err() {
-            return false;
-        }
-        pipeline.consume_control(CONN, bytes);
+        let bytes = match pipeline.hand_over_control(CONN, transport) {
+            Ok(0) => return true,
+            Ok(bytes) => bytes,
+            Err(_) => return false,
+        };
         self.room_told = self.room_told.saturating_sub(bytes);
         self.kick_due = true;
         true
@@ -150,12 +146,7 @@ where
     #[inline]
     pub(super) fn send_order(&mut self) -> bool {
         let Parts { pipeline, transport: Some(transport), words, .. } = &mut self.parts else { return false };
-        let Some(order) = pipeline.next_order_bytes(CONN) else { return false };
-        let bytes = order.len();
-        if transport.send(&order).is_err() {
-            return false;
-        }
-        pipeline.order_bytes_sent(CONN, bytes);
+        let Some(bytes) = pipeline.hand_over_order(CONN, transport) else { return false };
         words.counters.add(LoopCounter::OrderBytes, bytes as u64);
         self.room_told = self.room_told.saturating_sub(bytes);
         self.kick_due = true;

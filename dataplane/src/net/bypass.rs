@@ -6,7 +6,7 @@
 
 use super::device::{FRAME_BYTES_MAX, Wire, WireState, capabilities};
 use super::mirror::{Connection, Mirror, MirrorState, Received};
-use super::{OrderTransport, TcpCounter, TcpCounters, TransportEvent, WindowClosed};
+use super::{OrderTransport, TcpCounter, TcpCounters, TransportEvent};
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -15,7 +15,8 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Add
 use std::net::SocketAddrV4;
 use tern_abi::segment::ConnState;
 use tern_core::input::DownReason;
-use tern_core::session::DropReason;
+use tern_core::outbox::{Carrier, OrderBytes, WindowClosed};
+use tern_core::session::{ControlBytes, DropReason};
 use tern_core::units::TaiNs;
 use tern_hw::port::Port;
 
@@ -336,6 +337,35 @@ impl BypassTcp {
         self.failures += 1;
     }
 
+    #[inline]
+    fn room_bytes(&self) -> usize {
+        if self.phase != Phase::Up || self.wire.mirror.connection().state != MirrorState::Established {
+            return 0;
+        }
+        let socket = self.socket();
+        let queued = socket.send_queue();
+        let unsent = queued.saturating_sub(self.wire.mirror.in_flight());
+        if unsent > self.taken || self.wire.is_blocked() {
+            return 0;
+        }
+        self.wire.mirror.window_left().saturating_sub(self.taken).min(socket.send_capacity() - queued)
+    }
+
+    /// Bytes for the next flush: all of them, or none.
+    #[inline]
+    fn take(&mut self, bytes: &[u8]) -> Result<(), WindowClosed> {
+        if bytes.len() > self.room_bytes() {
+            self.wire.count(TcpCounter::Refused);
+            return Err(WindowClosed);
+        }
+        // Room was checked: the socket takes all of it.
+        let taken = self.socket_mut().send_slice(bytes);
+        debug_assert_eq!(taken, Ok(bytes.len()));
+        self.taken += bytes.len();
+        self.wire.counters[TcpCounter::BytesOut.index()] += bytes.len() as u64;
+        Ok(())
+    }
+
     /// When the stack or this object wants to run next.
     fn update_deadline(&mut self, now: TaiNs, at: Instant) {
         let stack = match self.interface.poll_at(at, &self.sockets) {
@@ -367,6 +397,18 @@ impl BypassTcp {
 
 fn duration(ns: u64) -> Duration {
     Duration::from_micros(ns / 1000)
+}
+
+impl Carrier for BypassTcp {
+    #[inline]
+    fn carry_order(&mut self, order: OrderBytes<'_>) -> Result<(), WindowClosed> {
+        self.take(&order)
+    }
+
+    #[inline]
+    fn carry_control(&mut self, control: ControlBytes<'_>) -> Result<(), WindowClosed> {
+        self.take(&control)
+    }
 }
 
 impl<P: Port> OrderTransport<P> for BypassTcp {
@@ -430,29 +472,7 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
 
     #[inline]
     fn room(&self) -> usize {
-        if self.phase != Phase::Up || self.wire.mirror.connection().state != MirrorState::Established {
-            return 0;
-        }
-        let socket = self.socket();
-        let queued = socket.send_queue();
-        let unsent = queued.saturating_sub(self.wire.mirror.in_flight());
-        if unsent > self.taken || self.wire.is_blocked() {
-            return 0;
-        }
-        self.wire.mirror.window_left().saturating_sub(self.taken).min(socket.send_capacity() - queued)
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> Result<(), WindowClosed> {
-        if bytes.len() > OrderTransport::<P>::room(self) {
-            self.wire.count(TcpCounter::Refused);
-            return Err(WindowClosed);
-        }
-        // Room was checked: the socket takes all of it.
-        let taken = self.socket_mut().send_slice(bytes);
-        debug_assert_eq!(taken, Ok(bytes.len()));
-        self.taken += bytes.len();
-        self.wire.counters[TcpCounter::BytesOut.index()] += bytes.len() as u64;
-        Ok(())
+        self.room_bytes()
     }
 
     fn flush(&mut self, now: TaiNs, port: &mut P) {

@@ -4,11 +4,12 @@
 //! long as anything of an earlier one has not left, and takes at most [`ROOM_BYTES`]: that much can wait at a window that
 //! just closed, and a recall resets the connection rather than let it leave.
 
-use super::{OrderTransport, TcpCounter, TcpCounters, TransportEvent, WindowClosed};
+use super::{OrderTransport, TcpCounter, TcpCounters, TransportEvent};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use tern_abi::segment::{CONN_STATE_CLOSED, CONN_STATE_KERNEL, CONN_STATE_OPENING, ConnState};
 use tern_core::input::DownReason;
-use tern_core::session::DropReason;
+use tern_core::outbox::{Carrier, OrderBytes, WindowClosed};
+use tern_core::session::{ControlBytes, DropReason};
 use tern_core::units::TaiNs;
 use tern_hw::port::Port;
 use tern_hw::socket::tcp::{Received, TcpLink, TcpState};
@@ -119,6 +120,31 @@ impl KernelTcp {
         self.back_off(now);
     }
 
+    #[inline]
+    fn room_bytes(&self) -> usize {
+        match self.phase {
+            Phase::Up { .. } if self.unsent == 0 => ROOM_BYTES - self.taken_bytes,
+            _ => 0,
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, bytes: &[u8]) -> Result<(), WindowClosed> {
+        let room = self.room_bytes();
+        match self.taken.get_mut(self.taken_bytes..self.taken_bytes + bytes.len()) {
+            Some(place) if bytes.len() <= room => {
+                place.copy_from_slice(bytes);
+                self.taken_bytes += bytes.len();
+                self.count(TcpCounter::BytesOut, bytes.len() as u64);
+                Ok(())
+            }
+            _ => {
+                self.count(TcpCounter::Refused, 1);
+                Err(WindowClosed)
+            }
+        }
+    }
+
     fn connect(&mut self, now: TaiNs) {
         match TcpLink::connect(self.local, self.venue) {
             Ok(link) => self.phase = Phase::Connecting { link, until: now.plus(CONNECT_PATIENCE_NS) },
@@ -127,6 +153,18 @@ impl KernelTcp {
                 self.back_off(now);
             }
         }
+    }
+}
+
+impl Carrier for KernelTcp {
+    #[inline]
+    fn carry_order(&mut self, order: OrderBytes<'_>) -> Result<(), WindowClosed> {
+        self.take(&order)
+    }
+
+    #[inline]
+    fn carry_control(&mut self, control: ControlBytes<'_>) -> Result<(), WindowClosed> {
+        self.take(&control)
     }
 }
 
@@ -201,26 +239,7 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
 
     #[inline]
     fn room(&self) -> usize {
-        match self.phase {
-            Phase::Up { .. } if self.unsent == 0 => ROOM_BYTES - self.taken_bytes,
-            _ => 0,
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> Result<(), WindowClosed> {
-        let room = OrderTransport::<P>::room(self);
-        match self.taken.get_mut(self.taken_bytes..self.taken_bytes + bytes.len()) {
-            Some(place) if bytes.len() <= room => {
-                place.copy_from_slice(bytes);
-                self.taken_bytes += bytes.len();
-                self.count(TcpCounter::BytesOut, bytes.len() as u64);
-                Ok(())
-            }
-            _ => {
-                self.count(TcpCounter::Refused, 1);
-                Err(WindowClosed)
-            }
-        }
+        self.room_bytes()
     }
 
     fn flush(&mut self, now: TaiNs, _: &mut P) {

@@ -1,7 +1,8 @@
 //! The order connection: bytes of the gate's outbox on one side, a port or a kernel socket on the other.
 //!
-//! The rule of this room: **a closed window means refuse, never queue.** [`OrderTransport::send`] takes bytes only when
-//! they can leave at once, so that no order waits where a kill cannot reach it.
+//! The rule of this room: **a closed window means refuse, never queue.** A transport takes bytes only when they can leave
+//! at once, so that no order waits where a kill cannot reach it. And it takes no slice: as a [`Carrier`] it is given what
+//! the gate's outbox and the session's control buffer made, by the pipeline.
 
 pub mod bypass;
 mod device;
@@ -11,6 +12,7 @@ pub mod mirror;
 use tern_abi::counter_enum;
 use tern_abi::segment::ConnState;
 use tern_core::input::DownReason;
+use tern_core::outbox::Carrier;
 use tern_core::session::DropReason;
 use tern_core::units::TaiNs;
 use tern_hw::port::Port;
@@ -53,12 +55,11 @@ pub enum TransportEvent {
     Down(DownReason),
 }
 
-/// The bytes cannot leave at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowClosed;
-
 /// An order connection that connects, and connects again, by itself.
-pub trait OrderTransport<P: Port> {
+///
+/// What it takes as a [`Carrier`] leaves with the next [`OrderTransport::flush`]; several messages taken in a row leave
+/// in one segment. It refuses what does not fit into [`OrderTransport::room`].
+pub trait OrderTransport<P: Port>: Carrier {
     /// Hands over a frame that the loop diverted; it is copied, the caller releases it. There is place for one frame:
     /// [`OrderTransport::poll`] follows each.
     fn stage(&mut self, frame: &[u8]);
@@ -70,16 +71,10 @@ pub trait OrderTransport<P: Port> {
     fn next_event(&mut self, now: TaiNs, buffer: &mut [u8]) -> Option<TransportEvent>;
     /// How many bytes would leave at once if they were sent now.
     fn room(&self) -> usize;
-    /// Takes all of `bytes` for the next [`OrderTransport::flush`], or nothing. Several messages taken in a row leave in
-    /// one segment.
-    ///
-    /// # Errors
-    /// [`WindowClosed`] when they do not fit into [`OrderTransport::room`].
-    fn send(&mut self, bytes: &[u8]) -> Result<(), WindowClosed>;
     /// Sends what was taken. It fits the venue's window: nothing stays behind but for a full TX ring or a lost
     /// neighbour.
     fn flush(&mut self, now: TaiNs, port: &mut P);
-    /// Bytes taken by `send` that have not left the host yet.
+    /// Bytes taken that have not left the host yet.
     fn unsent(&self) -> usize;
     /// Trading was stopped: what was taken but has not left, or does not arrive soon, must never arrive. Resets the
     /// connection if that is the only way and returns whether it did so at once.

@@ -11,6 +11,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address, Ipv4C
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use tern_abi::steer::{FRAME_ARP, FRAME_RECORD_BYTES, FRAME_TCP, FrameRecord, STEER_VERSION};
+use tern_core::testing::Mint;
 use tern_core::units::TaiNs;
 use tern_dataplane::net::bypass::{BypassConfig, BypassTcp};
 use tern_dataplane::net::{OrderTransport, TransportEvent};
@@ -156,6 +157,7 @@ pub(crate) struct Link {
     pub(crate) faults: Faults,
     pub(crate) events: Vec<TransportEvent>,
     pub(crate) received: Vec<u8>,
+    pub(crate) mint: Mint,
     batch: FrameBatch,
 }
 
@@ -173,6 +175,7 @@ impl Link {
             faults: Faults::new(1, 0, 0),
             events: Vec::with_capacity(1024),
             received: Vec::with_capacity(1 << 20),
+            mint: Mint::default(),
             batch: FrameBatch::default(),
         }
     }
@@ -186,8 +189,9 @@ impl Link {
     pub(crate) fn unsent(&self) -> usize {
         OrderTransport::<MemoryPort>::unsent(&self.ours)
     }
+    /// Sends `bytes` as an order message.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
-        let taken = OrderTransport::<MemoryPort>::send(&mut self.ours, bytes).is_ok();
+        let taken = self.mint.order(bytes, &mut self.ours);
         self.ours.flush(self.now, &mut self.port);
         taken
     }

@@ -27,7 +27,7 @@ pub use desk::Desk;
 use crate::book::{BookChange, Books, Heap, Instruments, Memory};
 use crate::feed::Feed;
 use crate::input::{ConnEvent, Input};
-use crate::outbox::OrderBytes;
+use crate::outbox::{Carrier, WindowClosed};
 use crate::probe::{Isolate, NoProbe, Probe};
 use crate::replay::{NotAnInput, Recorded, read_input};
 use crate::risk::Reason;
@@ -119,10 +119,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
 
     /// Records one input and acts on it.
     ///
-    /// `now` never goes back. After it, hand over what [`pending_control`](Self::pending_control) and
-    /// [`next_order_bytes`](Self::next_order_bytes) give, close the connection if
-    /// [`take_drop`](Self::take_drop) says so, and come back with [`Input::Timer`] at
-    /// [`next_deadline`](Self::next_deadline).
+    /// `now` never goes back. After it, take over what waits ([`hand_over_control`](Self::hand_over_control),
+    /// [`hand_over_order`](Self::hand_over_order)), close the connection if [`take_drop`](Self::take_drop) says so, and
+    /// come back with [`Input::Timer`] at [`next_deadline`](Self::next_deadline).
     ///
     /// # Errors
     /// The input could not be recorded: trading is halted, and but for a kill nothing else was done. Offer it again.
@@ -236,7 +235,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         while self.desk.outbox.len() > left
             && let Some(bytes) = self.desk.outbox.next()
         {
-            wire(&bytes);
+            wire(bytes);
             let count_bytes = bytes.len();
             self.desk.outbox.sent(count_bytes);
         }
@@ -263,21 +262,40 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         if conn == self.desk.config.conn { self.control.pending() } else { &[] }
     }
 
-    /// TCP took the first `count_bytes` of [`pending_control`](Self::pending_control).
+    /// Gives the housekeeping that waits to `carrier`, all or nothing; how many bytes it took.
+    ///
+    /// # Errors
+    /// [`WindowClosed`] when it could not leave at once; it waits on.
+    #[inline]
+    pub fn hand_over_control(&mut self, conn: ConnId, carrier: &mut impl Carrier) -> Result<usize, WindowClosed> {
+        if conn == self.desk.config.conn { self.control.hand_over(carrier) } else { Ok(0) }
+    }
+
+    /// The first `count_bytes` of [`pending_control`](Self::pending_control) are out: what a replay and tests say in
+    /// place of [`hand_over_control`](Self::hand_over_control).
     pub fn consume_control(&mut self, conn: ConnId, count_bytes: usize) {
         if conn == self.desk.config.conn {
             self.control.consume(count_bytes);
         }
     }
 
-    /// What is left of the oldest order message that waits.
+    /// What is left of the oldest order message that waits, to look at: only
+    /// [`hand_over_order`](Self::hand_over_order) gives a carrier what it takes.
     #[inline]
-    pub fn next_order_bytes(&self, conn: ConnId) -> Option<OrderBytes<'_>> {
+    pub fn next_order_bytes(&self, conn: ConnId) -> Option<&[u8]> {
         if conn == self.desk.config.conn { self.desk.outbox.next() } else { None }
     }
 
-    /// TCP took `count_bytes` of order bytes: they cannot be recalled any more. What it did not take stays; a kill
-    /// takes back the messages that it has nothing of.
+    /// Gives the oldest order message that waits to `carrier`; how many bytes it took. They cannot be recalled any
+    /// more; a message that was not taken can.
+    #[inline]
+    pub fn hand_over_order(&mut self, conn: ConnId, carrier: &mut impl Carrier) -> Option<usize> {
+        if conn == self.desk.config.conn { self.desk.outbox.hand_over(carrier) } else { None }
+    }
+
+    /// `count_bytes` of order bytes are out and cannot be recalled any more: what a replay and tests say in place of
+    /// [`hand_over_order`](Self::hand_over_order). What is not out stays; a kill takes back the messages of which
+    /// nothing is.
     #[inline]
     pub fn order_bytes_sent(&mut self, conn: ConnId, count_bytes: usize) {
         if conn == self.desk.config.conn {
@@ -310,7 +328,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         &self.session
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn session_mut(&mut self) -> &mut O {
         &mut self.session
     }
