@@ -13,7 +13,7 @@ use crate::net::kernel::KernelTcp;
 use crate::place;
 use anyhow::Context;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tern_abi::ABI_VERSION;
 use tern_abi::record::{Kind, Recorder, StartRecord};
 use tern_abi::segment::Segment;
@@ -35,7 +35,6 @@ use zerocopy::IntoBytes;
 const STOP_PATIENCE_NS: u64 = 2_000_000_000;
 /// Pause between two looks at a kernel connection when the loop spins, and when it blocks.
 const KERNEL_POLL_NS: (u64, u64) = (2_000, 200_000);
-const DAY_NS: u64 = 86_400_000_000_000;
 
 /// What a run found and did without, for the facts file and the log.
 #[derive(Debug, Default)]
@@ -87,7 +86,7 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
     if let Source::Kernel(why) = clock.source() {
         report.fallback(format!("time is read from the kernel: {why}"));
     }
-    let day = (Clock::now(&clock).0 / DAY_NS) as u32;
+    let day = config.trading_day(utc_s());
     let state = run_state(config, &words, day);
 
     let mut arenas = Arenas::new(config.port.huge_pages == AutoOff::Auto);
@@ -100,6 +99,11 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
         PortKind::Xdp => run.over_xdp(ends, anchorer, pipeline, report),
         PortKind::Socket => run.over_sockets(ends, anchorer, pipeline, report),
     }
+}
+
+/// Seconds since 1970 UTC, for the venue's calendar: the loop's clock tells TAI, and no one tells it when UTC leaps.
+fn utc_s() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
 /// What the segment remembers of earlier runs of the day.
@@ -316,5 +320,30 @@ fn port_fact(facts: &tern_hw::port::PortFacts) -> PortFact {
         interface: facts.interface.clone(),
         queue: facts.queue,
         huge_pages: facts.huge_pages,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tern_abi::segment::NextOrder;
+
+    #[test]
+    fn order_ids_go_on_within_the_venues_day_and_begin_anew_with_the_next() {
+        const TEXT: &str = "[instance]\nname = \"day\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[session]\n\
+            venue = \"itch_ouch\"\naddress = \"10.1.0.1:9000\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n\
+            day_starts = \"02:00\"\nutc_offset = \"-05:00\"\n";
+        let config = Config::parse(std::path::Path::new("test"), TEXT).unwrap_or_else(|problems| panic!("{problems}"));
+        let path = std::path::PathBuf::from(format!("/dev/shm/tern-test-day-{}", std::process::id()));
+        let spec = SegmentSpec { path: Some(path.clone()), huge_pages: false, ..SegmentSpec::new("day") };
+        let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
+        let words = segment.ends().expect("ring ends").segment;
+        std::fs::remove_file(path).expect("it was made");
+        // 2026-11-22 02:00 in New York.
+        let starts_s = 1_795_305_600 + 7 * 3600;
+        let before = config.trading_day(starts_s - 1);
+        words.next_order.set(1, NextOrder { day: before, next: 700 });
+        assert_eq!(run_state(&config, &words, before), RunState { next_order_id: 700, restarted: true });
+        assert_eq!(run_state(&config, &words, config.trading_day(starts_s)), RunState::default());
     }
 }

@@ -57,6 +57,8 @@ pub const FIELDS: &[Field] = &[
     field("session.silence_ms", "milliseconds from 100 to 300000, more than heartbeat_ms"),
     field("session.reconnect_ms", "milliseconds from 1 to 60000"),
     field("session.cancel_on_disconnect", "true or false, as the port is set at the venue"),
+    field("session.day_starts", "a time of the day in the venue's time, from \"00:00\" to \"23:59\""),
+    field("session.utc_offset", "what is added to UTC, from \"-12:00\" to \"+14:00\", for example \"-05:00\""),
     field("strategy[].name", "the name of a strategy, for example \"maker\""),
     field("strategy[].id", "a number from 1 to 65535 that no other strategy has"),
     field("strategy[].trader", "a number from 0 to 65535"),

@@ -4,6 +4,7 @@
 //! the data plane and the CLI read the same file through [`Config::load`].
 #![forbid(unsafe_code)]
 
+mod day;
 pub mod facts;
 pub mod fields;
 mod locate;
@@ -14,6 +15,7 @@ mod validate;
 
 use std::path::Path;
 
+pub use day::{TimeOfDay, UtcOffset};
 pub use problem::{Problem, Problems};
 pub use types::{
     Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal, Limits, Line, Loop,

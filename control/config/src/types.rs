@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use tern_abi::segment::SegmentSizes;
 
+use crate::day::{TimeOfDay, UtcOffset};
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// One instance: what the file says, with every default filled in.
@@ -344,6 +346,13 @@ pub struct Session {
     /// How the port is set at the venue.
     #[serde(default = "yes")]
     pub cancel_on_disconnect: bool,
+    /// When the venue's trading day begins, in its time: order ids count within a day. Choose an hour in which nothing
+    /// trades, so that it does not matter when the venue's clocks are set forward or back.
+    #[serde(default)]
+    pub day_starts: TimeOfDay,
+    /// The venue's time: what is added to UTC.
+    #[serde(default)]
+    pub utc_offset: UtcOffset,
 }
 
 const fn heartbeat_ms() -> u64 {
@@ -553,6 +562,7 @@ macro_rules! text {
         }
     };
 }
+pub(crate) use text;
 
 /// An IPv4 address with its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

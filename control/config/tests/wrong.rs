@@ -39,6 +39,16 @@ const TABLE: &[Wrong] = &[
         "paths.run: the control socket",
     ),
     wrong(
+        "day_starts = \"00:00\"",
+        "day_starts = \"24:00\"",
+        "session.day_starts: `24:00` is no time of the day; right would be: a time of the day in the venue's time",
+    ),
+    wrong(
+        "utc_offset = \"+00:00\"",
+        "utc_offset = \"EST\"",
+        "session.utc_offset: `EST` is no offset from UTC; right would be: what is added to UTC, from \"-12:00\"",
+    ),
+    wrong(
         "kind = \"xdp\"",
         "kind = \"dpdk\"",
         "port.kind: unknown variant `dpdk`, expected `xdp` or `socket`; right would be: \"xdp\" or \"socket\"",
