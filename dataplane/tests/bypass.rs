@@ -7,7 +7,7 @@ use smoltcp::socket::tcp::State;
 use tern_core::input::DownReason;
 use tern_core::session::DropReason;
 use tern_dataplane::net::mirror::MirrorState;
-use tern_dataplane::net::{OrderTransport, TcpCounter, TransportEvent};
+use tern_dataplane::net::{ConnectFailure, OrderTransport, TcpCounter, TransportEvent};
 use tern_hw::memory::MemoryPort;
 
 const SECOND: u64 = 1_000_000_000;
@@ -136,8 +136,62 @@ fn connecting_is_repeated_with_a_growing_back_off() {
     let failures = link.counter(TcpCounter::ConnectFailures);
     assert!((4..=7).contains(&failures), "{failures} attempts in 20 s");
     assert!(link.events.is_empty(), "never up, so never down");
+    // The peer's host is there and nobody listens.
+    assert_eq!(link.counter(TcpCounter::ConnectRefused), failures);
+    assert_eq!(OrderTransport::<MemoryPort>::connect_failure(&link.ours), Some(ConnectFailure::Refused));
     link.peer.listen();
     link.run_until(20, |link| link.events == [TransportEvent::Up]);
+}
+
+#[test]
+fn a_connection_that_nobody_answers_says_how_far_it_came() {
+    // Nothing arrives: not even the ARP request is answered.
+    let mut link = Link::new(config(), 1 << 16);
+    link.faults = Faults::new(1, 1000, 0);
+    link.run_until(30, |link| link.counter(TcpCounter::ConnectFailures) == 2);
+    assert_eq!(link.counter(TcpCounter::ConnectUnreachable), 2);
+    assert_eq!(OrderTransport::<MemoryPort>::connect_failure(&link.ours), Some(ConnectFailure::Unreachable));
+
+    // The address is known, the SYN goes out, and nothing comes back.
+    let mut link = Link::new(config(), 1 << 16);
+    link.run_until(5, |link| link.ours.connection().state == MirrorState::SynSent);
+    link.faults = Faults::new(1, 1000, 0);
+    link.run_until(30, |link| link.counter(TcpCounter::ConnectFailures) == 1);
+    assert_eq!(link.counter(TcpCounter::ConnectUnanswered), 1);
+    assert_eq!(OrderTransport::<MemoryPort>::connect_failure(&link.ours), Some(ConnectFailure::Unanswered));
+    link.faults = Faults::new(1, 0, 0);
+    link.run_until(30, |link| link.events.last() == Some(&TransportEvent::Up));
+    assert_eq!(OrderTransport::<MemoryPort>::connect_failure(&link.ours), None);
+}
+
+#[test]
+fn the_end_of_a_session_is_a_clean_close_and_a_new_connection() {
+    let mut link = Link::new(config(), 1 << 16);
+    link.connect();
+    link.peer.send(b"end");
+    link.run_until(1, |link| link.received == b"end");
+    link.ours.finish(link.now, &mut link.port, DropReason::EndOfSession);
+    let down = TransportEvent::Down(DownReason::Dropped(DropReason::EndOfSession));
+    link.run_until(1, |link| link.events.last() == Some(&down));
+    link.run_until(1, |link| link.peer.state() == State::CloseWait);
+    // What the venue still says is not looked at.
+    link.peer.send(b"more");
+    link.run_until(1, |link| link.ours.connection().expected != 0 && link.peer.socket().send_queue() == 0);
+    assert_eq!((link.received.as_slice(), link.events.len()), (&b"end"[..], 3));
+    link.peer.socket().close();
+    link.run_until(1, |link| link.peer.state() == State::Closed);
+    assert_eq!((link.counter(TcpCounter::Finished), link.counter(TcpCounter::Aborts)), (1, 0));
+    link.peer.listen();
+    link.run_until(5, |link| link.events.last() == Some(&TransportEvent::Up));
+}
+
+#[test]
+fn a_venue_that_ends_the_session_and_never_closes_is_reset_in_the_end() {
+    let mut link = Link::new(config(), 1 << 16);
+    link.connect();
+    link.ours.finish(link.now, &mut link.port, DropReason::EndOfSession);
+    link.run_until(2, |link| link.peer.state() == State::Closed);
+    assert_eq!((link.counter(TcpCounter::Finished), link.counter(TcpCounter::Aborts)), (1, 1));
 }
 
 #[test]

@@ -26,6 +26,7 @@ use tern_dataplane::clock::Clock;
 use tern_dataplane::engine::{CONN, Engine, LoopConfig, Parts};
 use tern_dataplane::isolate::CatchUnwind;
 use tern_dataplane::net::bypass::BypassTcp;
+use tern_dataplane::net::{OrderTransport, TcpCounter};
 use tern_dataplane::registry;
 use tern_hw::memory::{FRAME_BYTES, MemoryPort};
 use tern_hw::segment::{DaemonSegment, DataPlaneSegment, SegmentSpec};
@@ -443,6 +444,23 @@ fn a_kill_at_a_closed_window_sends_no_order_afterwards() {
     });
     let first_cancel = world.gateway.orders.iter().position(|order| order[0] == b'X').expect("cancels were sent");
     assert!(world.gateway.orders[first_cancel..].iter().all(|order| order[0] == b'X'));
+}
+
+#[test]
+fn the_end_of_the_session_is_answered_by_a_clean_close() {
+    let file = SegmentFile::new("end");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    world.log_in();
+    world.peer.send(&Gateway::end_of_session());
+    world.run_until("our FIN", |world| world.peer.state() == State::CloseWait);
+    world.peer.socket().close();
+    world.run_until("the end", |world| world.peer.state() == State::Closed);
+    world.run_until("its count", |world| world.counter(LoopCounter::SessionsDown) == 1);
+    let counters = OrderTransport::<MemoryPort>::counters(world.engine.transport().expect("there is one"));
+    assert_eq!((counters[TcpCounter::Finished.index()], counters[TcpCounter::Aborts.index()]), (1, 0));
+    world.peer.listen();
+    world.log_in();
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tern_core::feed::Feed;
 use tern_core::input::{ConnEvent, Input};
 use tern_core::probe::Isolate;
 use tern_core::probe::NoProbe;
-use tern_core::session::OrderSession;
+use tern_core::session::{DropReason, OrderSession};
 use tern_core::strategy::StrategySet;
 use tern_core::units::TaiNs;
 use tern_hw::port::Port;
@@ -125,7 +125,11 @@ where
         if let Some(reason) = self.parts.pipeline.take_drop(CONN)
             && let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut())
         {
-            transport.abort(now, port, reason);
+            match reason {
+                // The venue is done with the connection as well: nothing is under way that would have to be stopped.
+                DropReason::EndOfSession => transport.finish(now, port, reason),
+                _ => transport.abort(now, port, reason),
+            }
             self.kick_due = true;
         }
         sent

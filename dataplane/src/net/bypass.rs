@@ -6,7 +6,7 @@
 
 use super::device::{FRAME_BYTES_MAX, Wire, WireState, capabilities};
 use super::mirror::{Connection, Mirror, MirrorState, Received};
-use super::{OrderTransport, TcpCounter, TcpCounters, TransportEvent};
+use super::{ConnectFailure, OrderTransport, TcpCounter, TcpCounters, TransportEvent};
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -122,8 +122,13 @@ pub struct BypassTcp {
     up_pending: bool,
     down_pending: Option<DownReason>,
     reset_seen: bool,
+    /// The SYN of this attempt is out.
+    syn_left: bool,
     /// Set by a recall: when, and up to which sequence number, everything must be acknowledged.
     recall: Option<(TaiNs, u32)>,
+    /// We closed the connection because its session is over: what it still brings is not looked at.
+    is_finishing: bool,
+    connect_failure: Option<ConnectFailure>,
     is_final: bool,
 }
 
@@ -220,7 +225,10 @@ impl BypassTcp {
             up_pending: false,
             down_pending: None,
             reset_seen: false,
+            syn_left: false,
             recall: None,
+            is_finishing: false,
+            connect_failure: None,
             is_final: false,
         })
     }
@@ -256,6 +264,7 @@ impl BypassTcp {
         let port = self.next_port();
         self.wire.mirror.begin(port);
         self.reset_seen = false;
+        self.syn_left = false;
         let venue = (IpAddress::Ipv4(*self.config.venue.ip()), self.config.venue.port());
         let socket = self.sockets.get_mut::<Socket<'static>>(self.handle);
         // Ports and addresses were checked when the connection was made, and the socket is closed: this cannot fail.
@@ -287,15 +296,25 @@ impl BypassTcp {
             (Phase::Connecting, State::Established) => {
                 self.wire.count(TcpCounter::Connects);
                 self.failures = 0;
+                self.connect_failure = None;
                 self.up_pending = true;
                 self.phase = Phase::Up;
             }
             (Phase::Connecting, State::Closed | State::CloseWait) => {
+                let failure = match self.reset_seen || state == State::CloseWait {
+                    true => ConnectFailure::Refused,
+                    false if self.syn_left => ConnectFailure::Unanswered,
+                    // It had no MAC address to go to.
+                    false => ConnectFailure::Unreachable,
+                };
                 self.wire.count(TcpCounter::ConnectFailures);
+                failure.counter().into_iter().for_each(|counter| self.wire.count(counter));
+                self.connect_failure = Some(failure);
                 self.socket_mut().abort();
                 self.dirty = true;
                 self.back_off(now);
             }
+            (Phase::Connecting, _) => self.syn_left |= self.wire.mirror.connection().state == MirrorState::SynSent,
             (Phase::Up, State::CloseWait) => {
                 self.wire.count(TcpCounter::PeerClosed);
                 self.down_pending = Some(DownReason::Closed);
@@ -327,6 +346,7 @@ impl BypassTcp {
         self.wire.mirror.end();
         self.taken = 0;
         self.recall = None;
+        self.is_finishing = false;
         self.phase = match self.is_final {
             true => Phase::Over,
             false => {
@@ -459,6 +479,10 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
             return Some(TransportEvent::Up);
         }
         let socket = self.sockets.get_mut::<Socket<'static>>(self.handle);
+        while self.is_finishing && socket.can_recv() {
+            let dropped = socket.recv(|bytes| (bytes.len(), bytes.len()));
+            self.dirty |= dropped.is_ok_and(|bytes| bytes > 0);
+        }
         if socket.can_recv()
             && let Ok(bytes @ 1..) = socket.recv_slice(buffer)
         {
@@ -506,6 +530,20 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
         false
     }
 
+    fn finish(&mut self, now: TaiNs, port: &mut P, reason: DropReason) {
+        if self.phase != Phase::Up {
+            return self.abort(now, port, reason);
+        }
+        self.wire.count(TcpCounter::Finished);
+        self.is_finishing = true;
+        self.down_pending = Some(DownReason::Dropped(reason));
+        self.socket_mut().close();
+        self.phase = Phase::Closing { until: now.plus(CLOSE_PATIENCE_NS) };
+        let at = self.instant(now);
+        self.run_stack(at, port);
+        self.dirty = true;
+    }
+
     fn abort(&mut self, now: TaiNs, port: &mut P, reason: DropReason) {
         self.wire.count(TcpCounter::Aborts);
         let was_up = self.phase == Phase::Up && !core::mem::take(&mut self.up_pending);
@@ -526,6 +564,10 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
         let at = self.instant(now);
         self.run_stack(at, port);
         self.dirty = true;
+    }
+
+    fn connect_failure(&self) -> Option<ConnectFailure> {
+        self.connect_failure
     }
 
     fn is_closed(&self) -> bool {

@@ -4,7 +4,7 @@
 //! long as anything of an earlier one has not left, and takes at most [`ROOM_BYTES`]: that much can wait at a window that
 //! just closed, and a recall resets the connection rather than let it leave.
 
-use super::{OrderTransport, TcpCounter, TcpCounters, TransportEvent};
+use super::{ConnectFailure, OrderTransport, TcpCounter, TcpCounters, TransportEvent};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use tern_abi::segment::{CONN_STATE_CLOSED, CONN_STATE_KERNEL, CONN_STATE_OPENING, ConnState};
 use tern_core::input::DownReason;
@@ -46,6 +46,7 @@ pub struct KernelTcp {
     up_pending: bool,
     down_pending: Option<DownReason>,
     recall_until: Option<TaiNs>,
+    connect_failure: Option<ConnectFailure>,
     counters: TcpCounters,
 }
 
@@ -67,6 +68,7 @@ impl KernelTcp {
             up_pending: false,
             down_pending: None,
             recall_until: None,
+            connect_failure: None,
             counters: [0; TcpCounter::COUNT],
         }
     }
@@ -148,11 +150,27 @@ impl KernelTcp {
     fn connect(&mut self, now: TaiNs) {
         match TcpLink::connect(self.local, self.venue) {
             Ok(link) => self.phase = Phase::Connecting { link, until: now.plus(CONNECT_PATIENCE_NS) },
-            Err(_) => {
-                self.count(TcpCounter::ConnectFailures, 1);
-                self.back_off(now);
-            }
+            Err(error) => self.connect_failed(now, failure_of(&error)),
         }
+    }
+
+    fn connect_failed(&mut self, now: TaiNs, failure: ConnectFailure) {
+        self.count(TcpCounter::ConnectFailures, 1);
+        failure.counter().into_iter().for_each(|counter| self.count(counter, 1));
+        self.connect_failure = Some(failure);
+        self.back_off(now);
+    }
+}
+
+/// What the kernel's error says of an attempt to connect.
+fn failure_of(error: &std::io::Error) -> ConnectFailure {
+    use std::io::ErrorKind as Kind;
+    match error.kind() {
+        // No ARP answer is EHOSTUNREACH, after the kernel has asked for three seconds.
+        Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => ConnectFailure::Unreachable,
+        Kind::ConnectionRefused | Kind::ConnectionReset => ConnectFailure::Refused,
+        Kind::TimedOut => ConnectFailure::Unanswered,
+        _ => ConnectFailure::Local,
     }
 }
 
@@ -190,13 +208,12 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
                     }
                     self.count(TcpCounter::Connects, 1);
                     self.failures = 0;
+                    self.connect_failure = None;
                     self.up_pending = true;
                 }
                 Ok(TcpState::Connecting) if now < *until => {}
-                Ok(TcpState::Connecting) | Err(_) => {
-                    self.count(TcpCounter::ConnectFailures, 1);
-                    self.back_off(now);
-                }
+                Ok(TcpState::Connecting) => self.connect_failed(now, ConnectFailure::Unanswered),
+                Err(error) => self.connect_failed(now, failure_of(&error)),
             },
             Phase::Up { link } if self.unsent > 0 || self.recall_until.is_some() => {
                 let asked = link.unsent_bytes().and_then(|unsent| Ok((unsent, link.unacknowledged_bytes()?)));
@@ -272,6 +289,20 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
         false
     }
 
+    fn finish(&mut self, now: TaiNs, port: &mut P, reason: DropReason) {
+        match core::mem::replace(&mut self.phase, Phase::Over) {
+            // Dropped, it is closed in order: what it brought was read.
+            Phase::Up { link } => drop(link),
+            other => {
+                self.phase = other;
+                return self.abort(now, port, reason);
+            }
+        }
+        self.count(TcpCounter::Finished, 1);
+        self.down_pending = Some(DownReason::Dropped(reason));
+        self.back_off(now);
+    }
+
     fn abort(&mut self, now: TaiNs, _: &mut P, reason: DropReason) {
         self.reset(now, reason);
     }
@@ -279,6 +310,10 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
     fn close(&mut self, _: TaiNs, _: &mut P) {
         // Dropping the link closes it in order; the kernel sees to the rest.
         self.phase = Phase::Over;
+    }
+
+    fn connect_failure(&self) -> Option<ConnectFailure> {
+        self.connect_failure
     }
 
     fn is_closed(&self) -> bool {

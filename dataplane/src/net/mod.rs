@@ -30,10 +30,14 @@ counter_enum! {
         OtherConnection = "tcp_other_connection": "Segments of a connection that is not ours any more; answered with a reset.",
         Retransmits = "tcp_retransmits": "Segments sent again.",
         Connects = "tcp_connects": "Connections established.",
-        ConnectFailures = "tcp_connect_failures": "Attempts to connect that failed.",
+        ConnectFailures = "tcp_connect_failures": "Attempts to connect that failed, for any reason.",
+        ConnectUnreachable = "tcp_connect_unreachable": "Attempts for which nobody answered on the link (ARP) or no route is known.",
+        ConnectRefused = "tcp_connect_refused": "Attempts that the venue's host refused.",
+        ConnectUnanswered = "tcp_connect_unanswered": "Attempts that the venue's host did not answer in time.",
         PeerClosed = "tcp_peer_closed": "Connections that the venue closed.",
         PeerReset = "tcp_peer_reset": "Connections that the venue reset.",
         TimedOut = "tcp_timed_out": "Connections on which nothing was acknowledged in time.",
+        Finished = "tcp_finished": "Connections that we closed in order because the venue ended the session.",
         Aborts = "tcp_aborts": "Connections that we reset.",
         Recalled = "tcp_recalled": "Connections that we reset because order bytes could not be recalled otherwise.",
         Refused = "tcp_refused": "Sends refused because the bytes could not leave at once.",
@@ -43,6 +47,31 @@ counter_enum! {
 
 /// Counters of a connection, in [`TcpCounter`] order.
 pub type TcpCounters = [u64; TcpCounter::COUNT];
+
+/// Why an attempt to connect failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectFailure {
+    /// Nobody on the link answers for the venue or the next hop (ARP), or no route is known.
+    Unreachable,
+    /// The venue's host refused.
+    Refused,
+    /// The venue's host did not answer in time.
+    Unanswered,
+    /// This host cannot make the connection: no such local address, no port left.
+    Local,
+}
+
+impl ConnectFailure {
+    /// Where it is counted, beside [`TcpCounter::ConnectFailures`].
+    const fn counter(self) -> Option<TcpCounter> {
+        match self {
+            Self::Unreachable => Some(TcpCounter::ConnectUnreachable),
+            Self::Refused => Some(TcpCounter::ConnectRefused),
+            Self::Unanswered => Some(TcpCounter::ConnectUnanswered),
+            Self::Local => None,
+        }
+    }
+}
 
 /// What happened on the connection, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +108,17 @@ pub trait OrderTransport<P: Port>: Carrier {
     /// Trading was stopped: what was taken but has not left, or does not arrive soon, must never arrive. Resets the
     /// connection if that is the only way and returns whether it did so at once.
     fn recall(&mut self, now: TaiNs, port: &mut P) -> bool;
+    /// Closes the connection in order, which is then down for `reason`, and connects again after the back-off. What still
+    /// comes on it is not looked at.
+    fn finish(&mut self, now: TaiNs, port: &mut P, reason: DropReason);
     /// Resets the connection, which is then down for `reason`; connects again after the back-off.
     fn abort(&mut self, now: TaiNs, port: &mut P, reason: DropReason);
     /// Closes the connection for good.
     fn close(&mut self, now: TaiNs, port: &mut P);
     /// Whether anything is left to be transmitted or acknowledged.
     fn is_closed(&self) -> bool;
+    /// Why the last attempt to connect failed; `None` before any failed and once one succeeded.
+    fn connect_failure(&self) -> Option<ConnectFailure>;
     /// When `poll` is wanted at the latest.
     fn next_deadline(&self) -> TaiNs;
     /// The connection's numbers as they stand in the shared segment.

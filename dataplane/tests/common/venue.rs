@@ -78,6 +78,11 @@ impl Gateway {
         packet(b'H', &[])
     }
 
+    /// The end of the session (SoupBinTCP 3.00, 2.2.6).
+    pub(crate) fn end_of_session() -> Vec<u8> {
+        packet(b'Z', &[])
+    }
+
     /// Takes bytes of the connection, gives the answers.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.inbox.extend_from_slice(bytes);
