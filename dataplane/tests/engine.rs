@@ -460,7 +460,8 @@ fn the_end_of_the_session_is_answered_by_a_clean_close() {
     let counters = OrderTransport::<MemoryPort>::counters(world.engine.transport().expect("there is one"));
     assert_eq!((counters[TcpCounter::Finished.index()], counters[TcpCounter::Aborts.index()]), (1, 0));
     world.peer.listen();
-    world.log_in();
+    world.gateway.connected();
+    world.run_until("another login", |world| world.gateway.logins == 2);
 }
 
 #[test]
