@@ -105,6 +105,8 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::VenueCanceled, own(PipelineCounter::VenueCanceled)),
         (LoopCounter::VenueRejected, own(PipelineCounter::VenueRejected)),
         (LoopCounter::VenueCancelRejected, own(PipelineCounter::VenueCancelRejected)),
+        (LoopCounter::CancelsRepeated, own(PipelineCounter::CancelsRepeated)),
+        (LoopCounter::CancelsGivenUp, own(PipelineCounter::CancelsGivenUp)),
         (LoopCounter::VenueOther, own(PipelineCounter::VenueOther)),
         (LoopCounter::VenueExecuted, own(PipelineCounter::Fills)),
         (LoopCounter::VenueBroken, own(PipelineCounter::Broken)),

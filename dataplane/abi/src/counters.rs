@@ -81,6 +81,8 @@ counter_enum! {
         XskTxRingEmpty = "xsk_tx_ring_empty": "XDP_STATISTICS tx_ring_empty_descs.",
         SocketOverflow = "socket_overflow": "Datagrams that a kernel socket dropped because its buffer was full (SO_RXQ_OVFL).",
         OpenOrders = "open_orders": "Orders open now, unanswered ones included (a level, not a count).",
+        CancelsRepeated = "cancels_repeated": "Cancels due again after the venue refused one.",
+        CancelsGivenUp = "cancels_given_up": "Orders that the venue refused to cancel so often that no more cancels are sent.",
     }
 }
 

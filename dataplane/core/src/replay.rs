@@ -114,13 +114,14 @@ pub fn read_input(now: TaiNs, kind: Kind, body: &[u8]) -> Result<Recorded<'_>, N
 }
 
 /// The reasons of our own drops, in the order of their codes.
-const DROPS: [DropReason; 6] = [
+const DROPS: [DropReason; 7] = [
     DropReason::BadPacket,
     DropReason::Silence,
     DropReason::LoginRejected,
     DropReason::EndOfSession,
     DropReason::ControlOverflow,
     DropReason::Killed,
+    DropReason::Surveyed,
 ];
 
 /// First code of our own drops.

@@ -16,6 +16,7 @@ counter_enum! {
         HeartbeatsIn = "session_heartbeats_in": "Server heartbeats received.",
         HeartbeatsOut = "session_heartbeats_out": "Client heartbeats sent.",
         Logins = "session_logins": "Logins accepted.",
+        Surveys = "session_surveys": "Logins that asked for nothing but where the venue's log ends.",
         LoginRejects = "session_login_rejects": "Logins refused.",
         UnknownPackets = "session_unknown_packets": "Packets of an unknown type, skipped.",
         UnknownMessages = "session_unknown_messages": "Messages of an unknown type, skipped.",
@@ -42,6 +43,8 @@ pub enum DropReason {
     ControlOverflow,
     /// The kill word was set while bytes of orders could not be recalled.
     Killed,
+    /// The login only asked where the venue's log ends: connect again at once, to read it.
+    Surveyed,
 }
 
 /// What the venue said, normalized. Fields that a kind does not carry are zero.

@@ -287,6 +287,7 @@ impl Orders {
             if let Some(order) = self.get_mut(slot) {
                 order.doubtful = matches!(order.life, Life::New) || order.pending.0 != 0;
                 order.cancel_sent = OrderId(0);
+                order.forget_refused_cancels();
             }
         }
     }

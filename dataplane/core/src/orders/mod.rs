@@ -11,7 +11,7 @@ pub use machine::{Applied, Identity, OrderNote};
 pub use table::{Orders, Slot};
 
 use crate::session::TimeInForce;
-use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, TraderId};
+use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, TaiNs, TraderId};
 use tern_abi::counter_enum;
 
 counter_enum! {
@@ -26,6 +26,7 @@ counter_enum! {
         Rejected = "rejected": "The venue did not accept it.",
         Dropped = "dropped": "It never left: killed or refused by the encoder before TCP had it.",
         Lost = "lost": "It was sent on a connection that broke, and the venue's log does not know it.",
+        Unknown = "unknown": "It was to be canceled and the venue refused that again and again: open, for all that is known.",
     }
 }
 
@@ -33,9 +34,16 @@ impl OrderState {
     /// Whether shares may still trade.
     #[inline]
     pub const fn is_open(self) -> bool {
-        matches!(self, Self::PendingNew | Self::Live | Self::PendingReplace | Self::PendingCancel)
+        matches!(self, Self::PendingNew | Self::Live | Self::PendingReplace | Self::PendingCancel | Self::Unknown)
     }
 }
+
+/// Pause after the first cancel that the venue refuses; it doubles with each further one of the order.
+const CANCEL_PAUSE_NS: u64 = 10_000_000;
+/// Longest pause between two cancels of an order.
+const CANCEL_PAUSE_NS_MAX: u64 = 1_000_000_000;
+/// Refused cancels of an order after which no more are sent: about seven seconds.
+pub(crate) const CANCELS_REFUSED_MAX: u8 = 12;
 
 /// Why an order is dead, or that it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +91,10 @@ pub struct Order {
     pub(crate) cancel_wanted: bool,
     /// Sent on a connection that broke since: the venue's log will tell.
     pub(crate) doubtful: bool,
+    /// Cancels that the venue refused, in a row.
+    pub(crate) cancels_refused: u8,
+    /// When the next cancel may be sent after one was refused; until then none is on its way. Zero: at once.
+    pub(crate) cancel_due: TaiNs,
     /// First heard of from the venue.
     pub(crate) adopted: bool,
 }
@@ -144,6 +156,7 @@ impl Order {
         match self.life {
             Life::Dead(state) => state,
             _ if self.cancel_sent.0 != 0 => OrderState::PendingCancel,
+            _ if self.cancels_refused >= CANCELS_REFUSED_MAX => OrderState::Unknown,
             _ if self.pending.0 != 0 => OrderState::PendingReplace,
             Life::New => OrderState::PendingNew,
             Life::Live => OrderState::Live,
@@ -165,7 +178,25 @@ impl Order {
     /// Whether a cancel has to be sent: wanted, and none on its way for the id that the order has, or will have.
     #[inline]
     pub(crate) fn needs_cancel(&self) -> bool {
-        self.cancel_wanted && self.cancel_sent != self.cancel_target() && !matches!(self.life, Life::Dead(_))
+        self.cancel_wanted
+            && self.cancel_due.0 == 0
+            && self.cancel_sent != self.cancel_target()
+            && !matches!(self.life, Life::Dead(_))
+    }
+
+    /// The venue refused a cancel at `now`. The order stays wanted gone: another cancel follows after a pause, until as
+    /// many were refused as can be excused.
+    pub(crate) fn cancel_refused(&mut self, now: TaiNs) {
+        let pause_ns = CANCEL_PAUSE_NS.saturating_mul(1 << self.cancels_refused.min(16)).min(CANCEL_PAUSE_NS_MAX);
+        self.cancels_refused = self.cancels_refused.saturating_add(1);
+        let given_up = self.cancels_refused >= CANCELS_REFUSED_MAX;
+        self.cancel_due = if given_up { TaiNs::NEVER } else { now.plus(pause_ns) };
+    }
+
+    /// What the venue refused before says nothing any more.
+    pub(crate) fn forget_refused_cancels(&mut self) {
+        self.cancels_refused = 0;
+        self.cancel_due = TaiNs(0);
     }
 
     /// The id that a cancel must name: the venue works through our messages in order, so by then a replace on its way

@@ -3,7 +3,7 @@
 use super::{Life, Order};
 use crate::index::Index;
 use crate::session::TimeInForce;
-use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, TraderId};
+use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, TaiNs, TraderId};
 use tern_abi::arena::Arena;
 
 /// Place of an order in the table.
@@ -195,6 +195,7 @@ impl Orders {
         order.cancel_sent = OrderId(0);
         order.cancel_wanted = false;
         order.doubtful = false;
+        order.forget_refused_cancels();
         self.unlink(List::Age, slot.0, true);
         self.unlink(List::Own, slot.0, true);
         self.open_count -= 1;
@@ -292,6 +293,8 @@ const BLANK: Order = Order {
     short: false,
     cancel_wanted: false,
     doubtful: false,
+    cancels_refused: 0,
+    cancel_due: TaiNs(0),
     adopted: false,
 };
 

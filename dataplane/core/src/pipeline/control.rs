@@ -2,13 +2,13 @@
 
 use super::{Desk, Pipeline, PipelineCounter, Turn};
 use crate::feed::Feed;
-use crate::input::{ConnEvent, Input};
+use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::{OrderState, Slot};
 use crate::probe::{Isolate, Probe};
 use crate::risk::{HaltReason, LimitError, LimitId};
-use crate::session::{OrderAction, OrderSession};
+use crate::session::{DropReason, OrderAction, OrderSession};
 use crate::strategy::{Call, StrategySet};
-use crate::units::OrderId;
+use crate::units::{OrderId, TaiNs};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::Recorder;
 
@@ -58,9 +58,34 @@ impl Desk {
         Ok(())
     }
 
-    /// Wants every open order cancelled.
+    /// Wants every open order cancelled, those too whose cancels the venue refused: an operator asks for another try.
     pub(super) fn cancel_all(&mut self) {
+        let mut at = self.orders.first_open();
+        while let Some(slot) = at {
+            at = self.orders.next_open(slot);
+            if let Some(order) = self.orders.get_mut(slot) {
+                order.forget_refused_cancels();
+            }
+        }
         self.want_cancels(|_, _| true);
+    }
+
+    /// Lets cancels be sent again whose pause after a refusal is over, and finds out when to look again.
+    #[cold]
+    fn repeat_cancels(&mut self, now: TaiNs) {
+        self.cancels_due = TaiNs::NEVER;
+        let mut at = self.orders.first_open();
+        while let Some(slot) = at {
+            at = self.orders.next_open(slot);
+            let Some(order) = self.orders.get_mut(slot).filter(|order| order.cancel_due.0 != 0) else { continue };
+            if order.cancel_due > now {
+                self.cancels_due = self.cancels_due.min(order.cancel_due);
+                continue;
+            }
+            order.cancel_due = TaiNs(0);
+            self.sweep_due |= order.needs_cancel();
+            self.count(PipelineCounter::CancelsRepeated, 1);
+        }
     }
 
     /// Wants the open orders cancelled that `which` names.
@@ -118,8 +143,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
                 self.control.clear();
                 self.session.on_connected(turn.now, &mut self.control);
             }
-            ConnEvent::Down(_) => {
-                self.desk.count(PipelineCounter::ConnectionsLost, 1);
+            ConnEvent::Down(reason) => {
+                let lost = reason != DownReason::Dropped(DropReason::Surveyed);
+                self.desk.count(PipelineCounter::ConnectionsLost, u64::from(lost));
                 self.session.on_disconnected(turn.now);
                 self.control.clear();
                 self.desk.outbox.set_room(0);
@@ -156,6 +182,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     /// Sends the cancels that are wanted and were not sent, as far as the venue's window goes. What does not fit is sent
     /// after a later input.
     pub(super) fn sweep<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        if turn.now >= self.desk.cancels_due {
+            self.desk.repeat_cancels(turn.now);
+        }
         if !self.desk.sweep_due {
             return;
         }

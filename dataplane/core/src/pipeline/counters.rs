@@ -19,6 +19,8 @@ counter_enum! {
         OrdersReplace = "orders_replace": "Replaces written.",
         OrdersCancel = "orders_cancel": "Cancels of strategies written.",
         SystemCancels = "system_cancels": "Cancels of the system written.",
+        CancelsRepeated = "cancels_repeated": "Cancels due again after the venue refused one.",
+        CancelsGivenUp = "cancels_given_up": "Orders that the venue refused to cancel so often that no more cancels are sent.",
         Recalled = "recalled": "Messages taken back before TCP had them.",
         VenueEvents = "venue_events": "Events of the order session.",
         VenueDuplicates = "venue_duplicates": "Events of the order session seen before, by sequence number.",

@@ -38,6 +38,8 @@ pub struct Desk {
     pub(crate) ring_room: bool,
     /// Some order may need a cancel that was not sent yet.
     pub(crate) sweep_due: bool,
+    /// When to look for orders whose refused cancel is to be repeated, at the latest.
+    pub(crate) cancels_due: TaiNs,
     pub(crate) last_session_seq: u64,
     pub(crate) shutting_down: bool,
     pub(crate) logged_out: bool,
@@ -103,6 +105,7 @@ impl Desk {
             session_ready: false,
             ring_room: true,
             sweep_due: false,
+            cancels_due: TaiNs::NEVER,
             last_session_seq: 0,
             shutting_down: false,
             logged_out: false,

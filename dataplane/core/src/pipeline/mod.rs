@@ -253,7 +253,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         (0..self.strategies.count())
             .filter(|index| !self.desk.is_disabled(*index))
             .map(|index| self.strategies.next_deadline(index))
-            .fold(self.session.next_deadline().min(self.desk.silence_due), TaiNs::min)
+            .fold(self.session.next_deadline().min(self.desk.silence_due).min(self.desk.cancels_due), TaiNs::min)
     }
 
     /// Bytes of the session's housekeeping that wait; hand them to TCP before order bytes.

@@ -3,7 +3,7 @@
 use super::buffers::SESSION_CHUNK_BYTES;
 use super::{Desk, Pipeline, PipelineCounter, Turn, UnknownOrders};
 use crate::feed::Feed;
-use crate::orders::{Identity, OrderNote, OrderState};
+use crate::orders::{Identity, OrderNote, OrderState, Slot};
 use crate::probe::{Isolate, Probe};
 use crate::risk::HaltReason;
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
@@ -135,6 +135,9 @@ impl Desk {
         let identity = self.identity(event);
         let applied = self.orders.apply(event, &mut self.executions, identity);
         self.count_note(applied.note);
+        if event.kind == VenueEventKind::CancelRejected {
+            self.cancel_refused(turn, applied.slot);
+        }
         if let Some(slot) = applied.slot {
             self.settle(slot);
         }
@@ -163,6 +166,18 @@ impl Desk {
         }
         let owner = applied.slot.and_then(|slot| self.orders.get(slot)).map(|order| usize::from(order.owner))?;
         told.map(|told| (owner, told))
+    }
+
+    /// The venue refused a cancel. Sent again at once it would be refused at once, for ever: it waits.
+    fn cancel_refused<R: Recorder, P: Probe>(&mut self, turn: &Turn<'_, R, P>, slot: Option<Slot>) {
+        let Some(order) = slot.and_then(|slot| self.orders.get_mut(slot)).filter(|order| order.state().is_open())
+        else {
+            return;
+        };
+        order.cancel_refused(turn.now);
+        let (due, given_up) = (order.cancel_due, order.state() == OrderState::Unknown);
+        self.cancels_due = self.cancels_due.min(due);
+        self.count(PipelineCounter::CancelsGivenUp, u64::from(given_up));
     }
 
     /// Whose the order would be were it unknown: only what introduces an order says enough.

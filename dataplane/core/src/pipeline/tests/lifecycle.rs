@@ -1,15 +1,16 @@
 //! An order's life, message by message.
 
 use super::Ask;
-use crate::input::Input;
+use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::{OrderNote, OrderState};
 use crate::pipeline::PipelineCounter;
 use crate::risk::{HaltReason, Reason};
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
 use crate::testing::{Lines, Rig, Script, accepted, config, executed, new, replaced, scripted, told};
-use crate::units::{InstrumentId, OrderId, Price, Side};
+use crate::units::{InstrumentId, OrderId, Price, Side, TaiNs};
 use alloc::vec::Vec;
+use tern_abi::command::CommandKind;
 use tern_abi::record::{Kind, OrderEventRecord, PositionRecord};
 
 /// A bench with a live buy of 100 at 10.0000, id 1.
@@ -307,4 +308,75 @@ fn the_owner_hears_of_its_orders_and_no_other_strategy_does() {
     assert!(other.borrow().is_empty());
     assert_eq!(rig.pipeline.desk().portfolio().position(1, InstrumentId(0)).shares, 40);
     assert_eq!(rig.pipeline.desk().portfolio().position(0, InstrumentId(0)).shares, 0);
+}
+
+/// An order whose cancel was refused once, at `rig.now`.
+fn refused_once() -> (Rig<(Script,)>, Lines) {
+    let (mut rig, lines) = scripted(config(), 1);
+    lines.borrow_mut().push_back(new(0, Side::Buy, 10_0000, 100));
+    rig.input(Input::Timer);
+    rig.venue(accepted(1, 100, 10_0000));
+    lines.borrow_mut().push_back(Intent::Cancel { order: OrderId(1) });
+    rig.input(Input::Timer);
+    assert_eq!(rig.sent().len(), 2);
+    rig.venue(told(VenueEventKind::CancelRejected, 1, 0));
+    (rig, lines)
+}
+
+#[test]
+fn a_refused_cancel_is_repeated_after_growing_pauses_and_given_up_in_the_end() {
+    let (mut rig, lines) = refused_once();
+    let mut pauses = Vec::new();
+    loop {
+        assert_eq!(rig.sent(), [], "not at once");
+        rig.input(Input::Timer);
+        assert_eq!(rig.sent(), [], "nor with the next input");
+        let due = rig.pipeline.next_deadline();
+        if due == TaiNs::NEVER {
+            break;
+        }
+        pauses.push(due.since(rig.now) / 10_000_000);
+        rig.now = due;
+        rig.input(Input::Timer);
+        let sent = rig.sent();
+        assert_eq!(sent.len(), 1, "one cancel");
+        assert_eq!(sent[0].action, OrderAction::Cancel { order: OrderId(1) });
+        rig.venue(told(VenueEventKind::CancelRejected, 1, 0));
+    }
+    // The first pause is a microsecond of the rig short.
+    assert_eq!(pauses, [0, 1, 3, 7, 15, 31, 63, 99, 99, 99, 99], "in units of 10 ms, rounded down");
+    let order = *rig.pipeline.desk().orders().find(OrderId(1)).unwrap();
+    assert_eq!((order.state(), order.leaves()), (OrderState::Unknown, 100));
+    assert_eq!(rig.pipeline.desk().gate().exposure(InstrumentId(0)).unwrap().open(Side::Buy), 100, "it still counts");
+    let records: Vec<OrderEventRecord> = rig.rec.all(Kind::OrderEvent);
+    assert_eq!(records.last().unwrap().state, OrderState::Unknown as u8);
+    let counter = |counter| rig.pipeline.desk().counter(counter);
+    assert_eq!(counter(PipelineCounter::VenueCancelRejected), 12);
+    assert_eq!((counter(PipelineCounter::CancelsRepeated), counter(PipelineCounter::CancelsGivenUp)), (11, 1));
+
+    // The strategy cannot go on in its place; an operator can, and a new connection does.
+    lines.borrow_mut().push_back(Intent::Cancel { order: OrderId(1) });
+    rig.input(Input::Timer);
+    assert_eq!(rig.sent(), []);
+    assert_eq!(rig.pipeline.desk().refusals()[Reason::OrderBusy.index()], 1);
+    rig.command(CommandKind::CancelAll);
+    assert_eq!(rig.sent().len(), 1);
+    rig.venue(told(VenueEventKind::Canceled, 1, 100));
+    assert_eq!(rig.pipeline.desk().orders().open_count(), 0);
+}
+
+#[test]
+fn a_reconnect_or_an_end_forgets_refused_cancels() {
+    let (mut rig, _) = refused_once();
+    rig.conn(ConnEvent::Down(DownReason::Closed));
+    rig.connect();
+    assert_eq!(rig.sent().len(), 1, "sent on the new connection, without a pause");
+
+    let (mut rig, _) = refused_once();
+    rig.venue(executed(1, 100, 10_0000, 9));
+    let due = rig.pipeline.next_deadline();
+    rig.now = due;
+    rig.input(Input::Timer);
+    assert_eq!(rig.sent(), []);
+    assert_eq!(rig.pipeline.next_deadline(), TaiNs::NEVER);
 }
