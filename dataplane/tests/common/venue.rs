@@ -103,7 +103,11 @@ impl Gateway {
             b'L' => {
                 self.logins += 1;
                 let wanted: String = String::from_utf8_lossy(&bytes[27..47]).into();
-                let from = wanted.trim().parse::<usize>().expect("a sequence number").max(1);
+                // 0 asks for the most recently generated message (SoupBinTCP 3.00, 2.3.1).
+                let from = match wanted.trim().parse::<usize>().expect("a sequence number") {
+                    0 => self.log.len().max(1),
+                    from => from,
+                };
                 out.extend(packet(b'A', format!("{:>10}{from:>20}", "S1").as_bytes()));
                 for message in &self.log[from - 1..] {
                     out.extend(packet(b'S', message));

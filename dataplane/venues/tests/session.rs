@@ -15,7 +15,7 @@ use zerocopy::IntoBytes;
 
 const START: TaiNs = TaiNs(1_000_000_000_000);
 const VENUE_NS: u64 = 0x1f1a_d42b_8915;
-const LOGIN: &str = "002f 'L' 'trader' 'secret    ' '          ' '                   1'";
+const SURVEY: &str = "002f 'L' 'trader' 'secret    ' '          ' '                   0'";
 const QUERY: &str = "0002 'U' 'Q'";
 const HEARTBEAT: &str = "0001 'H'";
 
@@ -77,11 +77,10 @@ impl Line {
         line
     }
 
-    /// Logged in, first message of the log (the query's answer) and first heartbeat read.
+    /// Logged in to an empty log, both answers (messages 1 and 2) read.
     fn ready() -> Self {
         let mut line = Self::logged_in();
-        line.take(&answer(1));
-        line.take(&hex(HEARTBEAT));
+        line.take(&[answer(1), answer(1)].concat());
         assert!(line.session.is_ready());
         line.events();
         line
@@ -147,41 +146,143 @@ fn encoded(line: &mut Line, order: &OrderView) -> Result<Vec<u8>, EncodeError> {
     line.session.encode(order, &mut buf).map(|length| buf[..length].to_vec())
 }
 
+fn login(session: &str, sequence: u64) -> Vec<u8> {
+    hex(&format!("002f 'L' 'trader' 'secret    ' '{session:>10}' '{sequence:>20}'"))
+}
+
 #[test]
-fn a_login_asks_for_the_log_from_its_start_and_then_for_the_next_id() {
+fn on_an_empty_log_the_survey_is_the_login() {
     let mut line = Line::connected();
-    assert_eq!(line.sent(), hex(LOGIN));
+    assert_eq!(line.sent(), login("", 0));
     assert!(!line.session.is_ready());
     assert_eq!(encoded(&mut line, &new(1)), Err(EncodeError::NotLoggedIn));
 
     line.take(&accepted("S1", 1));
     assert_eq!(line.kinds(), [VenueEventKind::LoggedIn]);
-    assert_eq!(line.sent(), hex(QUERY));
-    assert!(!line.session.is_ready(), "the log may be long");
+    assert_eq!(line.sent(), hex(QUERY).repeat(2), "message 1 may be an answer of before");
+    assert!(!line.session.is_ready());
     assert!(encoded(&mut line, &view(OrderAction::Cancel { order: OrderId(7) })).is_ok(), "cancels are possible");
 
     line.take(&answer(77));
     let events = line.events();
     assert_eq!((events[0].kind, events[0].order, events[0].session_seq), (VenueEventKind::NextOrderId, OrderId(77), 1));
-    assert!(!line.session.is_ready(), "it may be the answer of an earlier login of the day");
-
     line.take(&hex(HEARTBEAT));
-    assert_eq!(line.kinds(), [VenueEventKind::CaughtUp]);
+    assert!(!line.session.is_ready(), "it may be the answer to an earlier process");
+    line.take(&answer(77));
+    assert_eq!(line.kinds(), [VenueEventKind::NextOrderId, VenueEventKind::CaughtUp]);
     assert!(line.session.is_ready());
-    line.take(&hex(HEARTBEAT));
-    assert_eq!(line.kinds(), []);
-    assert_eq!((line.counter(SessionCounter::Logins), line.counter(SessionCounter::HeartbeatsIn)), (1, 2));
+    assert_eq!(line.control.take_drop(), None);
+    assert_eq!(line.counter(SessionCounter::Logins), 1);
+}
+
+/// A venue that keeps a log as the specification has it: what it sends is in the log, answers to queries too.
+struct Venue {
+    log: Vec<Vec<u8>>,
+    /// Reads a request for message 0 as one for the last message, not for the next.
+    from_last: bool,
+}
+
+impl Venue {
+    /// A log of `messages` executions; each of `answers` is the number of an old answer instead.
+    fn new(messages: u64, answers: &[u64], from_last: bool) -> Self {
+        let message = |number| if answers.contains(&number) { answer(7) } else { executed(number as u32, 1) };
+        Self { log: (1..=messages).map(message).collect(), from_last }
+    }
+
+    /// What the venue sends in answer to a login.
+    fn log_in(&self, wanted: u64) -> Vec<u8> {
+        let end = self.log.len() as u64;
+        let first = match wanted {
+            0 if self.from_last => end.max(1),
+            0 => end + 1,
+            wanted => wanted,
+        };
+        [accepted("S1", first), self.log[first as usize - 1..].concat()].concat()
+    }
+
+    /// Answers the queries among `sent`, which holds nothing else.
+    fn answer(&mut self, sent: &[u8]) -> Vec<u8> {
+        assert_eq!(sent, hex(QUERY).repeat(sent.len() / 4), "only queries");
+        let answers = vec![answer(7); sent.len() / 4];
+        self.log.extend_from_slice(&answers);
+        answers.concat()
+    }
 }
 
 #[test]
-fn a_heartbeat_before_the_answer_is_not_the_end_of_the_replay() {
-    let mut line = Line::logged_in();
-    line.take(&hex(HEARTBEAT));
-    assert!(!line.session.is_ready());
-    line.take(&answer(1));
-    line.take(&executed(7, 1));
-    assert!(!line.session.is_ready());
-    line.take(&hex(HEARTBEAT));
+fn old_answers_in_a_long_log_never_end_the_replay() {
+    const MESSAGES: u64 = 10_000;
+    for from_last in [false, true] {
+        // Old answers everywhere, at the very end too, and more of them than any login asks for.
+        let old: Vec<u64> = (1..50).chain([5000, 5001, MESSAGES - 1, MESSAGES]).collect();
+        let mut venue = Venue::new(MESSAGES, &old, from_last);
+        let mut line = Line::connected();
+        assert_eq!(line.sent(), login("", 0));
+        line.take(&venue.log_in(0));
+        assert_eq!(line.control.take_drop(), Some(DropReason::Surveyed));
+        assert_eq!((line.kinds(), line.session.next_seq()), (Vec::new(), 1), "nothing is taken out of its place");
+
+        line.reconnect();
+        assert_eq!(line.sent(), login("S1", 1));
+        for chunk in venue.log_in(1).chunks(1447) {
+            line.take(chunk);
+            assert!(!line.session.is_ready());
+        }
+        line.take(&hex(HEARTBEAT));
+        assert!(!line.session.is_ready(), "nor does a venue that pauses");
+        assert_eq!(line.session.next_seq(), MESSAGES + 1);
+        let answers = venue.answer(&line.sent());
+        line.take(&answers);
+        assert!(line.session.is_ready(), "with the last of our answers");
+        assert_eq!(line.kinds().iter().filter(|kind| **kind == VenueEventKind::CaughtUp).count(), 1);
+        assert_eq!((line.counter(SessionCounter::Surveys), line.counter(SessionCounter::Logins)), (1, 1));
+    }
+}
+
+#[test]
+fn answers_to_queries_of_lost_connections_do_not_count() {
+    let mut line = Line::ready();
+    let mut venue = Venue::new(2, &[1, 2], false);
+    for lost in 1..4 {
+        line.reconnect();
+        assert_eq!(line.sent(), login("S1", 3));
+        line.take(&venue.log_in(3));
+        // The connection goes before the venue's answers come, but it got the queries.
+        assert_eq!(line.sent(), hex(QUERY).repeat(1 << lost));
+    }
+    let late = [venue.answer(&hex(QUERY).repeat(14)), executed(7, 1)].concat();
+    venue.log.push(executed(7, 1));
+    line.reconnect();
+    line.sent();
+    line.take(&accepted("S1", 3));
+    line.take(&late);
+    assert!(!line.session.is_ready(), "fourteen answers, all of before");
+    let answers = venue.answer(&line.sent());
+    let (rest, last) = answers.split_at(answers.len() - answer(7).len());
+    line.take(rest);
+    line.take(last);
+    assert!(line.session.is_ready());
+    line.reconnect();
+    assert!(line.sent() == login("S1", venue.log.len() as u64 + 1), "what was answered need not be counted again");
+}
+
+#[test]
+fn when_too_many_answers_are_open_the_end_of_the_log_is_asked_for_again() {
+    let mut line = Line::ready();
+    let mut sent = Vec::new();
+    for _ in 0..10 {
+        line.reconnect();
+        sent = line.sent();
+        if sent == login("S1", 0) {
+            break;
+        }
+        line.take(&accepted("S1", 3));
+        assert!(line.sent().len() <= 4 * 32 + 4);
+    }
+    assert_eq!(sent, login("S1", 0));
+    line.take(&accepted("S1", 3));
+    assert_eq!((line.control.take_drop(), line.sent()), (None, hex(QUERY).repeat(2)), "nothing to replay: it goes on");
+    line.take(&[answer(1), answer(1)].concat());
     assert!(line.session.is_ready());
 }
 
@@ -341,7 +442,7 @@ fn conversation() -> Vec<(Vec<u8>, VenueEvent)> {
         ),
         ("'Q' TIME 0000000b", venue(Kind::NextOrderId, 11, 0)),
     ];
-    let numbered = table.into_iter().zip(2..);
+    let numbered = table.into_iter().zip(3..);
     numbered.map(|((text, event), session_seq)| (sequenced(text), VenueEvent { session_seq, ..event })).collect()
 }
 
@@ -352,8 +453,8 @@ fn every_message_of_the_venue_becomes_its_event() {
         line.take(&bytes);
         assert_eq!(line.events(), [event]);
     }
-    assert_eq!(line.session.next_seq(), 18);
-    assert_eq!(line.counter(SessionCounter::Sequenced), 17);
+    assert_eq!(line.session.next_seq(), 19);
+    assert_eq!(line.counter(SessionCounter::Sequenced), 18);
     assert_eq!(line.control.take_drop(), None);
 }
 
@@ -373,7 +474,7 @@ proptest! {
             line.take(&stream[cut[0]..cut[1]]);
         }
         prop_assert_eq!(line.events(), events);
-        prop_assert_eq!(line.counter(SessionCounter::HeartbeatsIn), 2);
+        prop_assert_eq!(line.counter(SessionCounter::HeartbeatsIn), 1);
     }
 
     #[test]
@@ -393,16 +494,15 @@ proptest! {
         let cut = cut.index(stream.len() + 1);
         let mut line = Line::ready();
         line.take(&stream[..cut]);
-        let read = (line.session.next_seq() - 2) as usize;
+        let read = (line.session.next_seq() - 3) as usize;
 
         line.reconnect();
         let next = line.session.next_seq();
-        let login = format!("002f 'L' 'trader' 'secret    ' '        S1' '{next:>20}'");
-        prop_assert_eq!(line.sent(), hex(&login));
+        prop_assert_eq!(line.sent(), login("S1", next));
         line.take(&accepted("S1", next));
         line.take(&bytes[read..].concat());
-        let seen: Vec<VenueEvent> =
-            line.events().into_iter().filter(|event| event.kind != VenueEventKind::LoggedIn).collect();
+        let ours = [VenueEventKind::LoggedIn, VenueEventKind::CaughtUp];
+        let seen: Vec<VenueEvent> = line.events().into_iter().filter(|event| !ours.contains(&event.kind)).collect();
         prop_assert_eq!(seen, events);
     }
 }
@@ -412,15 +512,12 @@ fn after_a_reconnect_the_log_must_be_caught_up_again() {
     let mut line = Line::ready();
     line.reconnect();
     assert!(!line.session.is_ready());
-    line.take(&accepted("S1", 2));
+    line.take(&accepted("S1", 3));
     line.take(&hex(HEARTBEAT));
     assert!(!line.session.is_ready());
-    line.take(&[executed(7, 1), answer(8), hex(HEARTBEAT)].concat());
-    let kinds = line.kinds();
-    assert_eq!(
-        kinds,
-        [VenueEventKind::LoggedIn, VenueEventKind::Executed, VenueEventKind::NextOrderId, VenueEventKind::CaughtUp]
-    );
+    line.take(&[executed(7, 1), answer(8), answer(8)].concat());
+    use VenueEventKind::{CaughtUp, Executed, LoggedIn, NextOrderId};
+    assert_eq!(line.kinds(), [LoggedIn, Executed, NextOrderId, NextOrderId, CaughtUp]);
     assert!(line.session.is_ready());
 }
 
@@ -430,24 +527,22 @@ fn a_venue_that_repeats_its_log_is_not_believed_twice() {
     line.take(&executed(7, 1));
     line.events();
     line.reconnect();
-    line.take(&[accepted("S1", 1), answer(1), executed(7, 1), hex(HEARTBEAT)].concat());
+    line.take(&[accepted("S1", 1), answer(1), answer(1), executed(7, 1)].concat());
     assert_eq!(line.kinds(), [VenueEventKind::LoggedIn]);
-    assert_eq!(line.counter(SessionCounter::Replayed), 2);
+    assert_eq!(line.counter(SessionCounter::Replayed), 3);
     assert!(!line.session.is_ready(), "an answer of before does not count");
-    line.take(&[answer(8), hex(HEARTBEAT)].concat());
+    line.take(&[answer(8), answer(8)].concat());
     assert!(line.session.is_ready());
 }
 
 #[test]
 fn a_log_that_starts_behind_what_we_know_is_refused() {
-    for (session, sequence) in [("S1", 3), ("S2", 2)] {
-        let mut line = Line::ready();
-        line.reconnect();
-        line.take(&accepted(session, sequence));
-        assert_eq!(line.control.take_drop(), Some(DropReason::BadPacket));
-        assert_eq!(line.counter(SessionCounter::BadPackets), 1);
-        assert!(!line.session.is_ready());
-    }
+    let mut line = Line::ready();
+    line.reconnect();
+    line.take(&accepted("S1", 4));
+    assert_eq!(line.control.take_drop(), Some(DropReason::BadPacket));
+    assert_eq!(line.counter(SessionCounter::BadPackets), 1);
+    assert!(!line.session.is_ready());
 }
 
 #[test]
@@ -463,18 +558,43 @@ fn a_log_that_ends_before_what_we_know_is_refused() {
 
 #[test]
 fn a_new_session_of_the_venue_starts_from_one() {
-    let mut line = Line::ready();
-    line.take(&hex("0001 'Z'"));
-    assert_eq!(line.kinds(), [VenueEventKind::EndOfSession]);
-    assert_eq!(line.control.take_drop(), Some(DropReason::EndOfSession));
-    assert!(!line.session.is_ready());
-    assert_eq!(line.session.next_deadline(), TaiNs::NEVER);
+    for name in ["S2", "S1"] {
+        let mut line = Line::ready();
+        line.take(&hex("0001 'Z'"));
+        assert_eq!(line.kinds(), [VenueEventKind::EndOfSession]);
+        assert_eq!(line.control.take_drop(), Some(DropReason::EndOfSession));
+        assert!(!line.session.is_ready());
+        assert_eq!(line.session.next_deadline(), TaiNs::NEVER);
 
+        line.reconnect();
+        assert_eq!(line.sent(), login("", 0));
+        line.take(&accepted(name, 1));
+        line.take(&executed(7, 1));
+        let events = line.events();
+        assert_eq!((events[0].kind, events[0].live), (VenueEventKind::LoggedIn, false));
+        assert_eq!(events[1].session_seq, 1);
+    }
+}
+
+#[test]
+fn another_session_than_asked_for_is_surveyed_and_read_from_its_start() {
+    let mut line = Line::ready();
     line.reconnect();
-    assert_eq!(line.sent(), hex(LOGIN));
+    line.sent();
+    line.take(&accepted("S2", 9));
+    assert_eq!((line.control.take_drop(), line.kinds()), (Some(DropReason::Surveyed), Vec::new()));
+    line.reconnect();
+    assert_eq!(line.sent(), login("S2", 0));
+    line.take(&accepted("S2", 9));
+    assert_eq!(line.control.take_drop(), Some(DropReason::Surveyed));
+    line.reconnect();
+    assert_eq!(line.sent(), login("S2", 1));
     line.take(&accepted("S2", 1));
-    line.take(&executed(7, 1));
-    assert_eq!(line.events()[1].session_seq, 1);
+    let events = line.events();
+    assert_eq!((events[0].kind, events[0].live), (VenueEventKind::LoggedIn, false), "it is another log");
+    line.reconnect();
+    line.take(&accepted("S2", 1));
+    assert!(line.events()[0].live, "and the same one from then on");
 }
 
 #[test]
@@ -555,7 +675,7 @@ fn the_control_path_takes_no_order() {
         assert_eq!(line.control.send(packet), Err(ControlError::OrderMessage), "{packet:?}");
     }
     assert_eq!(line.control.pending(), b"");
-    for packet in [LOGIN, QUERY, "0001 'R'", "0001 'O'", "0003 '+' 'hi'"] {
+    for packet in [SURVEY, QUERY, "0001 'R'", "0001 'O'", "0003 '+' 'hi'"] {
         assert_eq!(line.control.send(&hex(packet)), Ok(()));
     }
 }
@@ -569,7 +689,7 @@ fn what_is_unknown_is_counted_and_skipped() {
     line.take(&sequenced("'P' TIME 00000008 'later version'"));
     let events = line.events();
     assert_eq!(events.len(), 1);
-    assert_eq!((events[0].kind, events[0].session_seq), (VenueEventKind::CancelPending, 3), "both took a number");
+    assert_eq!((events[0].kind, events[0].session_seq), (VenueEventKind::CancelPending, 4), "both took a number");
     assert_eq!(line.counter(SessionCounter::UnknownPackets), 1);
     assert_eq!(line.counter(SessionCounter::UnknownMessages), 1);
     assert_eq!(line.counter(SessionCounter::TrailingBytes), 1);
@@ -584,7 +704,7 @@ fn a_truncated_message_drops_the_session_and_is_asked_for_again() {
     assert_eq!(line.kinds(), [], "nothing is taken behind it");
     assert_eq!(line.control.take_drop(), Some(DropReason::BadPacket));
     assert_eq!(line.counter(SessionCounter::TruncatedMessages), 1);
-    assert_eq!(line.session.next_seq(), 2);
+    assert_eq!(line.session.next_seq(), 3);
 }
 
 #[test]
@@ -593,7 +713,7 @@ fn bytes_that_are_no_packet_drop_the_session() {
         (Line::ready as fn() -> Line, hex("0000")), // no type
         (Line::ready, hex("ffff 'S'")),             // longer than any packet of the protocol
         (Line::ready, hex("0002 'U' 'Q'")),         // a client's packet
-        (Line::ready, accepted("S1", 2)),           // a second login
+        (Line::ready, accepted("S1", 3)),           // a second login
         (Line::connected, executed(7, 1)),          // before the login
         (Line::connected, hex("0005 'A' '  S1'")),  // a login cut short
         (Line::connected, hex("001f 'A' '        S1' '                   x'")), // no number

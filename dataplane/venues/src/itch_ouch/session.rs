@@ -27,6 +27,9 @@ pub const SILENCE_NS: u64 = 15_000_000_000;
 /// How long the venue may take to close the connection after a logout.
 const LOGOUT_NS: u64 = 1_000_000_000;
 
+/// Account queries that one login may send; with more to be told apart, the end of the log is asked for instead.
+const QUERIES_MAX: u32 = 32;
+
 /// Longest packet taken, in bytes: OUCH messages are below 200, debug texts longer.
 const PACKET_BYTES_MAX: usize = 4096;
 
@@ -58,8 +61,8 @@ impl fmt::Debug for OuchConfig {
 enum State {
     /// No connection.
     Down,
-    /// Login sent.
-    LoggingIn,
+    /// Login sent; a survey asks for nothing but the number at which the log ends.
+    LoggingIn { survey: bool },
     /// Login accepted. Orders may be sent once `CatchUp` is done.
     LoggedIn(CatchUp),
     /// Logout sent.
@@ -70,13 +73,13 @@ enum State {
 
 /// How far the replay of the venue's log is.
 ///
-/// Nothing in the protocol says where a replay ends. The answer to an account query asked after the login stands behind
-/// everything that the log held then, but answers of earlier logins of the day are in the log too. A server heartbeat is
-/// only sent when the venue had nothing to send for a second. So: first an answer, then a heartbeat.
+/// The answer to an account query asked after the login stands behind everything that the log held then; but answers to
+/// queries of earlier logins stand in the log too. [`Log`] bounds how many of those can still come, so one answer more
+/// than that is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CatchUp {
-    Asked,
-    Answered,
+    /// So many answers have to come yet.
+    Awaits(u32),
     Done,
 }
 
@@ -95,6 +98,8 @@ struct Client {
     state: State,
     link: Link,
     log: Log,
+    /// The session of the last login that went on to the log.
+    entered: Option<Session>,
     counters: Counters,
 }
 
@@ -114,14 +119,20 @@ struct Log {
     next: u64,
     /// Number of the next message that this connection brings.
     incoming: u64,
+    /// Number of the last message, or of the one behind it, at the last survey; 0 when a survey is due. What was said
+    /// before it says nothing about our own queries.
+    end: u64,
+    /// Answers from `end` on that may still come: to queries that this process sent, and message `end` itself.
+    unanswered: u32,
 }
 
 impl Log {
-    const NEW: Self = Self { session: Alpha::BLANK, next: 1, incoming: 1 };
+    const NEW: Self = Self { session: Alpha::BLANK, next: 1, incoming: 1, end: 0, unanswered: 0 };
 }
 
 impl OuchSession {
-    /// A session that has not logged in yet. The first login asks for the venue's log of the day from its start.
+    /// A session that has not logged in yet. The first login asks where the venue's log of the day ends, the next one
+    /// for the log from its start.
     pub const fn new(config: OuchConfig) -> Self {
         let client = Client {
             config,
@@ -129,6 +140,7 @@ impl OuchSession {
             state: State::Down,
             link: Link { sent: TaiNs(0), heard: TaiNs(0) },
             log: Log::NEW,
+            entered: None,
             counters: [0; SessionCounter::COUNT],
         };
         Self { deframer: Deframer::new(), client }
@@ -177,16 +189,14 @@ impl Client {
                 if matches!(self.state, State::LoggedIn(_)) && self.log.incoming < self.log.next {
                     // The venue has nothing more to send, but its log is shorter than what it told us before: it lost
                     // messages, and new ones bear numbers that we take for old.
-                    return self.bad_packet(control);
-                }
-                if self.state == State::LoggedIn(CatchUp::Answered) {
-                    self.state = State::LoggedIn(CatchUp::Done);
-                    sink.event(VenueEvent::new(VenueEventKind::CaughtUp));
+                    self.bad_packet(control);
                 }
             }
             (Ok(Packet::Debug(_)), _) => {}
-            (Ok(Packet::LoginAccepted(login)), State::LoggingIn) => self.on_accepted(now, login, sink, control),
-            (Ok(Packet::LoginRejected(login)), State::LoggingIn) => {
+            (Ok(Packet::LoginAccepted(login)), State::LoggingIn { survey }) => {
+                self.on_accepted(now, login, survey, sink, control);
+            }
+            (Ok(Packet::LoginRejected(login)), State::LoggingIn { .. }) => {
                 count(&mut self.counters, SessionCounter::LoginRejects);
                 let reason = login.reject_reason_code;
                 sink.event(VenueEvent { reason, ..VenueEvent::new(VenueEventKind::LoginRejected) });
@@ -195,6 +205,7 @@ impl Client {
             (Ok(Packet::EndOfSession), State::LoggedIn(_) | State::LoggingOut) => {
                 // The next login asks for the venue's current session, from its start.
                 self.log = Log::NEW;
+                self.entered = None;
                 sink.event(VenueEvent::new(VenueEventKind::EndOfSession));
                 self.drop_connection(DropReason::EndOfSession, control);
             }
@@ -204,23 +215,61 @@ impl Client {
         }
     }
 
-    fn on_accepted(&mut self, now: TaiNs, login: &LoginAccepted, sink: &mut impl OrderSink, control: &mut Control) {
+    fn on_accepted(
+        &mut self,
+        now: TaiNs,
+        login: &LoginAccepted,
+        survey: bool,
+        sink: &mut impl OrderSink,
+        control: &mut Control,
+    ) {
         let Some(incoming) = login.sequence_number.get().filter(|&number| number != 0) else {
             return self.bad_packet(control);
         };
-        let goes_on = self.log.session.trimmed() == login.session.trimmed();
-        if !goes_on {
+        if self.log.session.trimmed() != login.session.trimmed() {
             self.log = Log { session: login.session, ..Log::NEW };
+        }
+        if survey {
+            count(&mut self.counters, SessionCounter::Surveys);
+            // Whether the number is the last message's or the next one's, the log is known to reach up to it.
+            self.log.end = incoming;
+            self.log.unanswered = 1;
+        }
+        if self.log.end == 0 || (survey && incoming > self.log.next) {
+            // Another log than we asked for, whose end is unknown; or one that has to be read from further ahead.
+            return self.drop_connection(DropReason::Surveyed, control);
         }
         if incoming > self.log.next {
             // The log starts behind what we know: fills in between would be lost for good.
             return self.bad_packet(control);
         }
         self.log.incoming = incoming;
-        self.state = State::LoggedIn(CatchUp::Asked);
         count(&mut self.counters, SessionCounter::Logins);
+        let goes_on = self.entered.replace(self.log.session) == Some(self.log.session);
         sink.event(VenueEvent { live: goes_on, ..VenueEvent::new(VenueEventKind::LoggedIn) });
-        self.send(now, &Packet::UnsequencedData(ouch::AccountQuery::NEW.as_bytes()), control);
+        let queries = self.log.unanswered + 1;
+        self.log.unanswered += queries;
+        self.state = State::LoggedIn(CatchUp::Awaits(queries));
+        for _ in 0..queries {
+            self.send(now, &Packet::UnsequencedData(ouch::AccountQuery::NEW.as_bytes()), control);
+        }
+    }
+
+    /// Message `number` answers an account query. The last of those that are awaited is an answer to our own, so the
+    /// log as it was at the login has been read.
+    fn on_answer(&mut self, number: u64, sink: &mut impl OrderSink) {
+        if number < self.log.end {
+            return;
+        }
+        self.log.unanswered = self.log.unanswered.saturating_sub(1);
+        match self.state {
+            State::LoggedIn(CatchUp::Awaits(1)) => {
+                self.state = State::LoggedIn(CatchUp::Done);
+                sink.event(VenueEvent::new(VenueEventKind::CaughtUp));
+            }
+            State::LoggedIn(CatchUp::Awaits(more)) => self.state = State::LoggedIn(CatchUp::Awaits(more - 1)),
+            _ => {}
+        }
     }
 
     #[inline]
@@ -235,10 +284,10 @@ impl Client {
                 if trailing_bytes != 0 {
                     count(&mut self.counters, SessionCounter::TrailingBytes);
                 }
-                if let (Outbound::AccountQueryResponse(_), State::LoggedIn(CatchUp::Asked)) = (message, self.state) {
-                    self.state = State::LoggedIn(CatchUp::Answered);
-                }
                 sink.event(VenueEvent { session_seq: number, ..events::venue_event(&message) });
+                if let Outbound::AccountQueryResponse(_) = message {
+                    self.on_answer(number, sink);
+                }
             }
             Err(ouch::DecodeError::Unknown { .. }) => count(&mut self.counters, SessionCounter::UnknownMessages),
             Err(_) => {
@@ -259,13 +308,17 @@ impl OrderSession for OuchSession {
 
     fn on_connected(&mut self, now: TaiNs, control: &mut Control) {
         self.deframer.reset();
-        self.client.state = State::LoggingIn;
+        if self.client.log.unanswered >= QUERIES_MAX {
+            self.client.log.end = 0;
+        }
+        let survey = self.client.log.end == 0;
+        self.client.state = State::LoggingIn { survey };
         self.client.link = Link { sent: now, heard: now };
         let login = LoginRequest {
             username: self.client.config.username,
             password: self.client.config.password,
             requested_session: self.client.log.session,
-            requested_sequence_number: AsciiNumber::new(self.client.log.next),
+            requested_sequence_number: AsciiNumber::new(if survey { 0 } else { self.client.log.next }),
         };
         self.client.send(now, &Packet::LoginRequest(&login), control);
     }
@@ -306,7 +359,7 @@ impl OrderSession for OuchSession {
                 self.client.send(now, &Packet::ClientHeartbeat, control);
                 count(&mut self.client.counters, SessionCounter::HeartbeatsOut);
             }
-            State::LoggingIn | State::LoggedIn(_) | State::LoggingOut => {}
+            State::LoggingIn { .. } | State::LoggedIn(_) | State::LoggingOut => {}
         }
     }
 
@@ -316,7 +369,7 @@ impl OrderSession for OuchSession {
                 self.client.send(now, &Packet::LogoutRequest, control);
                 self.client.state = State::LoggingOut;
             }
-            State::LoggingIn => self.client.drop_connection(DropReason::EndOfSession, control),
+            State::LoggingIn { .. } => self.client.drop_connection(DropReason::EndOfSession, control),
             State::Down | State::LoggingOut | State::Dropping => {}
         }
     }
@@ -338,7 +391,7 @@ impl OrderSession for OuchSession {
         let silence = self.client.link.heard.plus(SILENCE_NS);
         match self.client.state {
             State::Down | State::Dropping => TaiNs::NEVER,
-            State::LoggingIn => silence,
+            State::LoggingIn { .. } => silence,
             State::LoggedIn(_) => silence.min(self.client.link.sent.plus(HEARTBEAT_NS)),
             State::LoggingOut => silence.min(self.client.link.sent.plus(LOGOUT_NS)),
         }
