@@ -18,7 +18,7 @@ counter_enum! {
         EndOfSession = "end_of_session": "The venue ended the session.",
         Restarted = "restarted": "The data plane restarted in mid-session.",
         Contradiction = "contradiction": "A message contradicted the book: more shares taken than an order had, no side, no shares.",
-        Silent = "silent": "Nothing came for longer than a feed that is alive is silent; over with the next message in sequence.",
+        Silent = "silent": "Nothing came for longer than a feed that is alive is silent; over with the next packet of its session.",
     }
 }
 
@@ -78,6 +78,11 @@ pub trait Feed {
     ) -> FeedState;
     /// When the feed wants a timer, at the latest (silence, recovery); [`TaiNs::NEVER`] if it waits for nothing.
     fn next_deadline(&self) -> TaiNs;
+    /// When the last packet of the session that `stream` is in came, on whatever line; 0 before any. What is no packet,
+    /// or one of another session, says nothing of the venue's health.
+    fn heard(&self, stream: StreamId) -> TaiNs;
+    /// Nothing was heard of `stream` for too long: its state is [`Distrust::Silent`] until the next packet of its session.
+    fn fall_silent(&mut self, stream: StreamId);
     /// Counters, in [`FeedCounter`] order.
     fn counters(&self) -> &[u64; FeedCounter::COUNT];
     /// The sequence number of the next message that `stream` expects; 1 before any.

@@ -33,20 +33,35 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 /// The stream of the bench.
 pub const STREAM: StreamId = StreamId(1);
+/// First byte of a payload that is no packet.
+pub const GARBAGE: u8 = u8::MAX;
 /// The connection of the bench.
 pub const CONN: ConnId = ConnId(0);
 
 /// Decodes payloads made of [`BookEvent`]s as they lie in memory, a first byte in front: 0 = in sequence, otherwise
-/// untrusted for the reason with that index - 1. The first payload introduces `S0`, `S1`, ...
+/// untrusted for the reason with that index - 1, [`GARBAGE`] = no packet. The first payload introduces `S0`, `S1`, ...
 #[derive(Debug, Default)]
 pub struct FakeFeed {
     /// Instruments to introduce with the first payload.
     pub instruments: u32,
+    heard: TaiNs,
+    state: Option<FeedState>,
     counters: [u64; FeedCounter::COUNT],
 }
 
 impl Feed for FakeFeed {
-    fn on_payload(&mut self, _: TaiNs, _: StreamId, _: LineId, payload: &[u8], sink: &mut impl EventSink) -> FeedState {
+    fn on_payload(
+        &mut self,
+        now: TaiNs,
+        _: StreamId,
+        _: LineId,
+        payload: &[u8],
+        sink: &mut impl EventSink,
+    ) -> FeedState {
+        if payload.first() == Some(&GARBAGE) {
+            return self.state.unwrap_or(FeedState::InSequence);
+        }
+        self.heard = now;
         for index in 0..core::mem::take(&mut self.instruments) {
             let symbol = Symbol::new(&format!("S{index}")).expect("short");
             sink.instrument(symbol).expect("room");
@@ -55,14 +70,22 @@ impl Feed for FakeFeed {
         for bytes in events.chunks(size_of::<BookEvent>()) {
             sink.event(BookEvent::try_read_from_bytes(bytes).expect("an event"));
         }
-        match state.checked_sub(1) {
+        let state = match state.checked_sub(1) {
             None => FeedState::InSequence,
             Some(reason) => FeedState::Untrusted {
                 reason: crate::feed::Distrust::from_index(usize::from(reason)).expect("a reason"),
                 expected: 5,
                 seen: 9,
             },
-        }
+        };
+        self.state = Some(state);
+        state
+    }
+    fn heard(&self, _: StreamId) -> TaiNs {
+        self.heard
+    }
+    fn fall_silent(&mut self, _: StreamId) {
+        self.state = Some(FeedState::Untrusted { reason: crate::feed::Distrust::Silent, expected: 0, seen: 0 });
     }
     fn next_deadline(&self) -> TaiNs {
         TaiNs::NEVER
@@ -461,6 +484,12 @@ impl<S: StrategySet> Rig<S> {
         let at = Stamp { seen: self.now, arrival: TaiNs(self.now.0 + 1000 - age_ns), nic: None };
         let payload = payload(distrust, events);
         self.input(Input::Datagram { stream: STREAM, line: LineId(0), at, backlog: 0, payload: &payload });
+    }
+
+    /// A datagram that is no packet of the feed.
+    pub fn garbage(&mut self) {
+        let at = Stamp { seen: self.now, arrival: self.now, nic: None };
+        self.input(Input::Datagram { stream: STREAM, line: LineId(0), at, backlog: 0, payload: &[GARBAGE] });
     }
 
     /// A change of the connection.

@@ -21,6 +21,8 @@ struct Venue {
     events: Vec<BookEvent>,
     symbols: Vec<Symbol>,
     symbols_max: usize,
+    now: TaiNs,
+    line: LineId,
 }
 
 struct Sink<'a> {
@@ -50,7 +52,14 @@ impl EventSink for Sink<'_> {
 impl Venue {
     fn new() -> Self {
         let locates = Arena::from_fn(ItchFeed::locates_len(2), |_| 0);
-        Self { feed: ItchFeed::new(STREAM, locates), events: Vec::new(), symbols: Vec::new(), symbols_max: 1_000 }
+        Self {
+            feed: ItchFeed::new(STREAM, locates),
+            events: Vec::new(),
+            symbols: Vec::new(),
+            symbols_max: 1_000,
+            now: TaiNs(1),
+            line: LineId(0),
+        }
     }
 
     fn take(&mut self, payload: &[u8]) -> FeedState {
@@ -58,9 +67,9 @@ impl Venue {
     }
 
     fn take_of(&mut self, stream: StreamId, payload: &[u8]) -> FeedState {
-        let Self { feed, events, symbols, symbols_max } = self;
+        let Self { feed, events, symbols, symbols_max, now, line } = self;
         let mut sink = Sink { events, symbols, symbols_max: *symbols_max };
-        feed.on_payload(TaiNs(1), stream, LineId(0), payload, &mut sink)
+        feed.on_payload(*now, stream, *line, payload, &mut sink)
     }
 
     /// The event of one message, the next of the stream.
@@ -515,4 +524,33 @@ fn real_files_pass_in_sequence() {
         seen.dedup();
         assert_eq!(seen.len(), symbols, "{path}");
     }
+}
+
+#[test]
+fn only_packets_of_the_session_are_signs_of_life() {
+    let mut venue = Venue::new();
+    assert_eq!(venue.feed.heard(STREAM), TaiNs(0));
+    venue.take(&packet(1, &[&add(1)]));
+    assert_eq!(venue.feed.heard(STREAM), TaiNs(1));
+    venue.now = TaiNs(2);
+    for garbage in [&b"junk"[..], &[0xff; 60], &packet_of(Alpha(*b"          "), 2, &[&add(2)])] {
+        venue.take(garbage);
+        assert_eq!(venue.feed.heard(STREAM), TaiNs(1), "{garbage:?}");
+    }
+    let silent = untrusted(Distrust::Silent, 0, 0);
+    venue.feed.fall_silent(STREAM);
+    assert_eq!(venue.take(b"junk"), silent, "noise does not end a silence");
+    assert_eq!(venue.take_of(StreamId(4), &heartbeat(1)), FeedState::InSequence, "another stream");
+    venue.now = TaiNs(3);
+    assert_eq!(venue.take(&heartbeat(2)), FeedState::InSequence);
+    assert_eq!(venue.feed.heard(STREAM), TaiNs(3));
+
+    // A packet of another session is another venue's.
+    venue.now = TaiNs(4);
+    venue.take(&packet_of(Alpha(*b"20261123AB"), 2, &[&add(2)]));
+    assert_eq!(venue.feed.heard(STREAM), TaiNs(3));
+    // A repeated packet of ours is a sign of life, and a reason that is worse than silence stays.
+    venue.feed.fall_silent(STREAM);
+    assert!(matches!(venue.take(&packet(1, &[&add(1)])), FeedState::Untrusted { reason: Distrust::WrongSession, .. }));
+    assert_eq!(venue.feed.heard(STREAM), TaiNs(4));
 }

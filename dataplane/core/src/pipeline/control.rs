@@ -1,14 +1,15 @@
 //! Commands, halts, connection changes, timers.
 
 use super::{Desk, Pipeline, PipelineCounter, Turn};
-use crate::feed::Feed;
+use crate::book::STREAMS_MAX;
+use crate::feed::{Distrust, Feed};
 use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::{OrderState, Slot};
 use crate::probe::{Isolate, Probe};
 use crate::risk::{HaltReason, LimitError, LimitId};
 use crate::session::{DropReason, OrderAction, OrderSession};
 use crate::strategy::{Call, StrategySet};
-use crate::units::{OrderId, TaiNs};
+use crate::units::{OrderId, StreamId, TaiNs};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::Recorder;
 
@@ -168,13 +169,29 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
 
     /// A deadline passed.
     pub(super) fn on_timer<R: Recorder, P: Probe, I: Isolate>(&mut self, turn: &mut Turn<'_, R, P>, isolate: &mut I) {
-        self.desk.watch_silence(turn);
+        if turn.now >= self.desk.silence_due {
+            self.watch_silence(turn);
+        }
         if self.session.next_deadline() <= turn.now {
             self.session.on_timer(turn.now, &mut self.control);
         }
         for index in 0..self.strategies.count() {
             if self.strategies.next_deadline(index) <= turn.now {
                 self.call_strategy(turn, isolate, index, Call::Timer, 0);
+            }
+        }
+    }
+
+    /// Takes trust from streams of whose session nothing was heard for too long.
+    #[cold]
+    fn watch_silence<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        for stream in (0..STREAMS_MAX as u16).map(StreamId) {
+            self.desk.heard[stream.index()] = self.feed.heard(stream);
+        }
+        self.desk.watch_silence(turn);
+        for stream in (0..STREAMS_MAX as u16).map(StreamId) {
+            if self.desk.books.stream_distrust(stream) == Some(Distrust::Silent) {
+                self.feed.fall_silent(stream);
             }
         }
     }

@@ -38,6 +38,10 @@ struct Stream {
     session: Option<Session>,
     next_seq: u64,
     state: FeedState,
+    /// When the last packet of the session came.
+    heard: TaiNs,
+    /// None came for too long.
+    silent: bool,
 }
 
 impl Stream {
@@ -45,7 +49,19 @@ impl Stream {
         session: None,
         next_seq: 1,
         state: FeedState::Untrusted { reason: Distrust::NeverStarted, expected: 1, seen: 0 },
+        heard: TaiNs(0),
+        silent: false,
     };
+
+    /// What the books are worth: a stream in sequence is worth nothing while it is silent.
+    fn state(&self) -> FeedState {
+        match self.state {
+            FeedState::InSequence if self.silent => {
+                FeedState::Untrusted { reason: Distrust::Silent, expected: 0, seen: 0 }
+            }
+            state => state,
+        }
+    }
 
     fn distrust(&mut self, reason: Distrust, expected: u64, seen: u64) {
         // The first reason stays: the others follow from it.
@@ -192,7 +208,7 @@ impl Feed for ItchFeed {
     #[inline]
     fn on_payload(
         &mut self,
-        _now: TaiNs,
+        now: TaiNs,
         stream: StreamId,
         _line: LineId,
         payload: &[u8],
@@ -202,7 +218,7 @@ impl Feed for ItchFeed {
         self.count(FeedCounter::Datagrams, 1);
         let (Some(known), Ok(packet)) = (self.streams.get(index), Downstream::parse(payload)) else {
             self.count(FeedCounter::BadPackets, 1);
-            return self.streams.get(index).unwrap_or(&Stream::NEW).state;
+            return self.streams.get(index).unwrap_or(&Stream::NEW).state();
         };
         if known.session == Some(packet.header.session) || self.enter_session(index, &packet) {
             match packet.header.kind() {
@@ -210,8 +226,21 @@ impl Feed for ItchFeed {
                 Kind::Heartbeat => self.on_empty(index, packet.header.sequence_number.get(), false),
                 Kind::EndOfSession => self.on_empty(index, packet.header.sequence_number.get(), true),
             }
+            let stream = &mut self.streams[index];
+            (stream.heard, stream.silent) = (now, false);
         }
-        self.streams[index].state
+        self.streams[index].state()
+    }
+
+    fn heard(&self, stream: StreamId) -> TaiNs {
+        self.streams.get(self.index(stream)).unwrap_or(&Stream::NEW).heard
+    }
+
+    fn fall_silent(&mut self, stream: StreamId) {
+        let index = self.index(stream);
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.silent = true;
+        }
     }
 
     fn next_deadline(&self) -> TaiNs {

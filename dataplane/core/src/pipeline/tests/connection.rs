@@ -282,6 +282,10 @@ fn a_silent_stream_loses_trust_and_the_next_message_in_sequence_brings_it_back()
     assert_eq!(rig.pipeline.desk().books().stream_distrust(crate::testing::STREAM), None);
     assert_eq!(rig.pipeline.next_deadline(), heard.plus(silence));
 
+    // Datagrams that are no packet of the session are no sign of life.
+    rig.now = rig.now.plus(silence / 4);
+    rig.garbage();
+
     // A fill asks for a new order on books that are old: refused, and what is open is pulled.
     rig.now = heard.plus(silence);
     rig.input(Input::Timer);
@@ -292,6 +296,8 @@ fn a_silent_stream_loses_trust_and_the_next_message_in_sequence_brings_it_back()
     assert_eq!((rig.refused(Reason::BookUntrusted), rig.sent().len()), (1, 0));
     assert_eq!(rig.pipeline.next_deadline(), TaiNs::NEVER, "there is no stream to watch");
 
+    rig.garbage();
+    assert_eq!(rig.counted(PipelineCounter::TrustGained), 1, "nor do they end a silence");
     rig.feed(&[]);
     lines.borrow_mut().push_back(new(0, Side::Buy, 10_0001, 100));
     rig.input(Input::Timer);
