@@ -143,6 +143,57 @@ fn connecting_is_repeated_with_a_growing_back_off() {
     link.run_until(20, |link| link.events == [TransportEvent::Up]);
 }
 
+/// When the connection was up, each time within `seconds`; each is dropped at once for `reason`.
+fn attempts(reason: DropReason, seconds: u64) -> Vec<u64> {
+    let mut link = Link::new(config(), 1 << 16);
+    let (start, mut ups) = (link.now, Vec::new());
+    while link.now.since(start) < seconds * SECOND {
+        link.step(100_000);
+        if link.events.last() == Some(&TransportEvent::Up) {
+            ups.push(link.now.since(start));
+            link.ours.abort(link.now, &mut link.port, reason);
+            link.carry_out();
+            link.peer.poll(link.now);
+            link.peer.listen();
+            link.poll_ours();
+            assert_eq!(link.events.last(), Some(&TransportEvent::Down(DownReason::Dropped(reason))));
+        }
+    }
+    ups
+}
+
+#[test]
+fn a_venue_that_takes_connections_but_refuses_the_session_is_tried_less_and_less_often() {
+    let ups = attempts(DropReason::BadPacket, 40);
+    let pauses: Vec<u64> = ups.windows(2).map(|pair| (pair[1] - pair[0]) / config().reconnect_ns).collect();
+    assert_eq!(pauses[..5], [1, 2, 4, 8, 16], "{pauses:?}");
+    assert!(pauses[5..].iter().all(|pause| *pause == 16), "bounded: {pauses:?}");
+
+    // A session that was ready is no refusal.
+    let mut link = Link::new(config(), 1 << 16);
+    for up in 1..4 {
+        link.run_until(5, |link| link.events.len() == 2 * up - 1);
+        OrderTransport::<MemoryPort>::settled(&mut link.ours);
+        let dropped = link.now;
+        link.ours.abort(link.now, &mut link.port, DropReason::BadPacket);
+        link.poll_ours();
+        link.peer.poll(link.now);
+        link.run_until(1, |link| link.peer.state() == State::Closed || link.peer.state() == State::Listen);
+        link.peer.listen();
+        link.run_until(5, |link| link.events.len() == 2 * up + 1);
+        let pause = link.now.since(dropped) / config().reconnect_ns;
+        assert_eq!(pause, 1, "after connection {up}");
+    }
+}
+
+#[test]
+fn a_survey_is_followed_by_a_connection_at_once_but_not_by_another_survey() {
+    let ups = attempts(DropReason::Surveyed, 3);
+    let pauses: Vec<u64> = ups.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses[0] < SECOND / 20, "{pauses:?}");
+    assert!(pauses[1..].iter().all(|pause| *pause >= config().reconnect_ns), "{pauses:?}");
+}
+
 #[test]
 fn a_connection_that_nobody_answers_says_how_far_it_came() {
     // Nothing arrives: not even the ARP request is answered.

@@ -69,6 +69,11 @@ where
                 let input = Input::Session { conn: CONN, bytes: &self.session_bytes[..bytes] };
                 pipeline.on_input(now, input, recorder, &mut NoProbe, &mut self.isolate)?;
                 self.parts.words.counters.add(LoopCounter::SessionBytes, bytes as u64);
+                if self.parts.pipeline.session().is_ready()
+                    && let Some(transport) = &mut self.parts.transport
+                {
+                    transport.settled();
+                }
             }
             TransportEvent::Up => {
                 self.input(now, Input::Conn { conn: CONN, event: ConnEvent::Up })?;

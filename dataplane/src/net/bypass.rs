@@ -112,6 +112,8 @@ pub struct BypassTcp {
     phase: Phase,
     attempts: u64,
     failures: u32,
+    /// A survey was followed by another attempt at once; the next one has to wait, or two could chase each other.
+    surveyed: bool,
     /// The stack's clock starts at the first poll's time.
     epoch: Option<TaiNs>,
     /// Something changed since the last poll.
@@ -218,6 +220,7 @@ impl BypassTcp {
             phase: Phase::Waiting { until: TaiNs(0) },
             attempts: 0,
             failures: 0,
+            surveyed: false,
             epoch: None,
             dirty: true,
             taken: 0,
@@ -295,7 +298,6 @@ impl BypassTcp {
         match (self.phase, state) {
             (Phase::Connecting, State::Established) => {
                 self.wire.count(TcpCounter::Connects);
-                self.failures = 0;
                 self.connect_failure = None;
                 self.up_pending = true;
                 self.phase = Phase::Up;
@@ -343,18 +345,18 @@ impl BypassTcp {
     }
 
     fn back_off(&mut self, now: TaiNs) {
+        let factor = (1 << self.failures.min(16)).min(BACKOFF_FACTOR_MAX);
+        self.failures += 1;
+        self.wait_until(now.plus(self.config.reconnect_ns.saturating_mul(factor)));
+    }
+
+    /// The connection is over; the next attempt comes at `until`, if there is to be one.
+    fn wait_until(&mut self, until: TaiNs) {
         self.wire.mirror.end();
         self.taken = 0;
         self.recall = None;
         self.is_finishing = false;
-        self.phase = match self.is_final {
-            true => Phase::Over,
-            false => {
-                let factor = (1 << self.failures.min(16)).min(BACKOFF_FACTOR_MAX);
-                Phase::Waiting { until: now.plus(self.config.reconnect_ns.saturating_mul(factor)) }
-            }
-        };
-        self.failures += 1;
+        self.phase = if self.is_final { Phase::Over } else { Phase::Waiting { until } };
     }
 
     #[inline]
@@ -553,8 +555,16 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
         if was_up {
             self.down_pending = Some(DownReason::Dropped(reason));
         }
-        self.back_off(now);
+        match reason {
+            DropReason::Surveyed if !core::mem::replace(&mut self.surveyed, true) => self.wait_until(now),
+            _ => self.back_off(now),
+        }
         self.dirty = true;
+    }
+
+    fn settled(&mut self) {
+        self.failures = 0;
+        self.surveyed = false;
     }
 
     fn close(&mut self, now: TaiNs, port: &mut P) {

@@ -38,6 +38,8 @@ pub struct KernelTcp {
     poll_pause_ns: u64,
     phase: Phase,
     failures: u32,
+    /// A survey was followed by another attempt at once; the next one has to wait, or two could chase each other.
+    surveyed: bool,
     next_poll: TaiNs,
     unsent: usize,
     /// What was taken since the last flush.
@@ -61,6 +63,7 @@ impl KernelTcp {
             poll_pause_ns,
             phase: Phase::Waiting { until: TaiNs(0) },
             failures: 0,
+            surveyed: false,
             next_poll: TaiNs(0),
             unsent: 0,
             taken: Box::new([0; ROOM_BYTES]),
@@ -80,10 +83,15 @@ impl KernelTcp {
     fn back_off(&mut self, now: TaiNs) {
         let factor = (1 << self.failures.min(16)).min(BACKOFF_FACTOR_MAX);
         self.failures += 1;
+        self.wait_until(now.plus(self.reconnect_ns.saturating_mul(factor)));
+    }
+
+    /// The connection is over; the next attempt comes at `until`.
+    fn wait_until(&mut self, until: TaiNs) {
         self.unsent = 0;
         self.taken_bytes = 0;
         self.recall_until = None;
-        self.phase = Phase::Waiting { until: now.plus(self.reconnect_ns.saturating_mul(factor)) };
+        self.phase = Phase::Waiting { until };
     }
 
     /// The connection is gone for a reason that is not ours.
@@ -119,7 +127,10 @@ impl KernelTcp {
                 self.down_pending = Some(DownReason::Dropped(reason));
             }
         }
-        self.back_off(now);
+        match reason {
+            DropReason::Surveyed if !core::mem::replace(&mut self.surveyed, true) => self.wait_until(now),
+            _ => self.back_off(now),
+        }
     }
 
     #[inline]
@@ -207,7 +218,6 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
                         self.phase = Phase::Up { link };
                     }
                     self.count(TcpCounter::Connects, 1);
-                    self.failures = 0;
                     self.connect_failure = None;
                     self.up_pending = true;
                 }
@@ -305,6 +315,11 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
 
     fn abort(&mut self, now: TaiNs, _: &mut P, reason: DropReason) {
         self.reset(now, reason);
+    }
+
+    fn settled(&mut self) {
+        self.failures = 0;
+        self.surveyed = false;
     }
 
     fn close(&mut self, _: TaiNs, _: &mut P) {

@@ -111,8 +111,12 @@ pub trait OrderTransport<P: Port>: Carrier {
     /// Closes the connection in order, which is then down for `reason`, and connects again after the back-off. What still
     /// comes on it is not looked at.
     fn finish(&mut self, now: TaiNs, port: &mut P, reason: DropReason);
-    /// Resets the connection, which is then down for `reason`; connects again after the back-off.
+    /// Resets the connection, which is then down for `reason`; connects again after the back-off, or at once when the
+    /// reason is a survey.
     fn abort(&mut self, now: TaiNs, port: &mut P, reason: DropReason);
+    /// The session on this connection has come as far as it should: the back-off begins anew. A venue that takes the
+    /// connection but refuses the session is no success.
+    fn settled(&mut self);
     /// Closes the connection for good.
     fn close(&mut self, now: TaiNs, port: &mut P);
     /// Whether anything is left to be transmitted or acknowledged.
