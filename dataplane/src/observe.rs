@@ -92,6 +92,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::DuplicateOrders, book(BookError::DuplicateOrder)),
         (LoopCounter::BookFull, book(BookError::Overfull)),
         (LoopCounter::UnknownInstruments, feed(FeedCounter::UnknownInstrument)),
+        (LoopCounter::MarketHalts, own(PipelineCounter::MarketHalts)),
         (LoopCounter::Intents, own(PipelineCounter::Intents)),
         (LoopCounter::IntentsStale, refused(Reason::TooOld)),
         (LoopCounter::OrdersNew, own(PipelineCounter::OrdersNew)),

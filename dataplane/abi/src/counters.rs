@@ -83,6 +83,7 @@ counter_enum! {
         OpenOrders = "open_orders": "Orders open now, unanswered ones included (a level, not a count).",
         CancelsRepeated = "cancels_repeated": "Cancels due again after the venue refused one.",
         CancelsGivenUp = "cancels_given_up": "Orders that the venue refused to cancel so often that no more cancels are sent.",
+        MarketHalts = "market_halts": "Operational halts: our market stopped trading an instrument.",
     }
 }
 

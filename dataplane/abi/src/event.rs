@@ -44,7 +44,8 @@ pub enum EventKind {
     Imbalance = 13,
     /// Short-sale restriction of the instrument changed to `code`.
     ShortSale = 14,
-    /// Any other message that concerns an instrument or the venue, `code` is the message type. No book effect.
+    /// Any other message that concerns an instrument or the venue, `code` is the message type. No book effect. Flags
+    /// [`flags::MARKET_HALTED`] and [`flags::MARKET_RESUMED`].
     Other = 15,
 }
 
@@ -54,6 +55,11 @@ pub mod flags {
     pub const NON_PRINTABLE: u16 = 1;
     /// The last event of its datagram.
     pub const LAST: u16 = 2;
+    /// Our market stopped trading the instrument for a reason of its own (an operational halt); its trading state
+    /// everywhere is said by [`super::EventKind::TradingState`] and stays as it is.
+    pub const MARKET_HALTED: u16 = 4;
+    /// That halt is over.
+    pub const MARKET_RESUMED: u16 = 8;
 }
 
 /// Side of an order as the record carries it. Values are part of the layout.

@@ -163,11 +163,13 @@ impl<'a> Ctx<'a> {
     pub const fn can_trade(&self) -> bool {
         self.desk.can_trade()
     }
-    /// Whether the instrument's book is trusted and the venue lets it trade.
+    /// Whether the instrument's book is trusted and the venue lets it trade: no halt of any kind.
     #[inline]
     pub fn is_tradable(&self, instrument: InstrumentId) -> bool {
         let books = self.books();
-        books.is_trusted(instrument) && books.status(instrument).trading_state == b'T'
+        books.is_trusted(instrument)
+            && books.status(instrument).trading_state == b'T'
+            && !self.desk.gate.is_halted(instrument)
     }
     /// What this strategy holds of an instrument.
     #[inline]

@@ -554,3 +554,19 @@ fn only_packets_of_the_session_are_signs_of_life() {
     assert!(matches!(venue.take(&packet(1, &[&add(1)])), FeedState::Untrusted { reason: Distrust::WrongSession, .. }));
     assert_eq!(venue.feed.heard(STREAM), TaiNs(4));
 }
+
+#[test]
+fn an_operational_halt_of_our_market_is_marked_and_of_others_is_not() {
+    let mut venue = Venue::new();
+    let other = |flags| BookEvent { code: b'h', flags: flags | flags::LAST, ..event(EventKind::Other, 0) };
+    for (text, flags) in [
+        ("'h' HEAD 'GOOG    ' 'Q' 'H'", flags::MARKET_HALTED),
+        ("'h' HEAD 'GOOG    ' 'Q' 'T'", flags::MARKET_RESUMED),
+        ("'h' HEAD 'GOOG    ' 'Q' '?'", flags::MARKET_HALTED),
+        ("'h' HEAD 'GOOG    ' 'B' 'H'", 0),
+        ("'h' HEAD 'GOOG    ' 'X' 'T'", 0),
+    ] {
+        assert_eq!(venue.event(text), other(flags), "{text}");
+    }
+    assert_eq!(venue.counters(), [(FeedCounter::Datagrams, 5), (FeedCounter::Messages, 5)]);
+}

@@ -6,7 +6,7 @@ use crate::session::{OrderSink, VenueEvent, VenueEventKind};
 use crate::units::{InstrumentId, StreamId, Symbol};
 use alloc::boxed::Box;
 use alloc::vec;
-use tern_abi::event::{BookEvent, EventKind};
+use tern_abi::event::{BookEvent, EventKind, flags};
 
 /// Events that one datagram can hold: the longest UDP payload full of the shortest messages of ITCH 5.0 (12 bytes and
 /// their length).
@@ -24,11 +24,13 @@ pub(crate) struct Buffer<T> {
     items: Box<[T]>,
     length: usize,
     pub(crate) overflowed: u64,
+    /// Flags of all events since they were last looked at.
+    flags: u16,
 }
 
 impl<T: Copy> Buffer<T> {
     pub(crate) fn new(capacity: usize, blank: T) -> Self {
-        Self { items: vec![blank; capacity].into_boxed_slice(), length: 0, overflowed: 0 }
+        Self { items: vec![blank; capacity].into_boxed_slice(), length: 0, overflowed: 0, flags: 0 }
     }
     #[inline]
     pub(crate) fn push(&mut self, item: T) {
@@ -50,6 +52,31 @@ impl<T: Copy> Buffer<T> {
     }
 }
 
+/// What the gate has to know of an event before a strategy is asked.
+const HALTS: u16 = flags::MARKET_HALTED | flags::MARKET_RESUMED;
+
+impl Buffer<BookEvent> {
+    /// Whether there is an event that [`halts`](Self::halts) has not given yet. A datagram without one costs an `or` an
+    /// event, no look at each.
+    #[inline]
+    pub(crate) fn has_halts(&self) -> bool {
+        self.flags & HALTS != 0
+    }
+
+    /// The operational halts: the instrument, and whether it is halted.
+    #[cold]
+    pub(crate) fn halts(&mut self) -> impl Iterator<Item = (InstrumentId, bool)> {
+        self.flags = 0;
+        halts(self.as_slice())
+    }
+}
+
+/// The operational halts among `events`: the instrument, and whether it is halted.
+pub(crate) fn halts(events: &[BookEvent]) -> impl Iterator<Item = (InstrumentId, bool)> {
+    let halts = events.iter().filter(|event| event.kind == EventKind::Other && event.flags & HALTS != 0);
+    halts.map(|event| (InstrumentId(event.instrument), event.flags & flags::MARKET_HALTED != 0))
+}
+
 pub(crate) const BLANK_EVENT: BookEvent = BookEvent::new(EventKind::Other);
 pub(crate) const BLANK_VENUE_EVENT: VenueEvent = VenueEvent::new(VenueEventKind::SystemEvent);
 
@@ -64,6 +91,7 @@ pub(crate) struct FeedSink<'a> {
 impl EventSink for FeedSink<'_> {
     #[inline]
     fn event(&mut self, event: BookEvent) {
+        self.events.flags |= event.flags;
         self.events.push(event);
     }
 

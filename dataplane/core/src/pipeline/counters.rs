@@ -13,6 +13,7 @@ counter_enum! {
         EventOverflow = "event_overflow": "Events that did not fit the buffer of one input; trading stops.",
         TrustLost = "trust_lost": "Times that a stream lost trust.",
         TrustGained = "trust_gained": "Times that a stream gained trust.",
+        MarketHalts = "market_halts": "Operational halts: our market stopped trading an instrument.",
         Intents = "intents": "Intents of strategies.",
         IntentsDropped = "intents_dropped": "Intents beyond what a call may give.",
         OrdersNew = "orders_new": "New orders written.",

@@ -333,6 +333,7 @@ impl Desk {
         }
         for exposure in self.gate.exposures() {
             [exposure.position, exposure.open[0], exposure.open[1]].iter().for_each(|value| hash.add(*value as u64));
+            hash.add(u64::from(exposure.is_halted()));
         }
         for owner in 0..self.owner_count {
             for (instrument, position) in self.portfolio.of(owner) {

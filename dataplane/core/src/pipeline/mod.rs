@@ -155,11 +155,15 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             Input::Datagram { stream, line, at, backlog, payload } => {
                 turn.cause = Some(at.arrival);
                 self.on_datagram(turn, isolate, stream, line, backlog, payload);
+                self.heed_halts();
             }
             Input::Session { conn, bytes } if conn == self.desk.config.conn => self.on_bytes(turn, isolate, bytes),
             Input::Conn { conn, event } if conn == self.desk.config.conn => self.on_conn(turn, event),
             Input::Session { .. } | Input::Conn { .. } => self.desk.count(PipelineCounter::OtherConn, 1),
-            Input::Events(events) => self.on_events(turn, isolate, events),
+            Input::Events(events) => {
+                self.desk.heed_halts(buffers::halts(events));
+                self.on_events(turn, isolate, events);
+            }
             Input::Command(command) => self.desk.on_command(turn, command),
             Input::Timer => self.on_timer(turn, isolate),
         }

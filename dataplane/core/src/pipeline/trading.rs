@@ -28,6 +28,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         index: usize,
         age_ns: u64,
     ) {
+        self.heed_halts();
         let mut told = 0;
         while !self.desk.is_disabled(index) {
             let Some(changes) = self.changes.as_slice().get(told..).filter(|rest| !rest.is_empty()) else { return };
@@ -38,6 +39,14 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
                 Err(Panicked) => self.strategy_panicked(index),
             }
             self.act(turn, index, age_ns);
+        }
+    }
+
+    /// Tells the gate of operational halts among the events of this datagram, before any strategy is asked.
+    #[inline]
+    pub(super) fn heed_halts(&mut self) {
+        if self.events.has_halts() {
+            self.desk.heed_halts(self.events.halts());
         }
     }
 
@@ -91,6 +100,13 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
 }
 
 impl Desk {
+    pub(super) fn heed_halts(&mut self, halts: impl Iterator<Item = (InstrumentId, bool)>) {
+        for (instrument, halted) in halts {
+            self.gate.set_halted(instrument, halted);
+            self.count(PipelineCounter::MarketHalts, u64::from(halted));
+        }
+    }
+
     /// One intent: the gate, then the record, then the bytes.
     #[inline]
     fn act<R: Recorder, P: Probe>(

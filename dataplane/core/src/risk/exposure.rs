@@ -14,6 +14,8 @@ pub struct Exposure {
     /// The last new order: its price with side and shares mixed in, and when it was sent.
     pub(super) last_order: u64,
     pub(super) last_order_ns: u64,
+    /// Not 0: our market stopped trading the instrument.
+    pub(super) halted: u64,
 }
 
 impl Exposure {
@@ -27,6 +29,12 @@ impl Exposure {
     #[inline]
     pub const fn open(&self, side: Side) -> i64 {
         self.open[side.index()]
+    }
+
+    /// Whether our market stopped trading the instrument (an operational halt).
+    #[inline]
+    pub const fn is_halted(&self) -> bool {
+        self.halted != 0
     }
 
     /// The position, seen from `side` (long is positive for buys), with every open order of `side` and `more` shares

@@ -122,6 +122,19 @@ impl Gate {
         &self.exposures
     }
 
+    /// Whether our market takes orders in an instrument: no operational halt is in force.
+    #[inline]
+    pub fn is_halted(&self, instrument: InstrumentId) -> bool {
+        self.exposure(instrument).is_some_and(Exposure::is_halted)
+    }
+
+    /// Our market stopped, or resumed, trading an instrument.
+    pub(crate) fn set_halted(&mut self, instrument: InstrumentId, halted: bool) {
+        if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
+            exposure.halted = u64::from(halted);
+        }
+    }
+
     pub(crate) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
         self.rate.set(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
@@ -347,6 +360,9 @@ impl Gate {
         let status = books.status(instrument);
         if status.trading_state != TRADING {
             return Err(Refusal::beyond(Reason::NotTrading, i64::from(TRADING), i64::from(status.trading_state)));
+        }
+        if self.is_halted(instrument) {
+            return Err(Refusal::new(Reason::MarketHalted));
         }
         let limits = &self.limits;
         if quantity == 0 || quantity > limits.order_quantity_max {

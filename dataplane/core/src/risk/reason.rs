@@ -31,6 +31,7 @@ counter_enum! {
         IdsExhausted = "ids_exhausted": "The account has no order id left today.",
         RecordFailed = "record_failed": "The order could not be recorded, so it was not sent.",
         EncodeFailed = "encode_failed": "The session could not write the order; it was not sent.",
+        MarketHalted = "market_halted": "Our market does not trade the instrument for now: an operational halt.",
     }
 }
 

@@ -11,9 +11,12 @@ use tern_core::feed::{Distrust, EventSink, Feed, FeedCounter, FeedState};
 use tern_core::units::{InstrumentId, LineId, StreamId, Symbol, TaiNs};
 
 use super::wire::Alpha;
-use super::wire::itch::{DecodeError, Header, Message};
+use super::wire::itch::{DecodeError, Header, ItchMessage, Message, OperationalHalt, OperationalHaltAction};
 use super::wire::mold::{Downstream, Kind, Session};
 use plan::{Plan, locate_of, plan_of, stock_of};
+
+/// The market to which orders go, as operational halts name it (ITCH 5.0, 1.2.8): Nasdaq.
+const MARKET: u8 = b'Q';
 
 /// Locate codes of a stream.
 const LOCATES: usize = 1 << 16;
@@ -365,6 +368,11 @@ impl<S: EventSink> Decoder<'_, S> {
                 // The directory decides what a locate means, whatever was there before.
                 ..at(EventKind::Directory, &m.head, self.introduce(&m.head, &m.stock)?)
             },
+            Message::OperationalHalt(m) => BookEvent {
+                code: OperationalHalt::TYPE,
+                flags: halt_flags(m),
+                ..at(EventKind::Other, &m.head, self.introduced(&m.head, &m.stock)?)
+            },
             Message::BrokenTrade(m) => BookEvent {
                 other: m.match_number.get(),
                 ..at(EventKind::Broken, &m.head, self.locate(&m.head).unwrap_or(NO_INSTRUMENT))
@@ -435,6 +443,16 @@ const NO_INSTRUMENT: u32 = InstrumentId::NONE.0;
 /// An event with its kind, time and instrument.
 fn at(kind: EventKind, head: &Header, instrument: u32) -> BookEvent {
     BookEvent { venue_ns: head.timestamp.get(), instrument, ..BookEvent::new(kind) }
+}
+
+/// What an operational halt means for orders of ours: nothing when it is another market's. An action that is not known
+/// counts as a halt.
+fn halt_flags(halt: &OperationalHalt) -> u16 {
+    match halt.action() {
+        _ if halt.market_code != MARKET => 0,
+        Some(OperationalHaltAction::Resumed) => flags::MARKET_RESUMED,
+        Some(OperationalHaltAction::Halted) | None => flags::MARKET_HALTED,
+    }
 }
 
 fn saturated(shares: u64) -> u32 {

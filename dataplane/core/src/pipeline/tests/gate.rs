@@ -322,3 +322,37 @@ proptest! {
         prop_assert!(cancel == Ok(()) || order != 1 || limits.orders_per_second_max == 0 || cancel == Err(Reason::Rate));
     }
 }
+
+#[test]
+fn an_operational_halt_refuses_orders_in_its_symbol_until_it_is_lifted() {
+    use tern_abi::event::{BookEvent, EventKind, flags};
+    let halt = |flags| BookEvent { flags, code: b'h', ..BookEvent { instrument: 1, ..BookEvent::new(EventKind::Other) } };
+    let (mut rig, lines) = scripted(config(), 2);
+    lines.borrow_mut().push_back(new(1, Side::Buy, 10_0000, 100));
+    rig.input(Input::Timer);
+    rig.venue(accepted(1, 100, 10_0000));
+    assert_eq!(rig.sent().len(), 1);
+
+    // The strategy's answer to the very datagram that brings the halt is refused already.
+    let busy = |order, price| Intent::Replace { order: OrderId(order), price: Price(price), quantity: 100 };
+    lines.borrow_mut().extend([new(1, Side::Buy, 9_9900, 100), busy(1, 9_9900), new(0, Side::Buy, 10_0000, 100)]);
+    rig.feed(&[halt(flags::MARKET_HALTED)]);
+    assert_eq!((rig.refused(Reason::MarketHalted), rig.counted(PipelineCounter::MarketHalts)), (2, 1));
+    assert_eq!(rig.sent().len(), 1, "another symbol trades on");
+    assert!(rig.pipeline.desk().gate().is_halted(InstrumentId(1)));
+
+    // The trading state says nothing of it, the way out stays open, and a halt survives what has no halt to tell.
+    rig.feed(&[crate::testing::trading(1), add(0, 77, Side::Buy, 9_0000, 1)]);
+    lines.borrow_mut().extend([new(1, Side::Buy, 9_9900, 100), Intent::Cancel { order: OrderId(1) }]);
+    rig.input(Input::Timer);
+    assert_eq!((rig.refused(Reason::MarketHalted), rig.sent().len()), (3, 1));
+
+    lines.borrow_mut().push_back(new(1, Side::Buy, 9_9900, 100));
+    rig.feed(&[halt(flags::MARKET_RESUMED)]);
+    assert_eq!((rig.refused(Reason::MarketHalted), rig.sent().len()), (3, 1));
+
+    // Feeds of other processes say it the same way.
+    lines.borrow_mut().push_back(new(1, Side::Buy, 9_9800, 100));
+    rig.input(Input::Events(&[halt(flags::MARKET_HALTED)]));
+    assert_eq!((rig.refused(Reason::MarketHalted), rig.sent().len()), (4, 0));
+}
