@@ -6,7 +6,7 @@ use tern_abi::counters::LoopCounter;
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT,
     CONN_UP, ConnRecord, DatagramHead, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
-    RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord, StageRecord, StartRecord, StateRecord, TrustRecord,
+    InstrumentTrustRecord, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord, StageRecord, StartRecord, StateRecord, TrustRecord,
     VenueEventKind,
 };
 use tern_config::facts::{Names, name_at};
@@ -155,6 +155,10 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             json!({ "stream": trust.stream, "trusted": trust.trusted != 0,
                 "reason": (trust.trusted == 0).then_some(reason), "expected_seq": trust.expected_seq,
                 "seen_seq": trust.seen_seq })
+        }),
+        Kind::InstrumentTrust => read(body, |trust: InstrumentTrustRecord, _| {
+            json!({ "instrument": trust.instrument, "symbol": symbol_text(&trust.symbol), "trusted": false,
+                "reason": name_at(&names.distrusts, trust.reason as usize), "cause_seq": trust.cause_seq })
         }),
         Kind::State => read(body, |state: StateRecord, _| {
             json!({ "trading": state.trading != 0, "reason": name_at(&names.halts, state.reason as usize),

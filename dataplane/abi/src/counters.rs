@@ -84,6 +84,9 @@ counter_enum! {
         CancelsRepeated = "cancels_repeated": "Cancels due again after the venue refused one.",
         CancelsGivenUp = "cancels_given_up": "Orders that the venue refused to cancel so often that no more cancels are sent.",
         MarketHalts = "market_halts": "Operational halts: our market stopped trading an instrument.",
+        InstrumentsDistrusted = "instruments_distrusted": "Times that the book of one instrument lost trust, its stream not.",
+        OverReduced = "over_reduced": "Executions and cancels of more shares than the order had.",
+        BadInstruments = "bad_instruments": "Events of an instrument id beyond the configured number.",
     }
 }
 

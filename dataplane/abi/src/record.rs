@@ -43,6 +43,8 @@ pub enum Kind {
     State = 70,
     /// `u64` counters in index order, once a second.
     Counters = 71,
+    /// [`InstrumentTrustRecord`]: the book of one instrument lost trust, its stream did not.
+    InstrumentTrust = 72,
 }
 
 impl Kind {
@@ -64,6 +66,7 @@ impl Kind {
         Kind::Trust,
         Kind::State,
         Kind::Counters,
+        Kind::InstrumentTrust,
     ];
 
     /// The kind with this value, if known.
@@ -90,6 +93,7 @@ impl Kind {
             Kind::Trust => "trust",
             Kind::State => "state",
             Kind::Counters => "counters",
+            Kind::InstrumentTrust => "instrument_trust",
         }
     }
 }
@@ -445,6 +449,21 @@ pub struct TrustRecord {
     pub stream: u16,
     /// 1 = trusted, 0 = not.
     pub trusted: u16,
+    /// Index of the reason (`tern_core::feed::Distrust`).
+    pub reason: u32,
+}
+
+/// The book of one instrument lost trust: an event did not fit it. Once a loss, however many events follow that do not
+/// fit either.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct InstrumentTrustRecord {
+    /// `seq` of the input that brought the event.
+    pub cause_seq: u64,
+    /// Symbol, space padded.
+    pub symbol: [u8; 8],
+    /// Instrument id.
+    pub instrument: u32,
     /// Index of the reason (`tern_core::feed::Distrust`).
     pub reason: u32,
 }

@@ -47,6 +47,7 @@ const fn may_use_reserve(kind: Kind) -> bool {
             | Kind::OrderEvent
             | Kind::Position
             | Kind::Trust
+            | Kind::InstrumentTrust
             | Kind::State
     )
 }

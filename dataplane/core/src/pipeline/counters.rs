@@ -14,6 +14,7 @@ counter_enum! {
         TrustLost = "trust_lost": "Times that a stream lost trust.",
         TrustGained = "trust_gained": "Times that a stream gained trust.",
         MarketHalts = "market_halts": "Operational halts: our market stopped trading an instrument.",
+        InstrumentsDistrusted = "instruments_distrusted": "Times that the book of one instrument lost trust, its stream not.",
         Intents = "intents": "Intents of strategies.",
         IntentsDropped = "intents_dropped": "Intents beyond what a call may give.",
         OrdersNew = "orders_new": "New orders written.",

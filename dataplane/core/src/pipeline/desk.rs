@@ -11,6 +11,8 @@ use crate::risk::{Gate, HaltReason, Market, Moment, Owner, Reason};
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
 use crate::strategy::OrderEvent;
 use crate::units::{StrategyId, TaiNs, TraderId};
+use alloc::boxed::Box;
+use alloc::vec;
 use tern_abi::record::{Kind, OrderEventRecord, PositionRecord, Recorder, StateRecord};
 use zerocopy::IntoBytes;
 
@@ -45,6 +47,8 @@ pub struct Desk {
     pub(crate) logged_out: bool,
     /// Trading stopped because a record did not fit, and no record says so yet.
     pub(crate) loss_untold: bool,
+    /// The journal says of this instrument that it is not trusted.
+    pub(crate) distrust_told: Box<[bool]>,
     /// When each stream was last heard.
     pub(crate) heard: [TaiNs; STREAMS_MAX],
     /// When to look for silent streams, at the latest.
@@ -110,6 +114,7 @@ impl Desk {
             shutting_down: false,
             logged_out: false,
             loss_untold: false,
+            distrust_told: vec![false; count].into_boxed_slice(),
             heard: [TaiNs(0); STREAMS_MAX],
             silence_due: TaiNs::NEVER,
         })

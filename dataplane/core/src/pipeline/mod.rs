@@ -15,6 +15,7 @@ mod counters;
 mod desk;
 mod market;
 mod trading;
+mod trust;
 mod venue;
 
 #[cfg(test)]
@@ -154,7 +155,11 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         match input {
             Input::Datagram { stream, line, at, backlog, payload } => {
                 turn.cause = Some(at.arrival);
+                let marks = self.desk.trust_marks();
                 self.on_datagram(turn, isolate, stream, line, backlog, payload);
+                if self.desk.trust_marks() != marks {
+                    self.desk.tell_distrust(turn, Some(stream), marks, self.events.as_slice());
+                }
                 self.heed_halts();
             }
             Input::Session { conn, bytes } if conn == self.desk.config.conn => self.on_bytes(turn, isolate, bytes),
@@ -162,7 +167,11 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             Input::Session { .. } | Input::Conn { .. } => self.desk.count(PipelineCounter::OtherConn, 1),
             Input::Events(events) => {
                 self.desk.heed_halts(buffers::halts(events));
+                let marks = self.desk.trust_marks();
                 self.on_events(turn, isolate, events);
+                if self.desk.trust_marks() != marks {
+                    self.desk.tell_distrust(turn, None, marks, events);
+                }
             }
             Input::Command(command) => self.desk.on_command(turn, command),
             Input::Timer => self.on_timer(turn, isolate),

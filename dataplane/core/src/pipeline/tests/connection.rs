@@ -8,11 +8,12 @@ use crate::pipeline::{Config, PipelineCounter};
 use crate::risk::{HaltReason, Reason};
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
-use crate::testing::{CONN, Catch, Rig, Script, accepted, config, executed, new, replaced, scripted, told};
+use crate::testing::{CONN, Catch, Rig, Script, accepted, add, config, executed, new, replaced, scripted, told};
 use crate::units::{OrderId, Price, Side, TaiNs};
 use alloc::vec::Vec;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::{Kind, StateRecord};
+use zerocopy::IntoBytes;
 
 fn cancels(rig: &mut Rig<(Script,)>) -> Vec<u32> {
     let sent = rig.sent();
@@ -182,6 +183,41 @@ fn orders_in_a_book_that_loses_trust_are_pulled() {
     assert_eq!((cancels(&mut rig), rig.counted(PipelineCounter::TrustLost)), ([1].into(), 1));
     let trust: Vec<tern_abi::record::TrustRecord> = rig.rec.all(Kind::Trust);
     assert_eq!(trust.last().map(|t| (t.trusted, t.expected_seq, t.seen_seq)), Some((0, 5, 9)));
+}
+
+#[test]
+fn an_instrument_that_loses_trust_is_recorded_once() {
+    use tern_abi::event::{BookEvent, EventKind};
+    use tern_abi::record::InstrumentTrustRecord;
+    let stranger = |instrument, order| BookEvent { instrument, order, ..BookEvent::new(EventKind::Delete) };
+    let (mut rig, _) = scripted(config(), 4);
+    let told = |rig: &Rig<(Script,)>| -> Vec<(u32, u32)> {
+        let records: Vec<InstrumentTrustRecord> = rig.rec.all(Kind::InstrumentTrust);
+        records.iter().map(|record| (record.instrument, record.reason)).collect()
+    };
+    rig.feed(&[]);
+    assert_eq!(told(&rig), []);
+    let cause = crate::replay::NotAnInput::Other(Kind::InstrumentTrust);
+    let before = rig.rec.records.len() as u64;
+    let twice = add(2, 9, Side::Buy, 10_0000, 1);
+    rig.feed(&[stranger(1, 50), stranger(1, 51), twice, twice]);
+    let expected = [(1, Distrust::UnknownOrder as u32), (2, Distrust::DuplicateOrder as u32)];
+    assert_eq!(told(&rig), expected);
+    let records: Vec<InstrumentTrustRecord> = rig.rec.all(Kind::InstrumentTrust);
+    assert_eq!((records[0].cause_seq, &records[0].symbol), (before + 1, b"S1      "));
+    let body = records[0].as_bytes();
+    assert_eq!(crate::replay::read_input(rig.now, Kind::InstrumentTrust, body).err(), Some(cause), "an output");
+    // Nothing more is lost: not by the next event that does not fit, and not while the stream is worth nothing.
+    rig.feed(&[stranger(2, 52)]);
+    rig.feed_aged(Some(Distrust::Gap), &[stranger(0, 53)], 0);
+    assert_eq!(told(&rig), expected);
+    // The stream is trusted again, that instrument is not.
+    rig.feed(&[]);
+    assert_eq!(told(&rig)[2..], [(0, Distrust::UnknownOrder as u32)]);
+    // An order of no instrument may have been anybody's.
+    rig.feed(&[add(u32::MAX, 60, Side::Buy, 10_0000, 1)]);
+    assert_eq!(told(&rig)[3..], [(3, Distrust::Overfull as u32)]);
+    assert_eq!(rig.counted(PipelineCounter::InstrumentsDistrusted), 4);
 }
 
 #[test]

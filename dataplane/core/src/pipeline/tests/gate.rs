@@ -326,7 +326,8 @@ proptest! {
 #[test]
 fn an_operational_halt_refuses_orders_in_its_symbol_until_it_is_lifted() {
     use tern_abi::event::{BookEvent, EventKind, flags};
-    let halt = |flags| BookEvent { flags, code: b'h', ..BookEvent { instrument: 1, ..BookEvent::new(EventKind::Other) } };
+    let halt =
+        |flags| BookEvent { flags, code: b'h', ..BookEvent { instrument: 1, ..BookEvent::new(EventKind::Other) } };
     let (mut rig, lines) = scripted(config(), 2);
     lines.borrow_mut().push_back(new(1, Side::Buy, 10_0000, 100));
     rig.input(Input::Timer);

@@ -13,6 +13,7 @@ use crate::testing::{Rig, Script, Sent, accepted, config, executed, new, print, 
 use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, Symbol, TaiNs};
 use alloc::vec::Vec;
 use tern_abi::command::CommandKind;
+use tern_abi::event::{BookEvent, EventKind, flags};
 use tern_abi::record::{CONN_RECORD_LOST, CONN_RING_ROOM, CONN_UNSENT, ConnRecord, Kind, OrderEventRecord};
 
 fn known_by_the_venue(order: u32, strategy: u16) -> VenueEvent {
@@ -113,6 +114,13 @@ fn run() -> (Rig<(Busy,)>, Vec<Sent>) {
     for round in 0..30_u32 {
         let price = 10_0000 + i64::from(round % 7) * 10;
         rig.feed(&[print(round % 2, price)]);
+        let event = |order, flags| BookEvent { instrument: 1, order, flags, ..BookEvent::new(EventKind::Other) };
+        match round {
+            9 => rig.feed(&[event(0, flags::MARKET_HALTED)]),
+            16 => rig.feed(&[event(0, flags::MARKET_RESUMED)]),
+            24 => rig.feed(&[BookEvent { kind: EventKind::Delete, ..event(4242, 0) }]),
+            _ => {}
+        }
         let id = rig.pipeline.next_order_id() - 1;
         match round % 6 {
             0 => rig.venue(accepted(id, 100, price)),
@@ -146,6 +154,8 @@ fn the_recorded_inputs_give_the_same_records_orders_and_state() {
     original.rec.room = true;
     let kinds = |kind| original.rec.records.iter().filter(|(_, k, _)| *k == kind).count();
     assert!(kinds(Kind::Order) > 20 && kinds(Kind::Refusal) > 20 && kinds(Kind::State) >= 2);
+    assert_eq!(kinds(Kind::InstrumentTrust), 1);
+    assert!(original.refused(Reason::MarketHalted) > 0 && original.refused(Reason::BookUntrusted) > 0);
     // Both things that are no inputs happened, and are recorded.
     let conn: Vec<ConnRecord> = original.rec.all(Kind::Conn);
     assert!(conn.iter().any(|record| record.event == CONN_UNSENT));
