@@ -62,7 +62,6 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
     let feed = |counter: FeedCounter| pipeline.feed().counters()[counter.index()];
     let session = |counter: SessionCounter| pipeline.session().counters()[counter.index()];
     let refused = |reason: Reason| desk.refusals()[reason.index()];
-    let book = |error: BookError| desk.books().errors()[error.index()];
     let dropped = |reason: WireDrop| drops[reason.index()];
     let own = |counter: PipelineCounter| desk.counter(counter);
     let values = [
@@ -82,17 +81,14 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::Messages, feed(FeedCounter::Messages)),
         (LoopCounter::UnknownMessageTypes, feed(FeedCounter::UnknownTypes)),
         (LoopCounter::TrailingBytes, feed(FeedCounter::TrailingBytes)),
-        (LoopCounter::BadFields, book(BookError::BadField)),
         (LoopCounter::Gaps, feed(FeedCounter::Gaps)),
         (LoopCounter::GapMessages, feed(FeedCounter::MissedMessages)),
         (LoopCounter::TrustLost, own(PipelineCounter::TrustLost)),
         (LoopCounter::TrustGained, own(PipelineCounter::TrustGained)),
         (LoopCounter::Events, own(PipelineCounter::Events)),
-        (LoopCounter::UnknownOrders, book(BookError::UnknownOrder)),
-        (LoopCounter::DuplicateOrders, book(BookError::DuplicateOrder)),
-        (LoopCounter::BookFull, book(BookError::Overfull)),
         (LoopCounter::UnknownInstruments, feed(FeedCounter::UnknownInstrument)),
         (LoopCounter::MarketHalts, own(PipelineCounter::MarketHalts)),
+        (LoopCounter::InstrumentsDistrusted, own(PipelineCounter::InstrumentsDistrusted)),
         (LoopCounter::Intents, own(PipelineCounter::Intents)),
         (LoopCounter::IntentsStale, refused(Reason::TooOld)),
         (LoopCounter::OrdersNew, own(PipelineCounter::OrdersNew)),
@@ -126,8 +122,21 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::OpenOrders, u64::from(desk.orders().open_count())),
         (LoopCounter::RecordRefused, own(PipelineCounter::InputsRefused) + own(PipelineCounter::RecordsLost)),
     ];
-    for (counter, value) in values {
+    let books = BookError::ALL.iter().map(|error| (counter_of(*error), desk.books().errors()[error.index()]));
+    for (counter, value) in values.into_iter().chain(books) {
         words.counters.set(counter, value);
+    }
+}
+
+/// Where an event that did not fit is shown; an error without a place does not compile.
+const fn counter_of(error: BookError) -> LoopCounter {
+    match error {
+        BookError::UnknownOrder => LoopCounter::UnknownOrders,
+        BookError::DuplicateOrder => LoopCounter::DuplicateOrders,
+        BookError::Overfull => LoopCounter::BookFull,
+        BookError::OverReduced => LoopCounter::OverReduced,
+        BookError::BadInstrument => LoopCounter::BadInstruments,
+        BookError::BadField => LoopCounter::BadFields,
     }
 }
 
