@@ -218,7 +218,7 @@ fn every_other_message_becomes_an_event_too() {
         ("'W' 0000 0000 1f1ad42b8915 '2'", u32::MAX),
         ("'K' HEAD 'GOOG    ' 00008ca0 'A' 00030d40", 0),
         ("'J' HEAD 'GOOG    ' 000186a0 0001adb0 00015f90 00000002", 0),
-        ("'h' HEAD 'GOOG    ' 'Q' 'H'", 0),
+        ("'h' HEAD 'GOOG    ' 'B' 'H'", 0),
         ("'N' HEAD 'GOOG    ' 'A'", 0),
         ("'O' HEAD 'GOOG    ' 'Y' 00013880 0002bf20 000186a0 00001f1ad42b8915 00015f90 0001adb0", 0),
     ] {
