@@ -1,25 +1,19 @@
 //! What the loop shows in the shared segment: written every millisecond by the loop, read by anyone.
 
-use crate::net::{TcpCounter, TcpCounters};
+use crate::net::{ConnectFailure, TcpCounter, TcpCounters};
 use tern_abi::counters::LoopCounter;
-use tern_abi::segment::{STRATEGIES, STREAMS, Words};
+use tern_abi::segment::{DISTRUSTED, STRATEGIES, STREAMS, SessionFault, TRUSTED, Words};
 use tern_core::book::BookError;
 use tern_core::feed::{Feed, FeedCounter};
+use tern_core::input::DownReason;
 use tern_core::orders::OrderNote;
 use tern_core::pipeline::{Pipeline, PipelineCounter};
 use tern_core::risk::{HaltReason, Reason};
-use tern_core::session::{OrderSession, SessionCounter};
+use tern_core::session::{DropReason, OrderSession, SessionCounter};
 use tern_core::strategy::StrategySet;
-use tern_core::units::StreamId;
+use tern_core::units::{StreamId, TaiNs};
 use tern_core::wire::WireDrop;
 use tern_hw::port::PortStatistics;
-
-/// `Words::sessions`: no connection.
-pub const SESSION_DOWN: u64 = 0;
-/// `Words::sessions`: connected, not logged in or not caught up with the venue's log.
-pub const SESSION_CONNECTED: u64 = 1;
-/// `Words::sessions`: orders may be sent.
-pub const SESSION_READY: u64 = 2;
 
 /// `Words::strategies`: running.
 pub const STRATEGY_RUNNING: u64 = 1;
@@ -29,12 +23,13 @@ pub const STRATEGY_DISABLED: u64 = 2;
 /// Frames that the loop dropped before any protocol saw them, in [`WireDrop`] order.
 pub type WireDrops = [u64; WireDrop::COUNT];
 
-/// Copies what the pipeline and its parts count.
+/// Copies what the pipeline and its parts count, and how they stand at `now`.
 pub fn publish<F: Feed, O: OrderSession, S: StrategySet>(
     words: &Words,
     pipeline: &Pipeline<F, O, S>,
     drops: &WireDrops,
     streams: &[StreamId],
+    now: TaiNs,
 ) {
     publish_counters(words, pipeline, drops);
     let desk = pipeline.desk();
@@ -42,10 +37,11 @@ pub fn publish<F: Feed, O: OrderSession, S: StrategySet>(
         words.refusals.set(index, *count);
     }
     let halt = desk.gate().halt();
-    words.trading.set(halt.is_none(), halt.unwrap_or(HaltReason::NotHalted) as u32);
+    words.trading.set(halt.is_none(), halt.unwrap_or(HaltReason::NotHalted) as u32, now.0);
     words.limits_epoch.set(u64::from(desk.gate().limits().epoch));
     for stream in streams.iter().filter(|stream| stream.index() < STREAMS) {
-        words.trust.set(stream.index(), u64::from(desk.books().stream_distrust(*stream).is_none()));
+        let reason = desk.books().stream_distrust(*stream);
+        words.trust.set(stream.index(), reason.map_or(TRUSTED, |reason| DISTRUSTED + reason as u64), now.0);
     }
     for index in 0..pipeline.strategies().count().min(STRATEGIES) {
         let state = if desk.is_disabled(index) { STRATEGY_DISABLED } else { STRATEGY_RUNNING };
@@ -152,6 +148,10 @@ pub fn publish_tcp(words: &Words, tcp: &TcpCounters) {
     let of = |counter: TcpCounter| tcp[counter.index()];
     let values = [
         (LoopCounter::TcpConnects, of(TcpCounter::Connects)),
+        (LoopCounter::TcpConnectFailures, of(TcpCounter::ConnectFailures)),
+        (LoopCounter::TcpConnectUnreachable, of(TcpCounter::ConnectUnreachable)),
+        (LoopCounter::TcpConnectRefused, of(TcpCounter::ConnectRefused)),
+        (LoopCounter::TcpConnectUnanswered, of(TcpCounter::ConnectUnanswered)),
         (LoopCounter::TcpResets, of(TcpCounter::PeerReset)),
         (LoopCounter::TcpTimeouts, of(TcpCounter::TimedOut)),
         (LoopCounter::TcpRetransmits, of(TcpCounter::Retransmits)),
@@ -160,5 +160,32 @@ pub fn publish_tcp(words: &Words, tcp: &TcpCounters) {
     ];
     for (counter, value) in values {
         words.counters.set(counter, value);
+    }
+}
+
+/// What the end of a connection says about its session.
+pub const fn fault_of_down(reason: DownReason) -> SessionFault {
+    match reason {
+        DownReason::Closed => SessionFault::Closed,
+        DownReason::Reset => SessionFault::Reset,
+        DownReason::TimedOut => SessionFault::TimedOut,
+        DownReason::Dropped(DropReason::BadPacket) => SessionFault::BadPacket,
+        DownReason::Dropped(DropReason::Silence) => SessionFault::Silence,
+        DownReason::Dropped(DropReason::LoginRejected) => SessionFault::LoginRejected,
+        DownReason::Dropped(DropReason::EndOfSession) => SessionFault::EndOfSession,
+        DownReason::Dropped(DropReason::ControlOverflow) => SessionFault::ControlOverflow,
+        DownReason::Dropped(DropReason::Killed) => SessionFault::Killed,
+        DownReason::Dropped(DropReason::Surveyed) => SessionFault::None,
+        DownReason::Dropped(DropReason::LogUnlike) => SessionFault::LogUnlike,
+    }
+}
+
+/// What a failed attempt to connect says.
+pub const fn fault_of_connect(failure: ConnectFailure) -> SessionFault {
+    match failure {
+        ConnectFailure::Unreachable => SessionFault::ConnectUnreachable,
+        ConnectFailure::Refused => SessionFault::ConnectRefused,
+        ConnectFailure::Unanswered => SessionFault::ConnectUnanswered,
+        ConnectFailure::Local => SessionFault::ConnectLocal,
     }
 }

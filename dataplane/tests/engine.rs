@@ -16,7 +16,7 @@ use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{Kind, StageRecord};
 use tern_abi::ring::recorder::ShmRecorder;
-use tern_abi::segment::{KillCause, SegmentSizes};
+use tern_abi::segment::{DISTRUSTED, KillCause, SegmentSizes, SessionFault, SessionState, TRUSTED};
 use tern_abi::steer::{FRAME_ARP, FRAME_TCP, FRAME_UDP, FrameRecord, STEER_VERSION};
 use tern_config::Config;
 use tern_core::book::Heap;
@@ -444,6 +444,47 @@ fn a_kill_at_a_closed_window_sends_no_order_afterwards() {
     });
     let first_cancel = world.gateway.orders.iter().position(|order| order[0] == b'X').expect("cancels were sent");
     assert!(world.gateway.orders[first_cancel..].iter().all(|order| order[0] == b'X'));
+}
+
+#[test]
+fn the_segment_says_why_no_order_can_leave_and_since_when() {
+    let file = SegmentFile::new("why");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    let start_ns = world.time.get();
+    let is = |world: &World<'_>, state: SessionState, fault: SessionFault| {
+        let words = world.engine.words();
+        (words.sessions.get(0).0, words.session_faults.get(0).0) == (state as u64, fault as u64)
+    };
+    // Nobody listens at the venue.
+    world.peer.socket().abort();
+    world.run_until("a refused attempt", |world| is(world, SessionState::Down, SessionFault::ConnectRefused));
+    assert!(world.counter(LoopCounter::TcpConnectFailures) > 0);
+    assert_eq!(world.counter(LoopCounter::TcpConnectRefused), world.counter(LoopCounter::TcpConnectFailures));
+    let refused_ns = world.engine.words().session_faults.get(0).1;
+    assert!(refused_ns >= start_ns);
+    let never_started = DISTRUSTED + tern_core::feed::Distrust::NeverStarted as u64;
+    assert_eq!(world.engine.words().trust.get(1).0, never_started);
+
+    // It listens, and does not want us.
+    world.is_reading = false;
+    world.peer.listen();
+    world.run_until("a connection", |world| is(world, SessionState::Connected, SessionFault::None));
+    world.run_until("our login", |world| world.peer.socket().recv_queue() > 0);
+    world.peer.send(&Gateway::login_rejected());
+    world.run_until("its end", |world| is(world, SessionState::Down, SessionFault::LoginRejected));
+    assert!(world.engine.words().session_faults.get(0).1 > refused_ns);
+    world.peer.read();
+
+    world.is_reading = true;
+    world.peer.listen();
+    world.log_in();
+    world.run_until("no fault any more", |world| is(world, SessionState::Ready, SessionFault::None));
+    world.open_market(1);
+    world.run_until("trust", |world| world.engine.words().trust.get(1).0 == TRUSTED);
+    world.engine.words().kill.kill(1000, KillCause::Operator, 1);
+    world.run_until("the halt", |world| !world.engine.words().trading.get().0);
+    assert!(world.engine.words().trading.since_ns() >= world.engine.words().trust.get(1).1);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tern_config::protocol::{Answer, Ask};
 use crate::halt::{self, Halt};
 use crate::outcome::{Failure, Outcome, exit};
 use crate::target::Target;
-use crate::{client, live};
+use crate::{client, status};
 
 /// How often the segment is looked at while waiting.
 const LOOK: Duration = Duration::from_millis(1);
@@ -26,7 +26,7 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
     let view = target.segment()?;
     let words = view.segment().map_err(Failure::failed)?;
     let open_before = words.counters.get(LoopCounter::OpenOrders);
-    view.kill(getuid().as_raw(), live::tai_ns()).map_err(Failure::failed)?;
+    view.kill(getuid().as_raw(), status::tai_ns()).map_err(Failure::failed)?;
     let began = Instant::now();
     // After the word, which needs nobody: the daemon may be dead or slow.
     let told = client::ask(&target.paths, Ask::Kill);

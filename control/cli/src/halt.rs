@@ -19,6 +19,12 @@ pub(crate) enum By {
     Daemon,
     /// The loop by itself.
     DataPlane,
+    /// The venue, on the order session.
+    Venue,
+    /// The venue's market data, or its absence.
+    Feed,
+    /// Something between us and the venue.
+    Network,
 }
 
 impl By {
@@ -27,11 +33,14 @@ impl By {
     }
 
     /// For programs.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Operator(_) => "operator",
             Self::Daemon => "ternd",
             Self::DataPlane => "data_plane",
+            Self::Venue => "venue",
+            Self::Feed => "feed",
+            Self::Network => "network",
         }
     }
 
@@ -41,6 +50,9 @@ impl By {
             Self::Operator(uid) => format!("uid {uid}"),
             Self::Daemon => "ternd".into(),
             Self::DataPlane => "the data plane".into(),
+            Self::Venue => "the venue".into(),
+            Self::Feed => "the feed".into(),
+            Self::Network => "the network".into(),
         }
     }
 }
@@ -56,6 +68,8 @@ pub(crate) struct Halt {
     pub(crate) since_ns: Option<u64>,
     /// Kills so far.
     pub(crate) kills: u32,
+    /// What else is known; may be empty.
+    pub(crate) detail: String,
 }
 
 impl Halt {
@@ -73,21 +87,31 @@ impl Halt {
                 by: By::of_uid(state.uid()),
                 since_ns: note.map(|note| note.tai_ns),
                 kills,
+                detail: String::new(),
             });
         }
-        (!trading).then_some(Self { reason, by: By::DataPlane, since_ns: None, kills })
+        let since_ns = Some(words.trading.since_ns()).filter(|ns| *ns != 0);
+        (!trading).then_some(Self { reason, by: By::DataPlane, since_ns, kills, detail: String::new() })
+    }
+
+    /// The data plane does not run, or is stuck.
+    pub(crate) fn of_process(runs: bool, kills: u32) -> Self {
+        let reason = if runs { "stuck" } else { "not_running" }.into();
+        Self { reason, by: By::DataPlane, since_ns: None, kills, detail: String::new() }
     }
 
     /// For people, in one line.
     pub(crate) fn text(&self) -> String {
         let kills = if self.kills == 1 { "1 kill".into() } else { format!("{} kills", self.kills) };
-        format!("{} by {}{} ({kills} so far)", self.reason, self.by.text(), since(self.since_ns))
+        let detail = if self.detail.is_empty() { String::new() } else { format!(" ({})", self.detail) };
+        format!("{}{detail} by {}{} ({kills} so far)", self.reason, self.by.text(), since(self.since_ns))
     }
 
     /// For programs.
     pub(crate) fn json(&self) -> Value {
         let uid = if let By::Operator(uid) = self.by { Some(uid) } else { None };
-        json!({ "reason": self.reason, "by": self.by.name(), "uid": uid, "since_ns": self.since_ns, "kills": self.kills })
+        json!({ "reason": self.reason, "by": self.by.name(), "uid": uid, "since_ns": self.since_ns, "kills": self.kills,
+            "detail": self.detail })
     }
 }
 

@@ -11,8 +11,10 @@ mod history;
 mod journal_verbs;
 mod live;
 pub mod outcome;
+mod problems;
 mod record_text;
 mod records;
+mod status;
 mod table;
 mod target;
 
@@ -45,7 +47,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
     let target = || Target::find(which);
     let journal = || Target::journal(which);
     match &arguments.verb {
-        Verb::Status => live::status(&target()?),
+        Verb::Status => status::status(&target()?),
         Verb::Counters { all } => live::counters(&target()?, *all),
         Verb::Positions => history::positions(&journal()?),
         Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),

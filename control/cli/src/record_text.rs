@@ -5,9 +5,9 @@ use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT,
-    CONN_UP, ConnRecord, DatagramHead, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
-    InstrumentTrustRecord, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord, StageRecord, StartRecord, StateRecord, TrustRecord,
-    VenueEventKind,
+    CONN_UP, ConnRecord, DatagramHead, InstrumentTrustRecord, Kind, OrderEventRecord, OrderRecord, PositionRecord,
+    RecordHeader, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord, StageRecord, StartRecord, StateRecord,
+    TrustRecord, VenueEventKind,
 };
 use tern_config::facts::{Names, name_at};
 use zerocopy::{FromBytes, Immutable, KnownLayout};

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
             trading = false;
             plane.counters.set(LoopCounter::OpenOrders, 0);
         }
-        plane.trading.set(trading, u32::from(!trading));
+        plane.trading.set(trading, u32::from(!trading), now_ns());
         if trading && plane.recorder.has_room_for_orders() {
             order += 1;
             let body = OrderRecord { action: ACTION_NEW, order, quantity: 100, ..OrderRecord::default() };

@@ -114,7 +114,7 @@ pub fn read_input(now: TaiNs, kind: Kind, body: &[u8]) -> Result<Recorded<'_>, N
 }
 
 /// The reasons of our own drops, in the order of their codes.
-const DROPS: [DropReason; 7] = [
+const DROPS: [DropReason; 8] = [
     DropReason::BadPacket,
     DropReason::Silence,
     DropReason::LoginRejected,
@@ -122,6 +122,7 @@ const DROPS: [DropReason; 7] = [
     DropReason::ControlOverflow,
     DropReason::Killed,
     DropReason::Surveyed,
+    DropReason::LogUnlike,
 ];
 
 /// First code of our own drops.

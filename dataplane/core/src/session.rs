@@ -45,6 +45,8 @@ pub enum DropReason {
     Killed,
     /// The login only asked where the venue's log ends: connect again at once, to read it.
     Surveyed,
+    /// The venue's log is shorter than what it told before, or starts behind it.
+    LogUnlike,
 }
 
 /// What the venue said, normalized. Fields that a kind does not carry are zero.

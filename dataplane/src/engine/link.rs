@@ -5,10 +5,11 @@ use super::{CONN, Parts};
 use crate::clock::Clock;
 use crate::net::OrderTransport;
 use crate::net::TransportEvent;
+use crate::observe;
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Recorder;
 use tern_abi::record::RingFull;
-use tern_abi::segment::NextOrder;
+use tern_abi::segment::{NextOrder, SessionFault};
 use tern_core::feed::Feed;
 use tern_core::input::{ConnEvent, Input};
 use tern_core::probe::Isolate;
@@ -83,6 +84,10 @@ where
             TransportEvent::Down(reason) => {
                 self.input(now, Input::Conn { conn: CONN, event: ConnEvent::Down(reason) })?;
                 self.is_up = false;
+                let fault = observe::fault_of_down(reason);
+                if fault != SessionFault::None {
+                    self.session_fault = fault;
+                }
                 self.room_told = 0;
             }
         }

@@ -9,13 +9,13 @@ mod link;
 
 use crate::clock::Clock;
 use crate::net::{OrderTransport, TransportEvent};
-use crate::observe::{self, SESSION_CONNECTED, SESSION_DOWN, SESSION_READY, WireDrops};
+use crate::observe::{self, WireDrops};
 use crate::probe::StageProbe;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{Kind, Recorder, RingFull, Stage};
 use tern_abi::ring::commands::CommandReceiver;
-use tern_abi::segment::Words;
+use tern_abi::segment::{SessionFault, SessionState, Words};
 use tern_core::feed::Feed;
 use tern_core::input::Input;
 use tern_core::pipeline::Pipeline;
@@ -97,6 +97,8 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     room_told: usize,
     next_id_told: u32,
     is_up: bool,
+    /// Why the last connection ended.
+    session_fault: SessionFault,
     is_stopping: bool,
     /// Something was submitted since the last kick.
     kick_due: bool,
@@ -143,6 +145,7 @@ where
             room_told: 0,
             next_id_told: 0,
             is_up: false,
+            session_fault: SessionFault::None,
             is_stopping: false,
             kick_due: false,
             until_sample: config.sample_stages_every,
@@ -275,18 +278,29 @@ where
             self.next_socket_look = now.plus(SOCKET_LOOK_NS);
             observe::publish_sockets(parts.words, parts.ports.iter().map(Port::statistics));
         }
-        observe::publish(parts.words, &parts.pipeline, &self.drops, &parts.streams);
+        observe::publish(parts.words, &parts.pipeline, &self.drops, &parts.streams, now);
         parts.words.counters.set(LoopCounter::CaptureShed, (parts.shed)(&parts.recorder));
         if let Some(transport) = &parts.transport {
             observe::publish_tcp(parts.words, transport.counters());
             parts.words.conns[CONN.index()].write(&transport.mirror(now));
         }
-        let session = match (self.is_up, parts.pipeline.session().is_ready()) {
-            (false, _) => SESSION_DOWN,
-            (true, false) => SESSION_CONNECTED,
-            (true, true) => SESSION_READY,
+        self.publish_session(now);
+    }
+
+    /// Where the order session is and, unless it is ready, what went wrong last.
+    fn publish_session(&self, now: TaiNs) {
+        let Parts { words, transport, pipeline, .. } = &self.parts;
+        let (state, fault) = match (transport, self.is_up, pipeline.session().is_ready()) {
+            (None, ..) => (SessionState::Absent, SessionFault::None),
+            (Some(_), true, true) => (SessionState::Ready, SessionFault::None),
+            (Some(_), true, false) => (SessionState::Connected, self.session_fault),
+            (Some(transport), false, _) => {
+                let failed = transport.connect_failure().map(observe::fault_of_connect);
+                (SessionState::Down, failed.unwrap_or(self.session_fault))
+            }
         };
-        parts.words.sessions.set(CONN.index(), session);
+        words.sessions.set(CONN.index(), state as u64, now.0);
+        words.session_faults.set(CONN.index(), fault as u64, now.0);
     }
 
     /// Blocks until a frame comes or something else is due.

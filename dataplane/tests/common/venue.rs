@@ -78,6 +78,11 @@ impl Gateway {
         packet(b'H', &[])
     }
 
+    /// Not authorized (SoupBinTCP 3.00, 2.2.3).
+    pub(crate) fn login_rejected() -> Vec<u8> {
+        packet(b'J', b"A")
+    }
+
     /// The end of the session (SoupBinTCP 3.00, 2.2.6).
     pub(crate) fn end_of_session() -> Vec<u8> {
         packet(b'Z', &[])

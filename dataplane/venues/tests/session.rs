@@ -540,7 +540,7 @@ fn a_log_that_starts_behind_what_we_know_is_refused() {
     let mut line = Line::ready();
     line.reconnect();
     line.take(&accepted("S1", 4));
-    assert_eq!(line.control.take_drop(), Some(DropReason::BadPacket));
+    assert_eq!(line.control.take_drop(), Some(DropReason::LogUnlike));
     assert_eq!(line.counter(SessionCounter::BadPackets), 1);
     assert!(!line.session.is_ready());
 }
@@ -552,7 +552,7 @@ fn a_log_that_ends_before_what_we_know_is_refused() {
     line.reconnect();
     // A venue that lost the end of its log: what it says now bears numbers that we have seen.
     line.take(&[accepted("S1", 1), answer(1), hex(HEARTBEAT)].concat());
-    assert_eq!(line.control.take_drop(), Some(DropReason::BadPacket));
+    assert_eq!(line.control.take_drop(), Some(DropReason::LogUnlike));
     assert!(!line.session.is_ready());
 }
 

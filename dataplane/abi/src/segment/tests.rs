@@ -69,14 +69,20 @@ fn what_one_side_writes_the_other_reads() {
     ours.refusals.add(5, 1);
     ours.refusals.add(REFUSAL_WORDS, 1);
     ours.next_order.set(2, NextOrder { day: 20_000, next: 77 });
-    ours.trading.set(false, 4);
+    ours.trading.set(false, 4, 900);
+    ours.trading.set(false, 4, 901);
+    ours.trust.set(3, TRUSTED, 900);
+    ours.trust.set(3, DISTRUSTED + 5, 950);
+    ours.trust.set(3, DISTRUSTED + 5, 999);
+    ours.trust.set(STREAMS, 1, 1);
     ours.data_plane_beat.beat(100, 2);
     ours.data_plane.set(12, 34);
     assert_eq!(theirs.counters.get(LoopCounter::Messages), 3);
     assert_eq!(theirs.counters.snapshot().iter().sum::<u64>(), 3);
     assert_eq!((theirs.refusals.get(5), theirs.refusals.get(REFUSAL_WORDS)), (1, 0));
     assert_eq!(theirs.next_order.get(2), NextOrder { day: 20_000, next: 77 });
-    assert_eq!(theirs.trading.get(), (false, 4));
+    assert_eq!((theirs.trading.get(), theirs.trading.since_ns()), ((false, 4), 900), "since the first time");
+    assert_eq!((theirs.trust.get(3), theirs.trust.get(STREAMS)), ((DISTRUSTED + 5, 950), (0, 0)));
     assert_eq!(theirs.data_plane_beat.last(), (100, 2));
     assert_eq!((theirs.data_plane.get(), theirs.daemon.get()), (Some((12, 34)), None));
 }

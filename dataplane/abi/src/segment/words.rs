@@ -1,6 +1,6 @@
 //! The words of the segment outside the rings. Each group has one writer, said at its type, and cache lines of its own.
 
-use crate::counter_enum;
+use super::causes::KillCause;
 use crate::counters::Counters;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -43,10 +43,13 @@ pub struct Words {
     pub trading: Trading,
     /// Epoch of the limits in force; written by the data plane.
     pub limits_epoch: Word,
-    /// State of each order session, a number of the data plane's; written by it.
-    pub sessions: WordArray<CONNS>,
-    /// Trust in the books of each stream, 1 = trusted; written by the data plane.
-    pub trust: WordArray<STREAMS>,
+    /// Where each order session is, a [`SessionState`](super::SessionState); written by the data plane.
+    pub sessions: StateWords<CONNS>,
+    /// Why each order session is not ready, a [`SessionFault`](super::SessionFault); written by the data plane.
+    pub session_faults: StateWords<CONNS>,
+    /// Trust in the books of each stream: 0 = no such stream, [`TRUSTED`](super::TRUSTED), or
+    /// [`DISTRUSTED`](super::DISTRUSTED) and the index of the reason; written by the data plane.
+    pub trust: StateWords<STREAMS>,
     /// State of each strategy, a number of the data plane's; written by it.
     pub strategies: WordArray<STRATEGIES>,
     /// What the loop counts; written by the data plane.
@@ -113,6 +116,37 @@ impl<const N: usize> WordArray<N> {
 /// Kills that are remembered with their cause and time.
 const KILL_NOTES: usize = 8;
 
+/// Numbers by index with a single writer, each with the time since which it is what it is.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub struct StateWords<const N: usize> {
+    values: [AtomicU64; N],
+    since_ns: [AtomicU64; N],
+}
+
+impl<const N: usize> StateWords<N> {
+    /// The value at `index` and since when, TAI ns; zeros if there is no such word or it was never anything else. Read
+    /// while it changes, the time may be the new one already.
+    pub fn get(&self, index: usize) -> (u64, u64) {
+        match (self.values.get(index), self.since_ns.get(index)) {
+            (Some(value), Some(since_ns)) => (value.load(Ordering::Acquire), since_ns.load(Ordering::Relaxed)),
+            _ => (0, 0),
+        }
+    }
+
+    /// Called by the single writer, as often as it likes: the time stays as long as the value does. An index beyond the
+    /// last does nothing.
+    #[inline]
+    pub fn set(&self, index: usize, value: u64, now_ns: u64) {
+        if let (Some(word), Some(since_ns)) = (self.values.get(index), self.since_ns.get(index))
+            && word.load(Ordering::Relaxed) != value
+        {
+            since_ns.store(now_ns, Ordering::Relaxed);
+            word.store(value, Ordering::Release);
+        }
+    }
+}
+
 /// The kill word. Bit 0: killed; bits 1 to 31: number of kills so far; upper half: user id of the last one who killed.
 ///
 /// Anyone may kill at any time, also with the daemon and the loop dead; the count makes that visible to a resume that
@@ -123,16 +157,6 @@ const KILL_NOTES: usize = 8;
 pub struct KillWord {
     word: AtomicU64,
     notes: [NoteWords; KILL_NOTES],
-}
-
-counter_enum! {
-    /// Why somebody killed.
-    pub enum KillCause {
-        Unknown = "killed": "A kill whose cause nobody wrote down: whoever killed died over it.",
-        Operator = "operator": "An operator's kill.",
-        HeartbeatLoss = "heartbeat_loss": "The daemon missed the heartbeat of the data plane.",
-        JournalTrouble = "journal_trouble": "The daemon could not write the journal.",
-    }
 }
 
 /// One of the last kills.
@@ -343,18 +367,30 @@ impl NextOrders {
 /// Whether the data plane trades.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
-pub struct Trading(AtomicU64);
+pub struct Trading {
+    word: AtomicU64,
+    since_ns: AtomicU64,
+}
 
 impl Trading {
-    /// Called by the data plane; `reason` is the index of its halt reason.
-    pub fn set(&self, trading: bool, reason: u32) {
-        self.0.store(u64::from(trading) << 32 | u64::from(reason), Ordering::Release);
+    /// Called by the data plane, as often as it likes; `reason` is the index of its halt reason.
+    pub fn set(&self, trading: bool, reason: u32, now_ns: u64) {
+        let word = u64::from(trading) << 32 | u64::from(reason);
+        if self.word.load(Ordering::Relaxed) != word {
+            self.since_ns.store(now_ns, Ordering::Relaxed);
+            self.word.store(word, Ordering::Release);
+        }
     }
 
     /// Whether it trades, and the halt reason if not.
     pub fn get(&self) -> (bool, u32) {
-        let word = self.0.load(Ordering::Acquire);
+        let word = self.word.load(Ordering::Acquire);
         (word >> 32 != 0, word as u32)
+    }
+
+    /// Since when that is so, TAI ns; 0 = nobody has said anything yet.
+    pub fn since_ns(&self) -> u64 {
+        self.since_ns.load(Ordering::Relaxed)
     }
 }
 

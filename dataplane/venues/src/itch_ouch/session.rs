@@ -168,6 +168,12 @@ impl Client {
         control.drop_connection(reason);
     }
 
+    /// The venue's log is not the one that it told us of: what is missing in it would be lost for good.
+    fn refuse_log(&mut self, control: &mut Control) {
+        count(&mut self.counters, SessionCounter::BadPackets);
+        self.drop_connection(DropReason::LogUnlike, control);
+    }
+
     fn bad_packet(&mut self, control: &mut Control) {
         count(&mut self.counters, SessionCounter::BadPackets);
         self.drop_connection(DropReason::BadPacket, control);
@@ -189,7 +195,7 @@ impl Client {
                 if matches!(self.state, State::LoggedIn(_)) && self.log.incoming < self.log.next {
                     // The venue has nothing more to send, but its log is shorter than what it told us before: it lost
                     // messages, and new ones bear numbers that we take for old.
-                    self.bad_packet(control);
+                    self.refuse_log(control);
                 }
             }
             (Ok(Packet::Debug(_)), _) => {}
@@ -241,7 +247,7 @@ impl Client {
         }
         if incoming > self.log.next {
             // The log starts behind what we know: fills in between would be lost for good.
-            return self.bad_packet(control);
+            return self.refuse_log(control);
         }
         self.log.incoming = incoming;
         count(&mut self.counters, SessionCounter::Logins);

@@ -1,0 +1,213 @@
+//! `tern status`: how things stand, read from the segment and the facts files, with ternd or without.
+
+use std::collections::BTreeMap;
+
+use nix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+use tern_abi::counters::LoopCounter;
+use tern_abi::segment::{CONNS, DISTRUSTED, KillCause, STRATEGIES, STREAMS, SessionState, TRUSTED};
+use tern_config::facts::name_at;
+
+use crate::halt::Halt;
+use crate::outcome::{Failure, Outcome, exit};
+use crate::problems::Findings;
+use crate::table::{duration, grouped, tai_time};
+use crate::target::Target;
+
+/// What the numbers in `Words::strategies` mean.
+const STRATEGY_STATES: [&str; 3] = ["absent", "running", "disabled"];
+
+/// TAI, ns since 1970.
+pub(crate) fn tai_ns() -> u64 {
+    clock_gettime(ClockId::CLOCK_TAI).map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+}
+
+/// A process of the instance.
+struct Alive {
+    pid: Option<u32>,
+    beat_age_ns: Option<u64>,
+    /// The last sign of life, TAI ns.
+    beat_ns: Option<u64>,
+}
+
+impl Alive {
+    fn new(pid: Option<u32>, beat_ns: u64, now_ns: u64) -> Self {
+        let beat_ns = Some(beat_ns).filter(|ns| *ns != 0);
+        Self { pid, beat_age_ns: beat_ns.map(|ns| now_ns.saturating_sub(ns)), beat_ns }
+    }
+
+    /// What is wrong with it, if anything is, and what to do.
+    fn trouble(&self, name: &str, loss_ns: u64, start: &str) -> Option<String> {
+        match (self.pid, self.beat_age_ns) {
+            (None, _) => Some(format!("{name} is not running; {start}")),
+            (Some(_), None) => Some(format!("{name} has not begun to turn; it is starting, or its log says why not")),
+            (Some(_), Some(age)) if age > loss_ns => Some(format!(
+                "{name} is stuck: no heartbeat for {}; see what its core and its disk are doing, and its log",
+                duration(age)
+            )),
+            _ => None,
+        }
+    }
+
+    fn text(&self) -> String {
+        match (self.pid, self.beat_age_ns) {
+            (None, _) => "not running".into(),
+            (Some(pid), None) => format!("pid {pid}, starting"),
+            (Some(pid), Some(age)) => format!("pid {pid}, heartbeat {} ago", duration(age)),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "running": self.pid.is_some(), "pid": self.pid, "heartbeat_age_ns": self.beat_age_ns })
+    }
+}
+
+/// How things stand.
+///
+/// # Errors
+/// Exit code 3 when there is no segment.
+pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
+    let view = target.segment()?;
+    let words = view.segment().map_err(Failure::failed)?;
+    let now = tai_ns();
+    let loss_ns = target.heartbeat_loss_ms * 1_000_000;
+    let daemon = Alive::new(view.daemon().map_err(Failure::failed)?, words.daemon_beat.last().0, now);
+    let plane = Alive::new(view.data_plane().map_err(Failure::failed)?, words.data_plane_beat.last().0, now);
+    let (facts, dataplane_facts) = (target.daemon_facts(), target.dataplane_facts());
+    let kill = words.kill.state();
+    let mut found = Findings::default();
+    found.trading(&words, &facts, &dataplane_facts.names);
+    let start = "start it; the data plane trades on without it until the rings are full";
+    found.problems.extend(daemon.trouble("ternd", loss_ns.max(1_000_000_000), start));
+    if let Some(sentence) =
+        plane.trouble("the data plane", loss_ns, "ternd starts it, dataplane.log has its last words")
+    {
+        found.stop(Halt { since_ns: plane.beat_ns, ..Halt::of_process(plane.pid.is_some(), kill.kills()) }, sentence);
+    }
+    if facts.gave_up {
+        found.problems.push(
+            "the data plane stays down: its restart budget is spent; mend the cause (dataplane.log), then restart ternd"
+                .into(),
+        );
+    }
+    if plane.pid.is_some() {
+        // What a dead data plane said last is no news.
+        found.sessions(&words);
+        found.streams(&words, &dataplane_facts.names);
+    }
+
+    let next_seq = words.next_seq.get();
+    let (journaled, durable) = (words.journaled_seq.get(), words.durable_seq.get());
+    let waiting = next_seq.saturating_sub(1).saturating_sub(journaled);
+    let is_halt_by_journal = found.halt.as_ref().is_some_and(|halt| halt.reason == KillCause::JournalTrouble.name());
+    if !facts.journal.trouble.is_empty() && !is_halt_by_journal {
+        found.problems.push(format!("the journal cannot be written: {}; mend it", facts.journal.trouble));
+    }
+    let (halt, mut problems) = (found.halt, found.problems);
+
+    let session_names: Vec<&str> = SessionState::ALL.iter().map(|state| state.name()).collect();
+    let sessions = states(CONNS, |index| words.sessions.get(index).0, &session_names);
+    let strategies = states(STRATEGIES, |index| words.strategies.get(index), &STRATEGY_STATES);
+    problems.extend(strategies.iter().filter(|(_, state)| *state == "disabled").map(|(index, _)| {
+        format!("strategy {index} (counted from 0) panicked and is not called any more; its orders are cancelled; mend it and restart")
+    }));
+    let trusted: Vec<usize> = (0..STREAMS).filter(|stream| words.trust.get(*stream).0 == TRUSTED).collect();
+    let distrusted: BTreeMap<usize, String> = (0..STREAMS)
+        .map(|stream| (stream, words.trust.get(stream).0))
+        .filter(|(_, code)| *code >= DISTRUSTED)
+        .map(|(stream, code)| (stream, name_at(&dataplane_facts.names.distrusts, (code - DISTRUSTED) as usize)))
+        .collect();
+    let open_orders = words.counters.get(LoopCounter::OpenOrders);
+    let trading = words.trading.get().0 && !kill.killed() && plane.pid.is_some();
+    let state_text = match &halt {
+        Some(halt) => format!("no order leaves: {}", halt.text()),
+        None if trading => "trading".into(),
+        None => "not trading".into(),
+    };
+
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<12} {value}\n"));
+    line("instance", format!("{} ({})", target.name, view.path().display()));
+    line("ternd", daemon.text());
+    line("data plane", format!("{}, run {}", plane.text(), words.runs.get()));
+    line("state", state_text);
+    line("open orders", grouped(open_orders));
+    line("sessions", listed(&sessions));
+    line("strategies", listed(&strategies));
+    line("trusted", if trusted.is_empty() { "no stream".into() } else { format!("streams {trusted:?}") });
+    if !distrusted.is_empty() {
+        line("not trusted", listed(&distrusted));
+    }
+    line(
+        "journal",
+        format!(
+            "{} of {} records, durable to {}",
+            grouped(journaled),
+            grouped(next_seq.saturating_sub(1)),
+            grouped(durable)
+        ),
+    );
+    line("shed", format!("{} datagrams", grouped(facts.shed_datagrams)));
+    if !facts.attach_mode.is_empty() {
+        line("XDP", format!("{}, NIC stamps {}", facts.attach_mode, if facts.nic_stamp { "asked for" } else { "off" }));
+    }
+    for fallback in facts.fallbacks.iter().chain(&dataplane_facts.fallbacks) {
+        line("fallback", fallback.clone());
+    }
+    if facts.restarts > 0 {
+        line("restarts", facts.restarts.to_string());
+    }
+    for problem in &problems {
+        line("PROBLEM", problem.clone());
+    }
+    let json = json!({
+        "instance": target.name,
+        "segment": view.path(),
+        "created": tai_time(words.identity().created_tai_ns),
+        "healthy": problems.is_empty(),
+        "problems": problems,
+        "ternd": daemon.json(),
+        "dataplane": plane.json(),
+        "run": words.runs.get(),
+        "trading": trading,
+        "halt_reason": halt.as_ref().map_or("not_halted", |halt| halt.reason.as_str()),
+        "halt": halt.as_ref().map(Halt::json),
+        "killed": kill.killed(),
+        "kills": kill.kills(),
+        "killed_by_uid": kill.killed().then(|| kill.uid()),
+        "open_orders": open_orders,
+        "limits_epoch": words.limits_epoch.get(),
+        "sessions": sessions,
+        "strategies": strategies,
+        "trusted_streams": trusted,
+        "distrusted_streams": distrusted,
+        "seq": { "last": next_seq.saturating_sub(1), "journaled": journaled, "durable": durable, "waiting": waiting },
+        "daemon": { "attach_mode": facts.attach_mode, "nic_stamp": facts.nic_stamp, "restarts": facts.restarts,
+            "gave_up": facts.gave_up, "adopted": facts.adopted, "heartbeat_losses": facts.heartbeat_losses,
+            "leftovers": facts.leftovers, "journal": facts.journal,
+            "shed": { "datagrams": facts.shed_datagrams, "bytes": facts.shed_bytes } },
+        "ports": dataplane_facts.ports,
+        "fallbacks": facts.fallbacks.iter().chain(&dataplane_facts.fallbacks).collect::<Vec<_>>(),
+        "start_to_ready_ms": dataplane_facts.start_to_ready_ms,
+    });
+    let code = if problems.is_empty() { exit::OK } else { exit::UNHEALTHY };
+    Ok(Outcome { text, json, code })
+}
+
+/// The words that are not 0, by index.
+fn states(count: usize, get: impl Fn(usize) -> u64, names: &[&str]) -> BTreeMap<usize, String> {
+    (0..count)
+        .map(|index| (index, get(index)))
+        .filter(|(_, state)| *state != 0)
+        .map(|(index, state)| {
+            (index, names.get(state as usize).map_or_else(|| state.to_string(), |name| (*name).into()))
+        })
+        .collect()
+}
+
+fn listed(states: &BTreeMap<usize, String>) -> String {
+    if states.is_empty() {
+        return "none up".into();
+    }
+    states.iter().map(|(index, state)| format!("{index} {state}")).collect::<Vec<_>>().join(", ")
+}
