@@ -16,7 +16,7 @@ use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{Kind, StageRecord};
 use tern_abi::ring::recorder::ShmRecorder;
-use tern_abi::segment::{DISTRUSTED, KillCause, SegmentSizes, SessionFault, SessionState, TRUSTED};
+use tern_abi::segment::{CancelAllState, DISTRUSTED, KillCause, SegmentSizes, SessionFault, SessionState, TRUSTED};
 use tern_abi::steer::{FRAME_ARP, FRAME_TCP, FRAME_UDP, FrameRecord, STEER_VERSION};
 use tern_config::Config;
 use tern_core::book::Heap;
@@ -418,6 +418,39 @@ fn a_resume_clears_no_kill_that_came_after_the_operator_looked() {
     let before = world.gateway.orders.len();
     world.trade(20);
     assert!(world.gateway.orders.len() > before, "it trades again");
+}
+
+#[test]
+fn a_cancel_all_is_done_when_the_orders_of_then_are_gone_and_not_the_later_ones() {
+    let file = SegmentFile::new("cancel-all");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut daemon = DaemonSegment::open(&file.spec()).expect("the daemon's side");
+    let mut commands = daemon.ends().expect("ring ends").commands;
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    world.log_in();
+    world.open_market(8);
+    world.trade(40);
+    let open = world.engine.pipeline().desk().orders().open_count().into();
+    assert!(open > 4, "{open} orders open");
+    assert_eq!(world.engine.words().cancel_all.get(), CancelAllState::default());
+
+    // The venue does not answer: every order waits for it.
+    world.is_reading = false;
+    commands.send(&Command { kind: CommandKind::CancelAll as u32, ..Command::default() }).expect("room");
+    world.turn();
+    assert_eq!(world.engine.words().cancel_all.get(), CancelAllState { count: 1, open, pending: open });
+    for _ in 0..100 {
+        world.step(50_000);
+    }
+    assert_eq!(world.engine.words().cancel_all.get().pending, open, "sent is not cancelled");
+
+    // It answers: they go, while trading goes on.
+    world.is_reading = true;
+    world.run_until("the cancels", |world| world.engine.words().cancel_all.get().pending == 0);
+    world.trade(20);
+    assert!(world.engine.pipeline().desk().can_trade());
+    assert!(world.engine.pipeline().desk().orders().open_count() > 0, "orders of later");
+    assert_eq!(world.engine.words().cancel_all.get(), CancelAllState { count: 1, open, pending: 0 });
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use nix::unistd::getuid;
 use serde_json::json;
 use tern_abi::counters::LoopCounter;
-use tern_abi::segment::Segment;
 use tern_config::protocol::{Answer, Ask};
 
 use crate::halt::{self, Halt};
@@ -112,28 +111,37 @@ pub(crate) fn resume(target: &Target, kills_seen: Option<u32>, timeout_ms: u64) 
     Ok(Outcome { text, json, code })
 }
 
-/// Cancels all open orders and goes on trading.
+/// Cancels all open orders and goes on trading: waits until those are gone that were open when the loop took the command.
 ///
 /// # Errors
 /// Exit code 3 when no daemon answers; 1 when it refuses.
 pub(crate) fn cancel_all(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure> {
     let view = target.segment()?;
     let words = view.segment().map_err(Failure::failed)?;
-    let before = cancels(&words);
+    let began = Instant::now();
+    let deadline = deadline(timeout_ms);
+    let before = words.cancel_all.get().count;
     let open = words.counters.get(LoopCounter::OpenOrders);
     let taken = command(target, Ask::CancelAll)?;
-    let sent = taken && wait(deadline(timeout_ms), || cancels(&words) >= before.saturating_add(open));
-    let json = json!({ "taken": taken, "open_before": open, "cancels_sent": cancels(&words).saturating_sub(before) });
-    let text = match (taken, sent) {
-        (true, true) => format!("cancels of {open} open orders are on their way; trading goes on\n"),
-        (true, false) => "the data plane took the command; not every cancel is seen to have left\n".to_owned(),
-        (false, _) => "the data plane has not taken the command yet\n".to_owned(),
+    let acknowledged = taken && wait(deadline, || words.cancel_all.get().count != before);
+    let cancelled = acknowledged && wait(deadline, || words.cancel_all.get().pending == 0);
+    let state = words.cancel_all.get();
+    let (open_before, pending, unknown) = if acknowledged { (state.open, state.pending, 0) } else { (open, 0, open) };
+    let gone = if acknowledged { open_before.saturating_sub(pending) } else { 0 };
+    let json = json!({
+        "acknowledged": acknowledged,
+        "orders": { "open_before": open_before, "cancelled": gone, "pending": pending, "unknown": unknown },
+        "waited_ms": began.elapsed().as_millis() as u64,
+    });
+    let text = match (acknowledged, cancelled) {
+        (true, true) => format!("{gone} open orders are gone, none of them is left; trading goes on\n"),
+        (true, false) => format!(
+            "{gone} open orders are gone, {pending} wait for the venue's answer; trading goes on (`tern status` says \
+             whether the session is ready)\n"
+        ),
+        (false, _) => format!("the data plane has not answered in {timeout_ms} ms: {unknown} orders UNKNOWN\n"),
     };
-    Ok(Outcome { text, json, code: if sent { exit::OK } else { exit::UNKNOWN_ORDERS } })
-}
-
-fn cancels(words: &Segment<'_>) -> u64 {
-    words.counters.get(LoopCounter::OrdersCancel)
+    Ok(Outcome { text, json, code: if cancelled { exit::OK } else { exit::UNKNOWN_ORDERS } })
 }
 
 /// Sets a limit until the next start.

@@ -314,6 +314,40 @@ fn a_kill_that_nobody_heeds_says_that_orders_are_unknown() {
     assert_eq!((code, answer["acknowledged"].as_bool()), (5, Some(false)), "no data plane runs: {answer}");
 }
 
+#[test]
+fn a_cancel_all_reports_what_became_of_the_orders_of_then() {
+    let bench = Bench::new("cancel-all");
+    let mut segment = DataPlaneSegment::open(&bench.spec()).expect("a segment");
+    let plane = segment.ends().expect("its ends");
+    let listener = UnixListener::bind(bench.config.paths.control_socket()).expect("a socket");
+    plane.counters.set(LoopCounter::OpenOrders, 9);
+    // Cancels that left are not what counts.
+    plane.counters.set(LoopCounter::OrdersCancel, 1000);
+    for (taken, left, code, orders) in [
+        (true, Some(0), 0, [7, 7, 0, 0]),
+        (true, Some(3), 5, [7, 4, 3, 0]),
+        (true, None, 5, [9, 0, 0, 9]),
+        (false, None, 5, [9, 0, 0, 9]),
+    ] {
+        let (found, said) = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().expect("tern connects");
+                BufReader::new(stream.try_clone().expect("a socket")).read_line(&mut String::new()).expect("a request");
+                if let Some(left) = left {
+                    plane.cancel_all.begin(7);
+                    plane.cancel_all.set_pending(left);
+                }
+                writeln!(stream, r#"{{"version":2,"answer":{{"command":{{"taken":{taken}}}}}}}"#).expect("it is taken");
+            });
+            bench.json(&["cancel-all", "--timeout-ms", "50"])
+        });
+        let numbers = ["open_before", "cancelled", "pending", "unknown"].map(|name| said["orders"][name].as_u64());
+        assert_eq!((found, numbers), (code, orders.map(Some)), "{said}");
+        assert_eq!(said["acknowledged"], left.is_some());
+        assert!(said["waited_ms"].as_u64().is_some());
+    }
+}
+
 /// A daemon that plays the loop as well: `late_kill` comes between its look and the loop's.
 fn answer_resume(listener: &UnixListener, plane: &DataPlaneEnds<'_>, late_kill: bool) -> u64 {
     let (mut stream, _) = listener.accept().expect("tern connects");

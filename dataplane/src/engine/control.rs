@@ -103,6 +103,8 @@ where
             },
             _ => command,
         };
+        let next_id = self.parts.pipeline.next_order_id();
+        let open = u64::from(self.parts.pipeline.desk().orders().open_count());
         if self.input(now, Input::Command(&command)).is_err() {
             // Not taken: it comes again when it can be recorded.
             return true;
@@ -118,7 +120,11 @@ where
             }
             Some(CommandKind::Resume) => {}
             Some(CommandKind::Shutdown) => self.is_stopping = true,
-            Some(CommandKind::SetLimit | CommandKind::CancelAll) => {}
+            Some(CommandKind::CancelAll) => {
+                self.cancel_all_before = next_id;
+                self.parts.words.cancel_all.begin(open);
+            }
+            Some(CommandKind::SetLimit) => {}
             None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
         }
         self.heed_kill();

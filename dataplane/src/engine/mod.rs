@@ -96,6 +96,8 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     /// Room that the pipeline believes in.
     room_told: usize,
     next_id_told: u32,
+    /// Orders below this id were open when the last cancel-all came and are followed until they are gone; 0 = none.
+    cancel_all_before: u32,
     is_up: bool,
     /// Why the last connection ended.
     session_fault: SessionFault,
@@ -144,6 +146,7 @@ where
             kill_unrecorded: None,
             room_told: 0,
             next_id_told: 0,
+            cancel_all_before: 0,
             is_up: false,
             session_fault: SessionFault::None,
             is_stopping: false,
@@ -283,6 +286,13 @@ where
         if let Some(transport) = &parts.transport {
             observe::publish_tcp(parts.words, transport.counters());
             parts.words.conns[CONN.index()].write(&transport.mirror(now));
+        }
+        if self.cancel_all_before != 0 {
+            let pending = parts.pipeline.desk().open_orders_of_then(self.cancel_all_before);
+            parts.words.cancel_all.set_pending(pending);
+            if pending == 0 {
+                self.cancel_all_before = 0;
+            }
         }
         self.publish_session(now);
     }

@@ -26,8 +26,8 @@ mod words;
 pub use causes::{DISTRUSTED, KillCause, SessionFault, SessionState, TRUSTED};
 pub use words::{
     ACCOUNTS, Beat, CONN_STATE_CLOSED, CONN_STATE_CLOSING, CONN_STATE_ESTABLISHED, CONN_STATE_KERNEL,
-    CONN_STATE_OPENING, CONNS, ConnMirror, ConnState, KillNote, KillState, KillWord, NextOrder, NextOrders, Owner,
-    REFUSAL_WORDS, STRATEGIES, STREAMS, Trading, Word, WordArray, Words,
+    CONN_STATE_OPENING, CONNS, CancelAll, CancelAllState, ConnMirror, ConnState, KillNote, KillState, KillWord,
+    NextOrder, NextOrders, Owner, REFUSAL_WORDS, STRATEGIES, STREAMS, Trading, Word, WordArray, Words,
 };
 
 use crate::ABI_VERSION;

@@ -41,6 +41,8 @@ pub struct Words {
     pub next_order: NextOrders,
     /// Whether it trades, and why not; written by the data plane.
     pub trading: Trading,
+    /// How far the last cancel-all is; written by the data plane.
+    pub cancel_all: CancelAll,
     /// Epoch of the limits in force; written by the data plane.
     pub limits_epoch: Word,
     /// Where each order session is, a [`SessionState`](super::SessionState); written by the data plane.
@@ -391,6 +393,48 @@ impl Trading {
     /// Since when that is so, TAI ns; 0 = nobody has said anything yet.
     pub fn since_ns(&self) -> u64 {
         self.since_ns.load(Ordering::Relaxed)
+    }
+}
+
+/// How far the last cancel-all is. Trading goes on meanwhile, so the orders that were open when it came are followed, and
+/// no later ones.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct CancelAll {
+    count: AtomicU64,
+    open: AtomicU64,
+    pending: AtomicU64,
+}
+
+/// What [`CancelAll`] said at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CancelAllState {
+    /// Cancel-alls that the loop has taken so far.
+    pub count: u64,
+    /// Orders that were open when it took the last one.
+    pub open: u64,
+    /// Those that still are.
+    pub pending: u64,
+}
+
+impl CancelAll {
+    /// Called by the data plane when it has taken one with so many orders open.
+    pub fn begin(&self, open: u64) {
+        self.pending.store(open, Ordering::Relaxed);
+        self.open.store(open, Ordering::Relaxed);
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    /// Called by the data plane: so many of them are still open.
+    pub fn set_pending(&self, pending: u64) {
+        self.pending.store(pending, Ordering::Release);
+    }
+
+    /// The present state. A cancel-all that comes while this reads may lend it its numbers already.
+    pub fn get(&self) -> CancelAllState {
+        let count = self.count.load(Ordering::Acquire);
+        let pending = self.pending.load(Ordering::Acquire);
+        CancelAllState { count, open: self.open.load(Ordering::Relaxed), pending }
     }
 }
 

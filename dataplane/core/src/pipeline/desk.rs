@@ -136,6 +136,11 @@ impl Desk {
     pub fn orders(&self) -> &Orders {
         &self.orders
     }
+    /// Open orders with an id below `next_id`: those of then, of a moment at which `next_id` was the next. Walks all open
+    /// orders. A replace gives an order a later id, but none that a cancel is wanted for is replaced.
+    pub fn open_orders_of_then(&self, next_id: u32) -> u64 {
+        self.orders.open().filter(|order| order.id.0 < next_id).count() as u64
+    }
     /// The executions of the day.
     pub fn executions(&self) -> &Executions {
         &self.executions
