@@ -8,7 +8,7 @@ use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
 
 use libbpf_cargo::SkeletonBuilder;
-use tern_abi::steer::{self, FrameRecord, SteerCounter, SteerFacts, SubscriptionKey, names};
+use tern_abi::steer::{self, FrameRecord, SteerCounter, SteerFacts, SubscriptionKey, SubscriptionValue, names};
 
 const SOURCE: &str = "src/steer.bpf.c";
 /// Debian and Ubuntu keep `asm/types.h` in the multiarch folder, which clang does not search for the BPF target.
@@ -63,8 +63,9 @@ fn abi_header() -> String {
             )+
         }};
     }
-    layout!("frame_record", FrameRecord, version kind stream payload_offset payload_bytes queue reserved arrival_tai_ns nic_ns);
+    layout!("frame_record", FrameRecord, version kind stream payload_offset payload_bytes queue line reserved arrival_tai_ns nic_ns);
     layout!("subscription_key", SubscriptionKey, group port padding);
+    layout!("subscription_value", SubscriptionValue, stream line reserved);
     layout!("steer_facts", SteerFacts, version attach_mode nic_stamp clock interface_index program_id tai_minus_monotonic_ns);
     assert_that(&mut header, "sizeof(struct frame_record)", steer::FRAME_RECORD_BYTES);
     for name in [names::PROGRAM, names::PROGRAM_NIC, names::SUBSCRIPTIONS, names::OWN_ADDRESSES, names::COUNTERS] {

@@ -73,6 +73,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         ),
         (LoopCounter::DroppedWrongSession, feed(FeedCounter::WrongSession)),
         (LoopCounter::DroppedDuplicate, feed(FeedCounter::Duplicates)),
+        (LoopCounter::LineDuplicates, feed(FeedCounter::LineDuplicates)),
         (LoopCounter::Heartbeats, feed(FeedCounter::Heartbeats)),
         (LoopCounter::Messages, feed(FeedCounter::Messages)),
         (LoopCounter::UnknownMessageTypes, feed(FeedCounter::UnknownTypes)),

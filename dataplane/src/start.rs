@@ -169,6 +169,7 @@ impl Run<'_> {
             group: feed.group,
             port: feed.port,
             stream: feed.stream,
+            line: feed.line.index(),
         });
         let port =
             SocketPort::open(&SocketPortConfig::new(self.config.port.interface.clone(), subscriptions.collect()))?;

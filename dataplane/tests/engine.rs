@@ -570,3 +570,34 @@ fn malformed_frames_are_counted_each_by_its_reason() {
     while port.take(&mut frame).is_some() {}
     assert!(port.free_frames() >= free + 4, "every frame was given back");
 }
+
+#[test]
+fn the_line_that_a_record_names_reaches_the_feed() {
+    let file = SegmentFile::new("lines");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    let messages = world.feed.open(1);
+    let payload = world.feed.datagram(&messages);
+    for line in [0, 1, 1] {
+        let payload_bytes = payload.len() as u16;
+        let record = FrameRecord {
+            version: STEER_VERSION,
+            kind: FRAME_UDP,
+            stream: 1,
+            line,
+            payload_bytes,
+            ..FrameRecord::default()
+        };
+        assert!(world.engine.ports_mut()[0].put(&record, &payload));
+    }
+    world.turn();
+    world.time.set(world.time.get() + 2_000_000);
+    world.turn();
+    for (counter, count) in
+        [(LoopCounter::Messages, 2), (LoopCounter::LineDuplicates, 2), (LoopCounter::DroppedDuplicate, 2)]
+    {
+        assert_eq!(world.counter(counter), count, "{}", counter.name());
+    }
+    let stream = tern_core::units::StreamId(1);
+    assert_eq!(world.engine.pipeline().desk().books().stream_distrust(stream), None);
+}

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
-use tern_abi::steer::{STEER_VERSION, SteerCounter, SteerFacts, SubscriptionKey, names};
+use tern_abi::steer::{STEER_VERSION, SteerCounter, SteerFacts, SubscriptionKey, SubscriptionValue, names};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::error::SteerError;
@@ -20,6 +20,8 @@ pub struct Subscription {
     pub port: u16,
     /// The stream id that their records carry.
     pub stream: u16,
+    /// The line of the stream that their records carry: 0 = A, 1 = B.
+    pub line: u8,
 }
 
 /// The counters of the XDP program, summed over the CPUs.
@@ -98,18 +100,17 @@ impl SteerPins {
             .map_err(|source| SteerError::Path { operation: "reading the link pin", path, source })
     }
 
-    /// Redirects the datagrams to `group` and `port` from now on, with this stream id; replaces an earlier id.
+    /// Redirects the datagrams to `group` and `port` from now on, with this stream id and line; replaces earlier ones.
     ///
     /// # Errors
     /// [`SteerError::Map`]; ENOSPC or E2BIG mean that the map is full.
     pub fn subscribe(&self, subscription: Subscription) -> Result<(), SteerError> {
         let key = key_of(subscription.group, subscription.port);
-        self.subscriptions.update(key.as_bytes(), u32::from(subscription.stream).as_bytes(), MapFlags::ANY).map_err(
-            |source| SteerError::Map {
-                operation: format!("subscribing to {}:{}", subscription.group, subscription.port),
-                source,
-            },
-        )
+        let value = SubscriptionValue { stream: subscription.stream, line: subscription.line, reserved: 0 };
+        self.subscriptions.update(key.as_bytes(), value.as_bytes(), MapFlags::ANY).map_err(|source| SteerError::Map {
+            operation: format!("subscribing to {}:{}", subscription.group, subscription.port),
+            source,
+        })
     }
 
     /// Passes the datagrams to `group` and `port` to the kernel from now on. Returns whether they were subscribed.
@@ -133,11 +134,12 @@ impl SteerPins {
                 .lookup(&bytes, MapFlags::ANY)
                 .map_err(|source| SteerError::Map { operation: "reading the subscriptions".into(), source })?;
             // Gone between the two calls: not subscribed any more.
-            let Some(stream) = value.and_then(|value| u32::read_from_bytes(&value).ok()) else { continue };
+            let Some(value) = value.and_then(|value| SubscriptionValue::read_from_bytes(&value).ok()) else { continue };
             found.push(Subscription {
                 group: key.group.into(),
                 port: u16::from_be_bytes(key.port),
-                stream: stream as u16,
+                stream: value.stream,
+                line: value.line,
             });
         }
         found.sort_unstable();

@@ -24,7 +24,8 @@ struct frame_record {
 	__u16 payload_offset;
 	__u16 payload_bytes;
 	__u16 queue;
-	__u32 reserved;
+	__u8 line;
+	__u8 reserved[3];
 	__u64 arrival_tai_ns;
 	__u64 nic_ns;
 };
@@ -33,6 +34,12 @@ struct subscription_key {
 	__be32 group;
 	__be16 port;
 	__u16 padding;
+};
+
+struct subscription_value {
+	__u16 stream;
+	__u8 line;
+	__u8 reserved;
 };
 
 struct steer_facts {
@@ -76,7 +83,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_SUBSCRIPTIONS);
 	__type(key, struct subscription_key);
-	__type(value, __u32);
+	__type(value, struct subscription_value);
 } subscriptions SEC(".maps");
 
 struct {
@@ -118,6 +125,7 @@ struct cargo {
 	__u16 stream;
 	__u16 payload_offset;
 	__u16 payload_bytes;
+	__u8 line;
 };
 
 static __always_inline void count(__u32 outcome)
@@ -149,8 +157,9 @@ static __always_inline __u32 classify_udp(struct iphdr *ip, __u32 segment_bytes,
 					  struct cargo *cargo)
 {
 	struct udphdr *udp = (void *)(ip + 1);
+	struct subscription_value *subscription;
 	struct subscription_key key = {};
-	__u32 udp_bytes, *stream;
+	__u32 udp_bytes;
 
 	if (segment_bytes < sizeof(*udp) || (void *)(udp + 1) > end)
 		return STEER_PASS_TRUNCATED;
@@ -159,10 +168,11 @@ static __always_inline __u32 classify_udp(struct iphdr *ip, __u32 segment_bytes,
 		return STEER_PASS_TRUNCATED;
 	key.group = ip->daddr;
 	key.port = udp->dest;
-	stream = bpf_map_lookup_elem(&subscriptions, &key);
-	if (!stream)
+	subscription = bpf_map_lookup_elem(&subscriptions, &key);
+	if (!subscription)
 		return STEER_PASS_UNSUBSCRIBED;
-	cargo->stream = *stream;
+	cargo->stream = subscription->stream;
+	cargo->line = subscription->line;
 	cargo->payload_offset = (void *)(udp + 1) - data;
 	cargo->payload_bytes = udp_bytes - sizeof(*udp);
 	return STEER_REDIRECT_UDP;
@@ -287,7 +297,8 @@ static __always_inline int steer(struct xdp_md *ctx, __u64 arrival_ns, __u64 nic
 	record->payload_offset = cargo.payload_offset;
 	record->payload_bytes = cargo.payload_bytes;
 	record->queue = queue;
-	record->reserved = 0;
+	record->line = cargo.line;
+	__builtin_memset(record->reserved, 0, sizeof(record->reserved));
 	record->arrival_tai_ns = arrival_ns;
 	record->nic_ns = nic_ns;
 

@@ -106,7 +106,7 @@ fn the_program_outlives_its_loader_and_is_adopted() {
     assert_eq!(adopted.attach_mode(), "native");
     assert_eq!(
         adopted.pins().subscriptions().expect("lists"),
-        [Subscription { group: GROUP, port: PORT, stream: STREAM }]
+        [Subscription { group: GROUP, port: PORT, stream: STREAM, line: 0 }]
     );
     peer.send(&frame).expect("sends");
     assert_eq!(receive(&mut port, 1).len(), 1, "the socket is still in the map");

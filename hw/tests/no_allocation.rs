@@ -92,7 +92,7 @@ fn the_xdp_port_allocates_nothing() {
 #[test]
 fn the_socket_port_allocates_nothing() {
     let Some(net) = TestNet::new("txdp", "the_socket_port_allocates_nothing") else { return };
-    let subscription = SocketSubscription { group: GROUP, port: PORT, stream: 1 };
+    let subscription = SocketSubscription { group: GROUP, port: PORT, stream: 1, line: 0 };
     let config = SocketPortConfig::new("tern0", vec![subscription]);
     let mut port = net.enter(Side::Appliance, || SocketPort::open(&config)).expect("opens");
     let sender = net.enter(Side::Peer, || UdpSocket::bind("0.0.0.0:0")).expect("binds");

@@ -18,8 +18,8 @@ const OTHER_GROUP: Ipv4Addr = Ipv4Addr::new(239, 77, 1, 2);
 
 fn open_port(net: &TestNet, change: impl FnOnce(&mut SocketPortConfig) + Send) -> SocketPort {
     let subscriptions = vec![
-        SocketSubscription { group: GROUP, port: PORT, stream: STREAM },
-        SocketSubscription { group: OTHER_GROUP, port: PORT, stream: 9 },
+        SocketSubscription { group: GROUP, port: PORT, stream: STREAM, line: 0 },
+        SocketSubscription { group: OTHER_GROUP, port: PORT, stream: 9, line: 1 },
     ];
     let mut config = SocketPortConfig::new("tern0", subscriptions);
     change(&mut config);
@@ -47,7 +47,8 @@ fn datagrams_arrive_behind_a_record() {
         assert_eq!((record.version, record.kind, record.stream), (STEER_VERSION, FRAME_UDP, stream));
         assert_eq!((record.payload_offset, usize::from(record.payload_bytes)), (0, payload.len()));
         assert!((before_ns..=tai_ns()).contains(&record.arrival_tai_ns), "{record:?}");
-        assert_eq!((record.nic_ns, record.queue, record.reserved), (0, 0, 0));
+        assert_eq!((record.nic_ns, record.queue, record.reserved), (0, 0, [0; 3]));
+        assert_eq!(record.line, u8::from(group == OTHER_GROUP), "as subscribed");
     }
     // Another group on the same port, and another port: not subscribed.
     send_from_peer(&net, Ipv4Addr::new(239, 77, 1, 3), PORT, b"stranger");
@@ -152,7 +153,7 @@ fn the_socket_port_transmits_nothing_and_refuses_nonsense() {
         net.enter(Side::Appliance, || SocketPort::open(&config)).map(drop).expect_err("refused")
     };
     assert!(matches!(refused(SocketPortConfig::new("tern0", vec![])), SocketOpenError::Config(_)));
-    let one = SocketSubscription { group: GROUP, port: PORT, stream: 1 };
+    let one = SocketSubscription { group: GROUP, port: PORT, stream: 1, line: 0 };
     assert!(matches!(refused(SocketPortConfig::new("nosuch0", vec![one])), SocketOpenError::Interface { .. }));
     let foreign = SocketSubscription { group: Ipv4Addr::new(192, 0, 2, 1), ..one };
     let error = refused(SocketPortConfig::new("tern0", vec![foreign]));

@@ -27,7 +27,7 @@ fn check_record(
     let after_ns = tai_ns();
     assert_eq!(received, frame, "byte for byte");
     assert_eq!(record.version, STEER_VERSION);
-    assert_eq!((record.kind, record.stream, record.queue, record.reserved), (kind, stream, 0, 0));
+    assert_eq!((record.kind, record.stream, record.queue, record.reserved), (kind, stream, 0, [0; 3]));
     assert!(
         (before_ns..=after_ns).contains(&record.arrival_tai_ns),
         "arrival {} is not within {before_ns}..={after_ns}",
@@ -314,11 +314,13 @@ fn subscriptions_change_while_frames_flow() {
     };
 
     counted(&udp, SteerCounter::RedirectUdp);
-    assert_eq!(receive(&mut port, 1)[0].0.stream, STREAM);
-    pins.subscribe(Subscription { group: GROUP, port: PORT, stream: 9 }).expect("replaces the stream");
+    let record = receive(&mut port, 1)[0].0;
+    assert_eq!((record.stream, record.line), (STREAM, 0));
+    pins.subscribe(Subscription { group: GROUP, port: PORT, stream: 9, line: 1 }).expect("replaces the stream");
     counted(&udp, SteerCounter::RedirectUdp);
-    assert_eq!(receive(&mut port, 1)[0].0.stream, 9);
-    assert_eq!(pins.subscriptions().expect("lists"), [Subscription { group: GROUP, port: PORT, stream: 9 }]);
+    let record = receive(&mut port, 1)[0].0;
+    assert_eq!((record.stream, record.line), (9, 1));
+    assert_eq!(pins.subscriptions().expect("lists"), [Subscription { group: GROUP, port: PORT, stream: 9, line: 1 }]);
     assert!(pins.unsubscribe(GROUP, PORT).expect("unsubscribes"));
     assert!(!pins.unsubscribe(GROUP, PORT).expect("is not an error"), "it was not subscribed any more");
     counted(&udp, SteerCounter::PassUnsubscribed);

@@ -287,8 +287,8 @@ pub enum Line {
 
 impl Line {
     /// 0 for A, 1 for B: the number in records.
-    pub const fn index(self) -> u16 {
-        self as u16
+    pub const fn index(self) -> u8 {
+        self as u8
     }
 }
 

@@ -60,7 +60,12 @@ impl<'a> Steering<'a> {
     fn subscribe(&self) -> Result<(), SteerError> {
         let Some(steer) = &self.steer else { return Ok(()) };
         let wanted: Vec<Subscription> = (self.config.feed.iter())
-            .map(|feed| Subscription { group: feed.group, port: feed.port, stream: feed.stream })
+            .map(|feed| Subscription {
+                group: feed.group,
+                port: feed.port,
+                stream: feed.stream,
+                line: feed.line.index(),
+            })
             .collect();
         for old in steer.pins().subscriptions()? {
             if !wanted.iter().any(|new| (new.group, new.port) == (old.group, old.port)) {

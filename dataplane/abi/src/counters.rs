@@ -19,7 +19,7 @@ counter_enum! {
         DroppedTruncated = "dropped_truncated": "Datagrams shorter than their protocol's header or than their messages claim.",
         DroppedOversized = "dropped_oversized": "Datagrams too long for a receive buffer of the socket port.",
         DroppedWrongSession = "dropped_wrong_session": "Datagrams of another session of the feed's protocol.",
-        DroppedDuplicate = "dropped_duplicate": "Datagrams or messages seen before.",
+        DroppedDuplicate = "dropped_duplicate": "Messages that the same line had brought before.",
         Datagrams = "datagrams": "Market-data datagrams received.",
         DatagramBytes = "datagram_bytes": "Their payload bytes.",
         Heartbeats = "heartbeats": "Heartbeat datagrams of feeds.",
@@ -91,6 +91,7 @@ counter_enum! {
         InstrumentsDistrusted = "instruments_distrusted": "Times that the book of one instrument lost trust, its stream not.",
         OverReduced = "over_reduced": "Executions and cancels of more shares than the order had.",
         BadInstruments = "bad_instruments": "Events of an instrument id beyond the configured number.",
+        LineDuplicates = "line_duplicates": "Messages that the other line had brought before: the rule with two lines.",
     }
 }
 

@@ -9,7 +9,7 @@
 pub const FRAME_RECORD_BYTES: usize = 32;
 
 /// Version of the record's layout and of the maps; a mismatch is refused.
-pub const STEER_VERSION: u16 = 1;
+pub const STEER_VERSION: u16 = 2;
 
 /// `FrameRecord::kind`: a UDP datagram of a subscribed group and port.
 pub const FRAME_UDP: u16 = 1;
@@ -48,8 +48,10 @@ pub struct FrameRecord {
     pub payload_bytes: u16,
     /// RX queue index on which the frame arrived.
     pub queue: u16,
+    /// Line of the stream, as the subscription map says: 0 = A, 1 = B; 0 for TCP and ARP.
+    pub line: u8,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: [u8; 3],
     /// When the XDP program saw the frame: CLOCK_TAI, ns.
     pub arrival_tai_ns: u64,
     /// The NIC's receive stamp, ns of its PHC; 0 means absent.
@@ -77,6 +79,29 @@ pub struct SubscriptionKey {
     pub port: [u8; 2],
     /// Zero.
     pub padding: [u8; 2],
+}
+
+/// Value of the subscription map: what the record of a datagram says of where it belongs.
+#[repr(C)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+pub struct SubscriptionValue {
+    /// Stream id.
+    pub stream: u16,
+    /// Line of the stream: 0 = A, 1 = B.
+    pub line: u8,
+    /// Zero.
+    pub reserved: u8,
 }
 
 /// `SteerFacts::attach_mode`: the driver runs the program.
@@ -122,7 +147,7 @@ pub struct SteerFacts {
 
 /// Names of the BPF maps, the program and the pins.
 pub mod names {
-    /// Hash map [`super::SubscriptionKey`] -> `u32` stream id.
+    /// Hash map [`super::SubscriptionKey`] -> [`super::SubscriptionValue`].
     pub const SUBSCRIPTIONS: &str = "subscriptions";
     /// Hash map of our own IPv4 addresses (network byte order) -> `u32` 1.
     pub const OWN_ADDRESSES: &str = "own_addresses";

@@ -3,7 +3,7 @@
 //! [`classify`] is the one place that decides what a frame is; its every way out is a [`Frame`] or a counted
 //! [`WireDrop`].
 
-use crate::units::{StreamId, TaiNs};
+use crate::units::{LineId, StreamId, TaiNs};
 use tern_abi::counter_enum;
 use tern_abi::steer::{FRAME_ARP, FRAME_RECORD_BYTES, FRAME_TCP, FRAME_UDP, FrameRecord, STEER_VERSION};
 use zerocopy::FromBytes;
@@ -28,6 +28,8 @@ const ETHERNET_HEADER_BYTES: usize = 14;
 pub struct Datagram<'a> {
     /// Stream that the subscription names.
     pub stream: StreamId,
+    /// Line of the stream that the subscription names.
+    pub line: LineId,
     /// When the XDP program or the kernel socket saw it.
     pub arrival: TaiNs,
     /// When the NIC saw it, if it says so.
@@ -73,6 +75,7 @@ fn datagram<'a>(record: &FrameRecord, frame: &'a [u8]) -> Result<Datagram<'a>, W
     let payload = frame.get(start..start + usize::from(record.payload_bytes)).ok_or(WireDrop::Truncated)?;
     Ok(Datagram {
         stream: StreamId(record.stream),
+        line: LineId(record.line.into()),
         arrival: TaiNs(record.arrival_tai_ns),
         nic: (record.nic_ns != 0).then_some(TaiNs(record.nic_ns)),
         payload,
@@ -110,14 +113,16 @@ mod tests {
         let mut frame = [0_u8; 60];
         frame[42..45].copy_from_slice(b"abc");
         let bytes = framed(udp(42, 3), &frame);
-        let expected = Datagram { stream: StreamId(7), arrival: TaiNs(11), nic: None, payload: b"abc" };
+        let expected =
+            Datagram { stream: StreamId(7), line: LineId(0), arrival: TaiNs(11), nic: None, payload: b"abc" };
         assert_eq!(classify(&bytes), Ok(Frame::Datagram(expected)));
     }
 
     #[test]
     fn the_socket_port_puts_the_payload_right_behind_the_record() {
-        let bytes = framed(FrameRecord { nic_ns: 9, ..udp(0, 3) }, b"abc");
-        let expected = Datagram { stream: StreamId(7), arrival: TaiNs(11), nic: Some(TaiNs(9)), payload: b"abc" };
+        let bytes = framed(FrameRecord { nic_ns: 9, line: 1, ..udp(0, 3) }, b"abc");
+        let expected =
+            Datagram { stream: StreamId(7), line: LineId(1), arrival: TaiNs(11), nic: Some(TaiNs(9)), payload: b"abc" };
         assert_eq!(classify(&bytes), Ok(Frame::Datagram(expected)));
         assert!(matches!(classify(&framed(udp(0, 0), b"")), Ok(Frame::Datagram(d)) if d.payload.is_empty()));
     }

@@ -22,7 +22,7 @@ use tern_core::pipeline::Pipeline;
 use tern_core::probe::{Isolate, NoProbe, Probe};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
-use tern_core::units::{ConnId, LineId, Stamp, StreamId, TaiNs};
+use tern_core::units::{ConnId, Stamp, StreamId, TaiNs};
 use tern_core::wire::{Datagram, Frame, WireDrop, classify};
 use tern_hw::port::{BATCH_FRAMES, FrameBatch, Port};
 use zerocopy::IntoBytes;
@@ -463,7 +463,7 @@ fn on_datagram<R: Recorder, C: Clock, I: Isolate, F: Feed, O: OrderSession, S: S
     let at = Stamp { seen: now, arrival: datagram.arrival, nic: datagram.nic };
     let input = Input::Datagram {
         stream: datagram.stream,
-        line: LineId(0),
+        line: datagram.line,
         at,
         backlog: seen.backlog,
         payload: datagram.payload,

@@ -570,3 +570,40 @@ fn an_operational_halt_of_our_market_is_marked_and_of_others_is_not() {
     }
     assert_eq!(venue.counters(), [(FeedCounter::Datagrams, 5), (FeedCounter::Messages, 5)]);
 }
+
+#[test]
+fn what_the_other_line_brought_is_merged_and_counted_apart() {
+    const A: LineId = LineId(0);
+    const B: LineId = LineId(1);
+    let mut venue = Venue::new();
+    let messages = [add(1), add(2), delete(1), add(3), add(4)];
+    let on = |venue: &mut Venue, line, first: usize, count: usize| {
+        venue.line = line;
+        let parts: Vec<&[u8]> = messages[first - 1..first - 1 + count].iter().map(Vec::as_slice).collect();
+        venue.take(&packet(first as u64, &parts))
+    };
+    let counted = |venue: &Venue| [FeedCounter::Duplicates, FeedCounter::LineDuplicates].map(|c| venue.counter(c));
+    // A is ahead, then B, and each packet of the one repeats or overlaps what the other brought.
+    for (line, first, count, expected) in [
+        (A, 1, 2, [0, 0]),
+        (B, 1, 2, [0, 2]),
+        (B, 3, 1, [0, 2]),
+        (A, 3, 2, [0, 3]),
+        (B, 4, 1, [0, 4]),
+        // A line that repeats itself is something else.
+        (B, 4, 1, [1, 4]),
+        (A, 1, 4, [5, 4]),
+        // Some of it repeated, some from the other line, some new.
+        (B, 4, 2, [6, 4]),
+        (A, 4, 2, [7, 5]),
+        // A line without a name of its own only repeats.
+        (LineId(7), 5, 1, [8, 5]),
+    ] {
+        assert_eq!(on(&mut venue, line, first, count), FeedState::InSequence);
+        assert_eq!(counted(&venue), expected, "line {line:?}, {count} from {first}");
+    }
+    let kinds: Vec<EventKind> = venue.events.iter().map(|event| event.kind).collect();
+    use EventKind::{Add, Delete};
+    assert_eq!(kinds, [Add, Add, Delete, Add, Add], "each once");
+    assert_eq!(venue.counter(FeedCounter::Messages), 5);
+}

@@ -12,7 +12,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use tern_abi::steer::FRAME_RECORD_BYTES;
+use tern_abi::steer::{FRAME_RECORD_BYTES, FRAME_UDP, FrameRecord, STEER_VERSION};
 
 use crate::port::{BATCH_FRAMES, Frame, FrameBatch, Port, PortFacts, PortStatistics};
 use crate::sys;
@@ -27,6 +27,8 @@ pub struct SocketSubscription {
     pub port: u16,
     /// The stream id that the records carry.
     pub stream: u16,
+    /// The line of the stream that the records carry: 0 = A, 1 = B.
+    pub line: u8,
 }
 
 /// What to open, and how large.
@@ -95,7 +97,8 @@ pub enum SocketOpenError {
 #[derive(Debug)]
 pub struct SocketPort {
     interface: String,
-    sockets: Vec<(OwnedFd, u16)>,
+    /// Each with what the records of its datagrams have in common.
+    sockets: Vec<(OwnedFd, FrameRecord)>,
     /// What `wait` looks at: the sockets, then the caller's descriptors.
     descriptors: Vec<RawFd>,
     receiver: Receiver,
@@ -133,7 +136,14 @@ impl SocketPort {
         let mut fallbacks = Vec::new();
         let mut sockets = Vec::with_capacity(config.subscriptions.len());
         for subscription in &config.subscriptions {
-            sockets.push((open_socket(config, index, subscription, &mut fallbacks)?, subscription.stream));
+            let record = FrameRecord {
+                version: STEER_VERSION,
+                kind: FRAME_UDP,
+                stream: subscription.stream,
+                line: subscription.line,
+                ..FrameRecord::default()
+            };
+            sockets.push((open_socket(config, index, subscription, &mut fallbacks)?, record));
         }
         let mut descriptors = Vec::with_capacity(sys::POLL_MAX);
         descriptors.extend(sockets.iter().map(|(socket, _)| socket.as_raw_fd()));
@@ -197,10 +207,10 @@ impl Port for SocketPort {
                 break;
             }
             let position = (self.next_socket + step) % self.sockets.len();
-            let (socket, stream) = &self.sockets[position];
+            let (socket, record) = &self.sockets[position];
             received += self.receiver.receive(
                 socket.as_raw_fd(),
-                *stream,
+                record,
                 &mut self.memory,
                 self.frame_size,
                 &mut self.free,

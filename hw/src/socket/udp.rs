@@ -5,7 +5,7 @@ use std::mem;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use tern_abi::steer::{FRAME_RECORD_BYTES, FRAME_UDP, FrameRecord, STEER_VERSION};
+use tern_abi::steer::{FRAME_RECORD_BYTES, FrameRecord};
 use zerocopy::IntoBytes;
 
 use crate::port::{Frame, FrameBatch};
@@ -58,7 +58,7 @@ impl Receiver {
     pub(super) fn receive(
         &mut self,
         socket: RawFd,
-        stream: u16,
+        record: &FrameRecord,
         memory: &mut [u8],
         frame_size: usize,
         free: &mut Vec<u32>,
@@ -102,12 +102,9 @@ impl Receiver {
             self.truncated += u64::from(!keep);
             if keep {
                 let record = FrameRecord {
-                    version: STEER_VERSION,
-                    kind: FRAME_UDP,
-                    stream,
                     payload_bytes: payload_bytes as u16,
                     arrival_tai_ns: self.arrival_tai_ns(position),
-                    ..FrameRecord::default()
+                    ..*record
                 };
                 let start = slot as usize * frame_size;
                 memory[start..start + FRAME_RECORD_BYTES].copy_from_slice(record.as_bytes());

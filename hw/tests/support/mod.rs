@@ -24,7 +24,7 @@ pub const SENDER: (Ipv4Addr, u16) = (PEER_ADDRESS, 40_000);
 /// Attaches with the standard subscription and address.
 pub fn attach(net: &TestNet, change: impl FnOnce(&mut SteerConfig) + Send) -> Steer {
     let steer = net.enter(Side::Appliance, || Steer::attach(&steer_config(net, change))).expect("attaches");
-    steer.pins().subscribe(Subscription { group: GROUP, port: PORT, stream: STREAM }).expect("subscribes");
+    steer.pins().subscribe(Subscription { group: GROUP, port: PORT, stream: STREAM, line: 0 }).expect("subscribes");
     steer.pins().add_address(OWN).expect("adds the address");
     steer
 }

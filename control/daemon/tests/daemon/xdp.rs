@@ -25,7 +25,7 @@ fn the_program_is_attached_adopted_cleared_and_detached() {
     net.enter(Side::Appliance, || bench.start());
     bench.until_journaled(20);
     let group = GROUP.parse().expect("an address");
-    let wanted = vec![Subscription { group, port: PORT, stream: 7 }];
+    let wanted = vec![Subscription { group, port: PORT, stream: 7, line: 0 }];
     assert_eq!(pins(&bench).subscriptions().expect("readable"), wanted);
     assert!(pins(&bench).is_attached().expect("readable"));
     bench.until("the attach mode", || ["native", "generic"].contains(&bench.facts().attach_mode.as_str()));

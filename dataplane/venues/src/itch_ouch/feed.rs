@@ -18,6 +18,9 @@ use plan::{Plan, locate_of, plan_of, stock_of};
 /// The market to which orders go, as operational halts name it (ITCH 5.0, 1.2.8): Nasdaq.
 const MARKET: u8 = b'Q';
 
+/// Lines of a stream that are kept apart: A and B.
+const LINES: usize = 2;
+
 /// Locate codes of a stream.
 const LOCATES: usize = 1 << 16;
 
@@ -40,6 +43,8 @@ pub struct ItchFeed {
 struct Stream {
     session: Option<Session>,
     next_seq: u64,
+    /// What each line would have to bring next: tells a message that the other line brought first from a repeated one.
+    line_next: [u64; LINES],
     state: FeedState,
     /// When the last packet of the session came.
     heard: TaiNs,
@@ -51,6 +56,7 @@ impl Stream {
     const NEW: Self = Self {
         session: None,
         next_seq: 1,
+        line_next: [1; LINES],
         state: FeedState::Untrusted { reason: Distrust::NeverStarted, expected: 1, seen: 0 },
         heard: TaiNs(0),
         silent: false,
@@ -64,6 +70,16 @@ impl Stream {
             }
             state => state,
         }
+    }
+
+    /// `line` brought so many messages from `sequence` on; how many it had brought before.
+    #[inline]
+    fn brought(&mut self, line: LineId, sequence: u64, messages: u64) -> u64 {
+        // A line that is not kept apart repeats whatever it brings late.
+        let Some(next) = self.line_next.get_mut(usize::from(line.0)) else { return messages };
+        let repeated = next.saturating_sub(sequence).min(messages);
+        *next = sequence.saturating_add(messages).max(*next);
+        repeated
     }
 
     fn distrust(&mut self, reason: Distrust, expected: u64, seen: u64) {
@@ -141,12 +157,23 @@ impl ItchFeed {
     }
 
     #[inline]
-    fn on_messages(&mut self, index: usize, packet: &Downstream<'_>, promised: u16, sink: &mut impl EventSink) {
+    fn on_messages(
+        &mut self,
+        index: usize,
+        line: LineId,
+        packet: &Downstream<'_>,
+        promised: u16,
+        sink: &mut impl EventSink,
+    ) {
         let sequence = packet.header.sequence_number.get();
+        let repeated = self.streams[index].brought(line, sequence, u64::from(promised));
         let mut seen_before = 0;
         if sequence != self.streams[index].next_seq {
             seen_before = self.out_of_sequence(index, sequence).min(u64::from(promised));
-            self.count(FeedCounter::Duplicates, seen_before);
+            // What this line brings for the first time, and is not new, came on the other one.
+            let repeated = repeated.min(seen_before);
+            self.count(FeedCounter::Duplicates, repeated);
+            self.count(FeedCounter::LineDuplicates, seen_before - repeated);
             if seen_before == u64::from(promised) {
                 return;
             }
@@ -213,7 +240,7 @@ impl Feed for ItchFeed {
         &mut self,
         now: TaiNs,
         stream: StreamId,
-        _line: LineId,
+        line: LineId,
         payload: &[u8],
         sink: &mut impl EventSink,
     ) -> FeedState {
@@ -225,7 +252,7 @@ impl Feed for ItchFeed {
         };
         if known.session == Some(packet.header.session) || self.enter_session(index, &packet) {
             match packet.header.kind() {
-                Kind::Messages(promised) => self.on_messages(index, &packet, promised, sink),
+                Kind::Messages(promised) => self.on_messages(index, line, &packet, promised, sink),
                 Kind::Heartbeat => self.on_empty(index, packet.header.sequence_number.get(), false),
                 Kind::EndOfSession => self.on_empty(index, packet.header.sequence_number.get(), true),
             }
