@@ -186,6 +186,13 @@ impl<'a> Ctx<'a> {
     pub fn order(&self, id: OrderId) -> Option<&'a Order> {
         self.desk.orders.find(id).filter(|order| usize::from(order.owner) == self.owner)
     }
+    /// From when on the rate lets so many order messages through at once: what is sent before is refused, as `rate`. A
+    /// strategy that asks first keeps its intents until they are worth something. [`TaiNs::NEVER`] when the rate's burst
+    /// is smaller.
+    #[inline]
+    pub const fn orders_due(&self, count: u32) -> TaiNs {
+        self.desk.gate.rate().orders_due(count)
+    }
     /// Limits in force.
     #[inline]
     pub fn limits(&self) -> &'a Limits {

@@ -4,6 +4,9 @@
 //! out, and moves against what is held, so that the side that would reduce the position is the better one. A quote
 //! follows when the fair price left it by more than the tolerance; it is pulled when the other side is so much larger
 //! that it is likely to be run over, or when the position has no room left.
+//!
+//! The order rate is shared with the other strategies of the account: where it has no room, instruments wait in line for
+//! their next quote, and a part of the burst is left to the others.
 
 use crate::params::{Param, ParamError, Setup};
 use crate::universe::Universe;
@@ -14,7 +17,7 @@ use tern_core::session::VenueEventKind;
 use tern_core::strategy::{Batch, Ctx, INTENTS_MAX, Intent, Intents, OrderEvent, Strategy, TimeInForce};
 use tern_core::units::{InstrumentId, Price, Quantity, Side, TaiNs};
 
-const KNOWN: [Param; 7] = [
+const KNOWN: [Param; 8] = [
     Param { name: "quantity", default: 100, range: (1, 999_999), help: "shares a quote" },
     Param { name: "half_spread", default: 100, range: (0, 1_000_000), help: "distance from fair, 1/10000" },
     Param { name: "skew", default: 50, range: (0, 1_000_000), help: "shift for each `quantity` held, 1/10000" },
@@ -22,6 +25,7 @@ const KNOWN: [Param; 7] = [
     Param { name: "tolerance", default: 100, range: (0, 1_000_000), help: "move that a quote sits out, 1/10000" },
     Param { name: "pull_ratio", default: 8, range: (2, 1_000_000), help: "other side's size at which to pull" },
     Param { name: "instruments", default: 200, range: (1, 1_000_000), help: "instruments quoted at most" },
+    Param { name: "rate_spare", default: 10, range: (0, 90), help: "part of the order burst left to others, percent" },
 ];
 
 /// See the [module](self).
@@ -34,6 +38,9 @@ pub struct Maker {
     max_position: i64,
     tolerance: i64,
     pull_ratio: u64,
+    rate_spare_percent: u32,
+    /// When the rate has room for the instruments that wait.
+    due: TaiNs,
 }
 
 /// What there should be on one side.
@@ -52,7 +59,7 @@ impl Maker {
     /// # Errors
     /// A parameter is unknown or out of range.
     pub fn new(setup: &Setup<'_>) -> Result<Self, ParamError> {
-        let [quantity, half_spread, skew, max_position, tolerance, pull_ratio, instruments] =
+        let [quantity, half_spread, skew, max_position, tolerance, pull_ratio, instruments, rate_spare] =
             setup.params.read(&KNOWN)?;
         Ok(Self {
             universe: Universe::new(setup, instruments as usize),
@@ -62,13 +69,22 @@ impl Maker {
             max_position,
             tolerance,
             pull_ratio: pull_ratio.unsigned_abs(),
+            rate_spare_percent: rate_spare as u32,
+            due: TaiNs(0),
         })
     }
 
     /// Requotes instruments that changed, as many as one call may.
     fn requote(&mut self, ctx: &Ctx<'_>, out: &mut Intents) {
+        let burst = ctx.limits().order_burst_max;
+        let spare = (u64::from(burst) * u64::from(self.rate_spare_percent) / 100) as u32;
         // A side takes one intent, but for strays that are cancelled beside it.
-        while out.len() + 4 <= INTENTS_MAX {
+        while out.len() + 4 <= INTENTS_MAX && !self.universe.is_idle() {
+            // A burst that is smaller than what two quotes take must not keep them back for ever.
+            self.due = ctx.orders_due((out.len() as u32 + 2 + spare).min(burst.max(1)));
+            if self.due > ctx.now() {
+                return;
+            }
             let Some(instrument) = self.universe.next() else { return };
             if ctx.can_trade() && ctx.is_tradable(instrument) {
                 for side in [Side::Buy, Side::Sell] {
@@ -176,6 +192,6 @@ impl Strategy for Maker {
         self.requote(ctx, out);
     }
     fn next_deadline(&self) -> TaiNs {
-        if self.universe.is_idle() { TaiNs::NEVER } else { TaiNs(0) }
+        if self.universe.is_idle() { TaiNs::NEVER } else { self.due }
     }
 }

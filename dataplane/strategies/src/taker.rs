@@ -121,7 +121,7 @@ impl Taker {
             return;
         }
         self.exits.push_back((ctx.now().plus(self.hold_ns), instrument));
-        if left {
+        if left || !has_rate(ctx, out) {
             return;
         }
         let top = ctx.books().top(instrument);
@@ -144,6 +144,11 @@ impl Taker {
     }
 }
 
+/// Whether the order rate has room for one intent more.
+fn has_rate(ctx: &Ctx<'_>, out: &Intents) -> bool {
+    ctx.orders_due(out.len() as u32 + 1) <= ctx.now()
+}
+
 /// The price at which an order trades with everything up to `price`.
 fn take_at(side: Side, price: Price) -> Price {
     Price(if side == Side::Buy { tick_up(price.0) } else { tick_down(price.0) })
@@ -161,7 +166,7 @@ impl Strategy for Taker {
         // What does not fit now is looked at with the next batch; a signal that old is worth nothing anyway.
         while out.len() < INTENTS_MAX {
             let Some(instrument) = self.universe.next() else { return };
-            if ctx.can_trade() && ctx.is_tradable(instrument) {
+            if ctx.can_trade() && ctx.is_tradable(instrument) && has_rate(ctx, out) {
                 self.enter(ctx, instrument, out);
             }
         }

@@ -9,7 +9,7 @@ use tern_core::pipeline::PipelineCounter;
 use tern_core::risk::Reason;
 use tern_core::session::{OrderAction, VenueEventKind};
 use tern_core::testing::{Rig, accepted, add, config, executed, print, replaced, told};
-use tern_core::units::{InstrumentId, OrderId, Side};
+use tern_core::units::{InstrumentId, OrderId, Side, TaiNs};
 
 const SYMBOLS: u32 = 60;
 
@@ -53,8 +53,14 @@ struct Market {
 
 impl Market {
     fn new(strategy: AnyStrategy, seed: u64) -> Self {
+        Self::with_rate(strategy, seed, 1_000_000, 100_000)
+    }
+
+    fn with_rate(strategy: AnyStrategy, seed: u64, per_second: u32, burst: u32) -> Self {
         let mut config = config();
         config.limits.position_max = 100_000;
+        config.limits.orders_per_second_max = per_second;
+        config.limits.order_burst_max = burst;
         let rig = Rig::ready(config, SYMBOLS, (strategy,));
         let mut market = Self {
             rig,
@@ -259,6 +265,39 @@ fn the_taker_enters_on_imbalance_and_leaves_again() {
         }
         assert_eq!(market.held_max(), 0, "ioc {ioc}");
     }
+}
+
+#[test]
+fn no_strategy_asks_for_more_than_the_rate_allows() {
+    // A round lasts a millisecond and a bit, and moves one instrument: the maker wants up to 2000 messages a second.
+    for (name, per_second, burst, enough) in [("maker", 400, 20, 2000), ("maker", 400, 1, 500), ("taker", 60, 5, 200)] {
+        let mut market = Market::with_rate(strategy(name, &[]), 7, per_second, burst);
+        market.run(6000);
+        market.agrees();
+        let sent: u64 = market.sent.iter().sum();
+        assert!(sent > enough, "{name}: {:?} in six seconds", market.sent);
+        if burst > 1 {
+            assert_eq!(market.refused(Reason::Rate), 0, "{name}");
+        }
+        // Whoever waited gets its turn once there is room.
+        let mut turns = 0;
+        while name == "maker" && market.rig.pipeline.next_deadline() != TaiNs::NEVER {
+            market.rig.now = TaiNs(market.rig.now.0.max(market.rig.pipeline.next_deadline().0));
+            market.rig.input(Input::Timer);
+            market.answer();
+            turns += 1;
+            assert!(turns < 1000, "it comes to rest");
+        }
+    }
+}
+
+#[test]
+fn the_maker_leaves_a_part_of_the_burst_to_others() {
+    let mut market = Market::with_rate(strategy("maker", &[("rate_spare", 50)]), 7, 1, 20);
+    market.run(200);
+    let sent: u64 = market.sent.iter().sum();
+    assert!((9..=11).contains(&sent), "half of the burst: {:?}", market.sent);
+    assert!(market.rig.pipeline.desk().gate().rate().orders_due(9) <= market.rig.now);
 }
 
 #[test]

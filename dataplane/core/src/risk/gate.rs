@@ -111,6 +111,12 @@ impl Gate {
         self.halt.is_none()
     }
 
+    /// The order rate.
+    #[inline]
+    pub const fn rate(&self) -> &Rate {
+        &self.rate
+    }
+
     /// What stands at risk in an instrument.
     #[inline]
     pub fn exposure(&self, instrument: InstrumentId) -> Option<&Exposure> {

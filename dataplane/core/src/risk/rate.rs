@@ -45,6 +45,16 @@ impl Rate {
         self.fits(now, self.cancels_ns)
     }
 
+    /// From when on `count` orders may be sent at once; [`TaiNs::NEVER`] when the burst is smaller than that.
+    #[inline]
+    pub const fn orders_due(&self, count: u32) -> TaiNs {
+        let wanted_ns = self.token_ns.saturating_mul(count as u64);
+        if wanted_ns > self.orders_ns {
+            return TaiNs::NEVER;
+        }
+        TaiNs(self.full_at_ns.saturating_sub(self.orders_ns - wanted_ns))
+    }
+
     #[inline]
     const fn fits(&self, now: TaiNs, budget_ns: u64) -> bool {
         self.full_at_ns.saturating_sub(now.0).saturating_add(self.token_ns) <= budget_ns
@@ -74,6 +84,25 @@ mod tests {
         assert_eq!((orders, cancels), (5, 2));
         assert!(!rate.allows_order(now.plus(2_000_000)), "the reserve fills first");
         assert!(rate.allows_order(now.plus(3_000_000)));
+    }
+
+    #[test]
+    fn when_orders_are_due_as_many_are_allowed_and_not_before() {
+        let mut rate = Rate::new(1000, 5, 2);
+        let now = TaiNs(7 * SECOND_NS);
+        assert!(rate.orders_due(5) <= now);
+        assert_eq!(rate.orders_due(6), TaiNs::NEVER);
+        assert_eq!(Rate::new(0, 5, 0).orders_due(1), TaiNs::NEVER);
+        (0..5).for_each(|_| rate.take(now));
+        for count in 1..=5 {
+            let due = rate.orders_due(count);
+            assert_eq!(due, now.plus(u64::from(count) * 1_000_000));
+            let allowed = |at| {
+                let mut rate = rate;
+                (0..count).all(|_| rate.allows_order(at).then(|| rate.take(at)).is_some())
+            };
+            assert!(allowed(due) && !allowed(TaiNs(due.0 - 1)), "{count}");
+        }
     }
 
     #[test]
