@@ -92,7 +92,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::OrdersReplace, own(PipelineCounter::OrdersReplace)),
         (LoopCounter::OrdersCancel, own(PipelineCounter::OrdersCancel) + own(PipelineCounter::SystemCancels)),
         (LoopCounter::RefusedWindowClosed, refused(Reason::WindowClosed)),
-        (LoopCounter::RefusedRingFull, refused(Reason::RingReserve)),
+        (LoopCounter::RefusedRingFull, refused(Reason::RingReserve) + refused(Reason::RecordFailed)),
         (LoopCounter::DroppedAtKill, own(PipelineCounter::Recalled)),
         (LoopCounter::VenueAccepted, own(PipelineCounter::VenueAccepted)),
         (LoopCounter::VenueReplaced, own(PipelineCounter::VenueReplaced)),
@@ -117,6 +117,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::Halts, own(PipelineCounter::Halts)),
         (LoopCounter::StrategyPanics, own(PipelineCounter::StrategyPanics)),
         (LoopCounter::OpenOrders, u64::from(desk.orders().open_count())),
+        (LoopCounter::RecordRetries, own(PipelineCounter::InputsRetried)),
         (LoopCounter::RecordRefused, own(PipelineCounter::InputsRefused) + own(PipelineCounter::RecordsLost)),
     ];
     let books = BookError::ALL.iter().map(|error| (counter_of(*error), desk.books().errors()[error.index()]));

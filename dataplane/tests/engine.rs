@@ -20,6 +20,7 @@ use tern_abi::segment::{CancelAllState, DISTRUSTED, KillCause, SegmentSizes, Ses
 use tern_abi::steer::{FRAME_ARP, FRAME_TCP, FRAME_UDP, FrameRecord, STEER_VERSION};
 use tern_config::Config;
 use tern_core::book::Heap;
+use tern_core::risk::Reason;
 use tern_core::units::{StreamId, TaiNs};
 use tern_dataplane::assemble::{self, RunState};
 use tern_dataplane::clock::Clock;
@@ -454,6 +455,35 @@ fn a_cancel_all_is_done_when_the_orders_of_then_are_gone_and_not_the_later_ones(
 }
 
 #[test]
+fn a_ring_that_fills_refuses_orders_first_and_counts_each_record_once() {
+    let file = SegmentFile::new("ring");
+    let sizes =
+        SegmentSizes { order_slots: 1024, order_reserve_slots: 128, capture_bytes: 1 << 22, ..SegmentSizes::default() };
+    let spec = SegmentSpec { sizes, ..file.spec() };
+    let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    world.log_in();
+    world.open_market(4);
+    // Nobody drains.
+    let refusals = |world: &World<'_>, reason: Reason| world.engine.words().refusals.get(reason.index());
+    let mut rounds = 0;
+    while world.counter(LoopCounter::RecordRefused) == 0 {
+        world.trade(10);
+        rounds += 1;
+        assert!(rounds < 1000, "the ring never filled");
+    }
+    let by_reserve = refusals(&world, Reason::RingReserve);
+    assert!(by_reserve > 0, "orders are refused before an input is");
+    let sent = world.gateway.orders.len();
+    world.trade(200);
+    assert!(world.gateway.orders[sent..].iter().all(|order| order[0] == b'X'), "nothing new");
+    assert_eq!(world.counter(LoopCounter::RefusedRingFull), by_reserve + refusals(&world, Reason::RecordFailed));
+    let (refused, retries) = (world.counter(LoopCounter::RecordRefused), world.counter(LoopCounter::RecordRetries));
+    assert!(refused < 20 && retries > 100, "{refused} records, {retries} more attempts");
+    assert!(!world.engine.words().trading.get().0);
+}
+
+#[test]
 fn a_kill_at_a_closed_window_sends_no_order_afterwards() {
     let file = SegmentFile::new("window");
     let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
@@ -463,7 +493,7 @@ fn a_kill_at_a_closed_window_sends_no_order_afterwards() {
     world.open_market(60);
     world.trade(60);
     let refused = world.engine.words().refusals.snapshot();
-    assert!(refused[tern_core::risk::Reason::WindowClosed.index()] > 0, "the window closed and orders were refused");
+    assert!(refused[Reason::WindowClosed.index()] > 0, "the window closed and orders were refused");
 
     let held = world.peer.socket().recv_queue();
     world.engine.words().kill.kill(0, KillCause::Operator, 1);

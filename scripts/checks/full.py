@@ -22,6 +22,8 @@ def disk_full(out, _options):
         today.wait("trading stops", lambda: not today.status()["trading"])
         status = today.status()
         assert not status["healthy"] and status["problems"], status
+        assert status["halt"]["reason"] == "journal_trouble" and status["halt"]["by"] == "ternd", status["halt"]
+        assert any("No space left" in problem for problem in status["problems"]), status["problems"]
         stopped = today.counters()["loop"]
         time.sleep(0.5)
         assert today.counters()["loop"]["orders_new"] == stopped["orders_new"], "new orders on a full disk"
@@ -41,31 +43,37 @@ def disk_full(out, _options):
 
 
 def ring_full(out, _options):
-    """The daemon is stopped, so nobody empties a small order ring."""
+    """The daemon is stopped, so nobody empties a small order ring: orders are refused first, then the loop halts."""
     with session.Session(out, "--seconds", 6, "--set", "rings.order_slots=1024", "--set", "rings.capture_bytes=1048576") as today:
         today.start()
         today.wait_orders(50)
         daemon = today.tern.process.pid
         os.kill(daemon, signal.SIGSTOP)
         try:
-            today.wait("the order ring is full", lambda: ring(today.counters()) > 0)
-            first = today.counters()["loop"]
+            today.wait("the order ring is full", lambda: today.counters()["loop"]["record_refused"] > 0)
+            first = today.counters()
             time.sleep(0.7)
             second = today.counters()
-            assert second["loop"]["orders_new"] == first["orders_new"], (first, second["loop"])
+            status = today.status()
         finally:
             os.kill(daemon, signal.SIGCONT)
+        assert second["loop"]["orders_new"] == first["loop"]["orders_new"], (first["loop"], second["loop"])
+        by_reserve = second["refusals"]["ring_reserve"]
+        assert by_reserve > 0, f"no intent was refused because of the reserve: {second['refusals']}"
+        assert second["loop"]["refused_ring_full"] == by_reserve + second["refusals"]["record_failed"], second
+        # each record once, however often it was offered: a handful of sorts of input
+        assert second["loop"]["record_refused"] < 100, second["loop"]
+        assert second["loop"]["record_retries"] > second["loop"]["record_refused"], second["loop"]
+        assert status["halt"]["reason"] == "ring_full" and status["halt"]["by"] == "data_plane", status
+        assert status["halt"]["since_ns"] and not status["healthy"], status
+        assert any("ring_full" in problem and "tern resume" in problem for problem in status["problems"]), status["problems"]
         today.wait_closed()
         today.tern.settle()
         counters = today.counters()
         today.tern.stop()
         journal, theirs = today.consistent(cut=True)
         today.verify_journal()
-        return (f"{counters['refusals']['ring_reserve']} intents refused by the reserve, {counters['loop']['refused_ring_full']} "
-                f"for a full ring, {counters['loop']['record_refused']} records refused, {counters['loop']['capture_shed']} "
-                f"captured datagrams shed; {len(theirs.orders)} order messages at the exchange, all in the journal "
-                f"({len(journal.orders)})")
-
-
-def ring(counters):
-    return counters["refusals"]["ring_reserve"] + counters["loop"]["refused_ring_full"] + counters["loop"]["record_refused"]
+        return (f"{by_reserve} intents refused because only the reserve was left, then halted; "
+                f"{counters['loop']['record_refused']} records refused ({counters['loop']['record_retries']} more attempts), "
+                f"{counters['loop']['capture_shed']} captured datagrams shed; {len(theirs.orders)} order messages at the "
+                f"exchange, all in the journal ({len(journal.orders)})")

@@ -1,5 +1,6 @@
 """`tern kill`: all open orders are cancelled, nothing new leaves, `resume` trades again."""
 
+import os
 import time
 
 import compare
@@ -91,9 +92,14 @@ def kill_and_resume(today, before_resume=lambda: None):
     assert now["orders_new"] == kept["orders_new"] and now["orders_replace"] == kept["orders_replace"], (kept, now)
     status = today.status()
     assert status["killed"] and not status["trading"], status
+    halt = status["halt"]
+    assert (halt["reason"], halt["uid"], halt["kills"]) == ("operator_kill", os.getuid(), status["kills"]), halt
     before_resume()
+    refused = today.tern.tern("resume", "--kills", str(status["kills"] - 1), check=False)
+    assert refused["refused"] and refused["killed_since"], refused
     resumed_ns = time.time_ns()
-    assert today.tern.tern("resume")["resumed"]
+    said_resume = today.tern.tern("resume")
+    assert said_resume["resumed"] and said_resume["cleared"]["reason"] == "operator_kill", said_resume
     today.wait_orders(venue.orders_sent(now) + 50)
     return killed_ns, said, resumed_ns
 

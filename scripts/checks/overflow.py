@@ -47,6 +47,8 @@ def stuck_loop(out, _options):
         os.kill(pid, signal.SIGCONT)
         today.wait("the loop halts", lambda: not today.status()["trading"], 5)
         status = today.status()
+        assert status["halt"]["reason"] == "heartbeat_loss" and status["halt"]["by"] == "ternd", status["halt"]
+        assert any("heartbeat_loss" in problem for problem in status["problems"]), status["problems"]
         before = today.counters()["loop"]["orders_new"]
         today.wait_closed()
         found = today.findings()

@@ -409,7 +409,9 @@ where
             let order = if has_order && next_id != seen.next_id { next_id - 1 } else { 0 };
             let record = self.probe.record(seen.seq, seen.arrival, order, seen.backlog);
             // Stamps that do not fit are done without: they decide nothing.
-            let _ = self.parts.recorder.record(self.parts.clock.now().0, Kind::Stages, &[record.as_bytes()]);
+            if self.parts.recorder.record(self.parts.clock.now().0, Kind::Stages, &[record.as_bytes()]).is_err() {
+                counters.add(LoopCounter::StagesRefused, 1);
+            }
         }
     }
 

@@ -26,8 +26,9 @@ pub struct RecordRings<'a> {
 /// Records into shared memory. Datagrams go to the capture ring and may be shed; everything else goes to the order ring.
 ///
 /// `reserve` slots of the order ring are kept for what a halt needs: kinds that carry decisions and their consequences
-/// may use them, all other kinds are refused before. A new order has room only while more than half of the reserve is
-/// free; the other half is left to cancels.
+/// may use them, all other kinds are refused before. A new order has room only while half as much again is free: it is
+/// refused before anything else is, so that answers of the venue, timers and cancels go on being recorded, and trading
+/// goes on by itself if the ring is drained in time.
 pub struct ShmRecorder<'a> {
     order: SlotProducer<'a, ORDER_SLOT_BYTES>,
     capture: BytesProducer<'a>,
@@ -127,6 +128,6 @@ impl Recorder for ShmRecorder<'_> {
 
     #[inline]
     fn has_room_for_orders(&self) -> bool {
-        self.order.has_room(self.reserve / 2 + 1)
+        self.order.has_room(self.reserve + self.reserve / 2 + 1)
     }
 }

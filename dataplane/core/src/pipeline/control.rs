@@ -126,6 +126,27 @@ impl Desk {
         }
     }
 
+    /// Counts an input that could not be recorded: once, and apart from that each time that it is offered again. Of each
+    /// sort the caller offers one until it is taken.
+    #[cold]
+    pub(super) fn count_refused_input(&mut self, input: &Input<'_>) {
+        let sort = sort_of(input);
+        let counter = match self.refused_inputs & sort {
+            0 => PipelineCounter::InputsRefused,
+            _ => PipelineCounter::InputsRetried,
+        };
+        self.refused_inputs |= sort;
+        self.count(counter, 1);
+    }
+
+    /// The next input of its sort that is refused is another one.
+    #[inline]
+    pub(super) fn input_recorded(&mut self, input: &Input<'_>) {
+        if self.refused_inputs != 0 {
+            self.refused_inputs &= !sort_of(input);
+        }
+    }
+
     /// An input that could not be recorded is not acted on. But a kill is a kill.
     pub(super) fn input_lost<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, input: &Input<'_>) {
         if let Input::Command(command) = input
@@ -133,6 +154,21 @@ impl Desk {
         {
             self.on_command(turn, command);
         }
+    }
+}
+
+/// One bit for each sort of input of which one is offered at a time.
+fn sort_of(input: &Input<'_>) -> u32 {
+    1 << match input {
+        Input::Datagram { .. } => 0,
+        Input::Session { .. } => 1,
+        // Room is told again with whatever it is by then.
+        Input::Conn { event: ConnEvent::Room(_), .. } => 2,
+        Input::Conn { .. } => 3,
+        Input::Events(_) => 4,
+        Input::Timer => 5,
+        // A kill of the loop's own may wait beside a command of the ring.
+        Input::Command(command) => 8 + command.kind.min(7),
     }
 }
 

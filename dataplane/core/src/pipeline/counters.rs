@@ -6,7 +6,8 @@ counter_enum! {
     /// What the pipeline counts.
     pub enum PipelineCounter {
         Inputs = "inputs": "Inputs taken.",
-        InputsRefused = "inputs_refused": "Inputs not taken because they could not be recorded.",
+        InputsRefused = "inputs_refused": "Inputs that could not be recorded when they were offered first.",
+        InputsRetried = "inputs_retried": "Further attempts at inputs that could not be recorded, in vain.",
         Datagrams = "datagrams": "Datagrams taken.",
         Events = "events": "Market-data events applied to the books.",
         EventErrors = "event_errors": "Market-data events that did not fit the books.",

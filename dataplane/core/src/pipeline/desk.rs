@@ -38,6 +38,8 @@ pub struct Desk {
     pub(crate) session_ready: bool,
     /// The recorder has room for orders.
     pub(crate) ring_room: bool,
+    /// Sorts of input of which one was refused and not taken since, a bit each.
+    pub(crate) refused_inputs: u32,
     /// Some order may need a cancel that was not sent yet.
     pub(crate) sweep_due: bool,
     /// When to look for orders whose refused cancel is to be repeated, at the latest.
@@ -108,6 +110,7 @@ impl Desk {
             notes: [0; OrderNote::COUNT],
             session_ready: false,
             ring_room: true,
+            refused_inputs: 0,
             sweep_due: false,
             cancels_due: TaiNs::NEVER,
             last_session_seq: 0,

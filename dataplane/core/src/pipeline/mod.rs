@@ -142,9 +142,8 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         let recorded = crate::replay::record_input(rec, now, &input);
         let mut turn = Turn { now, cause_seq, cause: None, rec, probe };
         let turn = &mut turn;
-        self.desk.count(PipelineCounter::Inputs, 1);
         if recorded.is_err() {
-            self.desk.count(PipelineCounter::InputsRefused, 1);
+            self.desk.count_refused_input(&input);
             // Told once; again only if there are cancels to be sent, which may use what the ring keeps for them.
             if self.desk.gate.is_open() || (self.desk.sweep_due && self.desk.can_send(&self.session)) {
                 self.tell_loss(now, turn.rec, turn.probe);
@@ -152,6 +151,8 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             self.desk.input_lost(&mut Turn { now, cause_seq, cause: None, rec, probe }, &input);
             return Err(RingFull);
         }
+        self.desk.count(PipelineCounter::Inputs, 1);
+        self.desk.input_recorded(&input);
         match input {
             Input::Datagram { stream, line, at, backlog, payload } => {
                 turn.cause = Some(at.arrival);

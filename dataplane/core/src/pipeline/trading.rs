@@ -320,6 +320,7 @@ impl Desk {
             flags: flags | if view.post_only { FLAG_POST_ONLY } else { 0 } | if view.short { FLAG_SHORT } else { 0 },
         };
         turn.rec.record(turn.now.0, Kind::Order, &[record.as_bytes()]).map_err(|_| {
+            self.count(PipelineCounter::RecordsLost, 1);
             self.halt(turn, HaltReason::RingFull);
             Refusal::new(Reason::RecordFailed)
         })

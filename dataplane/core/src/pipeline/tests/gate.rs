@@ -226,6 +226,7 @@ fn an_order_that_cannot_be_recorded_does_not_leave_and_trading_stops() {
     // Datagrams may be shed, so this input is taken; the order may not.
     rig.feed(&[print(0, 10_0000)]);
     assert_eq!((rig.refused(Reason::RecordFailed), rig.sent().len()), (1, 0));
+    assert!(rig.counted(PipelineCounter::RecordsLost) >= 1);
     assert_eq!(rig.pipeline.desk().gate().halt(), Some(crate::risk::HaltReason::RingFull));
     assert_eq!((rig.open(Side::Buy), rig.pipeline.desk().orders().open_count()), (0, 0));
     rig.rec.full = false;

@@ -4,7 +4,7 @@ use super::Ask;
 use crate::book::BookChange;
 use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::{OrderNote, OrderState};
-use crate::pipeline::{Config, HOUSE, UnknownOrders};
+use crate::pipeline::{Config, HOUSE, PipelineCounter, UnknownOrders};
 use crate::probe::NotIsolated;
 use crate::risk::{HaltReason, Reason};
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
@@ -197,8 +197,16 @@ fn a_stop_because_a_record_did_not_fit_comes_again_in_a_replay() {
         conn.iter().filter(|record| record.event == CONN_RECORD_LOST).count()
     };
     assert_eq!(lost(&rig), 1, "told once, not with every attempt");
+    assert_eq!(rig.counted(PipelineCounter::InputsRefused), 1, "it is one input");
+    assert_eq!(rig.counted(PipelineCounter::InputsRetried), 2);
     rig.feed(&[print(0, 10_0010)]);
     assert_eq!((rig.sent().len(), rig.refused(Reason::Halted)), (0, 2));
+    rig.rec.refuse = None;
+    let input = Input::Session { conn: crate::testing::CONN, bytes: &bytes };
+    assert!(rig.input_with(input, &mut NotIsolated).is_ok());
+    rig.rec.refuse = Some(Kind::SessionBytes);
+    assert!(rig.input_with(input, &mut NotIsolated).is_err());
+    assert_eq!(rig.counted(PipelineCounter::InputsRefused), 2, "the next one is another");
     rig.rec.refuse = None;
     rig.command(CommandKind::Resume);
     rig.feed(&[print(0, 10_0020)]);
