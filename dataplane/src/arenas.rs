@@ -1,12 +1,14 @@
 //! Hot tables on huge pages, without core seeing them.
 
+use std::io;
 use tern_abi::arena::Arena;
 use tern_core::book::{Heap, Memory};
 use tern_hw::huge::{self, HugeOutcome, Pages};
 use zerocopy::FromZeros;
 
-/// Tables smaller than a huge page come from ordinary ones.
-const SMALL_BYTES: usize = 2 << 20;
+/// Smaller tables come from the heap. A table of an instrument's state is a huge page at most, and still worth one:
+/// spread over ordinary pages, such tables alone need more entries than a core's page table cache has.
+const SMALL_BYTES: usize = 128 << 10;
 
 /// Memory from huge pages where there are any.
 #[derive(Debug)]
@@ -39,6 +41,28 @@ impl Arenas {
         taken.chain(self.failures.iter().cloned()).collect()
     }
 
+    /// What `find` found for a table of `len` elements; `None` if it is too small to ask, or there is nothing.
+    fn found<T>(
+        &mut self,
+        len: usize,
+        find: impl FnOnce(Pages) -> io::Result<(Arena<T>, HugeOutcome)>,
+    ) -> Option<Arena<T>> {
+        let bytes = len * size_of::<T>();
+        if bytes < SMALL_BYTES {
+            return None;
+        }
+        match find(self.most) {
+            Ok((arena, outcome)) => {
+                self.outcomes.push(outcome);
+                Some(arena)
+            }
+            Err(error) => {
+                self.failures.push(format!("a table of {bytes} bytes came from the heap: {error}"));
+                None
+            }
+        }
+    }
+
     /// Bytes of the large tables.
     pub fn bytes(&self) -> usize {
         self.outcomes.iter().map(|outcome| outcome.bytes).sum()
@@ -47,18 +71,10 @@ impl Arenas {
 
 impl Memory for Arenas {
     fn arena<T: FromZeros + Send + Sync>(&mut self, len: usize) -> Arena<T> {
-        if len * size_of::<T>() < SMALL_BYTES {
-            return Heap.arena(len);
-        }
-        match huge::zeroed("table", len, self.most) {
-            Ok((arena, outcome)) => {
-                self.outcomes.push(outcome);
-                arena
-            }
-            Err(error) => {
-                self.failures.push(format!("a table of {} bytes came from the heap: {error}", len * size_of::<T>()));
-                Heap.arena(len)
-            }
-        }
+        self.found(len, |most| huge::zeroed("table", len, most)).unwrap_or_else(|| Heap.arena(len))
+    }
+    fn arena_of<T: Clone + Send + Sync>(&mut self, len: usize, element: &T) -> Arena<T> {
+        let make = |most| huge::from_fn("table", len, most, |_| element.clone());
+        self.found(len, make).unwrap_or_else(|| Heap.arena_of(len, element))
     }
 }

@@ -118,7 +118,7 @@ fn find<T>(name: &'static str, len: usize, most: Pages) -> io::Result<Found<T>> 
     let advice = if most >= Pages::Transparent { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
     // SAFETY: a mapping of ours of this length. A kernel without transparent huge pages refuses, which changes nothing.
     let advised = unsafe { libc::madvise(first.as_ptr().cast(), bytes, advice) } == 0;
-    touch(first, bytes);
+    touch(first, layout.size());
     if most >= Pages::Transparent {
         outcome.huge_bytes = if advised { transparent_bytes(first.addr().get(), bytes).min(layout.size()) } else { 0 };
         if outcome.huge_bytes > 0 {
@@ -174,8 +174,10 @@ fn map_aligned(bytes: usize) -> io::Result<NonNull<u8>> {
     Ok(first)
 }
 
+/// Whole huge pages, so that the end of a table lies on one too. What is behind it costs nothing where the kernel gives
+/// ordinary pages after all.
 const fn mapped_bytes(bytes: usize) -> usize {
-    bytes.next_multiple_of(4096)
+    bytes.next_multiple_of(HUGE_BYTES)
 }
 
 /// Takes a page fault for every page now.

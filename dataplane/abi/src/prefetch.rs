@@ -8,6 +8,12 @@ pub fn prefetch_read<T: ?Sized>(value: &T) {
     hint(core::ptr::from_ref(value).cast());
 }
 
+/// Starts to load the cache line at an address, any address: for one that was chosen without a branch.
+#[inline(always)]
+pub fn prefetch_address(at: *const u8) {
+    hint(at.cast());
+}
+
 /// Starts to load the first cache line of `slice[index]`; does nothing when there is no such element.
 #[inline(always)]
 pub fn prefetch_slice<T>(slice: &[T], index: usize) {

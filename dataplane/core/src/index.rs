@@ -6,7 +6,9 @@
 //! Keys come in sequence (order ids, match numbers). Eight in a row share a cache line; the lines are spread, because
 //! neighbouring lines would grow into one run, and a deletion walks to the end of its run.
 
+use crate::book::Memory;
 use tern_abi::arena::Arena;
+use tern_abi::prefetch::prefetch_slice;
 
 /// One entry; `place == EMPTY` means that there is none.
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +35,10 @@ const LINE_BITS: u32 = 3;
 
 impl Index {
     /// An index for `capacity` entries.
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, memory: &mut impl Memory) -> Self {
         let room = (capacity.max(4) * 2).next_power_of_two();
         let unused_bits = u64::BITS + LINE_BITS - room.ilog2();
-        let entries = Arena::from_fn(room, |_| Entry { hash: 0, place: EMPTY });
+        let entries = memory.arena_of(room, &Entry { hash: 0, place: EMPTY });
         Self { entries, mask: room - 1, length: 0, unused_bits }
     }
 
@@ -46,6 +48,12 @@ impl Index {
         let spread = u64::from(hash >> LINE_BITS).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let line = spread.checked_shr(self.unused_bits).unwrap_or(0) as usize;
         line << LINE_BITS | hash as usize & ((1 << LINE_BITS) - 1)
+    }
+
+    /// Asks for where the probe for `hash` starts.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        prefetch_slice(&self.entries, self.home(hash));
     }
 
     /// The first place under `hash` that `is_it` accepts.
@@ -120,13 +128,14 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::book::Heap;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     proptest! {
         #[test]
         fn agrees_with_a_map(steps in proptest::collection::vec((0_u32..24, any::<bool>()), 0..400)) {
-            let mut index = Index::new(24);
+            let mut index = Index::new(24, &mut Heap);
             let mut model = BTreeMap::new();
             for (place, add) in steps {
                 // Few different hashes, so that probes collide and wrap.
@@ -149,7 +158,7 @@ mod tests {
 
     #[test]
     fn keys_in_sequence_stay_in_short_runs_when_the_oldest_go() {
-        let mut index = Index::new(20_000);
+        let mut index = Index::new(20_000, &mut Heap);
         let mut longest = 0;
         for key in 0..200_000_u32 {
             assert!(index.insert(key, key % 10_000));
@@ -166,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_full_index_refuses() {
-        let mut index = Index::new(4);
+        let mut index = Index::new(4, &mut Heap);
         let taken = (0..100).take_while(|place| index.insert(1, *place)).count();
         assert!((4..8).contains(&taken), "{taken}");
         assert_eq!(index.find(1, |place| place == 99), None);

@@ -4,6 +4,7 @@ use crate::book::{Books, Memory};
 use crate::orders::Execution;
 use crate::units::{Cash, InstrumentId, Price, Side};
 use tern_abi::arena::Arena;
+use tern_abi::prefetch::prefetch_slice;
 use zerocopy::FromZeros;
 
 /// What one strategy holds of one instrument.
@@ -88,6 +89,15 @@ impl Portfolio {
     pub fn position(&self, owner: usize, instrument: InstrumentId) -> Position {
         self.index(owner, instrument).and_then(|index| self.positions.get(index)).copied().unwrap_or_default()
     }
+
+    /// Asks for what a strategy holds of an instrument.
+    #[inline]
+    pub(crate) fn prefetch(&self, owner: usize, instrument: InstrumentId) {
+        if let Some(index) = self.index(owner, instrument) {
+            prefetch_slice(&self.positions, index);
+        }
+    }
+
 
     /// Every position of the strategy with index `owner` that ever traded, by instrument id.
     pub fn of(&self, owner: usize) -> impl Iterator<Item = (InstrumentId, &Position)> {

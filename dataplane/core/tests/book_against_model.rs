@@ -52,11 +52,15 @@ prop_compose! {
         other in 0..references,
         price in price(spread),
         quantity in quantity(),
-        instrument in prop_oneof![30 => 0..INSTRUMENTS, 1 => Just(INSTRUMENTS), 1 => Just(u32::MAX)],
+        instrument in prop_oneof![30 => Just(None), 2 => (0..=INSTRUMENTS).prop_map(Some), 1 => Just(Some(u32::MAX))],
         side in prop_oneof![20 => Just(SIDE_BUY), 20 => Just(SIDE_SELL), 1 => any::<u8>()],
         flags in prop_oneof![9 => Just(0), 1 => Just(flags::NON_PRINTABLE)],
         code in any::<u8>(),
     ) -> BookEvent {
+        // Most events name an order of their own instrument, as a venue's do.
+        let of_order = (order % u64::from(INSTRUMENTS)) as u32;
+        let other = other - other % u64::from(INSTRUMENTS) + u64::from(of_order);
+        let instrument = instrument.unwrap_or(of_order);
         BookEvent { order, other, price, instrument, quantity, side, flags, code, ..BookEvent::new(kind) }
     }
 }
@@ -93,8 +97,9 @@ fn run(events: &[BookEvent], batch: usize, check_every: usize) {
     }
     model.assert_same(&books);
     // Emptied order by order, the books are as good as new.
-    for reference in model.orders.keys() {
-        books.apply(&BookEvent { order: *reference, ..BookEvent::new(EventKind::Delete) }).unwrap();
+    for (reference, (instrument, ..)) in &model.orders {
+        let delete = BookEvent { order: *reference, instrument: *instrument, ..BookEvent::new(EventKind::Delete) };
+        books.apply(&delete).unwrap();
     }
     assert_eq!((books.order_count(), books.level_count()), (0, 0));
     assert!(tops(&books).iter().all(|top| *top == Top::default()));
@@ -122,7 +127,7 @@ proptest! {
             two.apply(&detour).unwrap();
         }
         for order in 1_000_000..1_000_100 {
-            two.apply(&BookEvent { order, ..BookEvent::new(EventKind::Delete) }).unwrap();
+            two.apply(&BookEvent { order, instrument: 0, ..BookEvent::new(EventKind::Delete) }).unwrap();
         }
         for event in &events {
             prop_assert_eq!(one.apply(event), two.apply(event));
@@ -157,7 +162,7 @@ fn thousands_of_levels_come_and_go() {
         model.assert_same(&books);
         for order in 0..3500_u64 {
             let order = if round % 2 == 0 { order } else { (order * 1999) % 3500 };
-            let event = BookEvent { order, ..BookEvent::new(EventKind::Delete) };
+            let event = BookEvent { order, instrument: 1, ..BookEvent::new(EventKind::Delete) };
             assert_eq!(books.apply(&event).map(drop), model.apply(&event));
             if order % 500 == 0 {
                 model.assert_same(&books);

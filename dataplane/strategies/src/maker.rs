@@ -87,8 +87,9 @@ impl Maker {
             }
             let Some(instrument) = self.universe.next() else { return };
             if ctx.can_trade() && ctx.is_tradable(instrument) {
+                let market = Market::of(ctx, instrument);
                 for side in [Side::Buy, Side::Sell] {
-                    let quote = self.quote(ctx, instrument, side);
+                    let quote = market.and_then(|market| self.quote(ctx, instrument, side, &market));
                     self.follow(ctx, instrument, side, quote, out);
                 }
             }
@@ -96,23 +97,20 @@ impl Maker {
     }
 
     /// The quote that this side should have.
-    fn quote(&self, ctx: &Ctx<'_>, instrument: InstrumentId, side: Side) -> Option<Quote> {
-        let top = ctx.books().top(instrument);
-        let (best_bid, best_ask) = (top.bid?, top.ask?);
-        let (bid, bid_shares) = foreign_best(ctx, instrument, Side::Buy, best_bid)?;
-        let (ask, ask_shares) = foreign_best(ctx, instrument, Side::Sell, best_ask)?;
+    fn quote(&self, ctx: &Ctx<'_>, instrument: InstrumentId, side: Side, market: &Market) -> Option<Quote> {
+        let Market { best_bid, best_ask, bid: (bid, bid_shares), ask: (ask, ask_shares) } = *market;
         let (near, far) = if side == Side::Buy { (bid_shares, ask_shares) } else { (ask_shares, bid_shares) };
         if far > near.saturating_mul(self.pull_ratio) {
             return None;
         }
         let held = ctx.position(instrument).shares;
-        let weight = i128::from(bid_shares) + i128::from(ask_shares);
-        let weighted = i128::from(bid.0) * i128::from(ask_shares) + i128::from(ask.0) * i128::from(bid_shares);
-        let fair = i64::try_from(weighted.checked_div(weight)?).ok()? - held * self.skew / self.quantity;
+        // So many shares that nothing overflows: a price is below 2^32.
+        let [bid_weight, ask_weight] = [bid_shares, ask_shares].map(|shares| shares.min(1 << 29) as i64);
+        let fair = bid.0 + (ask.0 - bid.0) * bid_weight / (bid_weight + ask_weight) - held * self.skew / self.quantity;
         // Never through the other side: a maker's order that would trade is refused by the venue (post only).
         let price = match side {
-            Side::Buy => tick_down((fair - self.half_spread).min(best_ask.price.0 - 1)),
-            Side::Sell => tick_up((fair + self.half_spread).max(best_bid.price.0 + 1)),
+            Side::Buy => tick_down((fair - self.half_spread).min(best_ask.0 - 1)),
+            Side::Sell => tick_up((fair + self.half_spread).max(best_bid.0 + 1)),
         };
         let limits = ctx.limits();
         let affordable = limits.order_notional_max.checked_div(price).filter(|_| price > 0)?;
@@ -148,6 +146,31 @@ impl Maker {
         (order.price().0 - quote.price.0).abs() > self.tolerance
             || order.leaves() > quote.quantity
             || order.leaves() < quote.quantity / 4
+    }
+}
+
+/// What an instrument's quotes depend on.
+#[derive(Clone, Copy, Debug)]
+struct Market {
+    best_bid: Price,
+    best_ask: Price,
+    /// The best bid of others, and their shares at it.
+    bid: (Price, u64),
+    /// The best offer of others, and their shares at it.
+    ask: (Price, u64),
+}
+
+impl Market {
+    /// `None` unless others are on both sides.
+    fn of(ctx: &Ctx<'_>, instrument: InstrumentId) -> Option<Self> {
+        let top = ctx.books().top(instrument);
+        let (best_bid, best_ask) = (top.bid?, top.ask?);
+        Some(Self {
+            best_bid: best_bid.price,
+            best_ask: best_ask.price,
+            bid: foreign_best(ctx, instrument, Side::Buy, best_bid)?,
+            ask: foreign_best(ctx, instrument, Side::Sell, best_ask)?,
+        })
     }
 }
 

@@ -19,6 +19,8 @@ fn book_price(price: i64) -> Result<u32, BookError> {
 /// Events that are prefetched together.
 const PREFETCH_MAX: usize = 32;
 
+/// Kinds as bits.
+const ADD: u32 = 1 << EventKind::Add as u32;
 /// Kinds after which an order is smaller or gone.
 const LEAVES: u32 = 1 << EventKind::Execute as u32
     | 1 << EventKind::ExecuteAtPrice as u32
@@ -26,25 +28,32 @@ const LEAVES: u32 = 1 << EventKind::Execute as u32
     | 1 << EventKind::Delete as u32
     | 1 << EventKind::Replace as u32;
 
-/// Indices of the events of some kinds, so that each pass runs over its own kinds: which comes next in a feed cannot be
-/// predicted, and a wrong guess an event and pass costs more than the pass.
-struct Picked {
-    indices: [u8; PREFETCH_MAX],
+/// Datagrams of so few events are the market's answers of a moment, in which every miss is waited for; longer ones come
+/// when it is busy, and then what counts is how many lines are fetched in all.
+const FEW_EVENTS: usize = 4;
+
+const BOTH: [Side; 2] = [Side::Buy, Side::Sell];
+
+/// Places that are asked for in a later pass than the one that found them.
+struct Later<T> {
+    places: [T; 2 * PREFETCH_MAX],
     length: usize,
 }
 
-impl Picked {
-    const fn new() -> Self {
-        Self { indices: [0; PREFETCH_MAX], length: 0 }
+impl<T: Copy> Later<T> {
+    #[inline(always)]
+    fn new(nothing: T) -> Self {
+        Self { places: [nothing; 2 * PREFETCH_MAX], length: 0 }
     }
     #[inline(always)]
-    fn push_if(&mut self, index: u8, wanted: bool) {
-        self.indices[self.length % PREFETCH_MAX] = index;
+    fn push_if(&mut self, place: T, wanted: bool) {
+        // Which kind comes next in a feed cannot be predicted: written always, kept if wanted.
+        self.places[self.length % (2 * PREFETCH_MAX)] = place;
         self.length += usize::from(wanted);
     }
     #[inline(always)]
-    fn of<'a>(&'a self, events: &'a [BookEvent]) -> impl Iterator<Item = &'a BookEvent> {
-        self.indices.iter().take(self.length).filter_map(|index| events.get(*index as usize))
+    fn all(&self) -> &[T] {
+        self.places.get(..self.length).unwrap_or(&self.places)
     }
 }
 
@@ -61,42 +70,66 @@ fn added_level(event: &BookEvent) -> Option<(BookSide, u32)> {
     level_key(event, Side::from_u8(event.side)?)
 }
 
+#[inline(always)]
+fn is_one_of(event: &BookEvent, kinds: u32) -> bool {
+    1_u32 << event.kind as u32 & kinds != 0
+}
+
 impl Books {
     /// Asks for the cache lines that `events`, one decoded datagram, will touch, so that the misses overlap instead of
     /// following one another. Changes nothing; call it once before the events are applied.
     ///
-    /// Three passes, each needing what the one before asked for: orders, instruments and the levels of new orders; then
-    /// neighbours in the queue and the level that an order leaves or a replacement joins; then the prices of a side that
-    /// loses a level, and the end of the queue that a replacement joins. A line costs ten nanoseconds even when it is
-    /// asked for in time, so nothing is asked for on suspicion.
+    /// Orders, instruments and the levels of new orders first; then the level that an order leaves or a replacement
+    /// joins; then the prices of a side that gains or loses a level, and the ends of queues. A line costs ten
+    /// nanoseconds even when it is asked for in time, so of many events nothing is asked for on suspicion. Of few events
+    /// the best two levels are, because what strategies act on is mostly an event there, and its order would have to
+    /// arrive before it names the level.
     #[inline]
     pub fn prefetch(&self, events: &[BookEvent]) {
-        if self.prefetches {
-            for events in events.chunks(PREFETCH_MAX) {
-                self.prefetch_chunk(events);
+        if !self.prefetches {
+            return;
+        }
+        if events.len() <= FEW_EVENTS {
+            events.iter().for_each(|event| self.prefetch_tops(event));
+        }
+        for events in events.chunks(PREFETCH_MAX) {
+            self.prefetch_chunk(events);
+        }
+    }
+
+    /// The first pass for few events. Both sides whatever the event: the strategies look at both.
+    #[inline(always)]
+    fn prefetch_tops(&self, event: &BookEvent) {
+        self.orders.prefetch(event.order);
+        BOTH.iter().for_each(|side| self.prices.prefetch(BookSide::new(event.instrument, *side)));
+        let Some(line) = self.lines.get(event.instrument as usize) else { return };
+        line.sides.iter().for_each(|best| self.levels.prefetch_slot(best.level));
+        for side in BOTH {
+            let book = BookSide::new(event.instrument, side);
+            if let Some(second) = self.prices.second(book) {
+                self.levels.prefetch((book, second));
             }
         }
     }
 
     fn prefetch_chunk(&self, events: &[BookEvent]) {
-        let (mut adds, mut leaves) = (Picked::new(), Picked::new());
+        let nowhere = (BookSide::new(0, Side::Buy), 0);
+        let mut leaves = Later::new(0_u8);
+        let mut joined = Later::new(nowhere);
         for (index, event) in (0..).zip(events) {
-            let kind = 1_u32 << event.kind as u32;
-            adds.push_if(index, kind & (1 << EventKind::Add as u32) != 0);
-            leaves.push_if(index, kind & LEAVES != 0);
             self.orders.prefetch(event.order);
             prefetch_slice(&self.lines, event.instrument as usize);
+            leaves.push_if(index, is_one_of(event, LEAVES));
+            let level = added_level(event);
+            joined.push_if(level.unwrap_or(nowhere), is_one_of(event, ADD) && level.is_some());
         }
-        for level in adds.of(events).filter_map(added_level) {
-            self.levels.prefetch(level);
-        }
+        joined.all().iter().for_each(|level| self.levels.prefetch(*level));
 
-        let mut left = [NIL; PREFETCH_MAX];
-        let (mut joined, mut joined_count) = ([(BookSide::new(0, Side::Buy), 0); PREFETCH_MAX], 0);
-        for (event, left) in leaves.of(events).zip(&mut left) {
+        let mut left = Later::new(NIL);
+        for event in leaves.all().iter().filter_map(|index| events.get(*index as usize)) {
             let Some(slot) = self.orders.find(event.order) else { continue };
             let order = self.orders.get(slot);
-            *left = order.level();
+            left.push_if(order.level(), true);
             self.levels.prefetch_slot(order.level());
             self.orders.prefetch_slot(order.prev);
             self.orders.prefetch_slot(order.next);
@@ -105,39 +138,23 @@ impl Books {
             {
                 self.orders.prefetch(event.other);
                 self.levels.prefetch(level);
-                joined[joined_count % PREFETCH_MAX] = level;
-                joined_count += 1;
+                joined.push_if(level, true);
             }
         }
-        for level in adds.of(events).filter_map(added_level) {
-            self.prefetch_joined(level);
-        }
 
-        for slot in left.into_iter().take(leaves.length).filter(|slot| *slot != NIL) {
-            let level = self.levels.get(slot);
-            if level.orders == 1 {
-                self.prefetch_prices(level.book, level.rank);
+        // Levels that come or go.
+        let mut changed = Later::new(nowhere);
+        for (book, rank) in joined.all() {
+            match self.levels.find((*book, *rank)) {
+                Some(level) => self.orders.prefetch_slot(self.levels.get(level).tail),
+                None => changed.push_if((*book, *rank), true),
             }
         }
-        for level in joined.into_iter().take(joined_count) {
-            self.prefetch_joined(level);
+        for level in left.all().iter().map(|slot| self.levels.get(*slot)) {
+            changed.push_if((level.book, level.rank), level.orders == 1);
         }
-    }
-
-    /// The end of the queue of a level, or, of a level to come, the prices of its side.
-    #[inline(always)]
-    fn prefetch_joined(&self, (book, rank): (BookSide, u32)) {
-        match self.levels.find((book, rank)) {
-            Some(level) => self.orders.prefetch_slot(self.levels.get(level).tail),
-            None => self.prefetch_prices(book, rank),
-        }
-    }
-
-    #[inline(always)]
-    fn prefetch_prices(&self, book: BookSide, rank: u32) {
-        if let Some(line) = self.lines.get(book.instrument() as usize) {
-            self.ladders.prefetch_leaf(line.sides[book.side().index()].root, rank);
-        }
+        changed.all().iter().for_each(|(book, _)| self.prices.prefetch(*book));
+        changed.all().iter().for_each(|(book, rank)| self.prices.prefetch_far(*book, *rank));
     }
 
     /// Applies one event.
@@ -180,14 +197,22 @@ impl Books {
         Ok(change(event.instrument, side, top_changed))
     }
 
-    fn delete(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
+    /// The slot of the order that `event` names.
+    #[inline(always)]
+    fn named(&self, event: &BookEvent) -> Result<u32, BookError> {
         let slot = self.orders.find(event.order).ok_or(BookError::UnknownOrder)?;
+        let level = self.levels.get(self.orders.get(slot).level());
+        if { level.book }.instrument() == event.instrument { Ok(slot) } else { Err(BookError::OtherInstrument) }
+    }
+
+    fn delete(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
+        let slot = self.named(event)?;
         let (book, top_changed) = self.take_out(slot);
         Ok(change(book.instrument(), book.side(), top_changed))
     }
 
     fn replace(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
-        let slot = self.orders.find(event.order).ok_or(BookError::UnknownOrder)?;
+        let slot = self.named(event)?;
         let (book, left_top) = self.take_out(slot);
         let joined_top = self.join(event.other, book.instrument(), book.side(), event.price, event.quantity)?;
         Ok(change(book.instrument(), book.side(), left_top | joined_top))
@@ -203,7 +228,7 @@ impl Books {
 
     /// The event's order loses shares and keeps its place. Its price comes back too.
     fn reduce(&mut self, event: &BookEvent) -> Result<(BookChange, u32), BookError> {
-        let slot = self.orders.find(event.order).ok_or(BookError::UnknownOrder)?;
+        let slot = self.named(event)?;
         let order = self.orders.get_mut(slot);
         let level_slot = order.level();
         let level = self.levels.get_mut(level_slot);
@@ -276,15 +301,16 @@ impl Books {
             }
             Located::Vacant(vacancy) => {
                 let shares = u64::from(quantity);
-                let root = (best.orders != 0).then_some(best.root);
-                best.root = self.ladders.insert(root, rank).ok_or(BookError::Overfull)?;
+                if !self.prices.insert(book, rank) {
+                    return Err(BookError::Overfull);
+                }
                 let slot = vacancy.slot();
                 let (head, tail) = (place.slot(), place.slot());
                 self.levels.occupy(vacancy, Level { quantity: shares, book, rank, orders: 1, head, tail });
                 self.orders.occupy(place, Order::new(reference, quantity, slot, side, NIL));
                 let is_best = best.orders == 0 || rank > best.rank;
                 if is_best {
-                    *best = Best { quantity: shares, orders: 1, rank, level: slot, root: best.root };
+                    *best = Best { quantity: shares, orders: 1, rank, level: slot, reserved: 0 };
                 }
                 Ok(is_best)
             }
@@ -319,18 +345,15 @@ impl Books {
             return (book, is_best);
         }
         self.levels.remove(level_slot);
-        match self.ladders.remove(best.root, rank) {
-            None => best.orders = 0,
-            Some(root) => {
-                best.root = root;
-                if is_best {
-                    let rank = self.ladders.best(root);
-                    if let Some(slot) = self.levels.find((book, rank)) {
-                        let level = self.levels.get(slot);
-                        let (quantity, orders) = (level.quantity, level.orders);
-                        *best = Best { quantity, orders, rank, level: slot, root };
-                    }
-                }
+        self.prices.remove(book, rank);
+        if is_best {
+            best.orders = 0;
+            if let Some(rank) = self.prices.best(book)
+                && let Some(slot) = self.levels.find((book, rank))
+            {
+                let level = self.levels.get(slot);
+                let (quantity, orders) = (level.quantity, level.orders);
+                *best = Best { quantity, orders, rank, level: slot, reserved: 0 };
             }
         }
         (book, is_best)

@@ -4,6 +4,7 @@ use super::ladder::Ladders;
 use super::level::{Level as LevelEntry, Order};
 use super::line::{BookLine, Status, distrust_code, distrust_of};
 use super::memory::BooksMemory;
+use super::prices::Prices;
 use super::table::Table;
 use super::{Level, Top};
 use crate::feed::Distrust;
@@ -18,6 +19,7 @@ counter_enum! {
         DuplicateOrder = "book_duplicate_order": "Events that added an order that the book holds already.",
         Overfull = "book_overfull": "Events that did not fit into the configured orders or levels.",
         OverReduced = "book_over_reduced": "Executions and cancels of more shares than the order had; it was taken out.",
+        OtherInstrument = "book_other_instrument": "Events that named an order of another instrument than their own; not applied.",
         BadInstrument = "book_bad_instrument": "Events of an instrument id beyond the configured number.",
         BadField = "book_bad_field": "Events without a side, without shares, or with a price beyond 0 to 429,496.7295.",
     }
@@ -30,7 +32,7 @@ impl BookError {
             BookError::UnknownOrder => Distrust::UnknownOrder,
             BookError::DuplicateOrder => Distrust::DuplicateOrder,
             BookError::Overfull | BookError::BadInstrument => Distrust::Overfull,
-            BookError::OverReduced | BookError::BadField => Distrust::Contradiction,
+            BookError::OverReduced | BookError::OtherInstrument | BookError::BadField => Distrust::Contradiction,
         }
     }
 }
@@ -46,7 +48,7 @@ pub const STREAMS_MAX: usize = 256;
 pub struct Books {
     pub(super) orders: Table<Order>,
     pub(super) levels: Table<LevelEntry>,
-    pub(super) ladders: Ladders,
+    pub(super) prices: Prices,
     pub(super) lines: Arena<BookLine>,
     /// Whether the tables are larger than what stays in a cache by itself; asking for lines ahead only costs otherwise.
     pub(super) prefetches: bool,
@@ -65,7 +67,7 @@ impl Books {
             prefetches,
             orders: Table::new(memory.orders, memory.capacity.orders),
             levels: Table::new(memory.levels, memory.capacity.levels),
-            ladders: Ladders::new(memory.nodes),
+            prices: Prices::new(memory.near, Ladders::new(memory.nodes)),
             lines: memory.lines,
             streams: memory.streams,
             stream_distrust: [never_started; STREAMS_MAX],

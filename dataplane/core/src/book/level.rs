@@ -17,6 +17,11 @@ impl BookSide {
     pub(super) const fn new(instrument: u32, side: Side) -> Self {
         Self(instrument << 1 | side.index() as u32)
     }
+    /// Place among the sides of all instruments.
+    #[inline(always)]
+    pub(super) const fn index(self) -> usize {
+        self.0 as usize
+    }
     #[inline(always)]
     pub(super) const fn instrument(self) -> u32 {
         self.0 >> 1

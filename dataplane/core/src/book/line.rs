@@ -6,7 +6,7 @@ use crate::feed::Distrust;
 use crate::units::{Price, Side};
 use zerocopy::FromZeros;
 
-/// One side: a copy of its best level, and the root of its prices.
+/// One side: a copy of its best level.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromZeros)]
 pub(super) struct Best {
@@ -18,8 +18,7 @@ pub(super) struct Best {
     pub(super) rank: u32,
     /// Slot of the best level.
     pub(super) level: u32,
-    /// Root of the ladder of the side's prices.
-    pub(super) root: u32,
+    pub(super) reserved: u32,
 }
 
 impl Best {

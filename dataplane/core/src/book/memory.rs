@@ -4,6 +4,7 @@ use super::instrument::InstrumentSlot;
 use super::ladder::Node;
 use super::level::{Level as LevelEntry, Order};
 use super::line::BookLine;
+use super::prices::Near;
 use super::table::Bucket;
 use tern_abi::arena::Arena;
 use zerocopy::FromZeros;
@@ -12,6 +13,8 @@ use zerocopy::FromZeros;
 pub trait Memory {
     /// `len` elements, all bytes zero.
     fn arena<T: FromZeros + Send + Sync>(&mut self, len: usize) -> Arena<T>;
+    /// `len` elements like `element`, which need not be zero.
+    fn arena_of<T: Clone + Send + Sync>(&mut self, len: usize, element: &T) -> Arena<T>;
 }
 
 /// Memory from the ordinary heap.
@@ -21,6 +24,9 @@ pub struct Heap;
 impl Memory for Heap {
     fn arena<T: FromZeros + Send + Sync>(&mut self, len: usize) -> Arena<T> {
         Arena::from_fn(len, |_| T::new_zeroed())
+    }
+    fn arena_of<T: Clone + Send + Sync>(&mut self, len: usize, element: &T) -> Arena<T> {
+        Arena::from_fn(len, |_| element.clone())
     }
 }
 
@@ -71,7 +77,7 @@ impl Capacity {
         Self::buckets(it.orders) * size_of::<Bucket<Order>>()
             + Self::buckets(it.levels) * size_of::<Bucket<LevelEntry>>()
             + it.nodes() * size_of::<Node>()
-            + it.instruments * (size_of::<BookLine>() + size_of::<u16>())
+            + it.instruments * (2 * size_of::<Near>() + size_of::<BookLine>() + size_of::<u16>())
     }
 }
 
@@ -82,6 +88,7 @@ pub struct BooksMemory {
     pub(super) orders: Arena<Bucket<Order>>,
     pub(super) levels: Arena<Bucket<LevelEntry>>,
     pub(super) nodes: Arena<Node>,
+    pub(super) near: Arena<Near>,
     pub(super) lines: Arena<BookLine>,
     pub(super) streams: Arena<u16>,
 }
@@ -99,6 +106,7 @@ impl BooksMemory {
             orders: memory.arena(Capacity::buckets(capacity.orders)),
             levels: memory.arena(Capacity::buckets(capacity.levels)),
             nodes: memory.arena(capacity.nodes()),
+            near: memory.arena(2 * capacity.instruments),
             lines: memory.arena(capacity.instruments),
             streams: memory.arena(capacity.instruments),
         }
@@ -108,6 +116,7 @@ impl BooksMemory {
         size_of_val(&*self.orders)
             + size_of_val(&*self.levels)
             + size_of_val(&*self.nodes)
+            + size_of_val(&*self.near)
             + size_of_val(&*self.lines)
             + size_of_val(&*self.streams)
     }

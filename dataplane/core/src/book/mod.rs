@@ -4,7 +4,7 @@
 //! of live orders, far more than a cache holds, so everything here is about how many cache lines an event touches and
 //! how early they are asked for: orders and levels are each found by hash in the line where they live and never move
 //! ([`table`]), the queue of a level is a doubly linked list of slot numbers, prices in order are needed only when a
-//! level appears or empties ([`ladder`]), and what strategies ask most often is one line an instrument ([`line`]).
+//! level appears or empties ([`prices`]), and what strategies ask most often is one line an instrument ([`line`]).
 //! [`Books::prefetch`] asks for the lines of a whole datagram before its first event is applied.
 
 mod apply;
@@ -14,6 +14,7 @@ mod ladder;
 mod level;
 mod line;
 mod memory;
+mod prices;
 mod table;
 mod view;
 

@@ -27,7 +27,6 @@ pub struct OrderView {
 pub struct Depth<'a> {
     books: &'a Books,
     book: BookSide,
-    root: u32,
     rank: Option<u32>,
 }
 
@@ -35,7 +34,7 @@ impl Depth<'_> {
     /// The slot of the next level.
     fn next_slot(&mut self) -> Option<u32> {
         let rank = self.rank?;
-        self.rank = self.books.ladders.worse(self.root, rank);
+        self.rank = self.books.prices.worse(self.book, rank);
         self.books.levels.find((self.book, rank))
     }
 }
@@ -105,8 +104,8 @@ impl Books {
     pub fn depth(&self, instrument: InstrumentId, side: Side) -> Depth<'_> {
         let book = BookSide::new(instrument.0, side);
         match self.line(instrument).map(|line| line.sides[side.index()]) {
-            Some(best) if best.orders != 0 => Depth { books: self, book, root: best.root, rank: Some(best.rank) },
-            _ => Depth { books: self, book, root: 0, rank: None },
+            Some(best) if best.orders != 0 => Depth { books: self, book, rank: Some(best.rank) },
+            _ => Depth { books: self, book, rank: None },
         }
     }
 

@@ -1,5 +1,6 @@
 //! The executions of the day by match number: a trade is broken by its number, and one that is said twice counts once.
 
+use crate::book::Memory;
 use crate::index::Index;
 use crate::units::{InstrumentId, OrderId, Price, Quantity, Side};
 use tern_abi::arena::Arena;
@@ -36,9 +37,9 @@ pub struct Executions {
 }
 
 impl Executions {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, memory: &mut impl Memory) -> Self {
         let capacity = capacity.max(1);
-        Self { ring: Arena::from_fn(capacity, |_| None), index: Index::new(capacity), next: 0, forgotten: 0 }
+        Self { ring: memory.arena_of(capacity, &None), index: Index::new(capacity, memory), next: 0, forgotten: 0 }
     }
 
     /// How many were forgotten because newer ones took their place; a break of one of them cannot be followed.

@@ -1,10 +1,12 @@
 //! The table of our orders: fixed capacity, found by id, listed in the order in which they were opened.
 
 use super::{Life, Order};
+use crate::book::Memory;
 use crate::index::Index;
 use crate::session::TimeInForce;
 use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, TaiNs, TraderId};
 use tern_abi::arena::Arena;
+use tern_abi::prefetch::{prefetch_read, prefetch_slice};
 
 /// Place of an order in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ struct Ends {
 
 const NO_ENDS: Ends = Ends { first: NONE, last: NONE };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Row {
     order: Order,
     links: [Links; 2],
@@ -60,13 +62,13 @@ pub struct Orders {
 
 impl Orders {
     /// A table of `capacity` orders of `owners` strategies in `instruments` instruments.
-    pub(crate) fn new(capacity: usize, owners: usize, instruments: usize) -> Self {
+    pub(crate) fn new(capacity: usize, owners: usize, instruments: usize, memory: &mut impl Memory) -> Self {
         let capacity = capacity.min(NONE as usize / 4);
         Self {
-            rows: Arena::from_fn(capacity, |_| Row { order: BLANK, links: [UNLINKED; 2] }),
+            rows: memory.arena_of(capacity, &Row { order: BLANK, links: [UNLINKED; 2] }),
             // Two ids an order: its own and its replacement's.
-            index: Index::new(capacity * 2),
-            own: Arena::from_fn(owners * instruments, |_| NO_ENDS),
+            index: Index::new(capacity * 2, memory),
+            own: memory.arena_of(owners * instruments, &NO_ENDS),
             open: NO_ENDS,
             dead: NO_ENDS,
             used: 0,
@@ -97,6 +99,38 @@ impl Orders {
     pub fn own(&self, owner: usize, instrument: InstrumentId) -> impl Iterator<Item = &Order> {
         let first = self.own_index(owner, instrument).and_then(|index| self.own.get(index)).map_or(NONE, |e| e.first);
         self.walk(first, List::Own)
+    }
+
+    /// Asks for the place where the list of [`own`](Self::own) begins.
+    #[inline]
+    pub(crate) fn prefetch_own(&self, owner: usize, instrument: InstrumentId) {
+        if let Some(index) = self.own_index(owner, instrument) {
+            prefetch_slice(&self.own, index);
+        }
+    }
+
+    /// Asks for the first and the last order of [`own`](Self::own): a strategy has one or two in most instruments.
+    #[inline]
+    pub(crate) fn prefetch_own_orders(&self, owner: usize, instrument: InstrumentId) {
+        let Some(ends) = self.own_index(owner, instrument).and_then(|index| self.own.get(index)) else { return };
+        for row in [ends.first, ends.last].into_iter().filter_map(|place| self.rows.get(place as usize)) {
+            prefetch_read(&row.order);
+            prefetch_read(&row.links);
+        }
+    }
+
+    /// Asks for what the next order, with this id, will be written to.
+    #[inline]
+    pub(crate) fn prefetch_next(&self, id: u32) {
+        let place = if (self.used as usize) < self.rows.len() { self.used } else { self.dead.first };
+        if let Some(row) = self.rows.get(place as usize) {
+            prefetch_read(&row.order);
+            prefetch_read(&row.links);
+        }
+        if let Some(last) = self.rows.get(self.open.last as usize) {
+            prefetch_read(&last.links);
+        }
+        self.index.prefetch(id);
     }
 
     fn walk(&self, first: u32, list: List) -> impl Iterator<Item = &Order> {

@@ -93,8 +93,8 @@ impl Desk {
             }
         }
         Ok(Self {
-            orders: Orders::new(config.orders_max, owner_count, count),
-            executions: Executions::new(config.executions_max),
+            orders: Orders::new(config.orders_max, owner_count, count, memory),
+            executions: Executions::new(config.executions_max, memory),
             portfolio: Portfolio::new(owner_count, count, memory),
             gate: Gate::new(config.limits, count, memory),
             outbox: Outbox::default(),

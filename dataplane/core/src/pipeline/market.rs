@@ -63,9 +63,15 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     #[inline]
     fn apply_events<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, stream: Option<StreamId>) {
         self.changes.clear();
+        if self.desk.can_trade() {
+            self.desk.orders.prefetch_next(self.desk.ids.next());
+        }
         let events = self.events.as_slice();
         for group in events.chunks(PREFETCH_EVENTS) {
+            self.desk.prefetch(group, Desk::prefetch_instrument);
             self.desk.books.prefetch(group);
+            // While the books waited for their lines, those that lead to the orders have come.
+            self.desk.prefetch(group, Desk::prefetch_orders);
             for event in group {
                 match self.desk.books.apply(event) {
                     Ok(change) => self.changes.push(change),
@@ -98,6 +104,39 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
 }
 
 impl Desk {
+    /// Asks for what strategies and gate will look at, should these events make them act: behind millions of orders that
+    /// came and went it is in no near cache.
+    #[inline]
+    fn prefetch(&self, events: &[BookEvent], lines_of: impl Fn(&Self, InstrumentId)) {
+        if !self.can_trade() {
+            return;
+        }
+        let mut before = InstrumentId::NONE;
+        for event in events {
+            let instrument = InstrumentId(event.instrument);
+            if instrument != before {
+                lines_of(self, instrument);
+                before = instrument;
+            }
+        }
+    }
+
+    #[inline]
+    fn prefetch_instrument(&self, instrument: InstrumentId) {
+        self.gate.prefetch(instrument);
+        for owner in 0..self.owners().len() - 1 {
+            self.orders.prefetch_own(owner, instrument);
+            self.portfolio.prefetch(owner, instrument);
+        }
+    }
+
+    #[inline]
+    fn prefetch_orders(&self, instrument: InstrumentId) {
+        for owner in 0..self.owners().len() - 1 {
+            self.orders.prefetch_own_orders(owner, instrument);
+        }
+    }
+
     /// An event did not fit: the book it belongs to is not the venue's any more.
     #[cold]
     fn event_failed(&mut self, instrument: InstrumentId, stream: Option<StreamId>, why: Distrust) {

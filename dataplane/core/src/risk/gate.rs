@@ -6,6 +6,7 @@ use crate::orders::{Order, Orders};
 use crate::session::{OrderAction, OrderView, TimeInForce};
 use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
 use tern_abi::arena::Arena;
+use tern_abi::prefetch::prefetch_slice;
 
 /// Highest price an order may have: OUCH 5.0, 1.2: $199,999.9900; above it a price means "market".
 const PRICE_MAX: Price = Price(1_999_999_900);
@@ -121,6 +122,12 @@ impl Gate {
     #[inline]
     pub fn exposure(&self, instrument: InstrumentId) -> Option<&Exposure> {
         self.exposures.get(instrument.index())
+    }
+
+    /// Asks for what stands at risk in an instrument.
+    #[inline]
+    pub(crate) fn prefetch(&self, instrument: InstrumentId) {
+        prefetch_slice(&self.exposures, instrument.index());
     }
 
     /// Every instrument's exposure, by instrument id.

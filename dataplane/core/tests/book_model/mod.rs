@@ -75,6 +75,19 @@ impl Model {
 
     /// Applies `event` to unlimited memory.
     pub(crate) fn apply(&mut self, event: &BookEvent) -> Result<(), BookError> {
+        let names_an_order = matches!(
+            event.kind,
+            EventKind::Execute
+                | EventKind::ExecuteAtPrice
+                | EventKind::Reduce
+                | EventKind::Delete
+                | EventKind::Replace
+        );
+        // A price that is none is found first: the order is not looked for.
+        let bad_price = event.kind == EventKind::ExecuteAtPrice && u32::try_from(event.price).is_err();
+        if names_an_order && !bad_price && self.orders.get(&event.order).is_some_and(|of| of.0 != event.instrument) {
+            return Err(BookError::OtherInstrument);
+        }
         match event.kind {
             EventKind::Add => {
                 let side = Side::from_u8(event.side).ok_or(BookError::BadField)?;
