@@ -133,6 +133,7 @@ const fn counter_of(error: BookError) -> LoopCounter {
         BookError::DuplicateOrder => LoopCounter::DuplicateOrders,
         BookError::Overfull => LoopCounter::BookFull,
         BookError::OverReduced => LoopCounter::OverReduced,
+        BookError::OtherInstrument => LoopCounter::OtherInstruments,
         BookError::BadInstrument => LoopCounter::BadInstruments,
         BookError::BadField => LoopCounter::BadFields,
     }

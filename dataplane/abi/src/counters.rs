@@ -94,6 +94,7 @@ counter_enum! {
         OverReduced = "over_reduced": "Executions and cancels of more shares than the order had.",
         BadInstruments = "bad_instruments": "Events of an instrument id beyond the configured number.",
         LineDuplicates = "line_duplicates": "Messages that the other line had brought before: the rule with two lines.",
+        OtherInstruments = "other_instruments": "Events that named an order of another instrument than their own.",
     }
 }
 

@@ -98,7 +98,6 @@ impl Portfolio {
         }
     }
 
-
     /// Every position of the strategy with index `owner` that ever traded, by instrument id.
     pub fn of(&self, owner: usize) -> impl Iterator<Item = (InstrumentId, &Position)> {
         let first = owner * self.instruments;

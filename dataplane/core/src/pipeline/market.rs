@@ -2,7 +2,7 @@
 
 use super::buffers::FeedSink;
 use super::{Desk, Pipeline, PipelineCounter, Turn, output};
-use crate::book::STREAMS_MAX;
+use crate::book::{BookError, STREAMS_MAX};
 use crate::feed::{Distrust, Feed, FeedState};
 use crate::probe::{Isolate, Probe, Stage};
 use crate::risk::HaltReason;
@@ -75,7 +75,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             for event in group {
                 match self.desk.books.apply(event) {
                     Ok(change) => self.changes.push(change),
-                    Err(error) => self.desk.event_failed(InstrumentId(event.instrument), stream, error.distrust()),
+                    Err(error) => self.desk.event_failed(event, stream, error),
                 }
             }
         }
@@ -137,22 +137,31 @@ impl Desk {
         }
     }
 
-    /// An event did not fit: the book it belongs to is not the venue's any more.
+    /// An event did not fit: the book it belongs to is not the venue's any more, nor that of the order it names.
     #[cold]
-    fn event_failed(&mut self, instrument: InstrumentId, stream: Option<StreamId>, why: Distrust) {
+    fn event_failed(&mut self, event: &BookEvent, stream: Option<StreamId>, error: BookError) {
         self.count(PipelineCounter::EventErrors, 1);
-        let was_trusted = self.books.is_trusted(instrument);
-        if instrument.index() < self.books.instrument_capacity() {
-            self.books.set_distrust(instrument, Some(why));
-            if was_trusted && self.config.pull_on_distrust {
-                self.want_cancels(|_, order| order.instrument == instrument);
-            }
+        let why = error.distrust();
+        let named = self.books.order(event.order).filter(|_| error == BookError::OtherInstrument);
+        if let Some(order) = named {
+            self.distrust(order.instrument, why);
+        }
+        if InstrumentId(event.instrument).index() < self.books.instrument_capacity() {
+            self.distrust(InstrumentId(event.instrument), why);
         } else if stream.is_some() {
             // No instrument: it may have been any.
             for index in 0..self.instruments.len() as u32 {
                 self.books.set_distrust(InstrumentId(index), Some(why));
             }
             self.pull();
+        }
+    }
+
+    fn distrust(&mut self, instrument: InstrumentId, why: Distrust) {
+        let was_trusted = self.books.is_trusted(instrument);
+        self.books.set_distrust(instrument, Some(why));
+        if was_trusted && self.config.pull_on_distrust {
+            self.want_cancels(|_, order| order.instrument == instrument);
         }
     }
 

@@ -77,11 +77,7 @@ impl Model {
     pub(crate) fn apply(&mut self, event: &BookEvent) -> Result<(), BookError> {
         let names_an_order = matches!(
             event.kind,
-            EventKind::Execute
-                | EventKind::ExecuteAtPrice
-                | EventKind::Reduce
-                | EventKind::Delete
-                | EventKind::Replace
+            EventKind::Execute | EventKind::ExecuteAtPrice | EventKind::Reduce | EventKind::Delete | EventKind::Replace
         );
         // A price that is none is found first: the order is not looked for.
         let bad_price = event.kind == EventKind::ExecuteAtPrice && u32::try_from(event.price).is_err();

@@ -9,7 +9,7 @@ use crate::risk::{HaltReason, Reason};
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
 use crate::testing::{CONN, Catch, Rig, Script, accepted, add, config, executed, new, replaced, scripted, told};
-use crate::units::{OrderId, Price, Side, TaiNs};
+use crate::units::{InstrumentId, OrderId, Price, Side, TaiNs};
 use alloc::vec::Vec;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::{Kind, StateRecord};
@@ -183,6 +183,24 @@ fn orders_in_a_book_that_loses_trust_are_pulled() {
     assert_eq!((cancels(&mut rig), rig.counted(PipelineCounter::TrustLost)), ([1].into(), 1));
     let trust: Vec<tern_abi::record::TrustRecord> = rig.rec.all(Kind::Trust);
     assert_eq!(trust.last().map(|t| (t.trusted, t.expected_seq, t.seen_seq)), Some((0, 5, 9)));
+}
+
+#[test]
+fn an_event_that_names_another_instruments_order_costs_both_their_trust() {
+    use tern_abi::event::{BookEvent, EventKind};
+    let (mut rig, lines) = scripted(config(), 4);
+    lines.borrow_mut().extend([0, 1, 2].map(|instrument| new(instrument, Side::Buy, 10_0000, 1)));
+    rig.input(Input::Timer);
+    rig.sent();
+    let before = rig.pipeline.desk().books().order_count();
+    rig.feed(&[
+        add(1, 9, Side::Buy, 9_0000, 1),
+        BookEvent { instrument: 2, order: 9, ..BookEvent::new(EventKind::Delete) },
+    ]);
+    assert_eq!(cancels(&mut rig), [2, 3]);
+    let books = rig.pipeline.desk().books();
+    assert_eq!(books.order_count(), before + 1, "the order is where it was");
+    assert_eq!([0, 1, 2].map(|id| books.is_trusted(InstrumentId(id))), [true, false, false]);
 }
 
 #[test]
