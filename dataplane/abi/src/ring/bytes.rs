@@ -23,6 +23,8 @@ use zerocopy::IntoBytes;
 
 const FRAME_BYTES: usize = 8;
 const PADDING: u64 = 1 << 63;
+/// No cursor comes to here.
+const CURSOR_END: u64 = 1 << 62;
 
 /// Most bytes asked for ahead: more would crowd out what the loop needs.
 const PREPARED_BYTES_MAX: u64 = 1536;
@@ -54,7 +56,8 @@ impl<'a> Data<'a> {
         }
         let ring = Self { memory, mask: data as u64 - 1 };
         let (tail, head) = (ring.load(TAIL), ring.load(HEAD));
-        if tail.wrapping_sub(head) > ring.capacity() || !(tail | head).is_multiple_of(8) {
+        let too_far = tail.wrapping_sub(head) > ring.capacity();
+        if too_far || !(tail | head).is_multiple_of(8) || (tail | head) >= CURSOR_END {
             return Err(Corrupt { what: "its cursors contradict each other", position: tail });
         }
         Ok(ring)
@@ -123,7 +126,7 @@ impl<'a> BytesProducer<'a> {
             return None;
         }
         self.head = self.ring.load(HEAD);
-        let free = self.ring.capacity() - (self.tail - self.head);
+        let free = self.ring.capacity().saturating_sub(self.tail.wrapping_sub(self.head));
         (free >= (self.ring.capacity() / 8).max(RESUME_BYTES_MIN)).then(|| self.untold())
     }
 
@@ -159,7 +162,7 @@ impl<'a> BytesProducer<'a> {
     /// Adds to a word that only this end writes.
     fn add(&self, offset: usize, n: u64) {
         let word = self.ring.memory.word(offset);
-        word.store(word.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+        word.store(word.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
     #[inline]
@@ -172,9 +175,10 @@ impl<'a> BytesProducer<'a> {
         let (mut offset, to_end) = self.ring.place(self.tail);
         let padding = if needed > to_end { to_end } else { 0 };
         let next = self.tail + padding + needed;
-        if next - self.head > self.ring.capacity() {
+        // A damaged head is ahead of us: then nothing fits.
+        if next.wrapping_sub(self.head) > self.ring.capacity() {
             self.head = self.ring.load(HEAD);
-            if next - self.head > self.ring.capacity() {
+            if next.wrapping_sub(self.head) > self.ring.capacity() {
                 return false;
             }
         }

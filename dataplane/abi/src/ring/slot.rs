@@ -27,6 +27,8 @@ pub const WORD_BYTES: usize = 8;
 const CONTINUES: u64 = 1 << 63;
 const SLOTS_SHIFT: u32 = 52;
 const POSITION_MASK: u64 = (1 << SLOTS_SHIFT) - 1;
+/// No ring comes to here: ten million records a second for seven years. Nor, from below it, to the end of the mask.
+const POSITION_END: u64 = 1 << (SLOTS_SHIFT - 1);
 
 /// Most slots that one record may take.
 pub const RECORD_SLOTS_MAX: u64 = (1 << (63 - SLOTS_SHIFT)) - 1;
@@ -80,7 +82,11 @@ impl<'a, const S: usize> Slots<'a, S> {
         if !slots.is_power_of_two() || ring_bytes::<S>(slots) != memory.len() {
             return Err(Corrupt { what: "its number of slots is not a power of two", position: 0 });
         }
-        Ok(Self { memory, mask: slots as u64 - 1 })
+        let ring = Self { memory, mask: slots as u64 - 1 };
+        match ring.consumed() {
+            position @ POSITION_END.. => Err(Corrupt { what: "its position is impossible", position }),
+            _ => Ok(ring),
+        }
     }
 
     #[inline]
@@ -165,8 +171,13 @@ impl<'a, const S: usize> SlotProducer<'a, S> {
     /// Whether `slots` slots are free.
     #[inline]
     pub fn has_room(&self, slots: u64) -> bool {
-        let fits = |consumed| self.position - consumed + slots <= self.slots.capacity();
-        fits(self.consumed) || fits(self.slots.consumed())
+        self.fits(self.consumed, slots) || self.fits(self.slots.consumed(), slots)
+    }
+
+    /// Whether `slots` more slots fit; never when `consumed` is damaged and ahead of us.
+    #[inline]
+    fn fits(&self, consumed: u64, slots: u64) -> bool {
+        self.position.wrapping_sub(consumed).saturating_add(slots) <= self.slots.capacity()
     }
 
     /// Publishes one record: `head`, then `parts`, end to end; returns its position.
@@ -193,9 +204,9 @@ impl<'a, const S: usize> SlotProducer<'a, S> {
             return Err(RingFull);
         }
         let needed = slots + keep_free;
-        if self.position - self.consumed + needed > self.slots.capacity() {
+        if !self.fits(self.consumed, needed) {
             self.consumed = self.slots.consumed();
-            if self.position - self.consumed + needed > self.slots.capacity() {
+            if !self.fits(self.consumed, needed) {
                 return Err(RingFull);
             }
         }

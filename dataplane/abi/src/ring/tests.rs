@@ -487,3 +487,31 @@ fn a_drain_beside_a_running_recorder_sees_every_seq_in_order() {
         assert!(told <= missing);
     });
 }
+
+#[test]
+fn positions_that_no_ring_reaches_are_refused() {
+    let words = zeroed(slot::ring_bytes::<S>(4));
+    for position in [u64::MAX, 1 << 52, 1 << 51] {
+        words[0].store(position, core::sync::atomic::Ordering::Relaxed);
+        // SAFETY: the only consumer of this ring.
+        let refused = unsafe { SlotConsumer::<S>::attach(shared(&words)) }.err().expect("refused");
+        assert_eq!((refused.what, refused.position), ("its position is impossible", position));
+    }
+    let words = zeroed(bytes::ring_bytes(256));
+    for cursor in [0, LINE_BYTES / 8] {
+        words[cursor].store(!7, core::sync::atomic::Ordering::Relaxed);
+    }
+    // SAFETY: the only consumer of this ring.
+    assert!(unsafe { BytesConsumer::attach(shared(&words)) }.is_err());
+}
+
+#[test]
+fn a_damaged_consumer_leaves_no_room() {
+    let words = zeroed(slot::ring_bytes::<S>(4));
+    let mut producer = slot_producer(&words);
+    words[0].store(u64::MAX, core::sync::atomic::Ordering::Relaxed);
+    for _ in 0..4 {
+        producer.push(b"x", &[], 0).expect("as much as was free when it was sound");
+    }
+    assert!(producer.push(b"x", &[], 0).is_err() && !producer.has_room(1));
+}
