@@ -291,6 +291,16 @@ fn a_gap_loses_trust_for_good_and_says_what_is_missing() {
 }
 
 #[test]
+fn more_missing_messages_than_a_counter_holds_are_counted_as_the_most_it_holds() {
+    let mut venue = Venue::new();
+    venue.take(&packet(1, &[&add(1)]));
+    // The second packet ends the range, the third begins again.
+    venue.take(&packet(u64::MAX - 1, &[&add(2), &add(3)]));
+    venue.take(&packet(u64::MAX / 2, &[&add(4)]));
+    assert!(venue.counters().contains(&(FeedCounter::MissedMessages, u64::MAX)), "{:?}", venue.counters());
+}
+
+#[test]
 fn a_heartbeat_tells_of_messages_lost_at_the_end() {
     let mut venue = Venue::new();
     venue.take(&packet(1, &[&add(1)]));

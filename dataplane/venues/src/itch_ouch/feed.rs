@@ -288,7 +288,8 @@ impl Feed for ItchFeed {
 
 #[inline]
 fn count(counters: &mut Counters, counter: FeedCounter, more: u64) {
-    counters[counter.index()] += more;
+    // A sequence number that jumps to the end of its range tells of more missing messages than a counter holds.
+    counters[counter.index()] = counters[counter.index()].saturating_add(more);
 }
 
 /// Whether a packet can have come from a MoldUDP64 sender: a printable session, and blocks that fill it. Asked before a
