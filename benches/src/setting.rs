@@ -130,6 +130,10 @@ orders_per_second_max = 1000000
 order_burst_max = 100000
 cancel_reserve = 100000
 open_orders_max = 60000
+gross_max = 1_000_000_000_000_0000
+net_max = 1_000_000_000_000_0000
+daily_loss_max = 1_000_000_000_000_0000
+drawdown_max = 1_000_000_000_000_0000
 "#;
 
 /// [`CONFIGURATION`], read as the product reads it.

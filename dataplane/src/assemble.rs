@@ -63,6 +63,10 @@ pub fn limits(config: &LimitsConfig) -> Limits {
         cancel_reserve: config.cancel_reserve,
         intent_age_ns_max: config.intent_age_ns_max,
         duplicate_window_ns: config.duplicate_window_ns,
+        gross_max: config.gross_max,
+        net_max: config.net_max,
+        daily_loss_max: config.daily_loss_max,
+        drawdown_max: config.drawdown_max,
         epoch: 0,
     }
 }

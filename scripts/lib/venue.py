@@ -39,6 +39,11 @@ wait = "{wait}"
 orders_per_second_max = 5000
 order_burst_max = 1000
 cancel_reserve = 1000
+# what the generated market does to two simple strategies is not what these limits are for
+gross_max = 500_000_000_0000
+net_max = 500_000_000_0000
+daily_loss_max = 10_000_000_0000
+drawdown_max = 10_000_000_0000
 
 # two shared cores run the exchange, the daemon, the capture and the loop: a pause of a second is no fault here
 [daemon]

@@ -411,6 +411,14 @@ pub struct Limits {
     pub intent_age_ns_max: u64,
     /// Open orders of the account.
     pub open_orders_max: u32,
+    /// All positions at cost and all open orders at their price, 1/10000 of the currency unit.
+    pub gross_max: i64,
+    /// Positions at cost, longs less shorts, with every open order of one side filled, 1/10000.
+    pub net_max: i64,
+    /// Loss of the day, realized and unrealized, that stops trading when exceeded, 1/10000.
+    pub daily_loss_max: i64,
+    /// Fall of profit below its best of the day that stops trading when exceeded, 1/10000.
+    pub drawdown_max: i64,
 }
 
 impl Default for Limits {
@@ -426,6 +434,10 @@ impl Default for Limits {
             duplicate_window_ns: 100_000,
             intent_age_ns_max: 50_000_000,
             open_orders_max: 1000,
+            gross_max: 2_000_000 * 10_000,
+            net_max: 1_000_000 * 10_000,
+            daily_loss_max: 20_000 * 10_000,
+            drawdown_max: 20_000 * 10_000,
         }
     }
 }

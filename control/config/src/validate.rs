@@ -196,6 +196,10 @@ impl Check<'_> {
         self.within("limits.duplicate_window_ns", limits.duplicate_window_ns, 0..=60_000_000_000);
         self.within("limits.intent_age_ns_max", limits.intent_age_ns_max, 1..=60_000_000_000);
         self.within("limits.open_orders_max", limits.open_orders_max, 1..=10_000_000);
+        self.within("limits.gross_max", limits.gross_max, 1..=i64::MAX / 2);
+        self.within("limits.net_max", limits.net_max, 1..=i64::MAX / 2);
+        self.within("limits.daily_loss_max", limits.daily_loss_max, 1..=i64::MAX / 2);
+        self.within("limits.drawdown_max", limits.drawdown_max, 1..=i64::MAX / 2);
     }
 
     fn supervision(&mut self) {

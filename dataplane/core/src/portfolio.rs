@@ -145,12 +145,19 @@ impl Portfolio {
     }
 }
 
-/// What a share is worth now.
+/// What a share is worth now: the last print, as far as bid and ask allow it; before any print the middle.
+///
+/// Not the middle alone: at the edges of the day, and in instruments that hardly trade, bid and ask may be a cent and a
+/// hundred thousand dollars, and nobody lost anything.
 pub fn mark(books: &Books, instrument: InstrumentId) -> Option<Price> {
     let top = books.top(instrument);
-    match (top.bid, top.ask) {
-        (Some(bid), Some(ask)) => Some(Price((bid.price.0 + ask.price.0) / 2)),
-        _ => books.status(instrument).last_price,
+    let (bid, ask) = (top.bid.map(|bid| bid.price), top.ask.map(|ask| ask.price));
+    match books.status(instrument).last_price {
+        Some(last) => {
+            let last = bid.map_or(last, |bid| last.max(bid));
+            Some(ask.map_or(last, |ask| last.min(ask)))
+        }
+        None => Some(Price((bid?.0 + ask?.0) / 2)),
     }
 }
 

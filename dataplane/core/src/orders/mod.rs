@@ -11,7 +11,7 @@ pub use machine::{Applied, Identity, OrderNote};
 pub use table::{Orders, Slot};
 
 use crate::session::TimeInForce;
-use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, TaiNs, TraderId};
+use crate::units::{Cash, InstrumentId, OrderId, Price, Quantity, Side, StrategyId, TaiNs, TraderId};
 use tern_abi::counter_enum;
 
 counter_enum! {
@@ -77,6 +77,8 @@ pub struct Order {
     pub(crate) pending_total: Quantity,
     /// Shares with which the order stands in the exposure of its instrument now.
     pub(crate) counted: Quantity,
+    /// Price times shares with which it stands in the firm's stake now.
+    pub(crate) counted_value: Cash,
     pub(crate) strategy: StrategyId,
     pub(crate) trader: TraderId,
     /// Index of the strategy on this host.
@@ -173,6 +175,16 @@ impl Order {
     #[inline]
     pub(crate) fn exposure(&self) -> Quantity {
         if matches!(self.life, Life::Dead(_)) { 0 } else { self.leaves.max(self.intended_leaves()) }
+    }
+
+    /// Price times shares in the worst case, as [`exposure`](Self::exposure) of shares.
+    #[inline]
+    pub(crate) fn value(&self) -> Cash {
+        let value = |price: Price, shares: Quantity| price.0.saturating_mul(i64::from(shares));
+        match self.life {
+            Life::Dead(_) => 0,
+            _ => value(self.price, self.leaves).max(value(self.intended_price(), self.intended_leaves())),
+        }
     }
 
     /// Whether a cancel has to be sent: wanted, and none on its way for the id that the order has, or will have.

@@ -31,7 +31,7 @@ impl Desk {
     }
 
     /// Nothing new, what waits taken back, every open order cancelled.
-    fn kill<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
+    pub(super) fn kill<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
         while let Some(action) = self.outbox.recall() {
             self.count(PipelineCounter::Recalled, 1);
             self.undo(turn, action);

@@ -5,12 +5,12 @@ use super::{PipelineCounter, Turn, output};
 use crate::book::{Books, Instruments, Memory, STREAMS_MAX};
 use crate::orders::{Execution, Executions, Order, OrderIds, OrderNote, OrderState, Orders, Slot};
 use crate::outbox::Outbox;
-use crate::portfolio::Portfolio;
+use crate::portfolio::{self, Portfolio};
 use crate::probe::Probe;
 use crate::risk::{Gate, HaltReason, Market, Moment, Owner, Reason};
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
 use crate::strategy::OrderEvent;
-use crate::units::{StrategyId, TaiNs, TraderId};
+use crate::units::{InstrumentId, Price, StrategyId, TaiNs, TraderId};
 use alloc::boxed::Box;
 use alloc::vec;
 use tern_abi::record::{Kind, OrderEventRecord, PositionRecord, Recorder, StateRecord};
@@ -256,6 +256,27 @@ impl Desk {
         self.record_state(turn, reason);
     }
 
+    /// What a share is worth, if the book can be trusted.
+    #[inline]
+    pub(crate) fn mark_of(&self, instrument: InstrumentId) -> Option<Price> {
+        portfolio::mark(&self.books, instrument).filter(|_| self.books.is_trusted(instrument))
+    }
+
+    /// A share of the instrument is worth `price`. A loss beyond the limits is a kill: nothing new, all cancelled.
+    #[inline]
+    pub(crate) fn mark<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        instrument: InstrumentId,
+        price: Option<Price>,
+    ) {
+        if let Some(reason) = self.gate.mark(instrument, price)
+            && self.gate.is_open()
+        {
+            self.kill(turn, reason);
+        }
+    }
+
     pub(crate) fn record_state<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
         let trading = u32::from(reason == HaltReason::NotHalted);
         let record = StateRecord { cause_seq: turn.cause_seq, trading, reason: reason as u32 };
@@ -348,6 +369,8 @@ impl Desk {
             [exposure.position, exposure.open[0], exposure.open[1]].iter().for_each(|value| hash.add(*value as u64));
             hash.add(u64::from(exposure.is_halted()));
         }
+        let stake = self.gate.stake();
+        [stake.gross(), stake.profit(), stake.drawdown()].iter().for_each(|value| hash.add(*value as u64));
         for owner in 0..self.owner_count {
             for (instrument, position) in self.portfolio.of(owner) {
                 hash.add(u64::from(instrument.0));

@@ -41,6 +41,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         self.apply_events(turn, Some(stream));
         // Before any strategy is asked: it must not act on books that this very datagram made worthless.
         self.desk.follow_feed(turn, stream, state);
+        self.mark_positions(turn);
         turn.probe.mark(Stage::Book);
         self.tell_strategies(turn, isolate, backlog);
     }
@@ -55,6 +56,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         self.events.clear();
         events.iter().for_each(|event| self.events.push(*event));
         self.apply_events(turn, None);
+        self.mark_positions(turn);
         turn.probe.mark(Stage::Book);
         self.tell_strategies(turn, isolate, 0);
     }
@@ -84,6 +86,17 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         if overflowed > 0 {
             self.desk.count(PipelineCounter::EventOverflow, overflowed);
             self.desk.halt(turn, HaltReason::EventOverflow);
+        }
+    }
+
+    /// What is held in the instruments that changed is worth something else now.
+    #[inline]
+    fn mark_positions<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        for change in self.changes.as_slice() {
+            if (change.top_changed || change.traded.is_some()) && self.desk.gate.is_held(change.instrument) {
+                let price = self.desk.mark_of(change.instrument);
+                self.desk.mark(turn, change.instrument, price);
+            }
         }
     }
 

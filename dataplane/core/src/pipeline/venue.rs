@@ -3,7 +3,8 @@
 use super::buffers::SESSION_CHUNK_BYTES;
 use super::{Desk, Pipeline, PipelineCounter, Turn, UnknownOrders};
 use crate::feed::Feed;
-use crate::orders::{Identity, OrderNote, OrderState, Slot};
+use crate::orders::{Execution, Identity, OrderNote, OrderState, Slot};
+use crate::portfolio::Position;
 use crate::probe::{Isolate, Probe};
 use crate::risk::HaltReason;
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
@@ -146,15 +147,17 @@ impl Desk {
             self.count(PipelineCounter::Fills, 1);
             self.count(PipelineCounter::FilledShares, u64::from(fill.quantity));
             self.gate.add_position(fill.instrument, fill.side.sign() * i64::from(fill.quantity));
+            let before = self.held(&fill);
             self.portfolio.apply(&fill);
-            self.record_position(turn, &fill);
+            self.position_changed(turn, &fill, &before);
         }
         if let Some(broken) = applied.broken {
             self.count(PipelineCounter::Broken, 1);
             self.gate.add_position(broken.instrument, -broken.side.sign() * i64::from(broken.quantity));
             let complete = self.executions.forgotten() == 0;
+            let before = self.held(&broken);
             self.portfolio.take_out(&broken, self.executions.iter(), complete);
-            self.record_position(turn, &broken);
+            self.position_changed(turn, &broken, &before);
         }
         match applied.note {
             OrderNote::UnknownExecution | OrderNote::UnknownBreak => self.halt(turn, HaltReason::UnknownExecution),
@@ -166,6 +169,25 @@ impl Desk {
         }
         let owner = applied.slot.and_then(|slot| self.orders.get(slot)).map(|order| usize::from(order.owner))?;
         told.map(|told| (owner, told))
+    }
+
+    fn held(&self, of: &Execution) -> Position {
+        self.portfolio.position(usize::from(of.owner), of.instrument)
+    }
+
+    /// An execution, or the break of one, moved a position that was `before`.
+    fn position_changed<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        of: &Execution,
+        before: &Position,
+    ) {
+        let after = self.held(of);
+        self.gate.position_changed(of.instrument, before, &after);
+        self.record_position(turn, of);
+        // Whatever the book says, what was just paid is a price.
+        let price = self.mark_of(of.instrument).unwrap_or(of.price);
+        self.mark(turn, of.instrument, Some(price));
     }
 
     /// The venue refused a cancel. Sent again at once it would be refused at once, for ever: it waits.

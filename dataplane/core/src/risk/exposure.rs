@@ -16,6 +16,10 @@ pub struct Exposure {
     pub(super) last_order_ns: u64,
     /// Not 0: our market stopped trading the instrument.
     pub(super) halted: u64,
+    /// Cost of the position, all strategies; short is negative. 1/10000.
+    pub(super) cost: i64,
+    /// What closing at the last mark would add to that. 1/10000.
+    pub(super) unrealized: i64,
 }
 
 impl Exposure {

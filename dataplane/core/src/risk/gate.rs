@@ -1,8 +1,9 @@
 //! The checks. One function an action, cheapest and most damning first; every way out is a [`Reason`] or [`Approved`].
 
-use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason};
+use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, Stake};
 use crate::book::{Books, Instruments, Memory};
 use crate::orders::{Order, Orders};
+use crate::portfolio::Position;
 use crate::session::{OrderAction, OrderView, TimeInForce};
 use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
 use tern_abi::arena::Arena;
@@ -88,12 +89,13 @@ pub struct Gate {
     rate: Rate,
     halt: Option<HaltReason>,
     exposures: Arena<Exposure>,
+    stake: Stake,
 }
 
 impl Gate {
     pub(crate) fn new(limits: Limits, instruments: usize, memory: &mut impl Memory) -> Self {
         let rate = Rate::new(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
-        Self { limits, rate, halt: None, exposures: memory.arena(instruments) }
+        Self { limits, rate, halt: None, exposures: memory.arena(instruments), stake: Stake::default() }
     }
 
     /// Limits in force.
@@ -165,6 +167,61 @@ impl Gate {
             exposure.settle(order.side, order.counted, now);
         }
         order.counted = now;
+        let value = order.value();
+        self.stake.settle(order.side, order.counted_value, value);
+        order.counted_value = value;
+    }
+
+    /// What the firm has at stake over all instruments.
+    #[inline]
+    pub fn stake(&self) -> &Stake {
+        &self.stake
+    }
+
+    /// A strategy's position in an instrument changed.
+    pub(crate) fn position_changed(&mut self, instrument: InstrumentId, before: &Position, after: &Position) {
+        self.stake.position_changed(before, after);
+        if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
+            exposure.cost = exposure.cost.saturating_add(after.cost.saturating_sub(before.cost));
+        }
+    }
+
+    /// A share of the instrument is worth `price` now. Why that stops trading, if it does.
+    #[inline]
+    pub(crate) fn mark(&mut self, instrument: InstrumentId, price: Option<Price>) -> Option<HaltReason> {
+        let exposure = self.exposures.get_mut(instrument.index())?;
+        let value = match price {
+            _ if exposure.position == 0 => 0,
+            Some(price) => exposure.position.saturating_mul(price.0),
+            None => return None,
+        };
+        // Of a flat instrument, what strategies hold against one another at different cost is left.
+        let unrealized = value.saturating_sub(exposure.cost);
+        self.stake.remarked(exposure.unrealized, unrealized);
+        exposure.unrealized = unrealized;
+        self.stake.watch(self.limits.daily_loss_max, self.limits.drawdown_max)
+    }
+
+    /// Whether a mark of the instrument would say anything new.
+    #[inline]
+    pub(crate) fn is_held(&self, instrument: InstrumentId) -> bool {
+        self.exposure(instrument).is_some_and(|exposure| exposure.position != 0)
+    }
+
+    /// Whether `more` value on `side` keeps the firm within its limits. What only closes a position is a way out.
+    #[inline]
+    fn check_stake(&self, side: Side, more: i64, worst: i64) -> Result<(), Refusal> {
+        if worst <= 0 || more <= 0 {
+            return Ok(());
+        }
+        let (gross, net) = (self.stake.gross().saturating_add(more), self.stake.net(side).saturating_add(more));
+        if gross > self.limits.gross_max {
+            return Err(Refusal::beyond(Reason::Gross, self.limits.gross_max, gross));
+        }
+        if net > self.limits.net_max {
+            return Err(Refusal::beyond(Reason::Net, self.limits.net_max, net));
+        }
+        Ok(())
     }
 
     /// Shares changed hands.
@@ -214,6 +271,7 @@ impl Gate {
         if worst > self.limits.position_max {
             return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
         }
+        self.check_stake(new.side, new.price.0 * i64::from(new.quantity), worst)?;
         let open = market.orders.open_count();
         if open >= self.limits.open_orders_max || !market.orders.has_room() {
             return Err(Refusal::beyond(
@@ -296,6 +354,8 @@ impl Gate {
         if worst > self.limits.position_max && more > 0 {
             return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
         }
+        let value = (price.0 * i64::from(quantity)).max(order.price.0.saturating_mul(i64::from(order.leaves)));
+        self.check_stake(order.side, value.saturating_sub(order.counted_value), worst)?;
         if order.side == Side::Sell && !order.short && exposure.position - exposure.open(Side::Sell) < more {
             return Err(Refusal::new(Reason::ShortMark));
         }

@@ -16,6 +16,10 @@ counter_enum! {
         CancelReserve = "cancel_reserve": "Messages beyond the burst that only cancels may use.",
         IntentAgeNsMax = "intent_age_ns_max": "Age of the market data behind an intent, ns.",
         DuplicateWindowNs = "duplicate_window_ns": "Time in which the same order again is a duplicate, ns; 0 = not checked.",
+        GrossMax = "gross_max": "All positions at cost and all open orders at their price, 1/10000 of the currency unit.",
+        NetMax = "net_max": "Positions at cost, longs less shorts, with every open order of one side filled, 1/10000.",
+        DailyLossMax = "daily_loss_max": "Loss of the day, realized and unrealized, that stops trading when exceeded, 1/10000.",
+        DrawdownMax = "drawdown_max": "Fall of profit below its best of the day that stops trading when exceeded, 1/10000.",
     }
 }
 
@@ -60,6 +64,14 @@ pub struct Limits {
     pub intent_age_ns_max: u64,
     /// [`LimitId::DuplicateWindowNs`].
     pub duplicate_window_ns: u64,
+    /// [`LimitId::GrossMax`].
+    pub gross_max: Cash,
+    /// [`LimitId::NetMax`].
+    pub net_max: Cash,
+    /// [`LimitId::DailyLossMax`].
+    pub daily_loss_max: Cash,
+    /// [`LimitId::DrawdownMax`].
+    pub drawdown_max: Cash,
     /// Configuration that they come from; every order record carries it.
     pub epoch: u32,
 }
@@ -77,6 +89,10 @@ impl Default for Limits {
             cancel_reserve: 200,
             intent_age_ns_max: 50_000_000,
             duplicate_window_ns: 100_000,
+            gross_max: 5_000_000 * UNIT,
+            net_max: 2_000_000 * UNIT,
+            daily_loss_max: 50_000 * UNIT,
+            drawdown_max: 50_000 * UNIT,
             epoch: 0,
         }
     }
@@ -88,7 +104,11 @@ impl Limits {
         match id {
             // OUCH 5.0, 2.1: less than 1,000,000 shares.
             LimitId::OrderQuantityMax => 999_999,
-            LimitId::OrderNotionalMax => i64::MAX / 2,
+            LimitId::OrderNotionalMax
+            | LimitId::GrossMax
+            | LimitId::NetMax
+            | LimitId::DailyLossMax
+            | LimitId::DrawdownMax => i64::MAX / 2,
             LimitId::PriceCollarBps => 10_000,
             LimitId::PositionMax => 1 << 40,
             LimitId::OpenOrdersMax | LimitId::OrdersPerSecondMax | LimitId::OrderBurstMax | LimitId::CancelReserve => {
@@ -118,6 +138,10 @@ impl Limits {
             LimitId::CancelReserve => self.cancel_reserve = value as u32,
             LimitId::IntentAgeNsMax => self.intent_age_ns_max = value as u64,
             LimitId::DuplicateWindowNs => self.duplicate_window_ns = value as u64,
+            LimitId::GrossMax => self.gross_max = value,
+            LimitId::NetMax => self.net_max = value,
+            LimitId::DailyLossMax => self.daily_loss_max = value,
+            LimitId::DrawdownMax => self.drawdown_max = value,
         }
         Ok(())
     }
@@ -135,6 +159,10 @@ impl Limits {
             LimitId::CancelReserve => self.cancel_reserve as i64,
             LimitId::IntentAgeNsMax => self.intent_age_ns_max as i64,
             LimitId::DuplicateWindowNs => self.duplicate_window_ns as i64,
+            LimitId::GrossMax => self.gross_max,
+            LimitId::NetMax => self.net_max,
+            LimitId::DailyLossMax => self.daily_loss_max,
+            LimitId::DrawdownMax => self.drawdown_max,
         }
     }
 

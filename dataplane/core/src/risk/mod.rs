@@ -4,7 +4,8 @@
 //! Intent --gate--> Approved --recorded--> outbox --encoded--> bytes
 //!            \--> Refusal (a Reason, counted and recorded)
 //! ```
-//! A check reads two cache lines of the instrument (its book line and its [`Exposure`]) and the limits.
+//! A check reads two cache lines of the instrument (its book line and its [`Exposure`]), the
+//! firm's [`Stake`] and the limits.
 
 mod approved;
 mod exposure;
@@ -12,6 +13,7 @@ mod gate;
 mod limits;
 mod rate;
 mod reason;
+mod stake;
 
 pub use approved::Approved;
 pub use exposure::Exposure;
@@ -20,3 +22,4 @@ pub(crate) use gate::{Market, Moment, NewOrder};
 pub use limits::{LimitError, LimitId, Limits};
 pub use rate::Rate;
 pub use reason::{HaltReason, Reason};
+pub use stake::Stake;

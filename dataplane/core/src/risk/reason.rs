@@ -32,6 +32,8 @@ counter_enum! {
         RecordFailed = "record_failed": "The order could not be recorded, so it was not sent.",
         EncodeFailed = "encode_failed": "The session could not write the order; it was not sent.",
         MarketHalted = "market_halted": "Our market does not trade the instrument for now: an operational halt.",
+        Gross = "gross": "All positions at cost and all open orders together would be above the limit.",
+        Net = "net": "With every open order of that side filled, the firm would lean further to it than the limit.",
     }
 }
 
@@ -48,5 +50,7 @@ counter_enum! {
         EventOverflow = "event_overflow": "More events came at once than the buffer holds.",
         LogChanged = "log_changed": "The venue's log is another one than before; what the old one said last is unknown.",
         UnknownOrder = "unknown_order": "The venue has a live order on the account that cannot be taken in.",
+        DailyLoss = "daily_loss": "The day's loss, realized and unrealized, is above the limit.",
+        Drawdown = "drawdown": "Profit fell further below its best of the day than the limit.",
     }
 }

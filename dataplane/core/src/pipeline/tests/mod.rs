@@ -5,6 +5,7 @@ mod gate;
 mod lifecycle;
 mod model;
 mod restart;
+mod stake;
 
 use super::PipelineCounter;
 use crate::orders::{OrderNote, OrderState};

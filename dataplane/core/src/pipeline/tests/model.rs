@@ -335,6 +335,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(rig.pipeline.desk().gate().halt(), None);
+            super::stake::assert_sums(rig.pipeline.desk());
         }
         // Everything is said: both have the same orders and the same position.
         while !venue.waiting.is_empty() || !venue.said.is_empty() {

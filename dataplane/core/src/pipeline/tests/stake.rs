@@ -1,0 +1,175 @@
+//! What the firm has at stake: limits of money over all instruments, and losses that stop trading.
+
+use super::Ask;
+use crate::input::Input;
+use crate::pipeline::Desk;
+use crate::risk::{HaltReason, LimitId, Reason};
+use crate::session::{OrderAction, VenueEventKind};
+use crate::strategy::Intent;
+use crate::testing::{Lines, Rig, Script, accepted, add, config, executed, new, print, scripted, told};
+use crate::units::{Cash, InstrumentId, OrderId, Price, Side};
+use tern_abi::command::{Command, CommandKind};
+
+/// The sums that the gate keeps are those of the tables, taken anew.
+pub(super) fn assert_sums(desk: &Desk) {
+    let stake = desk.gate().stake();
+    for side in [Side::Buy, Side::Sell] {
+        let open: Cash = desk
+            .orders()
+            .open()
+            .filter(|order| order.side() == side)
+            .map(|order| {
+                let now = order.price.0 * i64::from(order.leaves);
+                let wanted = i64::from(order.pending_total) - i64::from(order.executed);
+                if order.pending.0 == 0 { now } else { now.max(order.pending_price.0 * wanted) }
+            })
+            .sum();
+        assert_eq!(stake.open(side), open, "{side:?}");
+    }
+    let held = || (0..desk.owners().len()).flat_map(|owner| desk.portfolio().of(owner)).map(|(_, position)| *position);
+    assert_eq!(stake.net(Side::Buy) - stake.open(Side::Buy), held().map(|position| position.cost).sum::<Cash>());
+    let gross: Cash = held().map(|position| position.cost.abs()).sum();
+    assert_eq!(stake.gross(), gross + stake.open(Side::Buy) + stake.open(Side::Sell));
+    assert_eq!(stake.realized(), held().map(|position| position.realized()).sum::<Cash>());
+    assert!(stake.drawdown() >= 0);
+}
+
+fn limit(rig: &mut Rig<(Script,)>, id: LimitId, value: i64) {
+    let command = Command { kind: CommandKind::SetLimit as u32, id: id as u32, value, ..Command::default() };
+    rig.input(Input::Command(&command));
+    assert_eq!(rig.pipeline.desk().gate().limits().get(id), value);
+}
+
+fn say(rig: &mut Rig<(Script,)>, lines: &Lines, intent: Intent) -> usize {
+    lines.borrow_mut().push_back(intent);
+    rig.input(Input::Timer);
+    assert_sums(rig.pipeline.desk());
+    rig.sent().len()
+}
+
+/// Three instruments, and 100 shares of the first bought at 10.
+fn holding() -> (Rig<(Script,)>, Lines) {
+    let (mut rig, lines) = scripted(config(), 3);
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Buy, 10_0000, 100)), 1);
+    rig.venue(accepted(1, 100, 10_0000));
+    rig.venue(executed(1, 100, 10_0000, 1));
+    assert_sums(rig.pipeline.desk());
+    assert_eq!(rig.pipeline.desk().gate().stake().gross(), 1000_0000);
+    (rig, lines)
+}
+
+#[test]
+fn gross_counts_what_is_held_and_both_sides_of_what_is_open() {
+    let (mut rig, lines) = holding();
+    limit(&mut rig, LimitId::GrossMax, 3000_0000);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 100)), 1);
+    assert_eq!(say(&mut rig, &lines, new(2, Side::Sell, 10_0000, 101)), 0, "sells do not net");
+    assert_eq!(say(&mut rig, &lines, new(2, Side::Sell, 10_0000, 100)), 1);
+    assert_eq!(rig.refused(Reason::Gross), 1);
+    // Closing is a way out, whatever the limit; more than that is not.
+    limit(&mut rig, LimitId::GrossMax, 0);
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Sell, 10_0000, 60)), 1);
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Sell, 10_0000, 41)), 0);
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Sell, 10_0000, 40)), 1);
+    assert_eq!(rig.refused(Reason::Gross), 2);
+}
+
+#[test]
+fn net_is_a_limit_to_either_side() {
+    let (mut rig, lines) = holding();
+    limit(&mut rig, LimitId::NetMax, 1500_0000);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 51)), 0);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 50)), 1);
+    // To the other side there is room for what is held and the limit.
+    assert_eq!(say(&mut rig, &lines, new(2, Side::Sell, 10_0000, 251)), 0);
+    assert_eq!(say(&mut rig, &lines, new(2, Side::Sell, 10_0000, 250)), 1);
+    assert_eq!(rig.refused(Reason::Net), 2);
+}
+
+#[test]
+fn a_replace_counts_at_the_dearer_of_the_two_until_it_is_answered() {
+    let (mut rig, lines) = scripted(config(), 1);
+    say(&mut rig, &lines, new(0, Side::Buy, 10_0000, 100));
+    rig.venue(accepted(1, 100, 10_0000));
+    limit(&mut rig, LimitId::GrossMax, 1010_0000);
+    let replace = |price, quantity| Intent::Replace { order: OrderId(1), price: Price(price), quantity };
+    assert_eq!(say(&mut rig, &lines, replace(10_1001, 100)), 0);
+    assert_eq!(rig.refused(Reason::Gross), 1);
+    assert_eq!(say(&mut rig, &lines, replace(10_1000, 100)), 1);
+    assert_eq!(rig.pipeline.desk().gate().stake().open(Side::Buy), 1010_0000);
+    rig.venue(told(VenueEventKind::ReplaceRejected, 2, 0));
+    assert_sums(rig.pipeline.desk());
+    // A smaller and cheaper one asks nobody, and counts as what it replaces until the venue took it.
+    limit(&mut rig, LimitId::GrossMax, 0);
+    assert_eq!(say(&mut rig, &lines, replace(9_9000, 50)), 1);
+    assert_eq!(rig.pipeline.desk().gate().stake().open(Side::Buy), 1000_0000);
+}
+
+/// The market moves to `price`: bid, ask and a print.
+fn market(rig: &mut Rig<(Script,)>, reference: u64, price: i64) {
+    let quotes = [
+        print(0, price),
+        add(0, reference, Side::Buy, price - 100, 5),
+        add(0, reference + 1, Side::Sell, price + 100, 5),
+    ];
+    rig.feed(&quotes);
+    assert_sums(rig.pipeline.desk());
+}
+
+#[test]
+fn a_loss_beyond_the_limit_of_the_day_stops_trading_and_takes_orders_back() {
+    let (mut rig, lines) = holding();
+    limit(&mut rig, LimitId::DailyLossMax, 50_0000);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 10)), 1);
+    rig.venue(accepted(2, 10, 10_0000));
+    market(&mut rig, 1, 9_5000);
+    assert_eq!(rig.pipeline.desk().gate().halt(), None, "at the limit");
+    assert_eq!(rig.pipeline.desk().gate().stake().profit(), -50_0000);
+    // Falling below the bid that is there, the mark is the bid: a cheaper offer has to be there to lose more.
+    rig.feed(&[add(0, 10, Side::Sell, 9_4900, 5), print(0, 9_4900)]);
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::DailyLoss));
+    let cancels: alloc::vec::Vec<_> = rig.sent().into_iter().map(|sent| sent.action).collect();
+    assert_eq!(cancels, [OrderAction::Cancel { order: OrderId(2) }]);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 1)), 0);
+    assert_eq!(rig.refused(Reason::Halted), 1);
+    // Resumed without another limit, the next look stops it again.
+    rig.command(CommandKind::Resume);
+    assert_eq!(rig.pipeline.desk().gate().halt(), None);
+    rig.feed(&[add(0, 11, Side::Sell, 9_4900, 5)]);
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::DailyLoss));
+    limit(&mut rig, LimitId::DailyLossMax, 60_0000);
+    rig.command(CommandKind::Resume);
+    rig.feed(&[add(0, 12, Side::Sell, 9_4900, 5)]);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 1)), 1);
+}
+
+#[test]
+fn profit_that_melts_away_stops_trading_too() {
+    let (mut rig, _) = holding();
+    limit(&mut rig, LimitId::DrawdownMax, 30_0000);
+    rig.feed(&[add(0, 1, Side::Buy, 10_5000, 5), print(0, 10_5000)]);
+    assert_eq!(rig.pipeline.desk().gate().stake().profit(), 50_0000);
+    rig.feed(&[tern_abi::event::BookEvent {
+        instrument: 0,
+        order: 1,
+        ..tern_abi::event::BookEvent::new(tern_abi::event::EventKind::Delete)
+    }]);
+    rig.feed(&[print(0, 10_2000)]);
+    assert_eq!((rig.pipeline.desk().gate().halt(), rig.pipeline.desk().gate().stake().drawdown()), (None, 30_0000));
+    rig.feed(&[print(0, 10_1999)]);
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::Drawdown));
+}
+
+#[test]
+fn quotes_that_nobody_means_cost_nothing() {
+    let (mut rig, _) = holding();
+    limit(&mut rig, LimitId::DailyLossMax, 1);
+    rig.feed(&[add(0, 1, Side::Buy, 1, 5), add(0, 2, Side::Sell, 1_999_990_000, 5)]);
+    let gate = rig.pipeline.desk().gate();
+    assert_eq!((gate.halt(), gate.stake().profit()), (None, 0));
+    // Nor does a book that is not trusted.
+    rig.feed_aged(Some(crate::feed::Distrust::Gap), &[add(0, 3, Side::Sell, 1_0000, 5)], 0);
+    let gate = rig.pipeline.desk().gate();
+    assert_eq!((gate.halt(), gate.stake().profit()), (None, 0));
+    assert!(!rig.pipeline.desk().books().is_trusted(InstrumentId(0)));
+}
