@@ -158,6 +158,8 @@ pub fn publish_tcp(words: &Words, tcp: &TcpCounters) {
         (LoopCounter::TcpResets, of(TcpCounter::PeerReset)),
         (LoopCounter::TcpTimeouts, of(TcpCounter::TimedOut)),
         (LoopCounter::TcpRetransmits, of(TcpCounter::Retransmits)),
+        (LoopCounter::TcpRecalled, of(TcpCounter::Recalled)),
+        (LoopCounter::TcpRecalledBytes, of(TcpCounter::RecalledBytes)),
         (LoopCounter::FramesSent, of(TcpCounter::SegmentsOut)),
         (LoopCounter::TxRingFull, of(TcpCounter::FrameShortage)),
     ];

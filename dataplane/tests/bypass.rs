@@ -343,6 +343,160 @@ fn recall_resets_a_connection_whose_bytes_did_not_arrive() {
     assert_eq!(link.counter(TcpCounter::Retransmits), 0);
 }
 
+/// The port's frames are lost; how many there were.
+fn lose(link: &mut Link) -> usize {
+    let mut frame = [0; tern_hw::memory::FRAME_BYTES];
+    std::iter::from_fn(|| link.port.take(&mut frame)).count()
+}
+
+const KILLED: TransportEvent = TransportEvent::Down(DownReason::Dropped(DropReason::Killed));
+
+#[test]
+fn orders_lost_before_a_kill_are_not_sent_again_after_it() {
+    let mut link = Link::new(config(), 1 << 16);
+    link.connect();
+    let sent_at = link.now;
+    assert!(link.send(b"never"));
+    assert_eq!(lose(&mut link), 1);
+    // The retransmission is due 1 s after the loss: before a recall's patience is over.
+    while link.now < sent_at.plus(900_000_000) {
+        link.step(1_000_000);
+    }
+    assert!(!link.ours.recall(link.now, &mut link.port));
+    link.run_until(1, |link| link.events.contains(&KILLED));
+    assert!(link.now < sent_at.plus(1_050_000_000), "at the retransmission, not when patience ended");
+    link.run_until(2, |link| link.peer.state() == State::Closed || link.peer.state() == State::Listen);
+    assert_eq!(link.peer.read(), b"");
+    assert_eq!((link.counter(TcpCounter::Recalled), link.counter(TcpCounter::RecalledBytes)), (1, 5));
+    assert_eq!(link.counter(TcpCounter::Retransmits), 0);
+}
+
+#[test]
+fn duplicate_acknowledgments_after_a_kill_bring_no_order_back() {
+    let mut link = Link::new(config(), 1 << 16);
+    link.connect();
+    assert!(link.send(b"first"));
+    assert_eq!(lose(&mut link), 1);
+    for _ in 0..4 {
+        assert!(link.send(b"later"));
+    }
+    assert!(!link.ours.recall(link.now, &mut link.port));
+    assert!(link.mint.cancel(b"cancel", &mut link.ours), "the connection is there for cancels");
+    link.ours.flush(link.now, &mut link.port);
+    let killed_at = link.now;
+    link.run_until(1, |link| link.events.contains(&KILLED));
+    assert!(link.now < killed_at.plus(100_000_000), "at the third duplicate");
+    assert_eq!(link.peer.read(), b"", "what lies behind a hole is nothing yet");
+    assert_eq!((link.counter(TcpCounter::RecalledBytes), link.counter(TcpCounter::Retransmits)), (25, 0));
+}
+
+#[test]
+fn orders_that_have_not_left_at_a_kill_never_leave() {
+    let mut link = Link::new(config(), 1 << 16);
+    link.connect();
+    assert!(link.mint.order(b"taken, not flushed", &mut link.ours));
+    assert_eq!(link.unsent(), 18);
+    assert!(link.ours.recall(link.now, &mut link.port), "at once");
+    link.run_until(2, |link| link.peer.state() == State::Closed || link.peer.state() == State::Listen);
+    assert!(link.events.contains(&KILLED));
+    assert_eq!(link.peer.read(), b"");
+    assert_eq!(link.counter(TcpCounter::RecalledBytes), 18);
+}
+
+#[test]
+fn cancels_and_housekeeping_outlive_a_kill() {
+    let mut link = Link::new(config(), 1 << 16);
+    link.connect();
+    assert!(link.mint.cancel(b"cancel", &mut link.ours) && link.mint.control(b"heartbeat", &mut link.ours));
+    assert!(!link.ours.recall(link.now, &mut link.port), "not flushed, but nothing to fear");
+    link.ours.flush(link.now, &mut link.port);
+    assert_eq!(lose(&mut link), 1);
+    assert!(!link.ours.recall(link.now, &mut link.port));
+    link.run_until(3, |link| link.peer.read() == b"cancelheartbeat");
+    assert_eq!((link.counter(TcpCounter::Recalled), link.counter(TcpCounter::Retransmits)), (0, 1));
+    assert_eq!(link.events, [TransportEvent::Up]);
+}
+
+#[test]
+fn orders_under_way_at_a_kill_cost_no_connection_when_they_arrive() {
+    let mut link = Link::new(config(), 1 << 16);
+    link.connect();
+    assert!(link.send(b"order"));
+    assert!(!link.ours.recall(link.now, &mut link.port));
+    let killed_at = link.now;
+    while link.now < killed_at.plus(SECOND) {
+        link.step(1_000_000);
+    }
+    assert_eq!((link.peer.read(), link.counter(TcpCounter::Recalled)), (b"order".to_vec(), 0));
+    assert_eq!(link.events, [TransportEvent::Up]);
+}
+
+#[test]
+fn an_opening_from_the_venues_side_is_dropped() {
+    let mut link = Link::new(config(), 1 << 16);
+    link.poll_ours();
+    // Our SYN still waits for the venue's ARP answer: the stack has announced no window yet.
+    let mut frame = syn(link.ours.connection().local_port, None);
+    OrderTransport::<MemoryPort>::stage(&mut link.ours, &frame);
+    link.ours.poll(link.now, &mut link.port);
+    assert_eq!(link.counter(TcpCounter::Unacceptable), 1);
+    *frame.last_mut().expect("a byte") ^= 1;
+    OrderTransport::<MemoryPort>::stage(&mut link.ours, &frame);
+    assert_eq!(link.counter(TcpCounter::BadChecksum), 1);
+    link.connect();
+}
+
+#[test]
+fn an_acknowledgment_that_the_stack_does_not_take_lets_no_order_out() {
+    let mut link = Link::new(config(), 1 << 16);
+    link.connect();
+    assert!(link.send(b"never"));
+    assert_eq!(lose(&mut link), 1);
+    let connection = *link.ours.connection();
+    // Outside our window: the stack drops it, acknowledgment and all.
+    let frame = syn(connection.local_port, Some(connection.next));
+    OrderTransport::<MemoryPort>::stage(&mut link.ours, &frame);
+    link.ours.poll(link.now, &mut link.port);
+    assert!(!link.ours.recall(link.now, &mut link.port));
+    link.run_until(1, |link| link.events.contains(&KILLED));
+    assert_eq!((link.peer.read(), link.counter(TcpCounter::RecalledBytes)), (Vec::new(), 5));
+}
+
+/// A SYN of the venue to our port.
+fn syn(port: u16, ack: Option<u32>) -> Vec<u8> {
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::*;
+    let tcp = TcpRepr {
+        src_port: common::VENUE.port(),
+        dst_port: port,
+        control: TcpControl::Syn,
+        seq_number: TcpSeqNumber(1),
+        ack_number: ack.map(|ack| TcpSeqNumber(ack.cast_signed())),
+        window_len: 1000,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let (src_addr, dst_addr) = (*common::VENUE.ip(), common::OURS);
+    let ip =
+        Ipv4Repr { src_addr, dst_addr, next_header: IpProtocol::Tcp, payload_len: tcp.buffer_len(), hop_limit: 64 };
+    let ethernet = EthernetRepr {
+        src_addr: EthernetAddress([2, 0, 0, 0, 0, 1]),
+        dst_addr: EthernetAddress(common::MAC),
+        ethertype: EthernetProtocol::Ipv4,
+    };
+    let mut frame = vec![0; 34 + tcp.buffer_len()];
+    let checksums = ChecksumCapabilities::default();
+    ethernet.emit(&mut EthernetFrame::new_unchecked(&mut frame));
+    ip.emit(&mut Ipv4Packet::new_unchecked(&mut frame[14..]), &checksums);
+    let tcp_bytes = &mut frame[34..];
+    tcp.emit(&mut TcpPacket::new_unchecked(tcp_bytes), &src_addr.into(), &dst_addr.into(), &checksums);
+    frame
+}
+
 #[test]
 fn every_frame_comes_back_to_the_port() {
     let mut link = Link::new(config(), 1 << 16);

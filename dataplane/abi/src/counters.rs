@@ -95,6 +95,8 @@ counter_enum! {
         BadInstruments = "bad_instruments": "Events of an instrument id beyond the configured number.",
         LineDuplicates = "line_duplicates": "Messages that the other line had brought before: the rule with two lines.",
         OtherInstruments = "other_instruments": "Events that named an order of another instrument than their own.",
+        TcpRecalled = "tcp_recalled": "TCP connections that we reset to take back orders at a kill.",
+        TcpRecalledBytes = "tcp_recalled_bytes": "Bytes, up to the last new order, that were not acknowledged then: none of them was sent (again).",
     }
 }
 

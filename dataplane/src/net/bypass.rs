@@ -5,7 +5,7 @@
 //! of the port is the caller's, one for all that was submitted.
 
 use super::device::{FRAME_BYTES_MAX, Wire, WireState, capabilities};
-use super::mirror::{Connection, Mirror, MirrorState, Received};
+use super::mirror::{Connection, Mirror, MirrorState, Received, is_before};
 use super::{ConnectFailure, OrderTransport, TcpCounter, TcpCounters, TransportEvent};
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
@@ -32,8 +32,8 @@ const PORTS_PER_RUN: u64 = 509;
 const BACKOFF_FACTOR_MAX: u64 = 16;
 /// How long the venue may take to answer our FIN before the connection is reset.
 const CLOSE_PATIENCE_NS: u64 = 500_000_000;
-/// How long bytes under way may stay unacknowledged after a kill. Below smoltcp's shortest retransmission timeout (1 s):
-/// what was lost on the wire is not sent again.
+/// How long orders under way may stay unacknowledged after a kill: the venue's delayed acknowledgment (40 ms on Linux)
+/// comes sooner. What is to be sent again before that ends the connection at once.
 const RECALL_PATIENCE_NS: u64 = 200_000_000;
 /// Most segments sent by one poll; what is left goes out with the next.
 const EGRESS_MAX: usize = 32;
@@ -126,8 +126,12 @@ pub struct BypassTcp {
     reset_seen: bool,
     /// The SYN of this attempt is out.
     syn_left: bool,
-    /// Set by a recall: when, and up to which sequence number, everything must be acknowledged.
-    recall: Option<(TaiNs, u32)>,
+    /// Sequence number behind the last byte taken.
+    taken_end: u32,
+    /// Sequence number behind the last message taken that enters or replaces an order.
+    risk_end: Option<u32>,
+    /// Set by a recall: by when everything up to `risk_end` as it was then must be acknowledged.
+    recall_until: Option<TaiNs>,
     /// We closed the connection because its session is over: what it still brings is not looked at.
     is_finishing: bool,
     connect_failure: Option<ConnectFailure>,
@@ -164,9 +168,9 @@ impl TxToken for NoToken {
     }
 }
 
-/// A buffer that lives as long as the process: a connection is made once a run.
-fn buffer(bytes: usize) -> SocketBuffer<'static> {
-    SocketBuffer::new(Box::leak(vec![0_u8; bytes].into_boxed_slice()))
+/// Memory that lives as long as the process: a connection is made once a run.
+fn leak(bytes: usize) -> &'static mut [u8] {
+    Box::leak(vec![0_u8; bytes].into_boxed_slice())
 }
 
 impl BypassTcp {
@@ -175,6 +179,18 @@ impl BypassTcp {
     /// # Errors
     /// What is wrong with the addresses, for the user.
     pub fn new(config: BypassConfig) -> Result<Self, String> {
+        Self::with_buffers(config, leak(RECEIVE_BYTES), leak(TRANSMIT_BYTES))
+    }
+
+    /// As [`new`](Self::new), with these buffers for what was received and not read, and sent and not acknowledged.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_buffers(
+        config: BypassConfig,
+        receive: &'static mut [u8],
+        transmit: &'static mut [u8],
+    ) -> Result<Self, String> {
         let mac = EthernetAddress(config.mac);
         if !mac.is_unicast() {
             return Err(format!("{mac} cannot be our MAC address: it is a group address or zero"));
@@ -200,7 +216,7 @@ impl BypassTcp {
         if !has_room {
             return Err("smoltcp was built without room for an address and a route".into());
         }
-        let mut socket = Socket::new(buffer(RECEIVE_BYTES), buffer(TRANSMIT_BYTES));
+        let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(transmit));
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(Some(duration(config.ack_delay_ns)));
         socket.set_timeout(Some(duration(config.timeout_ns)));
@@ -229,7 +245,9 @@ impl BypassTcp {
             down_pending: None,
             reset_seen: false,
             syn_left: false,
-            recall: None,
+            taken_end: 0,
+            risk_end: None,
+            recall_until: None,
             is_finishing: false,
             connect_failure: None,
             is_final: false,
@@ -300,6 +318,7 @@ impl BypassTcp {
                 self.wire.count(TcpCounter::Connects);
                 self.connect_failure = None;
                 self.up_pending = true;
+                self.taken_end = self.wire.mirror.connection().next;
                 self.phase = Phase::Up;
             }
             (Phase::Connecting, State::Closed | State::CloseWait) => {
@@ -354,7 +373,8 @@ impl BypassTcp {
     fn wait_until(&mut self, until: TaiNs) {
         self.wire.mirror.end();
         self.taken = 0;
-        self.recall = None;
+        self.risk_end = None;
+        self.end_recall();
         self.is_finishing = false;
         self.phase = if self.is_final { Phase::Over } else { Phase::Waiting { until } };
     }
@@ -384,6 +404,7 @@ impl BypassTcp {
         let taken = self.socket_mut().send_slice(bytes);
         debug_assert_eq!(taken, Ok(bytes.len()));
         self.taken += bytes.len();
+        self.taken_end = self.taken_end.wrapping_add(bytes.len() as u32);
         self.wire.counters[TcpCounter::BytesOut.index()] += bytes.len() as u64;
         Ok(())
     }
@@ -400,20 +421,43 @@ impl BypassTcp {
             Phase::Waiting { until } | Phase::Closing { until } => until,
             Phase::Connecting | Phase::Up | Phase::Over => TaiNs::NEVER,
         };
-        let recall = self.recall.map_or(TaiNs::NEVER, |(at, _)| at);
-        self.deadline = stack.min(own).min(recall);
+        self.deadline = stack.min(own).min(self.recall_until.unwrap_or(TaiNs::NEVER));
     }
 
     /// After a kill: whether what was under way then has arrived; if it has not in time, the connection goes.
     fn check_recall<P: Port>(&mut self, now: TaiNs, port: &mut P) {
-        let Some((until, end)) = self.recall else { return };
-        let acknowledged = self.wire.mirror.connection().unacknowledged;
-        if acknowledged.wrapping_sub(end).cast_signed() >= 0 {
-            self.recall = None;
-        } else if now >= until {
-            self.wire.count(TcpCounter::Recalled);
-            self.abort(now, port, DropReason::Killed);
+        let Some(until) = self.recall_until else { return };
+        if self.is_acknowledged(self.wire.sealed_end) {
+            self.end_recall();
+        } else if self.wire.is_barred || now >= until {
+            self.reset_recalled(now, port);
         }
+    }
+
+    /// The first byte that the stack may still send again. The mirror's number is the venue's word, which the stack does
+    /// not take from a segment outside its window.
+    fn first_kept(&self) -> u32 {
+        self.taken_end.wrapping_sub(self.socket().send_queue() as u32)
+    }
+
+    fn is_acknowledged(&self, end: Option<u32>) -> bool {
+        end.is_none_or(|end| !is_before(self.first_kept(), end))
+    }
+
+    fn end_recall(&mut self) {
+        self.recall_until = None;
+        self.wire.sealed_end = None;
+        self.wire.is_barred = false;
+    }
+
+    /// Nothing else keeps from the venue what it may not get any more.
+    #[cold]
+    fn reset_recalled<P: Port>(&mut self, now: TaiNs, port: &mut P) {
+        let bytes = self.risk_end.map_or(0, |end| end.wrapping_sub(self.first_kept()));
+        self.wire.count(TcpCounter::Recalled);
+        self.wire.counters[TcpCounter::RecalledBytes.index()] += u64::from(bytes);
+        self.wire.discard_held();
+        self.abort(now, port, DropReason::Killed);
     }
 }
 
@@ -424,7 +468,11 @@ fn duration(ns: u64) -> Duration {
 impl Carrier for BypassTcp {
     #[inline]
     fn carry_order(&mut self, order: OrderBytes<'_>) -> Result<(), WindowClosed> {
-        self.take(&order)
+        self.take(&order)?;
+        if order.adds_risk() {
+            self.risk_end = Some(self.taken_end);
+        }
+        Ok(())
     }
 
     #[inline]
@@ -441,10 +489,11 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
             Received::Segment | Received::Reset => TcpCounter::SegmentsIn,
             Received::Other => TcpCounter::OtherConnection,
             Received::BadChecksum => TcpCounter::BadChecksum,
+            Received::Unacceptable => TcpCounter::Unacceptable,
             Received::Malformed => TcpCounter::Malformed,
         });
         self.reset_seen |= received == Received::Reset;
-        if matches!(received, Received::BadChecksum | Received::Malformed) {
+        if matches!(received, Received::BadChecksum | Received::Unacceptable | Received::Malformed) {
             return;
         }
         match self.staged.get_mut(..frame.len()) {
@@ -516,19 +565,19 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
     }
 
     fn recall(&mut self, now: TaiNs, port: &mut P) -> bool {
-        if self.phase != Phase::Up {
+        if !matches!(self.phase, Phase::Up | Phase::Closing { .. }) || self.is_acknowledged(self.risk_end) {
             return false;
         }
-        if OrderTransport::<P>::unsent(self) > 0 {
-            self.wire.count(TcpCounter::Recalled);
-            self.wire.discard_held();
-            self.abort(now, port, DropReason::Killed);
+        let sent_end = self.wire.mirror.connection().next;
+        if self.risk_end.is_some_and(|end| is_before(sent_end, end)) || self.wire.is_blocked() {
+            self.reset_recalled(now, port);
             return true;
         }
-        if self.wire.mirror.in_flight() > 0 {
-            self.recall = Some((now.plus(RECALL_PATIENCE_NS), self.wire.mirror.connection().next));
-            self.dirty = true;
-        }
+        // On the wire: it has arrived or will at once, and then the connection is needed for the cancels. Or it was lost,
+        // and then it must not be sent again.
+        self.wire.sealed_end = self.risk_end;
+        self.recall_until.get_or_insert(now.plus(RECALL_PATIENCE_NS));
+        self.dirty = true;
         false
     }
 

@@ -19,13 +19,18 @@ pub(super) struct WireState {
     spare: Option<Frame>,
     /// A segment that found the TX ring full: goes first.
     held: Option<(Frame, usize)>,
+    /// After a kill: bytes before this sequence number are not sent again.
+    pub(super) sealed_end: Option<u32>,
+    /// The stack wanted to.
+    pub(super) is_barred: bool,
     pub(super) mirror: Mirror,
     pub(super) counters: TcpCounters,
 }
 
 impl WireState {
     pub(super) fn new(mirror: Mirror) -> Self {
-        Self { spare: None, held: None, mirror, counters: [0; TcpCounter::COUNT] }
+        let counters = [0; TcpCounter::COUNT];
+        Self { spare: None, held: None, sealed_end: None, is_barred: false, mirror, counters }
     }
 
     pub(super) fn count(&mut self, counter: TcpCounter) {
@@ -144,6 +149,11 @@ impl<P: Port> TxToken for Transmit<'_, P> {
         };
         let bytes = &mut self.port.bytes_mut(&mut frame)[..length];
         let result = f(bytes);
+        if self.state.sealed_end.is_some_and(|end| self.state.mirror.carries_before(bytes, end)) {
+            self.state.is_barred = true;
+            self.state.spare = Some(frame);
+            return result;
+        }
         if self.state.mirror.on_transmitted(bytes) {
             self.state.counters[TcpCounter::Retransmits.index()] += 1;
         }

@@ -18,8 +18,9 @@ use tern_hw::socket::tcp::{Received, TcpLink, TcpState};
 const ROOM_BYTES: usize = 2048;
 /// How long an attempt to connect may take.
 const CONNECT_PATIENCE_NS: u64 = 5_000_000_000;
-/// How long bytes under way may stay unacknowledged after a kill.
-const RECALL_PATIENCE_NS: u64 = 200_000_000;
+/// How long bytes under way may stay unacknowledged after a kill. The kernel cannot be kept from sending them again, only
+/// be left no time for it: a tail-loss probe comes after two timer ticks (2 ms) at the earliest.
+const RECALL_PATIENCE_NS: u64 = 2_000_000;
 /// Back-off grows to this many times the configured one.
 const BACKOFF_FACTOR_MAX: u64 = 16;
 
@@ -47,7 +48,11 @@ pub struct KernelTcp {
     taken_bytes: usize,
     up_pending: bool,
     down_pending: Option<DownReason>,
-    recall_until: Option<TaiNs>,
+    /// Bytes taken on this connection, and those of them up to the last message that enters or replaces an order.
+    all_bytes: u64,
+    risk_bytes: u64,
+    /// Set by a recall: by when so many bytes must be acknowledged.
+    recall: Option<(TaiNs, u64)>,
     connect_failure: Option<ConnectFailure>,
     counters: TcpCounters,
 }
@@ -70,7 +75,9 @@ impl KernelTcp {
             taken_bytes: 0,
             up_pending: false,
             down_pending: None,
-            recall_until: None,
+            all_bytes: 0,
+            risk_bytes: 0,
+            recall: None,
             connect_failure: None,
             counters: [0; TcpCounter::COUNT],
         }
@@ -90,7 +97,8 @@ impl KernelTcp {
     fn wait_until(&mut self, until: TaiNs) {
         self.unsent = 0;
         self.taken_bytes = 0;
-        self.recall_until = None;
+        (self.all_bytes, self.risk_bytes) = (0, 0);
+        self.recall = None;
         self.phase = Phase::Waiting { until };
     }
 
@@ -133,6 +141,18 @@ impl KernelTcp {
         }
     }
 
+    /// Bytes of this connection that the venue has, when so many of those handed over are not acknowledged.
+    fn acknowledged(&self, unacknowledged: usize) -> u64 {
+        (self.all_bytes - self.taken_bytes as u64).saturating_sub(unacknowledged as u64)
+    }
+
+    #[cold]
+    fn reset_recalled(&mut self, now: TaiNs, bytes: u64) {
+        self.count(TcpCounter::Recalled, 1);
+        self.count(TcpCounter::RecalledBytes, bytes);
+        self.reset(now, DropReason::Killed);
+    }
+
     #[inline]
     fn room_bytes(&self) -> usize {
         match self.phase {
@@ -148,6 +168,7 @@ impl KernelTcp {
             Some(place) if bytes.len() <= room => {
                 place.copy_from_slice(bytes);
                 self.taken_bytes += bytes.len();
+                self.all_bytes += bytes.len() as u64;
                 self.count(TcpCounter::BytesOut, bytes.len() as u64);
                 Ok(())
             }
@@ -188,7 +209,11 @@ fn failure_of(error: &std::io::Error) -> ConnectFailure {
 impl Carrier for KernelTcp {
     #[inline]
     fn carry_order(&mut self, order: OrderBytes<'_>) -> Result<(), WindowClosed> {
-        self.take(&order)
+        self.take(&order)?;
+        if order.adds_risk() {
+            self.risk_bytes = self.all_bytes;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -225,17 +250,15 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
                 Ok(TcpState::Connecting) => self.connect_failed(now, ConnectFailure::Unanswered),
                 Err(error) => self.connect_failed(now, failure_of(&error)),
             },
-            Phase::Up { link } if self.unsent > 0 || self.recall_until.is_some() => {
+            Phase::Up { link } if self.unsent > 0 || self.recall.is_some() => {
                 let asked = link.unsent_bytes().and_then(|unsent| Ok((unsent, link.unacknowledged_bytes()?)));
                 match asked {
                     Ok((unsent, unacknowledged)) => {
                         self.unsent = unsent;
-                        match self.recall_until {
-                            Some(_) if unacknowledged == 0 => self.recall_until = None,
-                            Some(until) if now >= until => {
-                                self.count(TcpCounter::Recalled, 1);
-                                self.reset(now, DropReason::Killed);
-                            }
+                        let acknowledged = self.acknowledged(unacknowledged);
+                        match self.recall {
+                            Some((_, end)) if acknowledged >= end => self.recall = None,
+                            Some((until, end)) if now >= until => self.reset_recalled(now, end - acknowledged),
                             _ => {}
                         }
                     }
@@ -289,13 +312,22 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
 
     fn recall(&mut self, now: TaiNs, _: &mut P) -> bool {
         let Phase::Up { link } = &self.phase else { return false };
-        let unsent = link.unsent_bytes().unwrap_or(usize::MAX);
-        if unsent > 0 {
-            self.count(TcpCounter::Recalled, 1);
-            self.reset(now, DropReason::Killed);
+        let asked = link.unsent_bytes().and_then(|unsent| Ok((unsent, link.unacknowledged_bytes()?)));
+        // What cannot be asked is taken for unsent.
+        let (unsent, unacknowledged) = asked.unwrap_or((usize::MAX, usize::MAX));
+        let left = self.risk_bytes.saturating_sub(self.acknowledged(unacknowledged));
+        if left == 0 {
+            return false;
+        }
+        // The kernel says how much has not left, not what: the last of what it was given.
+        let handed_over = self.all_bytes - self.taken_bytes as u64;
+        if self.risk_bytes > handed_over.saturating_sub(unsent as u64) {
+            self.reset_recalled(now, left);
             return true;
         }
-        self.recall_until = Some(now.plus(RECALL_PATIENCE_NS));
+        let until = self.recall.map_or(now.plus(RECALL_PATIENCE_NS), |(until, _)| until);
+        self.recall = Some((until, self.risk_bytes));
+        self.next_poll = now;
         false
     }
 

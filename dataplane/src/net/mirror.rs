@@ -62,6 +62,9 @@ pub enum Received {
     Reset,
     /// A valid segment of another connection.
     Other,
+    /// A segment without ACK that is no reset: nobody sends one to a client, and the stack would take a SYN for an
+    /// opening from both sides.
+    Unacceptable,
     /// A segment with a wrong checksum.
     BadChecksum,
     /// Neither TCP nor ARP, or cut short.
@@ -134,6 +137,15 @@ impl Mirror {
         }
     }
 
+    /// Whether a frame of ours carries bytes from before `end`.
+    pub fn carries_before(&self, frame: &[u8], end: u32) -> bool {
+        parse(frame).is_some_and(|(_, _, tcp)| {
+            tcp.src_port() == self.connection.local_port
+                && !tcp.payload().is_empty()
+                && is_before(raw(tcp.seq_number()), end)
+        })
+    }
+
     /// Reads a frame of ours on its way out. Returns whether it repeats bytes that were sent before.
     pub fn on_transmitted(&mut self, frame: &[u8]) -> bool {
         let Some((ethernet, ip, tcp)) = parse(frame) else { return false };
@@ -186,6 +198,7 @@ impl Mirror {
         match (ours, tcp.rst()) {
             (false, _) => Received::Other,
             (true, true) => Received::Reset,
+            (true, false) if !tcp.ack() => Received::Unacceptable,
             (true, false) => {
                 self.follow(&tcp);
                 Received::Segment
@@ -227,6 +240,12 @@ impl Mirror {
             connection.state = MirrorState::Closing;
         }
     }
+}
+
+/// Whether `seq` comes before `other` (RFC 9293 section 3.4: modulo 2^32).
+#[inline]
+pub(super) const fn is_before(seq: u32, other: u32) -> bool {
+    seq.wrapping_sub(other).cast_signed() < 0
 }
 
 fn raw(seq: TcpSeqNumber) -> u32 {

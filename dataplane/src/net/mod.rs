@@ -27,6 +27,7 @@ counter_enum! {
         BytesOut = "tcp_bytes_out": "Bytes taken for sending.",
         Malformed = "tcp_malformed": "Frames that are no IPv4 TCP segment or ARP packet, dropped.",
         BadChecksum = "tcp_bad_checksum": "Segments with a wrong checksum, dropped.",
+        Unacceptable = "tcp_unacceptable": "Segments of our connection without ACK, dropped.",
         OtherConnection = "tcp_other_connection": "Segments of a connection that is not ours any more; answered with a reset.",
         Retransmits = "tcp_retransmits": "Segments sent again.",
         Connects = "tcp_connects": "Connections established.",
@@ -40,6 +41,7 @@ counter_enum! {
         Finished = "tcp_finished": "Connections that we closed in order because the venue ended the session.",
         Aborts = "tcp_aborts": "Connections that we reset.",
         Recalled = "tcp_recalled": "Connections that we reset because order bytes could not be recalled otherwise.",
+        RecalledBytes = "tcp_recalled_bytes": "Bytes, up to the last new order, that were not acknowledged then and were not sent (again).",
         Refused = "tcp_refused": "Sends refused because the bytes could not leave at once.",
         FrameShortage = "tcp_frame_shortage": "Times that no free frame was left for a segment.",
     }
@@ -105,8 +107,9 @@ pub trait OrderTransport<P: Port>: Carrier {
     fn flush(&mut self, now: TaiNs, port: &mut P);
     /// Bytes taken that have not left the host yet.
     fn unsent(&self) -> usize;
-    /// Trading was stopped: what was taken but has not left, or does not arrive soon, must never arrive. Resets the
-    /// connection if that is the only way and returns whether it did so at once.
+    /// Trading was stopped: new orders and replaces that were taken may not leave any more, be it for the first time or
+    /// again. Resets the connection when that is the only way, now or as soon as it turns out; returns whether it did so
+    /// at once.
     fn recall(&mut self, now: TaiNs, port: &mut P) -> bool;
     /// Closes the connection in order, which is then down for `reason`, and connects again after the back-off. What still
     /// comes on it is not looked at.
