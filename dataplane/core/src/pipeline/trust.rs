@@ -42,7 +42,13 @@ impl Desk {
         if any {
             (0..self.instruments.len() as u32).for_each(|index| self.tell_distrust_of(turn, InstrumentId(index)));
         } else {
-            events.iter().for_each(|event| self.tell_distrust_of(turn, InstrumentId(event.instrument)));
+            for event in events {
+                self.tell_distrust_of(turn, InstrumentId(event.instrument));
+                // An event that names another instrument's order costs that one its trust too.
+                if let Some(order) = self.books.order(event.order) {
+                    self.tell_distrust_of(turn, order.instrument);
+                }
+            }
         }
     }
 

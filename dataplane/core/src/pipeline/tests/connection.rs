@@ -201,6 +201,8 @@ fn an_event_that_names_another_instruments_order_costs_both_their_trust() {
     let books = rig.pipeline.desk().books();
     assert_eq!(books.order_count(), before + 1, "the order is where it was");
     assert_eq!([0, 1, 2].map(|id| books.is_trusted(InstrumentId(id))), [true, false, false]);
+    let told: Vec<tern_abi::record::InstrumentTrustRecord> = rig.rec.all(Kind::InstrumentTrust);
+    assert_eq!(told.iter().map(|record| record.instrument).collect::<Vec<_>>(), [1, 2], "the journal names both");
 }
 
 #[test]
