@@ -54,6 +54,7 @@ impl Mint {
         self.rig.input(Input::Timer);
         let taken = self.rig.pipeline.hand_over_control(CONN, carrier).is_ok();
         self.rig.pipeline.consume_control(CONN, bytes.len());
+        self.rig.rec.records.clear();
         taken
     }
 

@@ -1,21 +1,9 @@
-//! The targets: each takes any bytes, must not panic, and asserts what must hold of what was accepted.
+//! One message, packet or file at a time.
 
 use tern_venues::itch_ouch::itch_file::ItchFile;
 use tern_venues::itch_ouch::wire::{itch, mold, ouch, soup};
 
-/// Name and function of each target.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
-    ("mold", mold_packet),
-    ("itch", itch_message),
-    ("itch_file", itch_file),
-    ("soup", soup_stream),
-    ("ouch_inbound", ouch_inbound),
-    ("ouch_outbound", ouch_outbound),
-    #[cfg(feature = "planted")]
-    ("planted", planted),
-];
-
-fn mold_packet(data: &[u8]) {
+pub(super) fn mold_packet(data: &[u8]) {
     let Ok(packet) = mold::Downstream::parse(data) else { return };
     let mut blocks = packet.blocks();
     let mut bytes = 0;
@@ -27,13 +15,13 @@ fn mold_packet(data: &[u8]) {
     assert!(bytes <= data.len(), "blocks hold more bytes than the datagram");
 }
 
-fn itch_message(data: &[u8]) {
+pub(super) fn itch_message(data: &[u8]) {
     let Ok(message) = itch::Message::decode(data) else { return };
     assert_eq!(message.as_bytes(), &data[..message.len_bytes()], "a decoded message is its own bytes");
     assert_eq!(itch::length_of(data[0]), Some(message.len_bytes()));
 }
 
-fn itch_file(data: &[u8]) {
+pub(super) fn itch_file(data: &[u8]) {
     let mut bytes = 0;
     for message in ItchFile::new(data) {
         let Ok(message) = message else { break };
@@ -43,7 +31,7 @@ fn itch_file(data: &[u8]) {
 }
 
 /// The first byte chooses where the stream is cut: any chunking must give the same packets.
-fn soup_stream(data: &[u8]) {
+pub(super) fn soup_stream(data: &[u8]) {
     let Some((&cut, stream)) = data.split_first() else { return };
     let whole = packets(&[stream]);
     let middle = usize::from(cut).min(stream.len());
@@ -69,7 +57,7 @@ fn packets(chunks: &[&[u8]]) -> Vec<(String, bool)> {
     seen
 }
 
-fn ouch_inbound(data: &[u8]) {
+pub(super) fn ouch_inbound(data: &[u8]) {
     let Ok((message, used)) = ouch::Inbound::decode(data) else { return };
     assert!(used <= data.len());
     // an absent appendage is written as an empty one, so not the bytes but their meaning is the same
@@ -80,7 +68,7 @@ fn ouch_inbound(data: &[u8]) {
     }
 }
 
-fn ouch_outbound(data: &[u8]) {
+pub(super) fn ouch_outbound(data: &[u8]) {
     let Ok((message, used)) = ouch::Outbound::decode(data) else { return };
     assert!(used <= data.len());
     // an absent appendage is written as an empty one, so not the bytes but their meaning is the same
@@ -94,7 +82,7 @@ fn ouch_outbound(data: &[u8]) {
 /// A mistake of the usual kind, deep enough that random bytes do not find it: the file reader's length is trusted for a
 /// certain message.
 #[cfg(feature = "planted")]
-fn planted(data: &[u8]) {
+pub(super) fn planted(data: &[u8]) {
     if let Ok(itch::Message::AddOrder(add)) = itch::Message::decode(data)
         && add.shares.get() > 1_000_000
         && add.buy_sell_indicator == b'S'
