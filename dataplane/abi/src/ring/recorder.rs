@@ -26,7 +26,7 @@ pub struct RecordRings<'a> {
 /// Records into shared memory. Datagrams go to the capture ring and may be shed; everything else goes to the order ring.
 ///
 /// `reserve` slots of the order ring are kept for what a halt needs: kinds that carry decisions and their consequences
-/// may use them, all other kinds are refused before. A new order has room only while half as much again is free: it is
+/// may use them, all other kinds are refused before. A new order has room only while twice as much is free: it is
 /// refused before anything else is, so that answers of the venue, timers and cancels go on being recorded, and trading
 /// goes on by itself if the ring is drained in time.
 pub struct ShmRecorder<'a> {
@@ -128,6 +128,6 @@ impl Recorder for ShmRecorder<'_> {
 
     #[inline]
     fn has_room_for_orders(&self) -> bool {
-        self.order.has_room(self.reserve + self.reserve / 2 + 1)
+        self.order.has_room(2 * self.reserve + 1)
     }
 }

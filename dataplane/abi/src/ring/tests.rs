@@ -384,20 +384,20 @@ fn both_rings_come_out_in_one_order_and_again_until_committed() {
 #[test]
 fn orders_stop_first_then_inputs_and_cancels_last() {
     let rings = Rings::new(16, 1024);
-    let mut recorder = rings.recorder(8);
+    let mut recorder = rings.recorder(4);
     let mut orders = 0;
     while recorder.has_room_for_orders() {
         recorder.record(0, Kind::Order, &[&[0; 72]]).expect("room was promised");
         orders += 1;
     }
-    assert_eq!(orders, 4, "the reserve and half as much again are left");
+    assert_eq!(orders, 8, "twice the reserve is left");
     let mut timers = 0;
     while recorder.record(0, Kind::Timer, &[]).is_ok() {
         timers += 1;
     }
     assert_eq!(timers, 4, "an ordinary record leaves the reserve");
-    assert_eq!(recorder.next_seq(), 9, "a refused record takes no seq");
-    for _ in 0..8 {
+    assert_eq!(recorder.next_seq(), 13, "a refused record takes no seq");
+    for _ in 0..4 {
         recorder.record(0, Kind::Order, &[&[0; 72]]).expect("cancels use the rest");
     }
     assert_eq!(recorder.record(0, Kind::Order, &[&[0; 72]]), Err(RingFull));

@@ -102,7 +102,8 @@ impl SegmentLayout {
                 return Err(SegmentError::Sizes { name, value, min: *range.start(), max: *range.end() });
             }
         }
-        let most = sizes.order_slots / 2;
+        // Orders stop at twice the reserve.
+        let most = sizes.order_slots / 4;
         if sizes.order_reserve_slots == 0 || sizes.order_reserve_slots > most {
             let value = sizes.order_reserve_slots;
             return Err(SegmentError::Sizes { name: "order_reserve_slots", value, min: 1, max: most });
@@ -223,7 +224,7 @@ impl fmt::Display for SegmentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Sizes { name, value, min, max } if name == "order_reserve_slots" => {
-                write!(f, "{name} = {value}: must be from {min} to {max} (half of order_slots)")
+                write!(f, "{name} = {value}: must be from {min} to {max} (a quarter of order_slots)")
             }
             Self::Sizes { name, value, min, max } => {
                 write!(f, "{name} = {value}: must be a power of two from {min} to {max}")

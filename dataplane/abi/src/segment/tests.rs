@@ -115,7 +115,7 @@ fn impossible_sizes_are_named() {
         refused(SegmentSizes { order_slots: 100, ..SIZES }),
         "order_slots = 100: must be a power of two from 16 to 16777216"
     );
-    assert!(refused(SegmentSizes { order_reserve_slots: 64, ..SIZES }).contains("half of order_slots"));
+    assert!(refused(SegmentSizes { order_reserve_slots: 17, ..SIZES }).contains("a quarter of order_slots"));
     assert!(SegmentLayout::new(SegmentSizes::default()).is_ok());
 }
 
