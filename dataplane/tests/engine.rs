@@ -63,6 +63,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+thread_local! {
+    /// The process stands still for so many ns (second) right before the clock is looked at for this time (first).
+    static PAUSE: Cell<(u32, u64)> = const { Cell::new((0, 0)) };
+}
+
 /// A clock that the test sets.
 #[derive(Clone)]
 struct Hand(Rc<Cell<u64>>);
@@ -71,6 +76,11 @@ impl Clock for Hand {
     fn now(&self) -> TaiNs {
         // Each look takes a nanosecond, so that stamps are in order.
         self.0.set(self.0.get() + 1);
+        let (looks, pause_ns) = PAUSE.get();
+        PAUSE.set((looks.saturating_sub(1), pause_ns));
+        if looks == 1 {
+            self.0.set(self.0.get() + pause_ns);
+        }
         TaiNs(self.0.get())
     }
 }
@@ -548,6 +558,35 @@ fn the_segment_says_why_no_order_can_leave_and_since_when() {
     world.engine.words().kill.kill(1000, KillCause::Operator, 1);
     world.run_until("the halt", |world| !world.engine.words().trading.get().0);
     assert!(world.engine.words().trading.since_ns() >= world.engine.words().trust.get(1).1);
+}
+
+/// A process that stood still finds what the venue said meanwhile. Until it has looked, the silence was its own.
+#[test]
+fn a_pause_of_the_process_is_no_silence_of_the_venue() {
+    const PAUSE_NS: u64 = 8_000_000_000;
+    assert!(PAUSE_NS > bypass().timeout_ns);
+    let mut looks = 0;
+    while PAUSE.get().0 == 0 {
+        looks += 1;
+        let file = SegmentFile::new("pause");
+        let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+        let mut world = World::new(&mut segment, 65_535, |_| Answer::Accept);
+        world.log_in();
+        world.open_market(1);
+        // The market moves; the step leaves the venue's answer to the orders in the port.
+        let sent = world.gateway.orders.len();
+        world.trade(1);
+        assert!(world.gateway.orders.len() > sent, "orders were on their way");
+        PAUSE.set((looks, PAUSE_NS));
+        world.turn();
+        world.turn();
+        let transport = world.engine.transport().expect("there is a connection");
+        let counters = OrderTransport::<MemoryPort>::counters(transport);
+        assert_eq!(counters[TcpCounter::TimedOut.index()], 0, "paused before look {looks} of two turns");
+        assert_eq!(world.peer.state(), State::Established);
+    }
+    assert!(looks > 6, "a turn looks at the clock several times: {looks}");
+    PAUSE.set((0, 0));
 }
 
 #[test]

@@ -51,14 +51,15 @@ where
         // Not recorded, it is acted on all the same, and comes again with the next turn until it is recorded.
         self.kill_unrecorded = self.input(now, Input::Command(&command)).is_err().then_some(command);
         self.parts.words.counters.add(LoopCounter::Kills, 1);
-        self.recall(now);
+        self.recall();
         true
     }
 
     /// What TCP has and the venue may not get any more.
-    pub(super) fn recall(&mut self, now: TaiNs) {
+    pub(super) fn recall(&mut self) {
+        let network_time = self.network_time();
         if let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut()) {
-            transport.recall(now, port);
+            transport.recall(network_time, port);
             self.kick_due = true;
         }
     }
@@ -114,7 +115,7 @@ where
         }
         self.parts.words.counters.add(LoopCounter::Commands, 1);
         match CommandKind::from_u32(command.kind) {
-            Some(CommandKind::Kill) => self.recall(now),
+            Some(CommandKind::Kill) => self.recall(),
             Some(CommandKind::Resume) if !command.resumes() => {
                 self.parts.words.counters.add(LoopCounter::ResumesRefused, 1);
             }

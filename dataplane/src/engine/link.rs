@@ -37,16 +37,17 @@ where
 {
     /// Runs the order connection and brings its events in.
     pub(super) fn poll_transport(&mut self, now: TaiNs, staged: bool) -> bool {
+        let network_time = self.network_time();
         let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut()) else {
             return false;
         };
-        if !staged && !transport.wants_poll(now) && self.held_event.is_none() {
+        if !staged && !transport.wants_poll(network_time) && self.held_event.is_none() {
             return false;
         }
-        transport.poll(now, port);
+        transport.poll(network_time, port);
         self.kick_due = true;
         let mut busy = staged;
-        while let Some(event) = self.next_event(now) {
+        while let Some(event) = self.next_event() {
             busy = true;
             if self.on_transport_event(now, event).is_err() {
                 self.held_event = Some(event);
@@ -58,9 +59,10 @@ where
         busy
     }
 
-    pub(super) fn next_event(&mut self, now: TaiNs) -> Option<TransportEvent> {
+    pub(super) fn next_event(&mut self) -> Option<TransportEvent> {
+        let network_time = self.network_time();
         let transport = self.parts.transport.as_mut()?;
-        self.held_event.take().or_else(|| transport.next_event(now, &mut self.session_bytes[..]))
+        self.held_event.take().or_else(|| transport.next_event(network_time, &mut self.session_bytes[..]))
     }
 
     pub(super) fn on_transport_event(&mut self, now: TaiNs, event: TransportEvent) -> Result<(), RingFull> {
@@ -120,7 +122,7 @@ where
         if !self.is_up {
             return sent;
         }
-        let now = self.parts.clock.now();
+        let now = self.network_time();
         self.tell_next_order();
         let mut open = self.hand_over_control();
         while open && self.parts.pipeline.next_order_bytes(CONN).is_some() {

@@ -36,6 +36,8 @@ const SESSION_BYTES: usize = 2048;
 const BEAT_NS: u64 = 1_000_000;
 /// Pause between two looks at the counters of kernel sockets: each is a system call a socket.
 const SOCKET_LOOK_NS: u64 = 100_000_000;
+/// A turn that takes longer is a pause of the process.
+const STILL_NS: u64 = 100_000_000;
 /// Longest wait in the kernel (wait strategy `block`).
 const WAIT_NS_MAX: u64 = 5_000_000;
 
@@ -109,6 +111,10 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     /// The next look at the counters of kernel sockets; those of AF_XDP are another thread's.
     next_socket_look: TaiNs,
     turns: u64,
+    /// When this turn began, before it looked at the ports.
+    turn_began: TaiNs,
+    /// For how long the process stood still, all pauses together.
+    still_ns: u64,
 }
 
 impl<'a, P, T, R, C, I, F, O, S> Engine<'a, P, T, R, C, I, F, O, S>
@@ -155,6 +161,8 @@ where
             next_beat: TaiNs(0),
             next_socket_look: if has_sockets { TaiNs(0) } else { TaiNs::NEVER },
             turns: 0,
+            turn_began: TaiNs(0),
+            still_ns: 0,
         }
     }
 
@@ -224,9 +232,9 @@ where
 
     /// Closes the order connection and waits until it is closed, at most `patience_ns`.
     fn close(&mut self, patience_ns: u64) {
-        let start = self.parts.clock.now();
+        let (start, network_time) = (self.parts.clock.now(), self.network_time());
         if let (Some(transport), Some(port)) = (&mut self.parts.transport, self.parts.ports.first_mut()) {
-            transport.close(start, port);
+            transport.close(network_time, port);
         }
         self.kick_due = true;
         while self.parts.transport.as_ref().is_some_and(|transport| !transport.is_closed())
@@ -239,22 +247,40 @@ where
         self.publish(self.parts.clock.now());
     }
 
+    /// Loops turn without pause; one that took so long did not run (stopped, migrated, starved of its core).
+    fn begin_turn(&mut self) {
+        let now = self.parts.clock.now();
+        let took_ns = now.since(self.turn_began);
+        if took_ns > STILL_NS && self.turn_began != TaiNs(0) {
+            self.still_ns += took_ns;
+        }
+        self.turn_began = now;
+    }
+
+    /// The connection's time: that of the turn's begin, without the pauses of the process. While it stood still it did
+    /// not hear the venue, which so was not silent.
+    fn network_time(&self) -> TaiNs {
+        TaiNs(self.turn_began.0.saturating_sub(self.still_ns))
+    }
+
     /// Looks at everything once. Returns whether there was something to do.
     pub fn turn(&mut self) -> bool {
         self.turns += 1;
-        if self.heed_kill() {
+        self.begin_turn();
+        let mut busy = self.heed_kill();
+        if busy {
             self.hand_over();
         }
-        if let Some(command) = self.kill_unrecorded
-            && self.input(self.parts.clock.now(), Input::Command(&command)).is_ok()
-        {
-            self.kill_unrecorded = None;
+        if let Some(command) = self.kill_unrecorded {
+            busy = true;
+            if self.input(self.parts.clock.now(), Input::Command(&command)).is_ok() {
+                self.kill_unrecorded = None;
+            }
         }
-        let mut busy = false;
         for index in 0..self.parts.ports.len() {
             busy |= self.receive(index);
         }
-        let now = self.parts.clock.now();
+        let now = if busy { self.parts.clock.now() } else { self.turn_began };
         busy |= self.poll_transport(now, false);
         busy |= self.take_command(now);
         if now >= self.parts.pipeline.next_deadline() {
@@ -317,6 +343,7 @@ where
     fn wait(&mut self) {
         let now = self.parts.clock.now();
         let transport = self.parts.transport.as_ref().map_or(TaiNs::NEVER, OrderTransport::next_deadline);
+        let transport = if transport == TaiNs::NEVER { transport } else { transport.plus(self.still_ns) };
         let due = self.parts.pipeline.next_deadline().min(transport).since(now);
         // With several ports only one can be waited for: the others are looked at soon.
         let longest = if self.parts.ports.len() > 1 { 100_000 } else { WAIT_NS_MAX };
