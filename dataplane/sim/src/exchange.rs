@@ -325,6 +325,8 @@ impl Exchange {
         }
         self.hear_out()?;
         self.gateway.end_of_session();
+        // What a client sent before it read that was sent to a venue that listened.
+        self.hear_out()?;
         let totals = self.totals(elapsed);
         self.log_accounts()?;
         self.log.line(&Line::End { totals: totals.clone() })?;

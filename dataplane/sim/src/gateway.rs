@@ -90,6 +90,8 @@ struct Connection {
     last_sent: Instant,
     last_received: Instant,
     end: Option<&'static str>,
+    /// "End of session" was put: nothing of the stream follows.
+    is_over: bool,
 }
 
 /// Listener, connections and streams.
@@ -179,7 +181,7 @@ impl Gateway {
         connection
             .account
             .and_then(|account| self.streams.get(usize::from(account)))
-            .is_some_and(|stream| connection.taken < stream.bytes.len())
+            .is_some_and(|stream| !connection.is_over && connection.taken < stream.bytes.len())
     }
 
     /// Accepts, reads and watches over silence; what happened is appended to `events`.
@@ -218,6 +220,7 @@ impl Gateway {
                 account: None,
                 out: Vec::new(),
                 out_sent: 0,
+                is_over: false,
                 taken: 0,
                 last_sent: now,
                 last_received: now,
@@ -367,6 +370,7 @@ impl Gateway {
             connection.put(&Packet::EndOfSession);
             let stream = connection.account.and_then(|account| self.streams.get(usize::from(account)));
             connection.write(stream);
+            connection.is_over = true;
         }
     }
 
@@ -392,7 +396,7 @@ impl Connection {
             if self.out_sent == self.out.len() {
                 self.out.clear();
                 self.out_sent = 0;
-                let Some(stream) = stream.filter(|stream| self.taken < stream.bytes.len()) else { return };
+                let Some(stream) = stream.filter(|stream| !self.is_over && self.taken < stream.bytes.len()) else { return };
                 let mut upto = (self.taken + OUTBOUND_CHUNK_BYTES).min(stream.bytes.len());
                 if upto < stream.bytes.len() {
                     // Whole packets: something else may have to go between them.
