@@ -396,7 +396,9 @@ impl Connection {
             if self.out_sent == self.out.len() {
                 self.out.clear();
                 self.out_sent = 0;
-                let Some(stream) = stream.filter(|stream| !self.is_over && self.taken < stream.bytes.len()) else { return };
+                let Some(stream) = stream.filter(|stream| !self.is_over && self.taken < stream.bytes.len()) else {
+                    return;
+                };
                 let mut upto = (self.taken + OUTBOUND_CHUNK_BYTES).min(stream.bytes.len());
                 if upto < stream.bytes.len() {
                     // Whole packets: something else may have to go between them.
