@@ -1,9 +1,12 @@
 """`tern kill`: all open orders are cancelled, nothing new leaves, `resume` trades again."""
 
 import os
+import signal
+import threading
 import time
 
 import compare
+import link
 import session
 import venue
 
@@ -71,12 +74,67 @@ def kill_window_closed(out, _options):
         today.stop()
         _, theirs = today.consistent()
         journal, _ = today.sides()
-        recalled = today.recalled()
+        recalled = journal.taken_back
         late = after(today, killed_ns)
         assert not late, f"{len(late)} new orders on the wire after the kill was acknowledged: {late[:5]}"
         assert not still_open(journal, theirs), still_open(journal, theirs)
         return (f"{line(said)}; {len(recalled)} order messages recalled (counter {kept['dropped_at_kill']}), none of them at the "
                 f"exchange; 0 new orders on the wire afterwards; {len(theirs.orders)} order messages at the exchange")
+
+
+# ConnRecord.value: we dropped the connection, for a kill.
+DROPPED_FOR_KILL = 16 + 5
+
+
+def kill_in_flight(out, options):
+    """The link goes dead with orders under way, so that TCP has to send them again; the kill comes right before it does, and
+    the link is mended right after the kill."""
+    network = link.LossyNetwork()
+    with session.Session(out, "--seconds", 6, "--rate", 5000, network=network) as today:
+        shim = network.spawn("wire", venue.binary("tern-exchange"), "shim", "--interfaces", "wire-venue", "wire-host",
+                             "--loss-percent", "0", "--reorder-percent", "0", "--seed", str(options.seed), log=f"{out}/shim.log")
+        try:
+            today.start()
+            today.wait_orders(300)
+            shim.send_signal(signal.SIGUSR1)
+            cut_ns = time.time_ns()
+            before = venue.orders_sent(today.counters()["loop"])
+            today.wait_orders(before + 5)
+            # TCP repeats what was lost a second after it was sent
+            time.sleep(max(0.0, 0.8 - (time.time_ns() - cut_ns) / 1e9))
+            killing = threading.Thread(target=today.tern.tern, args=("kill",), kwargs={"check": False})
+            killing.start()
+            today.wait("the loop heeds the kill", lambda: today.counters()["loop"]["kills"] == 1, pause=0.01)
+            killed_ns = time.time_ns()
+            shim.send_signal(signal.SIGUSR2)
+            killing.join()
+            today.wait("the connection is reset for the kill", lambda: today.counters()["loop"]["tcp_recalled"] == 1)
+            today.wait("the next login cancels every open order",
+                       lambda: today.counters()["session"]["sessions_up"] >= 2 and today.counters()["loop"]["open_orders"] == 0)
+            today.wait_closed()
+            counters = today.counters()["loop"]
+            found = today.findings()
+        finally:
+            venue.end(shim)
+        session.require(found, but=("trading", "orders"))
+        journal, theirs = today.consistent(cut=True)
+        late = after(today, killed_ns)
+        assert not late, f"{len(late)} new orders on the wire after the kill: {late[:5]}"
+        lost = compare.orders(journal, theirs)[0]
+        # a replace that never arrived is told under the id that its order still has: undone, or the venue ended that order,
+        # as it does with all of a connection that is reset
+        entered = {key[2] or key[1] for key in lost if key[0] != "cancel"}
+        assert entered, "no order was under way at the kill"
+        assert counters["tcp_recalled_bytes"] > 0, counters
+        unsaid = entered - journal.recalled - {event["order"] for event in journal.events if event["leaves"] == 0}
+        assert not unsaid, f"the journal does not say how {len(unsaid)} recalled orders ended: {sorted(unsaid)[:5]}"
+        downs = [record["body"]["value"] for record in compare.cat(today.tern.binary("tern"), today.tern.config, "conn")
+                 if record["body"]["event"] == "down"]
+        assert downs[0] == DROPPED_FOR_KILL, downs
+        assert not still_open(journal, theirs), still_open(journal, theirs)
+        return (f"{len(lost)} order messages ({len(entered)} orders entered or replaced, {counters['tcp_recalled_bytes']} bytes up to the "
+                f"last of them) in TCP's hands at the kill, {(killed_ns - cut_ns) / 1e6:.0f} ms after the link went dead; link mended, "
+                f"none of them on the wire or at the exchange; in the journal the connection as reset for a kill and each order as ended")
 
 
 def kill_and_resume(today, before_resume=lambda: None):

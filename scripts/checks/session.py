@@ -125,7 +125,7 @@ class Session:
         journal, theirs = self.sides()
         only_ours, only_theirs = compare.orders(journal, theirs)
         assert not only_theirs, f"{len(only_theirs)} order messages only at the exchange: {only_theirs[:5]}"
-        unexplained = list((Counter(only_ours) - Counter(self.recalled())).elements())
+        unexplained = compare.without(only_ours, journal.taken_back)
         if cut:
             unexplained = self.not_in_a_tail(journal, unexplained)
         assert not unexplained, f"{len(unexplained)} order messages only in the journal: {unexplained[:5]}"
@@ -136,19 +136,6 @@ class Session:
         ids = [entry["fields"]["user_ref"] for entry in theirs.orders if entry["fields"]["kind"] in "OU"]
         assert len(ids) == len(set(ids)), "an order id was used twice"
         return journal, theirs
-
-    def recalled(self):
-        """Order messages that a kill took back before TCP had them, as the journal says it: the record of how many of
-        the last messages were unsent comes right before the record of the kill."""
-        messages, recalled, unsent = [], [], 0
-        for record in compare.cat(self.tern.binary("tern"), self.tern.config, "order,conn,command"):
-            body, kind = record["body"], record["kind"]
-            if kind == "order":
-                messages.append(compare.sent_key(body))
-            elif kind == "command" and body["kind"] in ("kill", "shutdown") and unsent:
-                recalled += messages[-unsent:]
-            unsent = body["value"] if kind == "conn" and body["event"] == "unsent" else 0
-        return recalled
 
     def not_in_a_tail(self, journal, lost):
         """Those of `lost` that are not among the last messages before the end of a connection or a run."""

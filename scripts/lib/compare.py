@@ -9,6 +9,7 @@ import subprocess
 from collections import Counter, defaultdict
 
 ORDER_KINDS = {"O": "new", "U": "replace", "X": "cancel"}
+TAKE_BACK = ("kill", "shutdown")
 
 
 class Journal:
@@ -17,16 +18,23 @@ class Journal:
     def __init__(self, tern, config):
         self.orders, self.fills, self.broken, self.events = [], {}, set(), []
         self.claimed, self.recalled = {}, set()
+        # Order messages that a kill or a lost connection took back before TCP had them: the record of how many of the
+        # last messages were unsent comes right before the record of the kill.
+        self.taken_back, unsent = [], 0
         symbols = {}
-        for record in cat(tern, config, "order,order_event,position"):
+        for record in cat(tern, config, "order,order_event,position,conn,command"):
             kind, body = record["kind"], record["body"]
+            if unsent and (kind == "command" and body["kind"] in TAKE_BACK or kind == "conn" and body["event"] == "down"):
+                self.taken_back += [sent_key(order) for order in self.orders[-unsent:]]
+            if kind in ("order", "command") or kind == "conn" and body["event"] != "ring_room":
+                unsent = body["value"] if kind == "conn" and body["event"] == "unsent" else 0
             if kind == "order":
                 symbols[body["instrument"]] = body["symbol"]
                 self.orders.append(body | {"tai_ns": record["tai_ns"], "seq": record["seq"]})
             elif kind == "position":
                 symbols[body["instrument"]] = body["symbol"]
                 self.claimed[body["account"], body["strategy"], body["symbol"]] = body
-            else:
+            elif kind == "order_event":
                 self.event(body | {"seq": record["seq"]})
 
     def event(self, event):
@@ -146,6 +154,11 @@ def orders(journal, exchange):
     ours = Counter(sent_key(order) for order in journal.orders)
     theirs = Counter(received_key(entry) for entry in exchange.orders)
     return list((ours - theirs).elements()), list((theirs - ours).elements())
+
+
+def without(messages, explained):
+    """Those of `messages` that are not among `explained`, each as often as it is more often there."""
+    return list((Counter(messages) - Counter(explained)).elements())
 
 
 def differences(ours, theirs):

@@ -119,7 +119,9 @@ def build(options, out, exchange, tern):
     venue = compare.Exchange(exchange.orders_log)
     own = tern.report()
     facts = tern.facts()
-    missing, unsent = compare.orders(journal, venue)
+    only_ours, only_theirs = compare.orders(journal, venue)
+    # what was taken back is in the journal as taken back
+    missing, recalled = compare.without(only_ours, journal.taken_back), len(journal.taken_back)
     sums = compare.differences(journal.positions(), venue.positions())
     claims = compare.differences(journal.claimed_positions(), venue.claimed)
     books = tern.compare_books(exchange)
@@ -145,9 +147,9 @@ def build(options, out, exchange, tern):
     has_orders = any(venue.totals["messages_by_type"].get(kind) for kind in "AF")
     check("books", (books["compared"] > 0 or not has_orders) and not books["different"],
           f"{books['compared']} books order by order at {len(books['sequences'])} sequence numbers, {books['different']} differ")
-    check("orders", not missing and not unsent and len(journal.orders) == len(venue.orders),
-          f"{len(journal.orders):,} in the journal, {len(venue.orders):,} at the exchange; only in the journal {len(missing)}, "
-          f"only at the exchange {len(unsent)}")
+    check("orders", not missing and not only_theirs and len(journal.orders) - recalled == len(venue.orders),
+          f"{len(journal.orders):,} in the journal{f', {recalled} of them recalled' if recalled else ''}, {len(venue.orders):,} at "
+          f"the exchange; only in the journal {len(missing)}, only at the exchange {len(only_theirs)}")
     check("positions and cash", not sums and not claims,
           f"{len(venue.positions())} symbols summed from the executions of each side, {len(sums)} differ; "
           f"{len(claims)} differ from what each side claims")
@@ -181,13 +183,13 @@ def build(options, out, exchange, tern):
                       "dropped": dropped, "gaps": gaps},
         "messages": counters["feed"]["messages"],
         "orders": {"sent": orders_sent(counters["loop"]), "received": len(venue.orders), "journaled": len(journal.orders),
-                   "refused": own["orders"]["refused"], "by_action": own["orders"]["by_action"]},
+                   "recalled": recalled, "refused": own["orders"]["refused"], "by_action": own["orders"]["by_action"]},
         "fills": len(journal.fills),
         **trades,
-        "mismatches": {"books": books["different"], "orders": len(missing) + len(unsent),
+        "mismatches": {"books": books["different"], "orders": len(missing) + len(only_theirs),
                        "positions": sum(1 for ours, theirs in [*sums.values(), *claims.values()] if ours[0] != theirs[0]),
                        "cash": sum(1 for ours, theirs in [*sums.values(), *claims.values()] if ours[1] != theirs[1])},
-        "mismatch_examples": {"orders": (missing + unsent)[:10], "positions": dict(list((sums | claims).items())[:10]),
+        "mismatch_examples": {"orders": (missing + only_theirs)[:10], "positions": dict(list((sums | claims).items())[:10]),
                               "books": books["examples"]},
         "cash": sum(cash for _, cash in positions.values()),
         "realized": own["realized"],

@@ -63,6 +63,7 @@ def text(report):
     out.append("\nOrders")
     out.append(table([("sent", orders["sent"]), ("received by the exchange", orders["received"]),
                       ("in the journal", orders["journaled"]),
+                      *((("  recalled", orders["recalled"]),) if orders["recalled"] else ()),
                       *((f"  {name}", count) for name, count in orders.get("by_action", {}).items()),
                       ("fills", report["fills"]), ("  partial", report["partial_fills"]),
                       ("symbols with fills", report["symbols_traded"]),

@@ -36,7 +36,7 @@ enum Command {
     Generate(GenerateArgs),
     /// Convert a LOBSTER message file to a length-prefixed ITCH file.
     Lobster(LobsterArgs),
-    /// Bridge two interfaces, losing and reordering TCP segments between them.
+    /// Bridge two interfaces, losing and reordering TCP segments between them. SIGUSR1 cuts the link for TCP, SIGUSR2 mends it.
     Shim(ShimArgs),
 }
 

@@ -1,5 +1,5 @@
 //! A bridge between two interfaces that loses and reorders TCP segments, seeded: so that an order session can be tested
-//! on a bad link. Everything else passes untouched.
+//! on a bad link. Everything else passes untouched. SIGUSR1 cuts the link for TCP segments, SIGUSR2 mends it.
 //!
 //! It copies Ethernet frames between two packet sockets. The interfaces need no address; the hosts behind them must
 //! compute checksums and segments themselves (`ethtool -K DEV tx off` on both far ends of veth pairs), because a frame
@@ -32,6 +32,9 @@ pub struct Counts {
     pub passed: u64,
     /// TCP segments lost.
     pub lost: u64,
+    /// TCP segments that came while the link was cut.
+    #[serde(default)]
+    pub cut: u64,
     /// TCP segments passed behind a later one.
     pub reordered: u64,
     /// Frames that the other interface did not take: too large, or it is down.
@@ -45,6 +48,8 @@ pub struct Direction {
     reorder_share: u32,
     rng: Rng,
     held: VecDeque<(Instant, Vec<u8>)>,
+    /// No TCP segment passes.
+    pub is_cut: bool,
     /// What happened so far.
     pub counts: Counts,
 }
@@ -57,13 +62,18 @@ impl Direction {
             reorder_share,
             rng: Rng::new(seed),
             held: VecDeque::new(),
-            counts: Counts { passed: 0, lost: 0, reordered: 0, refused: 0 },
+            is_cut: false,
+            counts: Counts { passed: 0, lost: 0, cut: 0, reordered: 0, refused: 0 },
         }
     }
 
     /// Decides on a frame; frames to send now are handed to `pass`, in their order.
     pub fn take(&mut self, now: Instant, frame: &[u8], mut pass: impl FnMut(&[u8])) {
         if is_tcp(frame) {
+            if self.is_cut {
+                self.counts.cut += 1;
+                return;
+            }
             if self.rng.chance(self.loss_share) {
                 self.counts.lost += 1;
                 return;
@@ -127,6 +137,8 @@ pub fn run(interfaces: [&str; 2], mut directions: [Direction; 2], ready: impl Fn
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGTERM);
     mask.add(Signal::SIGINT);
+    mask.add(Signal::SIGUSR1);
+    mask.add(Signal::SIGUSR2);
     mask.thread_block().context("block signals")?;
     let signals =
         SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).context("watch signals")?;
@@ -144,8 +156,12 @@ pub fn run(interfaces: [&str; 2], mut directions: [Direction; 2], ready: impl Fn
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("wait for frames"),
         }
-        if let Ok(Some(_)) = signals.read_signal() {
-            return Ok([directions[0].counts, directions[1].counts]);
+        if let Ok(Some(signal)) = signals.read_signal() {
+            let is_cut = signal.ssi_signo == Signal::SIGUSR1 as u32;
+            if !is_cut && signal.ssi_signo != Signal::SIGUSR2 as u32 {
+                return Ok([directions[0].counts, directions[1].counts]);
+            }
+            directions.iter_mut().for_each(|direction| direction.is_cut = is_cut);
         }
         for (from, direction) in directions.iter_mut().enumerate() {
             let (source, sink) = (ends[from].as_raw_fd(), ends[1 - from].as_raw_fd());
@@ -207,6 +223,19 @@ mod tests {
         assert_eq!(counts.passed, 400 - counts.lost);
         let swapped = out.windows(2).filter(|pair| pair[0] > pair[1]).count() as u64;
         assert_eq!(swapped, counts.reordered);
+    }
+
+    #[test]
+    fn a_cut_link_passes_no_segment_and_all_else() {
+        let now = Instant::now();
+        let mut direction = Direction::new(0, 0, 1);
+        let mut out = Vec::new();
+        for (number, is_cut) in [false, true, true, false].into_iter().enumerate() {
+            direction.is_cut = is_cut;
+            direction.take(now, &segment(number as u8), |frame| out.push(frame[59]));
+            direction.take(now, &[9; 60], |frame| assert_eq!(frame[0], 9));
+        }
+        assert_eq!((out, direction.counts.cut, direction.counts.passed), (vec![0, 3], 2, 6));
     }
 
     #[test]
