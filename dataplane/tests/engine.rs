@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
-use tern_abi::record::{Kind, StageRecord};
+use tern_abi::record::{CONN_DOWN, CONN_UNSENT, ConnRecord, Kind, RecordHeader, Recorder, StageRecord, StartRecord};
 use tern_abi::ring::recorder::ShmRecorder;
 use tern_abi::segment::{CancelAllState, DISTRUSTED, KillCause, SegmentSizes, SessionFault, SessionState, TRUSTED};
 use tern_abi::steer::{FRAME_ARP, FRAME_TCP, FRAME_UDP, FrameRecord, STEER_VERSION};
 use tern_config::Config;
+use tern_config::facts::Names;
 use tern_core::book::Heap;
 use tern_core::risk::Reason;
 use tern_core::units::{StreamId, TaiNs};
@@ -28,13 +29,13 @@ use tern_dataplane::engine::{CONN, Engine, LoopConfig, Parts};
 use tern_dataplane::isolate::CatchUnwind;
 use tern_dataplane::net::bypass::BypassTcp;
 use tern_dataplane::net::{OrderTransport, TcpCounter};
-use tern_dataplane::registry;
+use tern_dataplane::{registry, replay};
 use tern_hw::memory::{FRAME_BYTES, MemoryPort};
 use tern_hw::segment::{DaemonSegment, DataPlaneSegment, SegmentSpec};
 use tern_strategies::AnyStrategy;
 use tern_venues::itch_ouch::{ItchFeed, OuchSession};
 use venue::{Answer, FeedWriter, Gateway};
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 struct Counting;
 
@@ -166,7 +167,10 @@ impl<'a> World<'a> {
         let strategies = registry::strategies(&config).unwrap_or_else(|problem| panic!("{problem}"));
         let parts = (registry::itch_feed(&streams, &mut Heap), registry::ouch_session(&config), strategies);
         let pipeline = assemble::pipeline(&config, RunState::default(), parts, &mut Heap).expect("a pipeline");
-        let ends = segment.ends().expect("ring ends");
+        let mut ends = segment.ends().expect("ring ends");
+        let start = StartRecord { run: 1, abi_version: tern_abi::ABI_VERSION, ..StartRecord::default() };
+        let text = Names::default().start_text(&(config.effective_toml() + &RunState::default().to_line()));
+        ends.recorder.record(1, Kind::Start, &[start.as_bytes(), text.as_bytes()]).expect("an empty ring");
         let time = Rc::new(Cell::new(1_000_000_000_000));
         let engine = Engine::new(
             Parts {
@@ -298,12 +302,16 @@ impl<'a> World<'a> {
 
 /// Every record of the segment: kinds and bodies.
 fn records(file: &SegmentFile) -> Vec<(u16, Vec<u8>)> {
+    headed_records(file).into_iter().map(|(header, body)| (header.kind, body)).collect()
+}
+
+fn headed_records(file: &SegmentFile) -> Vec<(RecordHeader, Vec<u8>)> {
     let mut daemon = DaemonSegment::open(&file.spec()).expect("the daemon's side");
     let mut ends = daemon.ends().expect("ring ends");
     let mut all = Vec::new();
     while let Some(record) = ends.drain.next().expect("rings are whole") {
         let bytes = record.body.to_vec();
-        all.push((record.header.kind, bytes));
+        all.push((record.header, bytes));
     }
     all
 }
@@ -669,4 +677,83 @@ fn the_line_that_a_record_names_reaches_the_feed() {
     }
     let stream = tern_core::units::StreamId(1);
     assert_eq!(world.engine.pipeline().desk().books().stream_distrust(stream), None);
+}
+
+/// A journal with the segment's records, replayed: inputs in, every output compared.
+fn replayed(file: &SegmentFile) -> replay::Outcome {
+    let folder = file.0.with_extension("journal");
+    let (mut writer, _) = tern_journal::Writer::open(&folder, tern_journal::Options::new("engine")).expect("a journal");
+    for (header, body) in headed_records(file) {
+        writer.append(&header, &body).expect("takes it");
+    }
+    writer.sync().expect("syncs");
+    let parts = |config: &Config| {
+        let streams = assemble::streams(config);
+        let strategies = registry::strategies(config).unwrap_or_else(|problem| panic!("{problem}"));
+        Ok((registry::itch_feed(&streams, &mut Heap), registry::ouch_session(config), strategies))
+    };
+    let outcome = replay::replay(&folder, parts, |_, _| Ok(())).expect("a journal that replays");
+    std::fs::remove_dir_all(&folder).expect("the journal is ours");
+    outcome
+}
+
+#[test]
+fn a_kill_that_takes_orders_back_replays_to_the_byte() {
+    let file = SegmentFile::new("recalled");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    world.log_in();
+    world.open_market(20);
+    world.trade(40);
+    world.run_until("a quiet wire", |world| {
+        let connection = world.engine.transport().expect("a connection").connection();
+        connection.unacknowledged == connection.next
+    });
+    let (at_venue, journaled) = (world.gateway.orders.len(), world.counter(LoopCounter::OrderBytes));
+
+    // The TX ring is full: the first order stays in the stack's hands, those behind it in the outbox.
+    world.engine.ports_mut()[0].limit_submitted(0);
+    for number in 0..12_u32 {
+        let locate = 1 + number as u16;
+        let (_, bid) = world.feed.add(locate, b'B', 800, 100_4000);
+        world.market(&[bid]);
+    }
+    world.turn();
+    let in_stack = world.counter(LoopCounter::OrderBytes) - journaled;
+    assert!(in_stack > 0, "TCP was given orders");
+    assert!(world.engine.pipeline().next_order_bytes(CONN).is_some(), "and more wait");
+    world.engine.words().kill.kill(0, KillCause::Operator, 1);
+    world.turn();
+    world.engine.ports_mut()[0].limit_submitted(usize::MAX);
+    world.run_until("the reset", |world| world.peer.state() != State::Established);
+    world.time.set(world.time.get() + 2_000_000);
+    world.turn();
+    assert_eq!(world.gateway.orders.len(), at_venue, "nothing of it arrived");
+    let (taken_back, recalled_bytes) =
+        (world.counter(LoopCounter::DroppedAtKill), world.counter(LoopCounter::TcpRecalledBytes));
+    assert!(taken_back > 0 && recalled_bytes > 0, "{taken_back} messages, {recalled_bytes} bytes");
+    assert_eq!(world.counter(LoopCounter::TcpRecalled), 1);
+
+    // The next login tells what became of the orders; the others are cancelled.
+    world.peer.listen();
+    world.gateway.connected();
+    world.run_until("the cancels", |world| world.gateway.open_orders() == 0);
+    assert!(world.gateway.orders[at_venue..].iter().all(|order| order[0] == b'X'), "cancels alone");
+
+    world.run_until("the last answer", |world| world.engine.pipeline().desk().orders().open_count() == 0);
+    drop(world);
+    drop(segment);
+    let conns: Vec<ConnRecord> = records(&file)
+        .iter()
+        .filter(|(kind, _)| *kind == Kind::Conn as u16)
+        .map(|(_, body)| ConnRecord::read_from_bytes(body).expect("its layout"))
+        .collect();
+    assert!(conns.iter().any(|conn| conn.event == CONN_UNSENT && conn.value == taken_back), "{conns:?}");
+    assert!(
+        conns.iter().any(|conn| conn.event == CONN_DOWN && conn.value == 16 + 5),
+        "dropped for the kill: {conns:?}"
+    );
+    let outcome = replayed(&file);
+    assert_eq!((outcome.mismatches, outcome.differences), (0, Vec::new()));
+    assert!(outcome.orders as usize > at_venue && outcome.inputs > 100, "{} orders", outcome.orders);
 }

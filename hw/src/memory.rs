@@ -19,6 +19,7 @@ pub struct MemoryPort {
     free: Vec<u32>,
     receivable: VecDeque<Frame>,
     submitted: VecDeque<Frame>,
+    submitted_max: usize,
     statistics: PortStatistics,
 }
 
@@ -30,6 +31,7 @@ impl MemoryPort {
             free: (0..frames).rev().collect(),
             receivable: VecDeque::with_capacity(frames as usize),
             submitted: VecDeque::with_capacity(frames as usize),
+            submitted_max: usize::MAX,
             statistics: PortStatistics::default(),
         }
     }
@@ -58,6 +60,11 @@ impl MemoryPort {
         to[..length].copy_from_slice(&self.memory[frame.index as usize][..length]);
         self.free.push(frame.index);
         Some(length)
+    }
+
+    /// From now on at most `frames` submitted frames wait: a full TX ring.
+    pub fn limit_submitted(&mut self, frames: usize) {
+        self.submitted_max = frames;
     }
 
     /// Buffers that nobody holds: all of them once every frame was given back.
@@ -104,6 +111,9 @@ impl Port for MemoryPort {
     }
 
     fn submit(&mut self, mut frame: Frame, length_bytes: usize) -> Result<(), Frame> {
+        if self.submitted.len() >= self.submitted_max {
+            return Err(frame);
+        }
         frame.length_bytes = length_bytes.min(FRAME_BYTES) as u32;
         self.submitted.push_back(frame);
         self.statistics.tx_frames += 1;
@@ -158,6 +168,12 @@ mod tests {
         assert_eq!(&out[..2], b"xy");
         assert_eq!(port.free_frames(), 4);
         assert_eq!(port.take(&mut out), None);
+
+        port.limit_submitted(0);
+        let frame = port.allocate().expect("a free frame");
+        let frame = port.submit(frame, 2).expect_err("the ring is full");
+        port.limit_submitted(1);
+        port.submit(frame, 2).expect("room");
     }
 
     #[test]
