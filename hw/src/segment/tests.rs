@@ -3,6 +3,7 @@
 use super::*;
 use std::process::{Child, Command, Stdio};
 use tern_abi::record::{Kind, Recorder};
+use tern_abi::segment::SegmentError;
 
 const SIZES: SegmentSizes =
     SegmentSizes { order_slots: 1024, order_reserve_slots: 64, capture_bytes: 1 << 16, command_slots: 16 };
