@@ -224,11 +224,29 @@ def main():
     try:
         return run(options)
     except KeyboardInterrupt:
-        say("demo: stopped; everything it started is gone")
-        return 130
-    except RuntimeError as error:
+        return stopped()
+    except Exception as error:
+        if was_interrupted(error):
+            return stopped()
+        if not isinstance(error, RuntimeError):
+            raise
         say(f"demo: {error}")
         return 1
+
+
+def stopped():
+    say("demo: stopped; everything it started is gone")
+    return 130
+
+
+def was_interrupted(error):
+    """Whether the error came up while an interrupt was cleaned up after: a terminal interrupts the programs that the
+    cleaning up would ask as well."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
 
 
 if __name__ == "__main__":
