@@ -10,11 +10,9 @@ use tern_core::units::{InstrumentId, Side};
 
 const INSTRUMENTS: u32 = 3;
 
-/// Large enough that the books ask for lines ahead.
 fn books() -> Books {
-    let capacity = Capacity { instruments: INSTRUMENTS as usize, orders: 4000, levels: 80_000 };
-    assert!(capacity.bytes() > 4 << 20);
-    Books::new(BooksMemory::new(capacity))
+    let capacity = Capacity { instruments: INSTRUMENTS as usize, orders: 4000, levels: 4000 };
+    Books::new(BooksMemory::new(capacity)).prefetching()
 }
 
 fn kind() -> impl Strategy<Value = EventKind> {

@@ -218,10 +218,8 @@ proptest! {
         raw in prop::collection::vec((any::<[u8; 48]>(), 1_u8..16, any::<u8>()), 1..400),
         narrow in any::<bool>(),
     ) {
-        // Large enough that the books ask for lines ahead.
-        let capacity = Capacity { instruments: 20_000, orders: 24, levels: 12 };
-        prop_assert!(capacity.bytes() > 4 << 20);
-        let mut books = Books::new(BooksMemory::new(capacity));
+        let capacity = Capacity { instruments: 20, orders: 24, levels: 12 };
+        let mut books = Books::new(BooksMemory::new(capacity)).prefetching();
         let mut events = Vec::new();
         for (mut bytes, kind, small) in raw {
             bytes[40] = kind;

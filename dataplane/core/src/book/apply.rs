@@ -2,8 +2,9 @@
 
 use super::BookChange;
 use super::books::{BookError, Books};
-use super::level::{BookSide, Level, NIL, Order, rank_of};
+use super::level::Level;
 use super::line::Best;
+use super::order::{BookSide, NIL, Order, rank_of};
 use super::table::Located;
 use crate::units::{InstrumentId, Price, Side};
 use core::hint::select_unpredictable;
@@ -19,9 +20,7 @@ fn book_price(price: i64) -> Result<u32, BookError> {
 /// Events that are prefetched together.
 const PREFETCH_MAX: usize = 32;
 
-/// Kinds as bits.
-const ADD: u32 = 1 << EventKind::Add as u32;
-/// Kinds after which an order is smaller or gone.
+/// Kinds after which an order is smaller or gone, as bits.
 const LEAVES: u32 = 1 << EventKind::Execute as u32
     | 1 << EventKind::ExecuteAtPrice as u32
     | 1 << EventKind::Reduce as u32
@@ -33,29 +32,6 @@ const LEAVES: u32 = 1 << EventKind::Execute as u32
 const FEW_EVENTS: usize = 4;
 
 const BOTH: [Side; 2] = [Side::Buy, Side::Sell];
-
-/// Places that are asked for in a later pass than the one that found them.
-struct Later<T> {
-    places: [T; 2 * PREFETCH_MAX],
-    length: usize,
-}
-
-impl<T: Copy> Later<T> {
-    #[inline(always)]
-    fn new(nothing: T) -> Self {
-        Self { places: [nothing; 2 * PREFETCH_MAX], length: 0 }
-    }
-    #[inline(always)]
-    fn push_if(&mut self, place: T, wanted: bool) {
-        // Which kind comes next in a feed cannot be predicted: written always, kept if wanted.
-        self.places[self.length % (2 * PREFETCH_MAX)] = place;
-        self.length += usize::from(wanted);
-    }
-    #[inline(always)]
-    fn all(&self) -> &[T] {
-        self.places.get(..self.length).unwrap_or(&self.places)
-    }
-}
 
 /// The level that an order of `side` joins by `event`.
 #[inline(always)]
@@ -79,11 +55,11 @@ impl Books {
     /// Asks for the cache lines that `events`, one decoded datagram, will touch, so that the misses overlap instead of
     /// following one another. Changes nothing; call it once before the events are applied.
     ///
-    /// Orders, instruments and the levels of new orders first; then the level that an order leaves or a replacement
-    /// joins; then the prices of a side that gains or loses a level, and the ends of queues. A line costs ten
-    /// nanoseconds even when it is asked for in time, so of many events nothing is asked for on suspicion. Of few events
-    /// the best two levels are, because what strategies act on is mostly an event there, and its order would have to
-    /// arrive before it names the level.
+    /// First what a message names: orders, instruments, the levels of new orders. Then what those orders lead to: their
+    /// neighbours in the queue, the level that they leave or a replacement joins, and the prices of that side. A line
+    /// costs ten nanoseconds even when it is asked for in time, so of many events nothing is asked for on suspicion. Of few
+    /// events the best two levels are, because what strategies act on is mostly an event there, and its order would have
+    /// to arrive before it names the level.
     #[inline]
     pub fn prefetch(&self, events: &[BookEvent]) {
         if !self.prefetches {
@@ -104,57 +80,50 @@ impl Books {
         BOTH.iter().for_each(|side| self.prices.prefetch(BookSide::new(event.instrument, *side)));
         let Some(line) = self.lines.get(event.instrument as usize) else { return };
         line.sides.iter().for_each(|best| self.levels.prefetch_slot(best.level));
-        for side in BOTH {
+        for (best, side) in line.sides.iter().zip(BOTH) {
             let book = BookSide::new(event.instrument, side);
-            if let Some(second) = self.prices.second(book) {
+            if let Some(second) = self.prices.worse_near(book, best.rank) {
                 self.levels.prefetch((book, second));
             }
         }
     }
 
     fn prefetch_chunk(&self, events: &[BookEvent]) {
-        let nowhere = (BookSide::new(0, Side::Buy), 0);
-        let mut leaves = Later::new(0_u8);
-        let mut joined = Later::new(nowhere);
-        for (index, event) in (0..).zip(events) {
+        for event in events {
             self.orders.prefetch(event.order);
             prefetch_slice(&self.lines, event.instrument as usize);
-            leaves.push_if(index, is_one_of(event, LEAVES));
-            let level = added_level(event);
-            joined.push_if(level.unwrap_or(nowhere), is_one_of(event, ADD) && level.is_some());
-        }
-        joined.all().iter().for_each(|level| self.levels.prefetch(*level));
-
-        let mut left = Later::new(NIL);
-        for event in leaves.all().iter().filter_map(|index| events.get(*index as usize)) {
-            let Some(slot) = self.orders.find(event.order) else { continue };
-            let order = self.orders.get(slot);
-            left.push_if(order.level(), true);
-            self.levels.prefetch_slot(order.level());
-            self.orders.prefetch_slot(order.prev);
-            self.orders.prefetch_slot(order.next);
-            if event.kind == EventKind::Replace
-                && let Some(level) = level_key(event, order.side())
+            if event.kind == EventKind::Add
+                && let Some((book, rank)) = added_level(event)
             {
-                self.orders.prefetch(event.other);
-                self.levels.prefetch(level);
-                joined.push_if(level, true);
+                self.levels.prefetch((book, rank));
+                self.prices.prefetch(book);
             }
         }
-
-        // Levels that come or go.
-        let mut changed = Later::new(nowhere);
-        for (book, rank) in joined.all() {
-            match self.levels.find((*book, *rank)) {
-                Some(level) => self.orders.prefetch_slot(self.levels.get(level).tail),
-                None => changed.push_if((*book, *rank), true),
+        for event in events {
+            if is_one_of(event, LEAVES)
+                && let Some(slot) = self.orders.find(event.order)
+            {
+                let order = self.orders.get(slot);
+                self.levels.prefetch_slot(order.level());
+                self.orders.prefetch_slot(order.prev);
+                self.orders.prefetch_slot(order.next);
+                self.prices.prefetch(BookSide::new(event.instrument, order.side()));
+                if event.kind == EventKind::Replace
+                    && let Some(level) = level_key(event, order.side())
+                {
+                    self.orders.prefetch(event.other);
+                    self.levels.prefetch(level);
+                }
             }
         }
-        for level in left.all().iter().map(|slot| self.levels.get(*slot)) {
-            changed.push_if((level.book, level.rank), level.orders == 1);
+        for event in events {
+            if event.kind == EventKind::Add
+                && let Some(key) = added_level(event)
+                && let Some(level) = self.levels.find(key)
+            {
+                self.orders.prefetch_slot(self.levels.get(level).tail);
+            }
         }
-        changed.all().iter().for_each(|(book, _)| self.prices.prefetch(*book));
-        changed.all().iter().for_each(|(book, rank)| self.prices.prefetch_far(*book, *rank));
     }
 
     /// Applies one event.
@@ -202,7 +171,7 @@ impl Books {
     fn named(&self, event: &BookEvent) -> Result<u32, BookError> {
         let slot = self.orders.find(event.order).ok_or(BookError::UnknownOrder)?;
         let level = self.levels.get(self.orders.get(slot).level());
-        if { level.book }.instrument() == event.instrument { Ok(slot) } else { Err(BookError::OtherInstrument) }
+        if level.book.instrument() == event.instrument { Ok(slot) } else { Err(BookError::OtherInstrument) }
     }
 
     fn delete(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
@@ -305,8 +274,7 @@ impl Books {
                     return Err(BookError::Overfull);
                 }
                 let slot = vacancy.slot();
-                let (head, tail) = (place.slot(), place.slot());
-                self.levels.occupy(vacancy, Level { quantity: shares, book, rank, orders: 1, head, tail });
+                self.levels.occupy(vacancy, Level::new(book, rank, quantity, place.slot()));
                 self.orders.occupy(place, Order::new(reference, quantity, slot, side, NIL));
                 let is_best = best.orders == 0 || rank > best.rank;
                 if is_best {

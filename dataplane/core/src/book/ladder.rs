@@ -5,7 +5,6 @@
 //! given back when empty and not before: simple, and a side whose prices wander empties the nodes it leaves.
 
 use tern_abi::arena::Arena;
-use tern_abi::prefetch::prefetch_read;
 use zerocopy::FromZeros;
 
 const LEAF_MAX: usize = 30;
@@ -282,18 +281,5 @@ impl Ladders {
             Some(at) => Some(node.words[at]),
             None => left.map(|left| self.best(left)),
         }
-    }
-
-    /// Asks for both lines of the node below `root`, which has arrived, where `rank` is or would be.
-    #[inline(always)]
-    pub(super) fn prefetch_leaf(&self, root: u32, rank: u32) {
-        let Some(mut node) = self.nodes.get(root as usize) else { return };
-        if node.height != 0 {
-            let child = node.child(node.child_of(rank));
-            let Some(below) = self.nodes.get(child as usize) else { return };
-            node = below;
-            prefetch_read(node);
-        }
-        prefetch_read(&node.words[LEAF_MAX / 2]);
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of an instrument in one cache line: both best levels, last trade, trading state and trust.
 
-use super::level::price_of;
+use super::order::price_of;
 use super::{Level, Top};
 use crate::feed::Distrust;
 use crate::units::{Price, Side};

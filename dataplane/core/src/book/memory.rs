@@ -2,10 +2,11 @@
 
 use super::instrument::InstrumentSlot;
 use super::ladder::Node;
-use super::level::{Level as LevelEntry, Order};
+use super::level::{LevelLine, NEAR};
 use super::line::BookLine;
+use super::order::OrderLine;
 use super::prices::Near;
-use super::table::Bucket;
+use super::table::prime_from;
 use tern_abi::arena::Arena;
 use zerocopy::FromZeros;
 
@@ -33,11 +34,11 @@ impl Memory for Heap {
 /// How much the books must hold. More than that is refused with [`BookError::Overfull`](super::BookError::Overfull).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Instruments; at most 2^30.
+    /// Instruments; at most 2^21.
     pub instruments: usize,
-    /// Live orders, all instruments together; at most 2^30.
+    /// Live orders, all instruments together; at most 2^28.
     pub orders: usize,
-    /// Price levels, all instruments and both sides together; at most 2^30. As many as `orders` can never be exceeded.
+    /// Price levels, all instruments and both sides together; at most 2^28. As many as `orders` can never be exceeded.
     pub levels: usize,
 }
 
@@ -50,22 +51,28 @@ impl Default for Capacity {
 
 impl Capacity {
     /// Tables this full keep most entries in the line that their key names.
-    const LOAD_PERCENT: usize = 50;
-    const MAX: usize = 1 << 30;
+    const ORDERS_LOAD_PERCENT: usize = 60;
+    /// Most levels have a place of their own: the table has to hold all of them only in the worst case.
+    const LEVELS_LOAD_PERCENT: usize = 75;
+    const MAX: usize = 1 << 28;
 
     const fn at_most(count: usize) -> usize {
         if count < Self::MAX { count } else { Self::MAX }
     }
-    /// Never more than asked for, at most 2^30 each.
+    /// Never more than asked for, and never more than there are numbers for.
     pub(super) const fn clamped(self) -> Self {
         Self {
-            instruments: Self::at_most(self.instruments),
+            // Places of levels near one another have slot numbers of 30 bits.
+            instruments: if self.instruments < 1 << 21 { self.instruments } else { 1 << 21 },
             orders: Self::at_most(self.orders),
             levels: Self::at_most(self.levels),
         }
     }
-    const fn buckets(entries: usize) -> usize {
-        entries * 100 / Self::LOAD_PERCENT / 2 + 1
+    const fn order_lines(self) -> usize {
+        prime_from(self.orders * 100 / Self::ORDERS_LOAD_PERCENT / 2 + 1)
+    }
+    const fn level_lines(self) -> usize {
+        2 * self.instruments * NEAR / 2 + self.levels * 100 / Self::LEVELS_LOAD_PERCENT / 2 + 1
     }
     /// A side with one level needs a node of its own, and nodes are freed only when empty.
     const fn nodes(self) -> usize {
@@ -74,8 +81,8 @@ impl Capacity {
     /// Bytes of all tables together.
     pub const fn bytes(self) -> usize {
         let it = self.clamped();
-        Self::buckets(it.orders) * size_of::<Bucket<Order>>()
-            + Self::buckets(it.levels) * size_of::<Bucket<LevelEntry>>()
+        it.order_lines() * size_of::<OrderLine>()
+            + it.level_lines() * size_of::<LevelLine>()
             + it.nodes() * size_of::<Node>()
             + it.instruments * (2 * size_of::<Near>() + size_of::<BookLine>() + size_of::<u16>())
     }
@@ -85,8 +92,8 @@ impl Capacity {
 #[derive(Debug)]
 pub struct BooksMemory {
     pub(super) capacity: Capacity,
-    pub(super) orders: Arena<Bucket<Order>>,
-    pub(super) levels: Arena<Bucket<LevelEntry>>,
+    pub(super) orders: Arena<OrderLine>,
+    pub(super) levels: Arena<LevelLine>,
     pub(super) nodes: Arena<Node>,
     pub(super) near: Arena<Near>,
     pub(super) lines: Arena<BookLine>,
@@ -103,8 +110,8 @@ impl BooksMemory {
         let capacity = capacity.clamped();
         Self {
             capacity,
-            orders: memory.arena(Capacity::buckets(capacity.orders)),
-            levels: memory.arena(Capacity::buckets(capacity.levels)),
+            orders: memory.arena(capacity.order_lines()),
+            levels: memory.arena(capacity.level_lines()),
             nodes: memory.arena(capacity.nodes()),
             near: memory.arena(2 * capacity.instruments),
             lines: memory.arena(capacity.instruments),
@@ -134,7 +141,7 @@ impl InstrumentsMemory {
     pub fn new(instruments: usize) -> Self {
         Self::from_memory(instruments, &mut Heap)
     }
-    /// Tables for `instruments` symbols (at most 2^30) from `memory`.
+    /// Tables for `instruments` symbols (at most 2^28) from `memory`.
     pub fn from_memory(instruments: usize, memory: &mut impl Memory) -> Self {
         let instruments = Capacity::at_most(instruments);
         Self { slots: memory.arena(instruments), index: memory.arena((instruments * 2).next_power_of_two()) }

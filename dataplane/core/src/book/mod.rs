@@ -2,9 +2,10 @@
 //!
 //! [`Books`] holds all orders of all instruments in tables made once at start ([`BooksMemory`]). A real day has millions
 //! of live orders, far more than a cache holds, so everything here is about how many cache lines an event touches and
-//! how early they are asked for: orders and levels are each found by hash in the line where they live and never move
-//! ([`table`]), the queue of a level is a doubly linked list of slot numbers, prices in order are needed only when a
-//! level appears or empties ([`prices`]), and what strategies ask most often is one line an instrument ([`line`]).
+//! how early they are asked for: orders ([`order`]) and levels ([`level`]) are each found in the line that their key
+//! names, where they stay, the queue of a level is a doubly linked list of slot numbers, prices in order are bits that
+//! are needed only when a level appears or empties ([`prices`]), and what strategies ask most often is one line an
+//! instrument ([`line`]).
 //! [`Books::prefetch`] asks for the lines of a whole datagram before its first event is applied.
 
 mod apply;
@@ -14,6 +15,7 @@ mod ladder;
 mod level;
 mod line;
 mod memory;
+mod order;
 mod prices;
 mod table;
 mod view;

@@ -2,7 +2,7 @@
 
 use super::Level;
 use super::books::Books;
-use super::level::{BookSide, NIL, price_of};
+use super::order::{BookSide, NIL, price_of};
 use super::table::mix;
 use crate::units::{InstrumentId, Price, Quantity, Side};
 
