@@ -100,7 +100,11 @@ impl Books {
             }
         }
         for event in events {
-            if is_one_of(event, LEAVES)
+            if event.kind == EventKind::Add {
+                if let Some(level) = added_level(event).and_then(|key| self.levels.find(key)) {
+                    self.orders.prefetch_slot(self.levels.get(level).tail);
+                }
+            } else if is_one_of(event, LEAVES)
                 && let Some(slot) = self.orders.find(event.order)
             {
                 let order = self.orders.get(slot);
@@ -114,14 +118,6 @@ impl Books {
                     self.orders.prefetch(event.other);
                     self.levels.prefetch(level);
                 }
-            }
-        }
-        for event in events {
-            if event.kind == EventKind::Add
-                && let Some(key) = added_level(event)
-                && let Some(level) = self.levels.find(key)
-            {
-                self.orders.prefetch_slot(self.levels.get(level).tail);
             }
         }
     }
