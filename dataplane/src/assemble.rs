@@ -1,11 +1,11 @@
 //! From the configuration to the parts of a pipeline. The same for a live run and for a replay: what decides is made
 //! here once, from the configuration alone.
 
-use tern_config::{Config, Limits as LimitsConfig};
+use tern_config::{Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig};
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
 use tern_core::pipeline::{self, ConfigError, Pipeline, StrategyConfig, UnknownOrders};
-use tern_core::risk::Limits;
+use tern_core::risk::{Limits, SelfTrade};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::{AccountId, StrategyId, StreamId, TraderId, VenueId};
@@ -67,6 +67,12 @@ pub fn limits(config: &LimitsConfig) -> Limits {
         net_max: config.net_max,
         daily_loss_max: config.daily_loss_max,
         drawdown_max: config.drawdown_max,
+        self_trade: match config.self_trade {
+            SelfTradeConfig::Off => SelfTrade::Off,
+            SelfTradeConfig::CancelNewest => SelfTrade::CancelNewest,
+            SelfTradeConfig::CancelOldest => SelfTrade::CancelOldest,
+            SelfTradeConfig::CancelBoth => SelfTrade::CancelBoth,
+        },
         epoch: 0,
     }
 }

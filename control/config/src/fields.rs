@@ -78,6 +78,7 @@ pub const FIELDS: &[Field] = &[
     field("limits.net_max", "1/10000 of the currency unit, from 1 to 4611686018427387903"),
     field("limits.daily_loss_max", "1/10000 of the currency unit, from 1 to 4611686018427387903"),
     field("limits.drawdown_max", "1/10000 of the currency unit, from 1 to 4611686018427387903"),
+    field("limits.self_trade", "\"off\", \"cancel_newest\", \"cancel_oldest\" or \"cancel_both\""),
     field("daemon.heartbeat_loss_ms", "milliseconds from 50 to 60000"),
     field("daemon.on_heartbeat_loss", "\"halt\" or \"restart\""),
     field("daemon.restart_pause_ms", "milliseconds from 1 to 60000"),

@@ -419,6 +419,22 @@ pub struct Limits {
     pub daily_loss_max: i64,
     /// Fall of profit below its best of the day that stops trading when exceeded, 1/10000.
     pub drawdown_max: i64,
+    /// What becomes of an order that would trade with the account's own.
+    pub self_trade: SelfTrade,
+}
+
+/// `limits.self_trade`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SelfTrade {
+    /// It is sent: the venue's own prevention is relied on.
+    Off,
+    /// It is refused; what rests stays.
+    CancelNewest,
+    /// What rests is cancelled; the new order is refused until it is gone.
+    CancelOldest,
+    /// It is refused, and what rests is cancelled.
+    CancelBoth,
 }
 
 impl Default for Limits {
@@ -438,6 +454,7 @@ impl Default for Limits {
             net_max: 1_000_000 * 10_000,
             daily_loss_max: 20_000 * 10_000,
             drawdown_max: 20_000 * 10_000,
+            self_trade: SelfTrade::CancelNewest,
         }
     }
 }

@@ -101,6 +101,11 @@ impl Orders {
         self.walk(first, List::Own)
     }
 
+    /// Open orders of all strategies in one instrument, strategy by strategy, oldest first.
+    pub(crate) fn in_instrument(&self, instrument: InstrumentId) -> impl Iterator<Item = &Order> {
+        (0..self.own.len() / self.instruments.max(1)).flat_map(move |owner| self.own(owner, instrument))
+    }
+
     /// Asks for the place where the list of [`own`](Self::own) begins.
     #[inline]
     pub(crate) fn prefetch_own(&self, owner: usize, instrument: InstrumentId) {

@@ -4,7 +4,7 @@ use super::{Desk, Pipeline, PipelineCounter, Turn};
 use crate::feed::Feed;
 use crate::orders::{Life, Order, Slot};
 use crate::probe::{Isolate, Panicked, Probe, Stage};
-use crate::risk::{Approved, HaltReason, Moment, NewOrder, Owner, Reason, Refusal};
+use crate::risk::{Approved, HaltReason, Moment, NewOrder, Owner, Reason, Refusal, SelfTrade, would_trade};
 use crate::session::{EncodeError, OrderAction, OrderSession, OrderView, TimeInForce};
 use crate::strategy::{Call, Ctx, Intent, StrategySet};
 use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, Symbol, TaiNs};
@@ -93,6 +93,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             let Some(intent) = self.intents.get(place) else { break };
             if let Err(refusal) = self.desk.act(turn, owner, age_ns, &intent, &mut self.session) {
                 self.desk.refused(turn, owner, &intent, refusal);
+                if refusal.reason == Reason::SelfTrade {
+                    self.desk.clear_the_way(&intent);
+                }
             }
         }
         self.intents.clear();
@@ -104,6 +107,25 @@ impl Desk {
         for (instrument, halted) in halts {
             self.gate.set_halted(instrument, halted);
             self.count(PipelineCounter::MarketHalts, u64::from(halted));
+        }
+    }
+
+    /// An intent was refused because it would have traded with the account's own orders: takes them out of its way if the
+    /// limits say so. It is not kept: when they are gone, its strategy may try again.
+    #[cold]
+    fn clear_the_way(&mut self, intent: &Intent) {
+        if !matches!(self.gate.limits().self_trade, SelfTrade::CancelOldest | SelfTrade::CancelBoth) {
+            return;
+        }
+        let wanted = match *intent {
+            Intent::New { instrument, side, price, .. } => Some((instrument, side, price)),
+            Intent::Replace { order, price, .. } => {
+                self.orders.find(order).map(|order| (order.instrument, order.side, price))
+            }
+            Intent::Cancel { .. } => None,
+        };
+        if let Some((instrument, side, price)) = wanted {
+            self.want_cancels(|_, order| order.instrument == instrument && would_trade(order, side, price));
         }
     }
 

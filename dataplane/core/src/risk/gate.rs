@@ -1,6 +1,7 @@
 //! The checks. One function an action, cheapest and most damning first; every way out is a [`Reason`] or [`Approved`].
 
-use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, Stake};
+use super::self_trade::{OwnPrices, own_in_the_way};
+use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, SelfTrade, Stake};
 use crate::book::{Books, Instruments, Memory};
 use crate::orders::{Order, Orders};
 use crate::portfolio::Position;
@@ -89,13 +90,15 @@ pub struct Gate {
     rate: Rate,
     halt: Option<HaltReason>,
     exposures: Arena<Exposure>,
+    own_prices: Arena<OwnPrices>,
     stake: Stake,
 }
 
 impl Gate {
     pub(crate) fn new(limits: Limits, instruments: usize, memory: &mut impl Memory) -> Self {
         let rate = Rate::new(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
-        Self { limits, rate, halt: None, exposures: memory.arena(instruments), stake: Stake::default() }
+        let (exposures, own_prices) = (memory.arena(instruments), memory.arena(instruments));
+        Self { limits, rate, halt: None, exposures, own_prices, stake: Stake::default() }
     }
 
     /// Limits in force.
@@ -130,6 +133,7 @@ impl Gate {
     #[inline]
     pub(crate) fn prefetch(&self, instrument: InstrumentId) {
         prefetch_slice(&self.exposures, instrument.index());
+        prefetch_slice(&self.own_prices, instrument.index());
     }
 
     /// Every instrument's exposure, by instrument id.
@@ -163,8 +167,11 @@ impl Gate {
     #[inline]
     pub(crate) fn settle(&mut self, order: &mut Order) {
         let now = order.exposure();
-        if let Some(exposure) = self.exposures.get_mut(order.instrument.index()) {
+        let index = order.instrument.index();
+        if let Some((exposure, own)) = self.exposures.get_mut(index).zip(self.own_prices.get_mut(index)) {
             exposure.settle(order.side, order.counted, now);
+            order.counted = now;
+            own.settle(order, exposure.open(order.side));
         }
         order.counted = now;
         let value = order.value();
@@ -224,6 +231,25 @@ impl Gate {
         Ok(())
     }
 
+    /// Whether an order of `side` at `price` leaves the account's own alone. One compare unless it reaches their prices.
+    #[inline]
+    fn check_self_trade(
+        &self,
+        instrument: InstrumentId,
+        side: Side,
+        price: Price,
+        orders: &Orders,
+    ) -> Result<(), Refusal> {
+        let may_cross = self.own_prices.get(instrument.index()).is_some_and(|own| own.may_cross(side, price));
+        if !may_cross || self.limits.self_trade == SelfTrade::Off {
+            return Ok(());
+        }
+        match own_in_the_way(orders, instrument, side, price) {
+            Some(own) => Err(Refusal::beyond(Reason::SelfTrade, own.price.0, price.0)),
+            None => Ok(()),
+        }
+    }
+
     /// Shares changed hands.
     #[inline]
     pub(crate) fn add_position(&mut self, instrument: InstrumentId, shares: i64) {
@@ -272,6 +298,7 @@ impl Gate {
             return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
         }
         self.check_stake(new.side, new.price.0 * i64::from(new.quantity), worst)?;
+        self.check_self_trade(new.instrument, new.side, new.price, market.orders)?;
         let open = market.orders.open_count();
         if open >= self.limits.open_orders_max || !market.orders.has_room() {
             return Err(Refusal::beyond(
@@ -356,6 +383,7 @@ impl Gate {
         }
         let value = (price.0 * i64::from(quantity)).max(order.price.0.saturating_mul(i64::from(order.leaves)));
         self.check_stake(order.side, value.saturating_sub(order.counted_value), worst)?;
+        self.check_self_trade(order.instrument, order.side, price, market.orders)?;
         if order.side == Side::Sell && !order.short && exposure.position - exposure.open(Side::Sell) < more {
             return Err(Refusal::new(Reason::ShortMark));
         }

@@ -1,5 +1,6 @@
 //! The limits, and how they change between two inputs.
 
+use super::SelfTrade;
 use crate::units::{Cash, Quantity, UNIT};
 use tern_abi::counter_enum;
 
@@ -20,6 +21,7 @@ counter_enum! {
         NetMax = "net_max": "Positions at cost, longs less shorts, with every open order of one side filled, 1/10000.",
         DailyLossMax = "daily_loss_max": "Loss of the day, realized and unrealized, that stops trading when exceeded, 1/10000.",
         DrawdownMax = "drawdown_max": "Fall of profit below its best of the day that stops trading when exceeded, 1/10000.",
+        SelfTrade = "self_trade": "Orders that would trade with the account's own: 0 off, 1 cancel newest, 2 cancel oldest, 3 cancel both.",
     }
 }
 
@@ -72,6 +74,8 @@ pub struct Limits {
     pub daily_loss_max: Cash,
     /// [`LimitId::DrawdownMax`].
     pub drawdown_max: Cash,
+    /// [`LimitId::SelfTrade`].
+    pub self_trade: SelfTrade,
     /// Configuration that they come from; every order record carries it.
     pub epoch: u32,
 }
@@ -93,6 +97,7 @@ impl Default for Limits {
             net_max: 2_000_000 * UNIT,
             daily_loss_max: 50_000 * UNIT,
             drawdown_max: 50_000 * UNIT,
+            self_trade: SelfTrade::CancelNewest,
             epoch: 0,
         }
     }
@@ -115,6 +120,7 @@ impl Limits {
                 u32::MAX as i64
             }
             LimitId::IntentAgeNsMax | LimitId::DuplicateWindowNs => 3_600_000_000_000,
+            LimitId::SelfTrade => SelfTrade::COUNT as i64 - 1,
         }
     }
 
@@ -142,6 +148,7 @@ impl Limits {
             LimitId::NetMax => self.net_max = value,
             LimitId::DailyLossMax => self.daily_loss_max = value,
             LimitId::DrawdownMax => self.drawdown_max = value,
+            LimitId::SelfTrade => self.self_trade = SelfTrade::from_index(value as usize).unwrap_or(self.self_trade),
         }
         Ok(())
     }
@@ -163,6 +170,7 @@ impl Limits {
             LimitId::NetMax => self.net_max,
             LimitId::DailyLossMax => self.daily_loss_max,
             LimitId::DrawdownMax => self.drawdown_max,
+            LimitId::SelfTrade => self.self_trade as i64,
         }
     }
 
@@ -185,10 +193,10 @@ mod tests {
         let mut limits = Limits::default();
         assert_eq!(limits.validate(), Ok(()));
         for (index, id) in LimitId::ALL.iter().enumerate() {
-            assert_eq!(limits.set(*id, index as i64 + 1), Ok(()));
+            assert_eq!(limits.set(*id, (index as i64 + 1).min(Limits::max(*id))), Ok(()));
         }
         for (index, id) in LimitId::ALL.iter().enumerate() {
-            assert_eq!(limits.get(*id), index as i64 + 1, "{}", id.name());
+            assert_eq!(limits.get(*id), (index as i64 + 1).min(Limits::max(*id)), "{}", id.name());
             let before = limits;
             for value in [-1, i64::MIN, Limits::max(*id) + 1] {
                 assert!(matches!(limits.set(*id, value), Err(LimitError::Range { .. })));

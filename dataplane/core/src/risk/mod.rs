@@ -4,8 +4,8 @@
 //! Intent --gate--> Approved --recorded--> outbox --encoded--> bytes
 //!            \--> Refusal (a Reason, counted and recorded)
 //! ```
-//! A check reads two cache lines of the instrument (its book line and its [`Exposure`]), the
-//! firm's [`Stake`] and the limits.
+//! A check reads two cache lines of the instrument (its book line and its [`Exposure`]), the prices of our own orders
+//! there, the firm's [`Stake`] and the limits.
 
 mod approved;
 mod exposure;
@@ -13,6 +13,7 @@ mod gate;
 mod limits;
 mod rate;
 mod reason;
+mod self_trade;
 mod stake;
 
 pub use approved::Approved;
@@ -22,4 +23,6 @@ pub(crate) use gate::{Market, Moment, NewOrder};
 pub use limits::{LimitError, LimitId, Limits};
 pub use rate::Rate;
 pub use reason::{HaltReason, Reason};
+pub use self_trade::SelfTrade;
+pub(crate) use self_trade::would_trade;
 pub use stake::Stake;

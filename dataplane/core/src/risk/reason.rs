@@ -34,6 +34,7 @@ counter_enum! {
         MarketHalted = "market_halted": "Our market does not trade the instrument for now: an operational halt.",
         Gross = "gross": "All positions at cost and all open orders together would be above the limit.",
         Net = "net": "With every open order of that side filled, the firm would lean further to it than the limit.",
+        SelfTrade = "self_trade": "It would trade with another open order of the account.",
     }
 }
 

@@ -30,7 +30,7 @@ fn a_kill_takes_back_what_tcp_does_not_have_and_cancels_the_rest() {
     rig.venue(accepted(1, 100, 10_0000));
     rig.venue(accepted(2, 100, 9_9999));
     // Waiting in the outbox: a new order, a replace, a cancel.
-    lines.borrow_mut().push_back(new(0, Side::Sell, 10_0000, 5));
+    lines.borrow_mut().push_back(new(0, Side::Sell, 10_0100, 5));
     lines.borrow_mut().push_back(Intent::Replace { order: OrderId(1), price: Price(10_0001), quantity: 900 });
     lines.borrow_mut().push_back(Intent::Cancel { order: OrderId(2) });
     rig.input(Input::Timer);
@@ -126,7 +126,7 @@ fn what_was_on_its_way_when_the_connection_broke_is_resolved_by_the_log() {
     rig.input(Input::Timer);
     rig.sent();
     // Not handed over when the connection breaks.
-    lines.borrow_mut().push_back(new(0, Side::Sell, 10_0000, 7));
+    lines.borrow_mut().push_back(new(0, Side::Sell, 10_0100, 7));
     rig.input(Input::Timer);
     rig.conn(ConnEvent::Down(DownReason::Reset));
     assert_eq!(rig.state(7), Some(OrderState::Dropped));

@@ -130,7 +130,7 @@ fn intents_on_old_data_are_refused() {
 #[test]
 fn the_same_order_again_is_a_duplicate_for_a_while() {
     let (mut rig, lines) = scripted(config(), 1);
-    lines.borrow_mut().extend([BUY, BUY, new(0, Side::Sell, 10_0000, 100), new(0, Side::Buy, 10_0000, 101)]);
+    lines.borrow_mut().extend([BUY, BUY, new(0, Side::Sell, 10_0001, 100), new(0, Side::Buy, 10_0000, 101)]);
     rig.input(Input::Timer);
     assert_eq!((rig.refused(Reason::Duplicate), rig.sent().len()), (1, 3));
     rig.now = rig.now.plus(100_000);
@@ -146,7 +146,7 @@ fn position_counts_open_orders_of_each_side_for_itself() {
     lines.borrow_mut().extend((0..11).map(|n| new(0, Side::Buy, 10_0000 - n, 1000)));
     rig.input(Input::Timer);
     assert_eq!((rig.sent().len(), rig.refused(Reason::Position)), (10, 1));
-    lines.borrow_mut().extend((0..11).map(|n| new(0, Side::Sell, 10_0000 + n, 1000)));
+    lines.borrow_mut().extend((0..11).map(|n| new(0, Side::Sell, 10_0001 + n, 1000)));
     rig.input(Input::Timer);
     assert_eq!((rig.sent().len(), rig.refused(Reason::Position)), (10, 2));
     assert_eq!((rig.open(Side::Buy), rig.open(Side::Sell)), (10_000, 10_000));

@@ -224,8 +224,8 @@ fn a_break_may_name_the_order_by_a_later_id_unless_that_leaves_a_doubt() {
     rig.venue(VenueEvent { match_number: 7, ..told(VenueEventKind::Broken, 2, 0) });
     assert_eq!((position(&rig), rig.noted(OrderNote::UnknownBreak)), (0, 0));
     // Both sides of a trade are ours: each has its own execution, and a third name is a doubt.
-    say(&mut rig, &lines, new(0, Side::Sell, 10_0100, 50));
-    rig.venue(accepted(3, 50, 10_0100));
+    say(&mut rig, &lines, new(0, Side::Sell, 10_0101, 50));
+    rig.venue(accepted(3, 50, 10_0101));
     rig.venue(executed(2, 20, 10_0100, 8));
     rig.venue(executed(3, 20, 10_0100, 8));
     assert_eq!((position(&rig), rig.noted(OrderNote::Duplicate)), (0, 0));

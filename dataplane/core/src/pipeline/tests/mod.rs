@@ -5,6 +5,7 @@ mod gate;
 mod lifecycle;
 mod model;
 mod restart;
+mod self_trade;
 mod stake;
 
 use super::PipelineCounter;

@@ -4,7 +4,7 @@
 use super::Ask;
 use crate::input::{ConnEvent, DownReason, Input};
 use crate::pipeline::Config;
-use crate::risk::Reason;
+use crate::risk::{Reason, SelfTrade};
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
 use crate::testing::{
@@ -271,6 +271,8 @@ proptest! {
         let mut config = config();
         config.limits.position_max = LIMIT;
         config.limits.duplicate_window_ns = 0;
+        // Both sides at one price: what is asked here is whether all of it is counted.
+        config.limits.self_trade = SelfTrade::Off;
         let (mut rig, mut lines) = scripted(config.clone(), 1);
         let mut venue = Venue::default();
         let mut breaks = false;
