@@ -168,6 +168,14 @@ def differences(ours, theirs):
             for symbol in sorted(set(ours) | set(theirs)) if ours.get(symbol, flat) != theirs.get(symbol, flat)}
 
 
+def self_trades(exchange):
+    """Match numbers under which the exchange has executions of ours on both sides."""
+    sides = defaultdict(set)
+    for fill in exchange.fills:
+        sides[fill["match_number"]].add(fill["side"])
+    return sorted(number for number, both in sides.items() if len(both) > 1)
+
+
 def story(journal, exchange):
     """What the issue of a lively market is made of: partial fills, replaces that lost priority, cancels that lost."""
     symbols = journal.symbol_of()

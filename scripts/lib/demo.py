@@ -166,6 +166,9 @@ def build(options, out, exchange, tern):
               f"{len(journal.fills):,} fills in {trades['symbols_traded']} symbols, {trades['partial_fills']:,} partial, "
               f"{trades['replaces_lost_priority']:,} replaces lost priority, {trades['cancels_lost_to_fill']:,} cancels "
               "lost to a fill")
+        own_trades = compare.self_trades(venue)
+        check("self-trades", not own_trades, f"{len(own_trades)} of the exchange's matches have our orders on both sides; "
+              f"{own['orders']['refused'].get('self_trade', 0):,} intents refused that would have")
     if options.observe:
         check("no order", not journal.orders and not venue.orders, "none sent")
     positions = journal.claimed_positions()
