@@ -1,5 +1,6 @@
 """`tern kill`: all open orders are cancelled, nothing new leaves, `resume` trades again."""
 
+import collections
 import os
 import signal
 import threading
@@ -135,6 +136,62 @@ def kill_in_flight(out, options):
         return (f"{len(lost)} order messages ({len(entered)} orders entered or replaced, {counters['tcp_recalled_bytes']} bytes up to the "
                 f"last of them) in TCP's hands at the kill, {(killed_ns - cut_ns) / 1e6:.0f} ms after the link went dead; link mended, "
                 f"none of them on the wire or at the exchange; in the journal the connection as reset for a kill and each order as ended")
+
+
+def kill_scope(out, _options):
+    """One strategy is halted while the other trades on, one symbol is stopped, both survive the data plane's death."""
+    with session.Session(out, "--seconds", 7, "--exchange-option=--linger-ms=1500") as today:
+        today.start()
+        today.wait_orders(200)
+        said = today.tern.tern("kill", "--scope", "strategy:maker")
+        halted_ns = tai_ns()
+        assert said["acknowledged"] and said["orders"]["pending"] == 0 and said["orders"]["unknown"] == 0, said
+        time.sleep(0.7)
+        lifted_ns = tai_ns()
+        back = today.tern.tern("resume", "--scope", "strategy:maker")
+        assert back["lifted"] and back["acknowledged"], back
+        time.sleep(0.4)
+        symbol = busiest(today)
+        stopped = today.tern.tern("kill", "--scope", f"symbol:{symbol}", "--state", "cancel-only")
+        stopped_ns = tai_ns()
+        assert stopped["acknowledged"] and stopped["orders"] is None, stopped
+        time.sleep(0.7)
+        end_ns = tai_ns()
+        run = today.status()["run"]
+        session.kill(today.pid())
+        today.wait("another data plane runs", lambda: today.status().get("run", 0) > run and today.pid(), 40)
+        status = today.wait("it acts by what was restricted", lambda: (lambda now: now["restricted"] and now)(today.status()))
+        assert [(scope["scope"], scope["state"]) for scope in status["restricted"]] == [(f"symbol:{symbol}", "cancel_only")], status
+        today.wait_closed()
+        today.tern.settle()
+        today.tern.stop()
+        journal, _ = today.consistent(cut=True)
+
+        def entered(of, begin_ns, until_ns):
+            return [order for order in journal.orders if order["action"] != "cancel" and begin_ns < order["tai_ns"] < until_ns and of(order)]
+        maker, taker = (lambda order: order["strategy"] == 1), (lambda order: order["strategy"] == 2)
+        in_symbol, elsewhere = (lambda order: order["symbol"].strip() == symbol), (lambda order: order["symbol"].strip() != symbol)
+        assert not entered(maker, halted_ns, lifted_ns), entered(maker, halted_ns, lifted_ns)[:3]
+        assert not entered(in_symbol, stopped_ns, end_ns), entered(in_symbol, stopped_ns, end_ns)[:3]
+        others = [len(entered(taker, halted_ns, lifted_ns)), len(entered(maker, lifted_ns, stopped_ns)),
+                  len(entered(elsewhere, stopped_ns, end_ns))]
+        assert all(others), others
+        commands = [record for record in compare.cat(today.tern.binary("tern"), today.tern.config, "command,start")]
+        last_start = max(number for number, record in enumerate(commands) if record["kind"] == "start")
+        told = [record["body"]["set_state"] for record in commands[last_start:] if record["kind"] == "command" and record["body"]["set_state"]]
+        assert [(scope["kind"], scope["key"], scope["state"]) for scope in told] == [("symbol", symbol, "cancel_only")], told
+        return (f"maker halted ({line(said)}): 0 orders of it in {(lifted_ns - halted_ns) / 1e6:.0f} ms, {others[0]} of the taker; lifted: "
+                f"{others[1]}; {symbol} cancel-only: 0 orders in it, {others[2]} elsewhere; still so after the data plane's death")
+
+
+def busiest(today):
+    """The symbol with the most orders of ours so far."""
+    journal = compare.Journal(today.tern.binary("tern"), today.tern.config)
+    return collections.Counter(order["symbol"].strip() for order in journal.orders).most_common(1)[0][0]
+
+
+def tai_ns():
+    return time.clock_gettime_ns(time.CLOCK_TAI)
 
 
 def kill_and_resume(today, before_resume=lambda: None):

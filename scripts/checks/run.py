@@ -21,6 +21,7 @@ CHECKS = {
     "kill_without_daemon": ("kill", True, True),
     "kill_window_closed": ("kill", True, True),
     "kill_in_flight": ("kill", True, True),
+    "kill_scope": ("kill", True, True),
     "reset": ("link", True, True),
     "exchange_gone": ("link", True, True),
     "lossy_link": ("link", True, True),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tern_abi::segment::TradingState;
 
 /// Looks at, stops and resumes one Tern instance.
 #[derive(Parser, Debug)]
@@ -71,14 +72,24 @@ pub enum Verb {
         #[arg(long)]
         plot: bool,
     },
-    /// Stops trading and cancels all open orders. Writes the kill word itself: works with ternd dead.
+    /// Stops trading and cancels all open orders, or those of a scope. Writes into the segment itself: works with ternd
+    /// dead.
     Kill {
+        /// Only a part: `venue:ID`, `strategy:NAME` or `symbol:SYMBOL`; `firm` is everything.
+        #[arg(long, value_name = "SCOPE")]
+        scope: Option<String>,
+        /// How far it is stopped.
+        #[arg(long, value_enum, default_value_t = StopState::Halted)]
+        state: StopState,
         /// How long to wait for the data plane.
         #[arg(long, default_value_t = 2000, value_name = "MS")]
         timeout_ms: u64,
     },
-    /// Trades again, unless somebody killed since the kills that are shown (or given) here.
+    /// Trades again, unless somebody killed since the kills that are shown (or given) here; or lets a scope run again.
     Resume {
+        /// Only what `tern kill --scope` restricted: `firm`, `venue:ID`, `strategy:NAME` or `symbol:SYMBOL`.
+        #[arg(long, value_name = "SCOPE", conflicts_with = "kills")]
+        scope: Option<String>,
         /// Kills that were seen, as `tern status --json` says in `kills`; without it, those there are now.
         #[arg(long, value_name = "N")]
         kills: Option<u32>,
@@ -104,6 +115,27 @@ pub enum Verb {
     Journal(JournalVerb),
     /// Everything that the journal adds up to, for comparison with other records of the same day.
     Report,
+}
+
+/// How far trading is stopped.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopState {
+    /// Only what lowers a position leaves.
+    ReduceOnly,
+    /// Only cancels leave.
+    CancelOnly,
+    /// Only cancels leave, and what is open is cancelled.
+    Halted,
+}
+
+impl From<StopState> for TradingState {
+    fn from(state: StopState) -> Self {
+        match state {
+            StopState::ReduceOnly => Self::ReduceOnly,
+            StopState::CancelOnly => Self::CancelOnly,
+            StopState::Halted => Self::Halted,
+        }
+    }
 }
 
 /// What can be done with the journal.

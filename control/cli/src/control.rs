@@ -4,8 +4,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::unistd::getuid;
-use serde_json::json;
+use serde_json::{Value, json};
 use tern_abi::counters::LoopCounter;
+use tern_abi::segment::Words;
 use tern_config::protocol::{Answer, Ask};
 
 use crate::halt::{self, Halt};
@@ -120,28 +121,76 @@ pub(crate) fn cancel_all(target: &Target, timeout_ms: u64) -> Result<Outcome, Fa
     let words = view.segment().map_err(Failure::failed)?;
     let began = Instant::now();
     let deadline = deadline(timeout_ms);
-    let before = words.cancel_all.get().count;
-    let open = words.counters.get(LoopCounter::OpenOrders);
+    let cancels = Cancels::before(&words);
     let taken = command(target, Ask::CancelAll)?;
-    let acknowledged = taken && wait(deadline, || words.cancel_all.get().count != before);
-    let cancelled = acknowledged && wait(deadline, || words.cancel_all.get().pending == 0);
-    let state = words.cancel_all.get();
-    let (open_before, pending, unknown) = if acknowledged { (state.open, state.pending, 0) } else { (open, 0, open) };
-    let gone = if acknowledged { open_before.saturating_sub(pending) } else { 0 };
+    let report = cancels.wait(&words, taken, deadline);
     let json = json!({
-        "acknowledged": acknowledged,
-        "orders": { "open_before": open_before, "cancelled": gone, "pending": pending, "unknown": unknown },
+        "acknowledged": report.acknowledged,
+        "orders": report.json(),
         "waited_ms": began.elapsed().as_millis() as u64,
     });
-    let text = match (acknowledged, cancelled) {
-        (true, true) => format!("{gone} open orders are gone, none of them is left; trading goes on\n"),
-        (true, false) => format!(
-            "{gone} open orders are gone, {pending} wait for the venue's answer; trading goes on (`tern status` says \
-             whether the session is ready)\n"
-        ),
-        (false, _) => format!("the data plane has not answered in {timeout_ms} ms: {unknown} orders UNKNOWN\n"),
+    let text = match report.acknowledged {
+        true => report.text(),
+        false => format!("the data plane has not answered in {timeout_ms} ms: {} orders UNKNOWN\n", report.unknown),
     };
-    Ok(Outcome { text, json, code: if cancelled { exit::OK } else { exit::UNKNOWN_ORDERS } })
+    Ok(Outcome { text, json, code: if report.is_done() { exit::OK } else { exit::UNKNOWN_ORDERS } })
+}
+
+/// What was known before the loop was told to cancel orders.
+pub(crate) struct Cancels {
+    count: u64,
+    open: u64,
+}
+
+/// What became of the orders that were open when the loop took it.
+pub(crate) struct CancelReport {
+    pub(crate) acknowledged: bool,
+    open_before: u64,
+    gone: u64,
+    pending: u64,
+    unknown: u64,
+}
+
+impl Cancels {
+    pub(crate) fn before(words: &Words) -> Self {
+        Self { count: words.cancel_all.get().count, open: words.counters.get(LoopCounter::OpenOrders) }
+    }
+
+    /// Waits until the orders are gone that were open when the loop was told, if it was `taken`.
+    pub(crate) fn wait(self, words: &Words, taken: bool, deadline: Instant) -> CancelReport {
+        let acknowledged = taken && wait(deadline, || words.cancel_all.get().count != self.count);
+        if acknowledged {
+            wait(deadline, || words.cancel_all.get().pending == 0);
+        }
+        let state = words.cancel_all.get();
+        let (open_before, pending, unknown) =
+            if acknowledged { (state.open, state.pending, 0) } else { (self.open, 0, self.open) };
+        let gone = if acknowledged { open_before.saturating_sub(pending) } else { 0 };
+        CancelReport { acknowledged, open_before, gone, pending, unknown }
+    }
+}
+
+impl CancelReport {
+    /// Whether every one of them is gone.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.acknowledged && self.pending == 0
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({ "open_before": self.open_before, "cancelled": self.gone, "pending": self.pending,
+            "unknown": self.unknown })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let Self { gone, pending, .. } = self;
+        match self.pending {
+            0 => format!("{gone} open orders are gone, none of them is left; trading goes on\n"),
+            _ => format!(
+                "{gone} open orders are gone, {pending} wait for the venue's answer; trading goes on (`tern status` says \
+                 whether the session is ready)\n"
+            ),
+        }
+    }
 }
 
 /// Sets a limit until the next start.
@@ -175,10 +224,12 @@ fn command(target: &Target, command: Ask) -> Result<bool, Failure> {
     Ok(matches!(ask(target, command)?, Answer::Command { taken: true }))
 }
 
-/// Has the daemon hand a command to the loop.
-fn ask(target: &Target, command: Ask) -> Result<Answer, Failure> {
+/// Has the daemon do something.
+pub(crate) fn ask(target: &Target, command: Ask) -> Result<Answer, Failure> {
     match client::ask(&target.paths, command) {
-        Ok(answer @ (Answer::Command { .. } | Answer::KilledSince { .. })) => Ok(answer),
+        Ok(
+            answer @ (Answer::Command { .. } | Answer::KilledSince { .. } | Answer::Lifted | Answer::NotLifted { .. }),
+        ) => Ok(answer),
         Ok(Answer::Error(why)) => Err(Failure::failed(why)),
         Ok(other) => Err(Failure::failed(format!("ternd gave an answer to another question: {other:?}"))),
         Err(error) => Err(Failure::not_running(format!(
@@ -193,7 +244,7 @@ fn deadline(timeout_ms: u64) -> Instant {
 }
 
 /// Looks until `done` or the deadline; whether it was done.
-fn wait(deadline: Instant, done: impl Fn() -> bool) -> bool {
+pub(crate) fn wait(deadline: Instant, done: impl Fn() -> bool) -> bool {
     loop {
         if done() {
             return true;

@@ -28,7 +28,7 @@ pub(crate) enum By {
 }
 
 impl By {
-    const fn of_uid(uid: u32) -> Self {
+    pub(crate) const fn of_uid(uid: u32) -> Self {
         if uid == SYSTEM_UID { Self::Daemon } else { Self::Operator(uid) }
     }
 
@@ -45,7 +45,7 @@ impl By {
     }
 
     /// For people.
-    fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         match self {
             Self::Operator(uid) => format!("uid {uid}"),
             Self::Daemon => "ternd".into(),

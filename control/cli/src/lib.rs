@@ -14,13 +14,15 @@ pub mod outcome;
 mod problems;
 mod record_text;
 mod records;
+mod scope;
 mod status;
 mod table;
 mod target;
 
-use args::{Arguments, JournalVerb, Verb};
+use args::{Arguments, JournalVerb, StopState, Verb};
 use outcome::{Failure, Outcome, exit};
 use target::Target;
+use tern_abi::segment::ScopeKind;
 
 /// Carries a command out, prints what it says, and returns the exit code.
 pub fn run(arguments: &Arguments) -> u8 {
@@ -52,8 +54,21 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Positions => history::positions(&journal()?),
         Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),
         Verb::Latency { plot } => history::latency(&journal()?, *plot),
-        Verb::Kill { timeout_ms } => control::kill(&target()?, *timeout_ms),
-        Verb::Resume { kills, timeout_ms } => control::resume(&target()?, *kills, *timeout_ms),
+        Verb::Kill { scope, state, timeout_ms } => {
+            let target = target()?;
+            match scope.as_deref().map(|scope| scope::parse(&target, scope)).transpose()? {
+                // The kill word: the strongest, and the one that needs least.
+                None | Some((ScopeKind::Firm, _)) if *state == StopState::Halted => control::kill(&target, *timeout_ms),
+                scope => scope::restrict(&target, scope.unwrap_or((ScopeKind::Firm, 0)), (*state).into(), *timeout_ms),
+            }
+        }
+        Verb::Resume { scope, kills, timeout_ms } => {
+            let target = target()?;
+            match scope {
+                Some(scope) => scope::lift(&target, scope::parse(&target, scope)?, *timeout_ms),
+                None => control::resume(&target, *kills, *timeout_ms),
+            }
+        }
         Verb::CancelAll { timeout_ms } => control::cancel_all(&target()?, *timeout_ms),
         Verb::SetLimit { limit, value } => control::set_limit(&target()?, limit, *value),
         Verb::Journal(JournalVerb::Verify) => journal_verbs::verify(&journal()?),

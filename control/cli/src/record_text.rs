@@ -9,6 +9,7 @@ use tern_abi::record::{
     RecordHeader, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord, StageRecord, StartRecord, StateRecord,
     TrustRecord, VenueEventKind,
 };
+use tern_abi::segment::ScopeKind;
 use tern_config::facts::{Names, name_at};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -102,7 +103,15 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             let what = CommandKind::from_u32(command.kind).map_or("?", CommandKind::name);
             let limit =
                 (command.kind == CommandKind::SetLimit as u32).then(|| name_at(&names.limits, command.id as usize));
-            json!({ "kind": what, "limit": limit, "value": command.value, "scope": command.scope,
+            let set = (command.kind == CommandKind::SetState as u32).then(|| command.scope_state()).flatten();
+            let set = set.map(|(kind, key, state)| {
+                let key = match kind {
+                    ScopeKind::Symbol => json!(String::from_utf8_lossy(&key.to_le_bytes()).trim_end()),
+                    _ => json!(key),
+                };
+                json!({ "kind": kind.name(), "key": key, "state": state.name() })
+            });
+            json!({ "kind": what, "limit": limit, "set_state": set, "value": command.value, "scope": command.scope,
                 "epoch": command.epoch, "uid": command.uid, "kill_word": command.kill_word })
         }),
         Kind::Timer => Some(json!({})),

@@ -11,6 +11,7 @@ use tern_config::facts::name_at;
 use crate::halt::Halt;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::problems::Findings;
+use crate::scope;
 use crate::table::{duration, grouped, tai_time};
 use crate::target::Target;
 
@@ -111,6 +112,8 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     problems.extend(strategies.iter().filter(|(_, state)| *state == "disabled").map(|(index, _)| {
         format!("strategy {index} (counted from 0) panicked and is not called any more; its orders are cancelled; mend it and restart")
     }));
+    let (sentences, restricted) = scope::restricted(target, &words);
+    problems.extend(sentences);
     let trusted: Vec<usize> = (0..STREAMS).filter(|stream| words.trust.get(*stream).0 == TRUSTED).collect();
     let distrusted: BTreeMap<usize, String> = (0..STREAMS)
         .map(|stream| (stream, words.trust.get(stream).0))
@@ -175,6 +178,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         "killed": kill.killed(),
         "kills": kill.kills(),
         "killed_by_uid": kill.killed().then(|| kill.uid()),
+        "restricted": restricted,
         "open_orders": open_orders,
         "limits_epoch": words.limits_epoch.get(),
         "sessions": sessions,

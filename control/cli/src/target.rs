@@ -20,6 +20,8 @@ pub(crate) struct Target {
     pub(crate) heartbeat_loss_ms: u64,
     /// Its interface, where the configuration is known.
     pub(crate) interface: Option<String>,
+    /// Its strategies, name and id, where the configuration is known.
+    pub(crate) strategies: Vec<(String, u16)>,
 }
 
 impl Target {
@@ -36,6 +38,7 @@ impl Target {
                     paths: config.paths,
                     heartbeat_loss_ms: config.daemon.heartbeat_loss_ms,
                     interface: Some(config.port.interface),
+                    strategies: config.strategy.iter().map(|strategy| (strategy.name.clone(), strategy.id)).collect(),
                 }
             }
             (None, Some(name)) => Self {
@@ -43,6 +46,7 @@ impl Target {
                 paths: Paths::of(name),
                 heartbeat_loss_ms: tern_config::Daemon::default().heartbeat_loss_ms,
                 interface: None,
+                strategies: Vec::new(),
             },
             (None, None) => return Err(Failure::usage("which instance? give --config FILE or --instance NAME")),
         };

@@ -337,7 +337,7 @@ fn a_cancel_all_reports_what_became_of_the_orders_of_then() {
                     plane.cancel_all.begin(7);
                     plane.cancel_all.set_pending(left);
                 }
-                writeln!(stream, r#"{{"version":2,"answer":{{"command":{{"taken":{taken}}}}}}}"#).expect("it is taken");
+                writeln!(stream, r#"{{"version":3,"answer":{{"command":{{"taken":{taken}}}}}}}"#).expect("it is taken");
             });
             bench.json(&["cancel-all", "--timeout-ms", "50"])
         });
@@ -346,6 +346,78 @@ fn a_cancel_all_reports_what_became_of_the_orders_of_then() {
         assert_eq!(said["acknowledged"], left.is_some());
         assert!(said["waited_ms"].as_u64().is_some());
     }
+}
+
+/// Plays the loop: acts by what the table says, and has so many orders of the scope left.
+fn heed_scopes(plane: &DataPlaneEnds<'_>, version_before: u64, left: u64) {
+    while plane.scopes.version() == version_before {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    plane.cancel_all.begin(4);
+    plane.cancel_all.set_pending(left);
+    plane.scopes_seen.set(plane.scopes.version());
+}
+
+#[test]
+fn a_scope_is_restricted_by_the_cli_alone_and_shown_until_it_is_lifted() {
+    let bench = Bench::new("scope");
+    let mut segment = DataPlaneSegment::open(&bench.spec()).expect("a segment");
+    let plane = segment.ends().expect("its ends");
+    plane.trading.set(true, 0, 1);
+    plane.counters.set(LoopCounter::OpenOrders, 9);
+    for (left, code, orders) in [(0, 0, [4, 4, 0, 0]), (3, 5, [4, 1, 3, 0])] {
+        let before = plane.scopes.version();
+        let (found, said) = std::thread::scope(|scope| {
+            scope.spawn(|| heed_scopes(&plane, before, left));
+            bench.json(&["kill", "--scope", "symbol:MSFT", "--timeout-ms", "300"])
+        });
+        let numbers = ["open_before", "cancelled", "pending", "unknown"].map(|name| said["orders"][name].as_u64());
+        assert_eq!((found, numbers), (code, orders.map(Some)), "{said}");
+        assert_eq!((said["scope"].as_str(), said["state"].as_str()), (Some("symbol:MSFT"), Some("halted")));
+    }
+    // Nobody heeds: the restriction stands all the same.
+    let (code, said) = bench.json(&["kill", "--scope", "strategy:2", "--state", "reduce-only", "--timeout-ms", "50"]);
+    assert_eq!((code, said["acknowledged"].as_bool(), said["orders"].is_null()), (5, Some(false), true), "{said}");
+    let (_, status) = bench.json(&["status"]);
+    let shown: Vec<_> = status["restricted"].as_array().expect("a list").iter().collect();
+    assert_eq!(shown.len(), 2, "{status}");
+    assert_eq!((shown[1]["scope"].as_str(), shown[1]["state"].as_str()), (Some("strategy:2"), Some("reduce_only")));
+    let problems = status["problems"].to_string();
+    assert!(problems.contains("symbol:MSFT is halted: by uid"), "{problems}");
+    assert!(problems.contains("`tern resume --scope strategy:2` lifts it"), "{problems}");
+    // A wrong scope is wrong usage and changes nothing.
+    let version = plane.scopes.version();
+    let output = bench.tern(&["kill", "--scope", "symbol:"]);
+    assert_eq!((output.status.code(), plane.scopes.version()), (Some(2), version));
+}
+
+#[test]
+fn a_scope_is_lifted_by_the_daemon_unless_somebody_came_after_the_look() {
+    let bench = Bench::new("lift");
+    let mut segment = DataPlaneSegment::open(&bench.spec()).expect("a segment");
+    let plane = segment.ends().expect("its ends");
+    let listener = UnixListener::bind(bench.config.paths.control_socket()).expect("a socket");
+    let (code, said) = bench.json(&["resume", "--scope", "strategy:1"]);
+    assert_eq!((code, said["lifted"].as_bool()), (0, Some(false)), "it is not restricted: {said}");
+    bench.json(&["kill", "--scope", "strategy:1", "--state", "cancel-only", "--timeout-ms", "10"]);
+    for (answer, code, lifted) in [(r#"{"not_lifted":{"since_ns":7}}"#, 6, false), (r#""lifted""#, 0, true)] {
+        let (found, said) = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().expect("tern connects");
+                let mut line = String::new();
+                BufReader::new(stream.try_clone().expect("a socket")).read_line(&mut line).expect("a request");
+                assert!(line.contains(r#"{"lift":{"kind":"strategy","key":1,"seen_ns":"#), "{line}");
+                plane.scopes_seen.set(plane.scopes.version());
+                writeln!(stream, r#"{{"version":3,"answer":{answer}}}"#).expect("it is taken");
+            });
+            bench.json(&["resume", "--scope", "strategy:1", "--timeout-ms", "100"])
+        });
+        assert_eq!((found, said["lifted"].as_bool()), (code, Some(lifted)), "{said}");
+    }
+    // With no daemon there is nobody who may.
+    drop(listener);
+    std::fs::remove_file(bench.config.paths.control_socket()).expect("the socket");
+    assert_eq!(bench.tern(&["resume", "--scope", "strategy:1"]).status.code(), Some(3));
 }
 
 /// A daemon that plays the loop as well: `late_kill` comes between its look and the loop's.
@@ -365,7 +437,7 @@ fn answer_resume(listener: &UnixListener, plane: &DataPlaneEnds<'_>, late_kill: 
         }
         Err(state) => format!(r#"{{"killed_since":{{"kills":{}}}}}"#, state.kills()),
     };
-    writeln!(stream, r#"{{"version":2,"answer":{answer}}}"#).expect("it is taken");
+    writeln!(stream, r#"{{"version":3,"answer":{answer}}}"#).expect("it is taken");
     seen
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::DaemonFacts;
 
 /// Version of this protocol; both sides say theirs.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Longest line that is taken, bytes.
 pub const LINE_BYTES_MAX: usize = 65_536;
@@ -37,6 +37,15 @@ pub enum Ask {
     },
     /// Cancel all open orders and go on trading.
     CancelAll,
+    /// Let a scope run again, unless somebody restricted it since.
+    Lift {
+        /// What the scope is about: `firm`, `venue`, `strategy` or `symbol`.
+        kind: String,
+        /// Which one.
+        key: u64,
+        /// When it was restricted, as the one who asks has seen it: what `status` said, TAI ns.
+        seen_ns: u64,
+    },
     /// Set a limit.
     SetLimit {
         /// Index of the limit, by the names of the data plane's facts.
@@ -76,6 +85,13 @@ pub enum Answer {
     KilledSince {
         /// Kills by now.
         kills: u32,
+    },
+    /// To `lift`: done.
+    Lifted,
+    /// To `lift`: refused, somebody restricted the scope after the one who asked had looked; or nothing restricts it.
+    NotLifted {
+        /// Since when it is restricted, TAI ns; absent when it is not.
+        since_ns: Option<u64>,
     },
     /// Nothing was done, and why.
     Error(String),

@@ -130,15 +130,16 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
 
     // The last facts, with counters that nothing changes any more.
     steering.count(&shared);
-    let killed = ends.segment.kill.state().killed();
+    let restricted = ends.segment.kill.state().killed() || ends.segment.scopes.restricted().next().is_some();
     shared.refresh(&read_names(config));
     shared.write_facts(&config.paths.daemon_facts());
     steering.tear_down()?;
     run_folder.release();
     drop(view);
     drop(segment);
-    // Everything is in the journal. A set kill word is kept: it must outlive the instance until an operator re-arms.
-    if clean && !killed {
+    // Everything is in the journal. A set kill word is kept, and so are restricted scopes: they must outlive the instance
+    // until an operator re-arms.
+    if clean && !restricted {
         tern_hw::segment::remove(&config.instance.name, Some(&segment_path))?;
     }
     tracing::info!(clean, "stopped");

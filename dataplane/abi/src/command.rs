@@ -1,5 +1,6 @@
 //! Commands from the control plane to the loop. Each is journaled as an input before it takes effect.
 
+use crate::segment::{ScopeKind, TradingState};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a command does. Values are part of the layout.
@@ -17,6 +18,9 @@ pub enum CommandKind {
     CancelAll = 4,
     /// Cancel all, log out, end the run.
     Shutdown = 5,
+    /// Restrict a scope, or let it run again. Made by the loop itself when it sees that the segment says so: `id` is the
+    /// kind of the scope ([`ScopeKind`]) and, from bit 8 on, the state ([`TradingState`]), `value` its key.
+    SetState = 6,
 }
 
 impl CommandKind {
@@ -28,6 +32,7 @@ impl CommandKind {
             3 => Self::SetLimit,
             4 => Self::CancelAll,
             5 => Self::Shutdown,
+            6 => Self::SetState,
             _ => return None,
         })
     }
@@ -40,6 +45,7 @@ impl CommandKind {
             Self::SetLimit => "set_limit",
             Self::CancelAll => "cancel_all",
             Self::Shutdown => "shutdown",
+            Self::SetState => "set_state",
         }
     }
 }
@@ -50,9 +56,9 @@ impl CommandKind {
 pub struct Command {
     /// [`CommandKind`] as a number.
     pub kind: u32,
-    /// Which limit, for `SetLimit`; kills that the operator has seen, for `Resume`.
+    /// Which limit, for `SetLimit`; kills that the operator has seen, for `Resume`; scope and state, for `SetState`.
     pub id: u32,
-    /// The new value.
+    /// The new value; the key of the scope, for `SetState`.
     pub value: i64,
     /// 0 = everything; strategy or instrument id + 1 otherwise, by command.
     pub scope: u32,
@@ -68,5 +74,24 @@ impl Command {
     /// Of a `Resume`: whether nobody killed after the operator looked.
     pub const fn resumes(&self) -> bool {
         self.kill_word >> 1 == self.id
+    }
+
+    /// A `SetState`.
+    pub const fn set_state(kind: ScopeKind, key: u64, state: TradingState, uid: u32) -> Self {
+        Self {
+            kind: CommandKind::SetState as u32,
+            id: kind as u32 | (state as u32) << 8,
+            value: key as i64,
+            scope: 0,
+            epoch: 0,
+            uid,
+            kill_word: 0,
+        }
+    }
+
+    /// Of a `SetState`: what is restricted, its key, and how far it may trade; `None` if it names none of them.
+    pub fn scope_state(&self) -> Option<(ScopeKind, u64, TradingState)> {
+        let kind = ScopeKind::from_index((self.id & 0xFF) as usize)?;
+        Some((kind, self.value as u64, TradingState::from_index((self.id >> 8) as usize)?))
     }
 }

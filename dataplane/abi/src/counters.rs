@@ -97,6 +97,7 @@ counter_enum! {
         OtherInstruments = "other_instruments": "Events that named an order of another instrument than their own.",
         TcpRecalled = "tcp_recalled": "TCP connections that we reset to take back orders at a kill.",
         TcpRecalledBytes = "tcp_recalled_bytes": "Bytes, up to the last new order, that were not acknowledged then: none of them was sent (again).",
+        ScopeChanges = "scope_changes": "Times that a scope was restricted, or runs again.",
     }
 }
 

@@ -7,8 +7,9 @@ use crate::portfolio::Position;
 use crate::probe::{Isolate, Panicked};
 use crate::risk::Limits;
 use crate::session::VenueEventKind;
-use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, TaiNs};
+use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, Symbol, TaiNs};
 use alloc::boxed::Box;
+pub use tern_abi::segment::TradingState;
 
 /// A batch of datagrams ended: how stale what the strategy saw may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,13 +164,25 @@ impl<'a> Ctx<'a> {
     pub const fn can_trade(&self) -> bool {
         self.desk.can_trade()
     }
-    /// Whether the instrument's book is trusted and the venue lets it trade: no halt of any kind.
+    /// Whether the instrument's book is trusted and the venue lets it trade, no halt of any kind, and no operator keeps
+    /// this strategy from new orders in it.
     #[inline]
     pub fn is_tradable(&self, instrument: InstrumentId) -> bool {
         let books = self.books();
         books.is_trusted(instrument)
             && books.status(instrument).trading_state == b'T'
             && !self.desk.gate.is_halted(instrument)
+            && matches!(self.trading_state(instrument), TradingState::Running | TradingState::ReduceOnly)
+    }
+    /// How far this strategy's orders in an instrument may trade: an operator can restrict strategies, symbols, or all.
+    #[inline]
+    pub fn trading_state(&self, instrument: InstrumentId) -> TradingState {
+        let scopes = self.desk.gate.scopes();
+        if !scopes.is_any() {
+            return TradingState::Running;
+        }
+        let symbol = self.desk.instruments.symbol(instrument).unwrap_or(Symbol([b' '; 8]));
+        scopes.state(self.owner as u8, symbol)
     }
     /// What this strategy holds of an instrument.
     #[inline]

@@ -6,7 +6,7 @@ use crate::net::OrderTransport;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Recorder;
-use tern_abi::segment::KillState;
+use tern_abi::segment::{KillState, ScopeKind};
 use tern_core::feed::Feed;
 use tern_core::input::Input;
 use tern_core::probe::Isolate;
@@ -84,6 +84,12 @@ where
         Some(command)
     }
 
+    /// Says from now on how many of the orders with an id below `next_id`, `open` in this scope, are still open.
+    pub(super) fn follow_cancels(&mut self, next_id: u32, scope: (ScopeKind, u64), open: u64) {
+        (self.cancel_all_before, self.cancel_all_scope) = (next_id, scope);
+        self.parts.words.cancel_all.begin(open);
+    }
+
     /// The next command of the control plane.
     pub(super) fn take_command(&mut self, now: TaiNs) -> bool {
         let Some(commands) = &mut self.parts.commands else { return false };
@@ -122,10 +128,9 @@ where
             Some(CommandKind::Resume) => {}
             Some(CommandKind::Shutdown) => self.is_stopping = true,
             Some(CommandKind::CancelAll) => {
-                self.cancel_all_before = next_id;
-                self.parts.words.cancel_all.begin(open);
+                self.follow_cancels(next_id, (ScopeKind::Firm, 0), open);
             }
-            Some(CommandKind::SetLimit) => {}
+            Some(CommandKind::SetLimit | CommandKind::SetState) => {}
             None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
         }
         self.heed_kill();

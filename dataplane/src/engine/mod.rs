@@ -6,16 +6,18 @@
 
 mod control;
 mod link;
+mod scopes;
 
 use crate::clock::Clock;
 use crate::net::{OrderTransport, TransportEvent};
 use crate::observe::{self, WireDrops};
 use crate::probe::StageProbe;
+use scopes::ScopesSeen;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{Kind, Recorder, RingFull, Stage};
 use tern_abi::ring::commands::CommandReceiver;
-use tern_abi::segment::{SessionFault, SessionState, Words};
+use tern_abi::segment::{ScopeKind, SessionFault, SessionState, Words};
 use tern_core::feed::Feed;
 use tern_core::input::Input;
 use tern_core::pipeline::Pipeline;
@@ -95,11 +97,15 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     kills_seen: u32,
     /// A kill was acted on and could not be recorded yet.
     kill_unrecorded: Option<Command>,
+    /// What the pipeline was told of the segment's scopes, and as of which version of them.
+    scopes: ScopesSeen,
     /// Room that the pipeline believes in.
     room_told: usize,
     next_id_told: u32,
     /// Orders below this id were open when the last cancel-all came and are followed until they are gone; 0 = none.
     cancel_all_before: u32,
+    /// In which scope they are.
+    cancel_all_scope: (ScopeKind, u64),
     is_up: bool,
     /// Why the last connection ended.
     session_fault: SessionFault,
@@ -150,9 +156,11 @@ where
             killed_word: 0,
             kills_seen,
             kill_unrecorded: None,
+            scopes: ScopesSeen::default(),
             room_told: 0,
             next_id_told: 0,
             cancel_all_before: 0,
+            cancel_all_scope: (ScopeKind::Firm, 0),
             is_up: false,
             session_fault: SessionFault::None,
             is_stopping: false,
@@ -277,6 +285,10 @@ where
                 self.kill_unrecorded = None;
             }
         }
+        if self.heed_scopes() {
+            busy = true;
+            self.hand_over();
+        }
         for index in 0..self.parts.ports.len() {
             busy |= self.receive(index);
         }
@@ -314,7 +326,8 @@ where
             parts.words.conns[CONN.index()].write(&transport.mirror(now));
         }
         if self.cancel_all_before != 0 {
-            let pending = parts.pipeline.desk().open_orders_of_then(self.cancel_all_before);
+            let (kind, key) = self.cancel_all_scope;
+            let pending = parts.pipeline.desk().open_orders_of_then(self.cancel_all_before, kind, key);
             parts.words.cancel_all.set_pending(pending);
             if pending == 0 {
                 self.cancel_all_before = 0;

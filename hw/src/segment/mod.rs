@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use tern_abi::ring::commands::{CommandReceiver, CommandSender};
 use tern_abi::ring::drain::Drain;
 use tern_abi::ring::recorder::ShmRecorder;
-use tern_abi::segment::{KillCause, KillState, Segment, SegmentSizes};
+use tern_abi::segment::{KillCause, KillState, Scope, Segment, SegmentSizes};
 
 /// What segment to make or open.
 #[derive(Clone, Debug)]
@@ -225,6 +225,20 @@ impl SegmentView {
             return Err(io_error(&self.0.path, "write the kill word")(error));
         }
         Ok(self.0.segment()?.kill.kill(uid, KillCause::Operator, tai_ns))
+    }
+
+    /// Restricts a scope; the version of the table in which it stands.
+    ///
+    /// # Errors
+    /// [`SegmentFileError::Io`] if the caller may not write the file, or the table is full.
+    pub fn restrict(&self, scope: &Scope) -> Result<u64, SegmentFileError> {
+        let failed = |kind| io_error(&self.0.path, "restrict a scope")(io::Error::from(kind));
+        if !self.0.writable {
+            return Err(failed(io::ErrorKind::PermissionDenied));
+        }
+        let scopes = &self.0.segment()?.words().scopes;
+        scopes.restrict(scope).map_err(|_| failed(io::ErrorKind::QuotaExceeded))?;
+        Ok(scopes.version())
     }
 
     /// The data plane that holds the segment now; the id is 0 if it has not said so yet.

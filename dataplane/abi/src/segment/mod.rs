@@ -21,9 +21,11 @@
 #![allow(unsafe_code, reason = "gives raw shared memory its types")]
 
 mod causes;
+mod scopes;
 mod words;
 
 pub use causes::{DISTRUSTED, KillCause, SessionFault, SessionState, TRUSTED};
+pub use scopes::{SCOPES, Scope, ScopeKind, Scopes, ScopesFull, TradingState};
 pub use words::{
     ACCOUNTS, Beat, CONN_STATE_CLOSED, CONN_STATE_CLOSING, CONN_STATE_ESTABLISHED, CONN_STATE_KERNEL,
     CONN_STATE_OPENING, CONNS, CancelAll, CancelAllState, ConnMirror, ConnState, KillNote, KillState, KillWord,

@@ -1,6 +1,7 @@
 //! The words of the segment outside the rings. Each group has one writer, said at its type, and cache lines of its own.
 
 use super::causes::KillCause;
+use super::scopes::Scopes;
 use crate::counters::Counters;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -21,6 +22,10 @@ pub const REFUSAL_WORDS: usize = 64;
 pub struct Words {
     /// Stops trading; written by anyone who may.
     pub kill: KillWord,
+    /// Restricts parts of it; written by anyone who may.
+    pub scopes: Scopes,
+    /// Version of [`scopes`](Self::scopes) that the loop acts by; written by the data plane.
+    pub scopes_seen: Word,
     /// Counts runs of the data plane; written by the data plane at its start.
     pub runs: Word,
     /// Who the data plane is; written by it.
@@ -41,7 +46,7 @@ pub struct Words {
     pub next_order: NextOrders,
     /// Whether it trades, and why not; written by the data plane.
     pub trading: Trading,
-    /// How far the last cancel-all is; written by the data plane.
+    /// How far the last cancel-all is, or the last cancelling of a halted scope; written by the data plane.
     pub cancel_all: CancelAll,
     /// Epoch of the limits in force; written by the data plane.
     pub limits_epoch: Word,

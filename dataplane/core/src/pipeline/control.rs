@@ -4,14 +4,15 @@ use super::{Desk, Pipeline, PipelineCounter, Turn};
 use crate::book::STREAMS_MAX;
 use crate::feed::{Distrust, Feed};
 use crate::input::{ConnEvent, DownReason, Input};
-use crate::orders::{OrderState, Slot};
+use crate::orders::{Order, OrderState, Slot};
 use crate::probe::{Isolate, Probe};
-use crate::risk::{HaltReason, LimitError, LimitId};
+use crate::risk::{HaltReason, LimitError, LimitId, Part};
 use crate::session::{DropReason, OrderAction, OrderSession};
 use crate::strategy::{Call, StrategySet};
-use crate::units::{OrderId, StreamId, TaiNs};
+use crate::units::{OrderId, StreamId, Symbol, TaiNs};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::Recorder;
+use tern_abi::segment::{ScopeKind, TradingState};
 
 impl Desk {
     /// A command that was recorded.
@@ -26,16 +27,62 @@ impl Desk {
                 self.kill(turn, HaltReason::Shutdown);
             }
             Some(CommandKind::SetLimit) if self.set_limit(command).is_ok() => {}
-            Some(CommandKind::Resume | CommandKind::SetLimit) | None => self.count(PipelineCounter::CommandsRefused, 1),
+            Some(CommandKind::SetState) if self.set_state(turn, command) => {}
+            Some(CommandKind::Resume | CommandKind::SetLimit | CommandKind::SetState) | None => {
+                self.count(PipelineCounter::CommandsRefused, 1);
+            }
+        }
+    }
+
+    /// Restricts a scope, or lets it run again; `false` when the command names none that there is.
+    ///
+    /// When a scope is restricted, everything that waits for TCP is taken back, whosever it is: that is a few messages, and
+    /// what may still be sent is wanted again in a moment.
+    fn set_state<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, command: &Command) -> bool {
+        let Some((kind, key, state)) = command.scope_state() else { return false };
+        let Some(part) = self.part_of(kind, key).filter(|part| self.gate.scopes_mut().set(*part, state)) else {
+            return false;
+        };
+        if state != TradingState::Running {
+            self.recall(turn);
+        }
+        if state == TradingState::Halted {
+            self.want_cancels(|desk, order| desk.is_part(part, order));
+        }
+        true
+    }
+
+    pub(super) fn part_of(&self, kind: ScopeKind, key: u64) -> Option<Part> {
+        match kind {
+            ScopeKind::Firm => (key == 0).then_some(Part::All(kind)),
+            ScopeKind::Venue => (key == u64::from(self.config.venue.0)).then_some(Part::All(kind)),
+            ScopeKind::Strategy => {
+                let owner = self.owners().iter().find(|owner| u64::from(owner.strategy.0) == key)?;
+                Some(Part::Owner(owner.index))
+            }
+            ScopeKind::Symbol => Some(Part::Symbol(Symbol(key.to_le_bytes()))),
+        }
+    }
+
+    pub(super) fn is_part(&self, part: Part, order: &Order) -> bool {
+        match part {
+            Part::All(_) => true,
+            Part::Owner(owner) => order.owner == owner,
+            Part::Symbol(symbol) => self.instruments.symbol(order.instrument) == Some(symbol),
+        }
+    }
+
+    /// Takes back what waits for TCP.
+    fn recall<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        while let Some(action) = self.outbox.recall() {
+            self.count(PipelineCounter::Recalled, 1);
+            self.undo(turn, action);
         }
     }
 
     /// Nothing new, what waits taken back, every open order cancelled.
     pub(super) fn kill<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
-        while let Some(action) = self.outbox.recall() {
-            self.count(PipelineCounter::Recalled, 1);
-            self.undo(turn, action);
-        }
+        self.recall(turn);
         self.halt(turn, reason);
         self.cancel_all();
     }
@@ -147,10 +194,16 @@ impl Desk {
         }
     }
 
-    /// An input that could not be recorded is not acted on. But a kill is a kill.
+    /// An input that could not be recorded is not acted on. But a kill is a kill, and so is a part of one.
     pub(super) fn input_lost<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, input: &Input<'_>) {
         if let Input::Command(command) = input
-            && matches!(CommandKind::from_u32(command.kind), Some(CommandKind::Kill | CommandKind::Shutdown))
+            && match CommandKind::from_u32(command.kind) {
+                Some(CommandKind::Kill | CommandKind::Shutdown) => true,
+                Some(CommandKind::SetState) => {
+                    command.scope_state().is_some_and(|(.., state)| state != TradingState::Running)
+                }
+                _ => false,
+            }
         {
             self.on_command(turn, command);
         }

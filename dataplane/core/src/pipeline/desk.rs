@@ -14,6 +14,7 @@ use crate::units::{InstrumentId, Price, StrategyId, TaiNs, TraderId};
 use alloc::boxed::Box;
 use alloc::vec;
 use tern_abi::record::{Kind, OrderEventRecord, PositionRecord, Recorder, StateRecord};
+use tern_abi::segment::ScopeKind;
 use zerocopy::IntoBytes;
 
 /// Books, orders, positions, gate, outbox and counters of one venue account.
@@ -141,8 +142,10 @@ impl Desk {
     }
     /// Open orders with an id below `next_id`: those of then, of a moment at which `next_id` was the next. Walks all open
     /// orders. A replace gives an order a later id, but none that a cancel is wanted for is replaced.
-    pub fn open_orders_of_then(&self, next_id: u32) -> u64 {
-        self.orders.open().filter(|order| order.id.0 < next_id).count() as u64
+    /// Only those in a scope; none in one that there is not.
+    pub fn open_orders_of_then(&self, next_id: u32, kind: ScopeKind, key: u64) -> u64 {
+        let Some(part) = self.part_of(kind, key) else { return 0 };
+        self.orders.open().filter(|order| order.id.0 < next_id && self.is_part(part, order)).count() as u64
     }
     /// The executions of the day.
     pub fn executions(&self) -> &Executions {
@@ -217,7 +220,7 @@ impl Desk {
 
     #[inline]
     pub(crate) fn market(&self) -> Market<'_> {
-        Market { instruments: &self.instruments, books: &self.books, orders: &self.orders }
+        Market { instruments: &self.instruments, books: &self.books, orders: &self.orders, portfolio: &self.portfolio }
     }
     #[inline]
     pub(crate) fn moment(&self, now: TaiNs, age_ns: u64, session: &impl OrderSession) -> Moment {
@@ -362,6 +365,7 @@ impl Desk {
         hash.add(self.gate.halt().map_or(0, |reason| reason as u64 + 1));
         hash.add(self.last_session_seq);
         hash.add(u64::from(self.disabled));
+        self.gate.scopes().words().for_each(|word| hash.add(word));
         for order in self.orders.open() {
             hash.add_order(order);
         }

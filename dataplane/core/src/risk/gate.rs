@@ -1,14 +1,16 @@
 //! The checks. One function an action, cheapest and most damning first; every way out is a [`Reason`] or [`Approved`].
 
+use super::scopes::{Outcome, check_restricted};
 use super::self_trade::{OwnPrices, own_in_the_way};
-use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, SelfTrade, Stake};
+use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, Scopes, SelfTrade, Stake};
 use crate::book::{Books, Instruments, Memory};
 use crate::orders::{Order, Orders};
-use crate::portfolio::Position;
+use crate::portfolio::{Portfolio, Position};
 use crate::session::{OrderAction, OrderView, TimeInForce};
 use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
 use tern_abi::arena::Arena;
 use tern_abi::prefetch::prefetch_slice;
+use tern_abi::segment::TradingState;
 
 /// Highest price an order may have: OUCH 5.0, 1.2: $199,999.9900; above it a price means "market".
 const PRICE_MAX: Price = Price(1_999_999_900);
@@ -70,6 +72,7 @@ pub(crate) struct Market<'a> {
     pub(crate) instruments: &'a Instruments,
     pub(crate) books: &'a Books,
     pub(crate) orders: &'a Orders,
+    pub(crate) portfolio: &'a Portfolio,
 }
 
 /// A new order as a strategy wants it.
@@ -92,13 +95,14 @@ pub struct Gate {
     exposures: Arena<Exposure>,
     own_prices: Arena<OwnPrices>,
     stake: Stake,
+    scopes: Scopes,
 }
 
 impl Gate {
     pub(crate) fn new(limits: Limits, instruments: usize, memory: &mut impl Memory) -> Self {
         let rate = Rate::new(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
         let (exposures, own_prices) = (memory.arena(instruments), memory.arena(instruments));
-        Self { limits, rate, halt: None, exposures, own_prices, stake: Stake::default() }
+        Self { limits, rate, halt: None, exposures, own_prices, stake: Stake::default(), scopes: Scopes::default() }
     }
 
     /// Limits in force.
@@ -161,6 +165,41 @@ impl Gate {
 
     pub(crate) fn set_halt(&mut self, halt: Option<HaltReason>) {
         self.halt = halt;
+    }
+
+    /// Which parts of the firm's orders are restricted.
+    #[inline]
+    pub const fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    pub(crate) fn scopes_mut(&mut self) -> &mut Scopes {
+        &mut self.scopes
+    }
+
+    /// Whether the scopes that an order falls under let it: none restricted is one compare.
+    #[inline]
+    fn check_scopes(
+        &self,
+        owner: u8,
+        symbol: Symbol,
+        (instrument, side): (InstrumentId, Side),
+        more: i64,
+        market: &Market<'_>,
+    ) -> Result<(), Refusal> {
+        let state = self.scopes.state(owner, symbol);
+        if state == TradingState::Running {
+            return Ok(());
+        }
+        check_restricted(state, || {
+            let held = market.portfolio.position(usize::from(owner), instrument).shares;
+            let own = market.orders.own(usize::from(owner), instrument).filter(|order| order.side == side);
+            let open: i64 = own.map(|order| i64::from(order.counted)).sum();
+            Outcome {
+                firm: self.exposure(instrument).map_or(i64::MAX, |exposure| exposure.worst(side, more)),
+                owner: held.saturating_mul(side.sign()).saturating_add(open).saturating_add(more),
+            }
+        })
     }
 
     /// Brings the exposure of the order's instrument up to date with it.
@@ -292,6 +331,7 @@ impl Gate {
         else {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
+        self.check_scopes(owner.index, symbol, (new.instrument, new.side), i64::from(new.quantity), market)?;
         self.check_order(new.instrument, new.price, new.quantity, market.books)?;
         let worst = exposure.worst(new.side, i64::from(new.quantity));
         if worst > self.limits.position_max {
@@ -376,6 +416,7 @@ impl Gate {
             return Err(Refusal::beyond(Reason::Quantity, total_max, i64::from(total)));
         }
         let more = i64::from(quantity.max(order.leaves)) - i64::from(order.counted);
+        self.check_scopes(order.owner, symbol, (order.instrument, order.side), more, market)?;
         let worst = exposure.worst(order.side, more);
         // A replace that adds no share is a way out and is never barred by a limit set below what is held.
         if worst > self.limits.position_max && more > 0 {

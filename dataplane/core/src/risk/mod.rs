@@ -13,6 +13,7 @@ mod gate;
 mod limits;
 mod rate;
 mod reason;
+mod scopes;
 mod self_trade;
 mod stake;
 
@@ -23,6 +24,8 @@ pub(crate) use gate::{Market, Moment, NewOrder};
 pub use limits::{LimitError, LimitId, Limits};
 pub use rate::Rate;
 pub use reason::{HaltReason, Reason};
+pub(crate) use scopes::Part;
+pub use scopes::Scopes;
 pub use self_trade::SelfTrade;
 pub(crate) use self_trade::would_trade;
 pub use stake::Stake;

@@ -35,6 +35,9 @@ counter_enum! {
         Gross = "gross": "All positions at cost and all open orders together would be above the limit.",
         Net = "net": "With every open order of that side filled, the firm would lean further to it than the limit.",
         SelfTrade = "self_trade": "It would trade with another open order of the account.",
+        ReduceOnly = "reduce_only": "Its strategy, symbol, venue or firm may only reduce positions, and it could do more.",
+        CancelOnly = "cancel_only": "Its strategy, symbol, venue or firm may only cancel.",
+        ScopeHalted = "scope_halted": "Its strategy, symbol, venue or firm is halted by an operator.",
     }
 }
 

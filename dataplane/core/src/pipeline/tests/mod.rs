@@ -5,6 +5,7 @@ mod gate;
 mod lifecycle;
 mod model;
 mod restart;
+mod scopes;
 mod self_trade;
 mod stake;
 

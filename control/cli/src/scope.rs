@@ -1,0 +1,213 @@
+//! Parts of the firm's orders that an operator restricts: `tern kill --scope`, `tern resume --scope`, and what `tern
+//! status` says of them.
+
+use std::time::{Duration, Instant};
+
+use nix::unistd::getuid;
+use serde_json::{Value, json};
+use tern_abi::segment::{Scope, ScopeKind, TradingState, Words};
+use tern_config::protocol::{Answer, Ask};
+
+use crate::control::{Cancels, ask, wait};
+use crate::halt::{By, since};
+use crate::outcome::{Failure, Outcome, exit};
+use crate::status;
+use crate::target::Target;
+
+/// Kind and key of `firm`, `venue:ID`, `strategy:NAME` (or its id) or `symbol:SYMBOL`.
+///
+/// # Errors
+/// Exit code 2: it is none of these, or no such strategy is configured.
+pub(crate) fn parse(target: &Target, text: &str) -> Result<(ScopeKind, u64), Failure> {
+    let wrong = |why: String| Failure::usage(format!("--scope {text}: {why}"));
+    match text.split_once(':') {
+        None if text == "firm" => Ok((ScopeKind::Firm, 0)),
+        Some(("venue", id)) => match id.parse::<u16>() {
+            Ok(id) => Ok((ScopeKind::Venue, id.into())),
+            Err(_) => Err(wrong("a venue is given by its number, for example venue:1".into())),
+        },
+        Some(("strategy", name)) => {
+            let named = target.strategies.iter().find(|(known, id)| known == name || id.to_string() == name);
+            let number = || name.parse::<u16>().ok().filter(|_| target.strategies.is_empty());
+            match named.map(|(_, id)| *id).or_else(number) {
+                Some(id) => Ok((ScopeKind::Strategy, id.into())),
+                None if target.strategies.is_empty() => {
+                    Err(wrong("without --config a strategy is given by its id, for example strategy:1".into()))
+                }
+                None => {
+                    let known: Vec<String> =
+                        target.strategies.iter().map(|(name, id)| format!("{name} (id {id})")).collect();
+                    Err(wrong(format!("no such strategy is configured; there are: {}", known.join(", "))))
+                }
+            }
+        }
+        Some(("symbol", symbol))
+            if !symbol.is_empty() && symbol.len() <= 8 && symbol.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            let mut bytes = [b' '; 8];
+            bytes[..symbol.len()].copy_from_slice(symbol.as_bytes());
+            Ok((ScopeKind::Symbol, u64::from_le_bytes(bytes)))
+        }
+        Some(("symbol", _)) => Err(wrong("a symbol has 1 to 8 printable characters, for example symbol:AAPL".into())),
+        _ => Err(wrong("a scope is firm, venue:ID, strategy:NAME or symbol:SYMBOL".into())),
+    }
+}
+
+/// The scope as `--scope` takes it.
+fn text_of(target: &Target, kind: ScopeKind, key: u64) -> String {
+    match kind {
+        ScopeKind::Firm => "firm".into(),
+        ScopeKind::Venue => format!("venue:{key}"),
+        ScopeKind::Strategy => {
+            let named = target.strategies.iter().find(|(_, id)| u64::from(*id) == key);
+            named.map_or_else(|| format!("strategy:{key}"), |(name, _)| format!("strategy:{name}"))
+        }
+        ScopeKind::Symbol => format!("symbol:{}", String::from_utf8_lossy(&key.to_le_bytes()).trim_end()),
+    }
+}
+
+fn state_text(state: TradingState) -> String {
+    state.name().replace('_', "-")
+}
+
+/// For programs.
+fn json_of(target: &Target, scope: &Scope) -> Value {
+    let by = By::of_uid(scope.uid);
+    json!({ "scope": text_of(target, scope.kind, scope.key), "state": scope.state.name(), "by": by.name(),
+        "uid": scope.uid, "since_ns": scope.since_ns })
+}
+
+/// What `tern status` says of restricted scopes: a sentence each, and all of them for programs.
+pub(crate) fn restricted(target: &Target, words: &Words) -> (Vec<String>, Value) {
+    let scopes: Vec<Scope> = words.scopes.restricted().collect();
+    let sentences = scopes.iter().map(|scope| {
+        let name = text_of(target, scope.kind, scope.key);
+        format!(
+            "{name} is {}: by {}{}; `tern resume --scope {name}` lifts it",
+            state_text(scope.state),
+            By::of_uid(scope.uid).text(),
+            since(Some(scope.since_ns)),
+        )
+    });
+    (sentences.collect(), scopes.iter().map(|scope| json_of(target, scope)).collect())
+}
+
+/// Restricts a scope: writes it into the segment by itself, and waits until the loop acts by it and, for a halt, until
+/// the scope's orders are gone.
+///
+/// # Errors
+/// Exit code 2 for a scope that there is not, 3 when there is no segment, 1 when it may not be written.
+pub(crate) fn restrict(
+    target: &Target,
+    (kind, key): (ScopeKind, u64),
+    state: TradingState,
+    timeout_ms: u64,
+) -> Result<Outcome, Failure> {
+    let view = target.segment()?;
+    let words = view.segment().map_err(Failure::failed)?;
+    let began = Instant::now();
+    let deadline = began + Duration::from_millis(timeout_ms);
+    let cancels = Cancels::before(&words);
+    let scope = Scope { kind, key, state, uid: getuid().as_raw(), since_ns: status::tai_ns() };
+    let version = view.restrict(&scope).map_err(Failure::failed)?;
+    let running = view.data_plane().map_err(Failure::failed)?.is_some();
+    let taken = running && wait(deadline, || words.scopes_seen.get() >= version);
+    let in_force = words.scopes.find(kind, key).map_or(state, |scope| scope.state);
+    let name = text_of(target, kind, key);
+    let mut text = format!("{name} is {} until `tern resume --scope {name}`\n", state_text(in_force));
+    // One that was halted already has no orders left to be cancelled, or they are being cancelled.
+    let report = (in_force == TradingState::Halted).then(|| cancels.wait(&words, taken, deadline));
+    text.push_str(&match (&report, taken, running) {
+        (Some(report), true, _) => report.text(),
+        (None, true, _) => "the data plane acts by it\n".into(),
+        (_, false, true) => format!("the data plane has not answered in {timeout_ms} ms: what is open is UNKNOWN\n"),
+        (_, false, false) => "no data plane runs: it will act by it when it starts\n".into(),
+    });
+    let json = json!({
+        "scope": name,
+        "state": in_force.name(),
+        "acknowledged": taken,
+        "orders": report.as_ref().map(|report| report.json()),
+        "waited_ms": began.elapsed().as_millis() as u64,
+    });
+    let code = match report {
+        _ if running && !taken => exit::UNKNOWN_ORDERS,
+        Some(report) if running && !report.is_done() => exit::UNKNOWN_ORDERS,
+        _ => exit::OK,
+    };
+    Ok(Outcome { text, json, code })
+}
+
+/// Lets a scope run again, if nobody restricted it after this looked.
+///
+/// # Errors
+/// Exit code 2 for a scope that there is not, 3 when no daemon answers.
+pub(crate) fn lift(target: &Target, (kind, key): (ScopeKind, u64), timeout_ms: u64) -> Result<Outcome, Failure> {
+    let view = target.segment()?;
+    let words = view.segment().map_err(Failure::failed)?;
+    let name = text_of(target, kind, key);
+    let found = words.scopes.find(kind, key).filter(|scope| scope.state != TradingState::Running);
+    let Some(scope) = found else {
+        let json = json!({ "scope": name, "lifted": false, "state": TradingState::Running.name() });
+        return Ok(Outcome::ok(format!("{name} is not restricted; nothing was changed\n"), json));
+    };
+    let ask_lift = Ask::Lift { kind: kind.name().into(), key, seen_ns: scope.since_ns };
+    let lifted = matches!(ask(target, ask_lift)?, Answer::Lifted);
+    let version = words.scopes.version();
+    let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+    let taken = lifted && wait(deadline, || words.scopes_seen.get() >= version);
+    let now = words.scopes.find(kind, key).map_or(TradingState::Running, |scope| scope.state);
+    let json = json!({
+        "scope": name,
+        "lifted": lifted,
+        "acknowledged": taken,
+        "was": json_of(target, &scope),
+        "state": now.name(),
+    });
+    let text = match (lifted, taken) {
+        (true, true) => format!("{name} runs again, as far as other scopes and the limits let it\n"),
+        (true, false) => format!("{name} runs again as soon as the data plane looks; it has not yet\n"),
+        (false, _) => format!(
+            "refused: somebody restricted {name} after you looked; look again (`tern status`), then lift it if it is right\n"
+        ),
+    };
+    let code = match (lifted, taken) {
+        (true, true) => exit::OK,
+        (true, false) => exit::UNHEALTHY,
+        (false, _) => exit::KILLED_SINCE,
+    };
+    Ok(Outcome { text, json, code })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tern_config::Paths;
+
+    fn target() -> Target {
+        Target {
+            name: "t".into(),
+            paths: Paths::of("t"),
+            heartbeat_loss_ms: 1000,
+            interface: None,
+            strategies: vec![("maker".into(), 1), ("taker".into(), 2)],
+        }
+    }
+
+    #[test]
+    fn scopes_are_read_and_written_alike() {
+        for text in ["firm", "venue:1", "strategy:taker", "symbol:BRK.A"] {
+            let (kind, key) = parse(&target(), text).unwrap_or_else(|failure| panic!("{}", failure.message));
+            assert_eq!(text_of(&target(), kind, key), text);
+        }
+        assert_eq!(parse(&target(), "strategy:2").ok(), Some((ScopeKind::Strategy, 2)), "by its id too");
+        for wrong in ["", "frim", "firm:1", "venue:x", "strategy:nobody", "strategy:3", "symbol:", "symbol:TOOLONGER"] {
+            let failure = parse(&target(), wrong).expect_err(wrong);
+            assert_eq!(failure.code, exit::USAGE);
+            assert!(failure.message.contains("--scope"), "{}", failure.message);
+        }
+        let bare = Target { strategies: Vec::new(), ..target() };
+        assert_eq!(parse(&bare, "strategy:7").ok(), Some((ScopeKind::Strategy, 7)));
+        assert!(parse(&bare, "strategy:maker").is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! Scopes that the segment restricts: what changed there becomes a command, which is journaled before it takes effect.
+
+use super::Engine;
+use crate::clock::Clock;
+use crate::net::OrderTransport;
+use tern_abi::command::Command;
+use tern_abi::counters::LoopCounter;
+use tern_abi::record::Recorder;
+use tern_abi::segment::{SCOPES, Scope, TradingState};
+use tern_core::feed::Feed;
+use tern_core::input::Input;
+use tern_core::probe::Isolate;
+use tern_core::session::OrderSession;
+use tern_core::strategy::StrategySet;
+use tern_hw::port::Port;
+
+/// What the pipeline was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ScopesSeen {
+    version: u64,
+    told: [Option<Scope>; SCOPES],
+}
+
+impl ScopesSeen {
+    fn of(&self, scope: &Scope) -> Option<usize> {
+        self.told.iter().position(|told| told.is_some_and(|told| is_same(&told, scope)))
+    }
+}
+
+fn is_same(one: &Scope, other: &Scope) -> bool {
+    (one.kind, one.key) == (other.kind, other.key)
+}
+
+impl<P, T, R, C, I, F, O, S> Engine<'_, P, T, R, C, I, F, O, S>
+where
+    P: Port,
+    T: OrderTransport<P>,
+    R: Recorder,
+    C: Clock,
+    I: Isolate,
+    F: Feed,
+    O: OrderSession,
+    S: StrategySet,
+{
+    /// Acts on scopes that changed. Also on those that an earlier run left restricted: its first turn has seen none.
+    #[inline]
+    pub(super) fn heed_scopes(&mut self) -> bool {
+        let version = self.parts.words.scopes.version();
+        version != self.scopes.version && self.take_scopes(version)
+    }
+
+    #[cold]
+    fn take_scopes(&mut self, version: u64) -> bool {
+        let words = self.parts.words;
+        let mut is_told = true;
+        for scope in words.scopes.iter() {
+            // Of a scope that stands there twice, the strictest.
+            let Some(scope) = words.scopes.find(scope.kind, scope.key) else { continue };
+            is_told &= self.tell_scope(&scope);
+        }
+        // What is not there any more gave its place away, which only scopes that run again do.
+        for index in 0..SCOPES {
+            if let Some(told) = self.scopes.told[index]
+                && told.state != TradingState::Running
+                && words.scopes.find(told.kind, told.key).is_none()
+            {
+                is_told &= self.tell_scope(&Scope { state: TradingState::Running, ..told });
+            }
+        }
+        // Otherwise the next turn tries again.
+        if is_told {
+            self.scopes.version = version;
+            words.scopes_seen.set(version);
+        }
+        true
+    }
+
+    /// Tells the pipeline of a scope, unless it knows; whether it knows now.
+    fn tell_scope(&mut self, scope: &Scope) -> bool {
+        let known = self.scopes.of(scope);
+        let told = known.and_then(|index| self.scopes.told[index]).map_or(TradingState::Running, |told| told.state);
+        if told == scope.state {
+            return true;
+        }
+        let runs = |told: &Option<Scope>| told.is_none_or(|told| told.state == TradingState::Running);
+        let Some(place) = known.or_else(|| self.scopes.told.iter().position(runs)) else { return false };
+        let command = Command::set_state(scope.kind, scope.key, scope.state, scope.uid);
+        let next_id = self.parts.pipeline.next_order_id();
+        let open = self.parts.pipeline.desk().open_orders_of_then(next_id, scope.kind, scope.key);
+        // A restriction that cannot be recorded restricts all the same, and comes again until it is.
+        if self.input(self.parts.clock.now(), Input::Command(&command)).is_err() {
+            return false;
+        }
+        self.scopes.told[place] = Some(*scope);
+        if scope.state == TradingState::Halted {
+            self.follow_cancels(next_id, (scope.kind, scope.key), open);
+        }
+        self.parts.words.counters.add(LoopCounter::ScopeChanges, 1);
+        true
+    }
+}
