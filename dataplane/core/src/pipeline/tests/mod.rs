@@ -8,6 +8,7 @@ mod restart;
 mod scopes;
 mod self_trade;
 mod stake;
+mod way_out;
 
 use super::PipelineCounter;
 use crate::orders::{OrderNote, OrderState};
