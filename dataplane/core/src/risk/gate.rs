@@ -7,7 +7,7 @@ use crate::book::{Books, Instruments, Memory};
 use crate::orders::{Order, Orders};
 use crate::portfolio::{Portfolio, Position};
 use crate::session::{OrderAction, OrderView, TimeInForce};
-use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
+use crate::units::{Cash, InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
 use tern_abi::arena::Arena;
 use tern_abi::prefetch::prefetch_slice;
 use tern_abi::segment::TradingState;
@@ -332,7 +332,7 @@ impl Gate {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
         self.check_scopes(owner.index, symbol, (new.instrument, new.side), i64::from(new.quantity), market)?;
-        self.check_order(new.instrument, new.price, new.quantity, market.books)?;
+        self.check_order(new.instrument, new.price, new.quantity, (0, 0), market.books)?;
         let worst = exposure.worst(new.side, i64::from(new.quantity));
         if worst > self.limits.position_max {
             return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
@@ -408,7 +408,8 @@ impl Gate {
         else {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
-        self.check_order(order.instrument, price, quantity, market.books)?;
+        let standing = (order.leaves, order.counted_value);
+        self.check_order(order.instrument, price, quantity, standing, market.books)?;
         // The chain's total has the limit of an order at the venue: less than 1,000,000 (OUCH 5.0, 2.2).
         let total = order.executed.saturating_add(quantity);
         let total_max = Limits::max(super::LimitId::OrderQuantityMax);
@@ -487,13 +488,15 @@ impl Gate {
         Ok(())
     }
 
-    /// What depends on instrument, price and shares alone.
+    /// What depends on instrument, price and shares alone. `standing` is what an order that is being replaced stands for
+    /// already, shares and value: a limit that was set below it does not keep it from being made smaller.
     #[inline]
     fn check_order(
         &self,
         instrument: InstrumentId,
         price: Price,
         quantity: Quantity,
+        standing: (Quantity, Cash),
         books: &Books,
     ) -> Result<(), Refusal> {
         if !books.is_trusted(instrument) {
@@ -507,16 +510,18 @@ impl Gate {
             return Err(Refusal::new(Reason::MarketHalted));
         }
         let limits = &self.limits;
-        if quantity == 0 || quantity > limits.order_quantity_max {
-            return Err(Refusal::beyond(Reason::Quantity, i64::from(limits.order_quantity_max), i64::from(quantity)));
+        let quantity_max = limits.order_quantity_max.max(standing.0);
+        if quantity == 0 || quantity > quantity_max {
+            return Err(Refusal::beyond(Reason::Quantity, i64::from(quantity_max), i64::from(quantity)));
         }
         if price.0 <= 0 || price > PRICE_MAX {
             return Err(Refusal::beyond(Reason::Price, PRICE_MAX.0, price.0));
         }
         // Neither can overflow: price < 2^31, quantity < 2^32.
         let notional = price.0 * i64::from(quantity);
-        if notional > limits.order_notional_max {
-            return Err(Refusal::beyond(Reason::Notional, limits.order_notional_max, notional));
+        let notional_max = limits.order_notional_max.max(standing.1);
+        if notional > notional_max {
+            return Err(Refusal::beyond(Reason::Notional, notional_max, notional));
         }
         let Some(reference) = status.last_price.or_else(|| mid(books, instrument)) else {
             return Err(Refusal::new(Reason::NoReference));

@@ -68,3 +68,21 @@ fn below_what_is_open_an_order_can_be_made_smaller_and_not_larger() {
         assert_eq!(sent, [OrderAction::Replace { previous: OrderId(2), order: OrderId(3) }], "{side:?}");
     }
 }
+
+#[test]
+fn limits_of_an_order_below_what_one_stands_for_let_it_be_made_smaller_and_no_larger() {
+    for (id, value, reason) in
+        [(LimitId::OrderQuantityMax, 40, Reason::Quantity), (LimitId::OrderNotionalMax, 1, Reason::Notional)]
+    {
+        let (mut rig, lines) = scripted(config(), 1);
+        assert_eq!(say(&mut rig, &lines, new(0, Side::Buy, 10_0000, 100)), 1);
+        rig.venue(accepted(1, 100, 10_0000));
+        limit(&mut rig, id, value);
+        let replace = |quantity| Intent::Replace { order: OrderId(1), price: Price(10_0000), quantity };
+        assert_eq!(say(&mut rig, &lines, replace(101)), 0, "{reason:?}");
+        assert_eq!(rig.refused(reason), 1);
+        assert_eq!(say(&mut rig, &lines, replace(50)), 1, "{reason:?}");
+        assert_eq!(say(&mut rig, &lines, new(0, Side::Buy, 9_9900, 100)), 0, "a new one has nothing to stand on");
+        assert_eq!(rig.refused(reason), 2);
+    }
+}
