@@ -771,14 +771,15 @@ fn a_scope_that_an_earlier_run_left_halted_stays_so_until_it_is_lifted_and_repla
     let file = SegmentFile::new("scope");
     let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
     let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
-    let halted = Scope { kind: ScopeKind::Strategy, key: 1, state: TradingState::Halted, uid: 1000, since_ns: 5 };
+    let halted =
+        Scope { kind: ScopeKind::Strategy, key: 1, state: TradingState::Halted, uid: 1000, since_ns: 5, changes: 0 };
     world.engine.words().scopes.restrict(&halted).expect("room");
     world.log_in();
     world.open_market(2);
     world.trade(20);
     assert_eq!(world.gateway.count(b'O'), 0, "the first turn knew");
     assert_eq!(world.engine.words().scopes_seen.get(), world.engine.words().scopes.version());
-    world.engine.words().scopes.lift(ScopeKind::Strategy, 1, 5, 0, 6).expect("seen");
+    world.engine.words().scopes.lift(ScopeKind::Strategy, 1, 1, 0, 6).expect("seen");
     world.trade(20);
     assert!(world.gateway.count(b'O') > 0 && world.gateway.open_orders() > 0);
     // Halted again, what it has open is cancelled and followed.

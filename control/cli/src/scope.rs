@@ -74,7 +74,7 @@ fn state_text(state: TradingState) -> String {
 fn json_of(target: &Target, scope: &Scope) -> Value {
     let by = By::of_uid(scope.uid);
     json!({ "scope": text_of(target, scope.kind, scope.key), "state": scope.state.name(), "by": by.name(),
-        "uid": scope.uid, "since_ns": scope.since_ns })
+        "uid": scope.uid, "since_ns": scope.since_ns, "changes": scope.changes })
 }
 
 /// What `tern status` says of restricted scopes: a sentence each, and all of them for programs.
@@ -108,7 +108,7 @@ pub(crate) fn restrict(
     let began = Instant::now();
     let deadline = began + Duration::from_millis(timeout_ms);
     let cancels = Cancels::before(&words);
-    let scope = Scope { kind, key, state, uid: getuid().as_raw(), since_ns: status::tai_ns() };
+    let scope = Scope { kind, key, state, uid: getuid().as_raw(), since_ns: status::tai_ns(), changes: 0 };
     let version = view.restrict(&scope).map_err(Failure::failed)?;
     let running = view.data_plane().map_err(Failure::failed)?.is_some();
     let taken = running && wait(deadline, || words.scopes_seen.get() >= version);
@@ -151,7 +151,7 @@ pub(crate) fn lift(target: &Target, (kind, key): (ScopeKind, u64), timeout_ms: u
         let json = json!({ "scope": name, "lifted": false, "state": TradingState::Running.name() });
         return Ok(Outcome::ok(format!("{name} is not restricted; nothing was changed\n"), json));
     };
-    let ask_lift = Ask::Lift { kind: kind.name().into(), key, seen_ns: scope.since_ns };
+    let ask_lift = Ask::Lift { kind: kind.name().into(), key, changes: scope.changes };
     let lifted = matches!(ask(target, ask_lift)?, Answer::Lifted);
     let version = words.scopes.version();
     let deadline = Instant::now() + Duration::from_millis(timeout_ms);

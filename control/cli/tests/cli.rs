@@ -400,13 +400,13 @@ fn a_scope_is_lifted_by_the_daemon_unless_somebody_came_after_the_look() {
     let (code, said) = bench.json(&["resume", "--scope", "strategy:1"]);
     assert_eq!((code, said["lifted"].as_bool()), (0, Some(false)), "it is not restricted: {said}");
     bench.json(&["kill", "--scope", "strategy:1", "--state", "cancel-only", "--timeout-ms", "10"]);
-    for (answer, code, lifted) in [(r#"{"not_lifted":{"since_ns":7}}"#, 6, false), (r#""lifted""#, 0, true)] {
+    for (answer, code, lifted) in [(r#"{"not_lifted":{"changes":7}}"#, 6, false), (r#""lifted""#, 0, true)] {
         let (found, said) = std::thread::scope(|scope| {
             scope.spawn(|| {
                 let (mut stream, _) = listener.accept().expect("tern connects");
                 let mut line = String::new();
                 BufReader::new(stream.try_clone().expect("a socket")).read_line(&mut line).expect("a request");
-                assert!(line.contains(r#"{"lift":{"kind":"strategy","key":1,"seen_ns":"#), "{line}");
+                assert!(line.contains(r#"{"lift":{"kind":"strategy","key":1,"changes":1}}"#), "{line}");
                 plane.scopes_seen.set(plane.scopes.version());
                 writeln!(stream, r#"{{"version":3,"answer":{answer}}}"#).expect("it is taken");
             });

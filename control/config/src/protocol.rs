@@ -43,8 +43,8 @@ pub enum Ask {
         kind: String,
         /// Which one.
         key: u64,
-        /// When it was restricted, as the one who asks has seen it: what `status` said, TAI ns.
-        seen_ns: u64,
+        /// Changes of the scope that the one who asks has seen: what `status` said.
+        changes: u16,
     },
     /// Set a limit.
     SetLimit {
@@ -90,8 +90,8 @@ pub enum Answer {
     Lifted,
     /// To `lift`: refused, somebody restricted the scope after the one who asked had looked; or nothing restricts it.
     NotLifted {
-        /// Since when it is restricted, TAI ns; absent when it is not.
-        since_ns: Option<u64>,
+        /// Its changes by now; absent when nothing restricts it.
+        changes: Option<u16>,
     },
     /// Nothing was done, and why.
     Error(String),

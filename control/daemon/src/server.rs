@@ -135,7 +135,7 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
             command(shared, CommandKind::Kill, uid, 0, 0)
         }
         Ask::Resume { kills } => resume(shared, uid, kills),
-        Ask::Lift { ref kind, key, seen_ns } => lift(shared, uid, kind, key, seen_ns),
+        Ask::Lift { ref kind, key, changes } => lift(shared, uid, kind, key, changes),
         Ask::CancelAll => command(shared, CommandKind::CancelAll, uid, 0, 0),
         Ask::SetLimit { limit, value } => command(shared, CommandKind::SetLimit, uid, limit, value),
     }
@@ -159,16 +159,16 @@ fn resume(shared: &Shared<'_>, uid: u32, kills_seen: u32) -> Answer {
 }
 
 /// The loop sees by itself that the scope runs again; restricting needs no daemon, lifting does, which knows who asks.
-fn lift(shared: &Shared<'_>, uid: u32, kind: &str, key: u64, seen_ns: u64) -> Answer {
+fn lift(shared: &Shared<'_>, uid: u32, kind: &str, key: u64, changes: u16) -> Answer {
     let Some(kind) = ScopeKind::ALL.iter().copied().find(|known| known.name() == kind) else {
         return Answer::Error(format!("no kind of scope is called `{kind}`"));
     };
     tracing::warn!(uid, kind = kind.name(), key, "lift");
-    match shared.segment.words().scopes.lift(kind, key, seen_ns, uid, clock::tai_ns()) {
+    match shared.segment.words().scopes.lift(kind, key, changes, uid, clock::tai_ns()) {
         Ok(()) => Answer::Lifted,
         Err(found) => {
             let restricted = found.filter(|scope| scope.state != TradingState::Running);
-            Answer::NotLifted { since_ns: restricted.map(|scope| scope.since_ns) }
+            Answer::NotLifted { changes: restricted.map(|scope| scope.changes) }
         }
     }
 }

@@ -126,8 +126,10 @@ where
         self.tell_next_order();
         let mut open = self.hand_over_control();
         while open && self.parts.pipeline.next_order_bytes(CONN).is_some() {
-            // The last look at the kill word before bytes are out of reach. A kill puts its cancels in their place.
+            // The last look at the kill word, and at what is restricted, before bytes are out of reach. A kill puts its
+            // cancels in their place.
             self.heed_kill();
+            self.heed_scopes();
             open = self.send_order();
             sent += usize::from(open);
         }

@@ -312,6 +312,7 @@ where
 
     fn publish(&mut self, now: TaiNs) {
         self.next_beat = now.plus(BEAT_NS);
+        self.scopes.look_again();
         self.parts.words.data_plane_beat.beat(now.0, self.turns);
         self.parts.words.counters.set(LoopCounter::LoopIterations, self.turns);
         let parts = &self.parts;

@@ -17,11 +17,17 @@ use tern_hw::port::Port;
 /// What the pipeline was told.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ScopesSeen {
-    version: u64,
+    /// `None`: to be looked at again.
+    version: Option<u64>,
     told: [Option<Scope>; SCOPES],
 }
 
 impl ScopesSeen {
+    /// The next turn looks, whatever the version: who restricted a scope may have died before he counted it.
+    pub(super) const fn look_again(&mut self) {
+        self.version = None;
+    }
+
     fn of(&self, scope: &Scope) -> Option<usize> {
         self.told.iter().position(|told| told.is_some_and(|told| is_same(&told, scope)))
     }
@@ -46,56 +52,52 @@ where
     #[inline]
     pub(super) fn heed_scopes(&mut self) -> bool {
         let version = self.parts.words.scopes.version();
-        version != self.scopes.version && self.take_scopes(version)
+        Some(version) != self.scopes.version && self.take_scopes(version)
     }
 
     #[cold]
     fn take_scopes(&mut self, version: u64) -> bool {
         let words = self.parts.words;
-        let mut is_told = true;
+        let (mut is_told, mut is_new) = (true, false);
         for scope in words.scopes.iter() {
             // Of a scope that stands there twice, the strictest.
             let Some(scope) = words.scopes.find(scope.kind, scope.key) else { continue };
-            is_told &= self.tell_scope(&scope);
+            self.tell_scope(&scope, &mut is_told, &mut is_new);
         }
-        // What is not there any more gave its place away, which only scopes that run again do.
-        for index in 0..SCOPES {
-            if let Some(told) = self.scopes.told[index]
-                && told.state != TradingState::Running
-                && words.scopes.find(told.kind, told.key).is_none()
-            {
-                is_told &= self.tell_scope(&Scope { state: TradingState::Running, ..told });
-            }
-        }
-        // Otherwise the next turn tries again.
+        // One that is not there, or cannot be read, stays as it is: only a word that says so lifts a restriction.
+        // What could not be told is told by the next turn.
         if is_told {
-            self.scopes.version = version;
+            self.scopes.version = Some(version);
             words.scopes_seen.set(version);
         }
-        true
+        is_new
     }
 
-    /// Tells the pipeline of a scope, unless it knows; whether it knows now.
-    fn tell_scope(&mut self, scope: &Scope) -> bool {
+    /// Tells the pipeline of a scope, unless it knows: then that is new, and told if there was room to record it.
+    fn tell_scope(&mut self, scope: &Scope, is_told: &mut bool, is_new: &mut bool) {
         let known = self.scopes.of(scope);
         let told = known.and_then(|index| self.scopes.told[index]).map_or(TradingState::Running, |told| told.state);
         if told == scope.state {
-            return true;
+            return;
         }
+        *is_new = true;
         let runs = |told: &Option<Scope>| told.is_none_or(|told| told.state == TradingState::Running);
-        let Some(place) = known.or_else(|| self.scopes.told.iter().position(runs)) else { return false };
+        let Some(place) = known.or_else(|| self.scopes.told.iter().position(runs)) else {
+            *is_told = false;
+            return;
+        };
         let command = Command::set_state(scope.kind, scope.key, scope.state, scope.uid);
         let next_id = self.parts.pipeline.next_order_id();
         let open = self.parts.pipeline.desk().open_orders_of_then(next_id, scope.kind, scope.key);
         // A restriction that cannot be recorded restricts all the same, and comes again until it is.
         if self.input(self.parts.clock.now(), Input::Command(&command)).is_err() {
-            return false;
+            *is_told = false;
+            return;
         }
         self.scopes.told[place] = Some(*scope);
         if scope.state == TradingState::Halted {
             self.follow_cancels(next_id, (scope.kind, scope.key), open);
         }
         self.parts.words.counters.add(LoopCounter::ScopeChanges, 1);
-        true
     }
 }

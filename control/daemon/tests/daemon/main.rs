@@ -124,13 +124,14 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     assert!(bench.ask(r#"{"version":3,"ask":"kill"}"#).contains(taken));
     // Restricted by whoever may write the segment, lifted by the daemon, by nobody who has not seen it.
     let lift =
-        |seen: u64| format!(r#"{{"version":3,"ask":{{"lift":{{"kind":"strategy","key":1,"seen_ns":{seen}}}}}}}"#);
-    assert!(bench.ask(&lift(9)).contains(r#"{"not_lifted":{"since_ns":null}}"#), "nothing to lift");
-    let scope = Scope { kind: ScopeKind::Strategy, key: 1, state: TradingState::Halted, uid: 5, since_ns: 77 };
+        |seen: u16| format!(r#"{{"version":3,"ask":{{"lift":{{"kind":"strategy","key":1,"changes":{seen}}}}}}}"#);
+    assert!(bench.ask(&lift(9)).contains(r#"{"not_lifted":{"changes":null}}"#), "nothing to lift");
+    let scope =
+        Scope { kind: ScopeKind::Strategy, key: 1, state: TradingState::Halted, uid: 5, since_ns: 77, changes: 0 };
     bench.view().restrict(&scope).expect("room");
-    assert!(bench.ask(&lift(76)).contains(r#"{"not_lifted":{"since_ns":77}}"#));
-    assert!(bench.ask(&lift(77)).contains(r#""answer":"lifted""#));
-    let strange = r#"{"version":3,"ask":{"lift":{"kind":"planet","key":1,"seen_ns":0}}}"#;
+    assert!(bench.ask(&lift(0)).contains(r#"{"not_lifted":{"changes":1}}"#));
+    assert!(bench.ask(&lift(1)).contains(r#""answer":"lifted""#));
+    let strange = r#"{"version":3,"ask":{"lift":{"kind":"planet","key":1,"changes":0}}}"#;
     assert!(bench.ask(strange).contains("no kind of scope is called `planet`"));
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
     assert!(bench.ask(r#"{"version":3,"ask":{"set_limit":{"limit":3,"value":500}}}"#).contains(taken));

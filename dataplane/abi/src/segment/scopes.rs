@@ -43,6 +43,8 @@ pub struct Scope {
     pub uid: u32,
     /// When, TAI ns.
     pub since_ns: u64,
+    /// Changes of this scope so far, modulo 2^16: what a lifting has to have seen. Given by the table.
+    pub changes: u16,
 }
 
 /// Every place of the table is taken: restrict a wider scope.
@@ -58,8 +60,9 @@ pub struct Scopes {
     places: [Place; SCOPES],
 }
 
-/// One scope. `meta`: bits 0 to 7 the state, bits 8 to 15 the kind + 1 or [`CLAIMED`], upper half the user id; 0 is a free
-/// place. It is written last.
+/// One scope. `meta`: bits 0 to 7 the state, bits 8 to 15 the kind + 1 or [`CLAIMED`], bits 16 to 31 the changes, upper half
+/// the user id; 0 is a free place. A scope that has its place changes by one exchange of `meta`, so that nobody ever finds it
+/// absent or half way; the time follows.
 #[repr(C)]
 #[derive(Debug, Default)]
 struct Place {
@@ -71,8 +74,11 @@ struct Place {
 /// In place of the kind: somebody is writing the rest. Should he die over it, the place is lost, not the table.
 const CLAIMED: u64 = 0xFF00;
 
-const fn meta_of(kind: ScopeKind, state: TradingState, uid: u32) -> u64 {
-    (uid as u64) << 32 | (kind as u64 + 1) << 8 | state as u64
+/// A place of a scope that has run again for so long may be given to another: by then the loop knows that it runs.
+const REUSE_NS: u64 = 10_000_000_000;
+
+const fn meta_of(scope: &Scope) -> u64 {
+    (scope.uid as u64) << 32 | (scope.changes as u64) << 16 | (scope.kind as u64 + 1) << 8 | scope.state as u64
 }
 
 impl Place {
@@ -85,10 +91,28 @@ impl Place {
             if self.meta.load(Ordering::Relaxed) == meta {
                 let kind = ScopeKind::from_index(((meta >> 8 & 0xFF) as usize).checked_sub(1)?)?;
                 let state = TradingState::from_index((meta & 0xFF) as usize)?;
-                return Some(Scope { kind, key, state, uid: (meta >> 32) as u32, since_ns });
+                return Some(Scope {
+                    kind,
+                    key,
+                    state,
+                    uid: (meta >> 32) as u32,
+                    since_ns,
+                    changes: (meta >> 16) as u16,
+                });
             }
         }
         None
+    }
+
+    /// The place holds this scope, which was `found` in it, and goes on holding it.
+    fn change(&self, found: &Scope, state: TradingState, uid: u32, since_ns: u64) -> bool {
+        let changed = Scope { state, uid, changes: found.changes.wrapping_add(1), ..*found };
+        let (old, new) = (meta_of(found), meta_of(&changed));
+        let done = self.meta.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if done {
+            self.since_ns.store(since_ns, Ordering::Relaxed);
+        }
+        done
     }
 
     /// Takes the place, which said `meta`, for another scope.
@@ -98,7 +122,7 @@ impl Place {
         }
         self.key.store(scope.key, Ordering::Relaxed);
         self.since_ns.store(scope.since_ns, Ordering::Relaxed);
-        self.meta.store(meta_of(scope.kind, scope.state, scope.uid), Ordering::Release);
+        self.meta.store(meta_of(scope), Ordering::Release);
         true
     }
 }
@@ -120,9 +144,11 @@ impl Scopes {
         self.iter().filter(|scope| scope.state != TradingState::Running)
     }
 
-    /// What stands of one scope: the strictest, should two writers have entered it at once.
+    /// What stands of one scope: the strictest, and all changes seen, should two writers have entered it at once.
     pub fn find(&self, kind: ScopeKind, key: u64) -> Option<Scope> {
-        self.iter().filter(|scope| (scope.kind, scope.key) == (kind, key)).max_by_key(|scope| scope.state as u8)
+        let mine = || self.iter().filter(|scope| (scope.kind, scope.key) == (kind, key));
+        let changes = mine().map(|scope| scope.changes).max()?;
+        mine().max_by_key(|scope| scope.state as u8).map(|scope| Scope { changes, ..scope })
     }
 
     /// Restricts a scope to `scope.state`, never less than it is restricted already.
@@ -131,48 +157,43 @@ impl Scopes {
     /// [`ScopesFull`]; nothing changed.
     pub fn restrict(&self, scope: &Scope) -> Result<(), ScopesFull> {
         for place in &self.places {
-            loop {
-                let meta = place.meta.load(Ordering::Acquire);
-                let Some(found) = place.read().filter(|found| (found.kind, found.key) == (scope.kind, scope.key))
-                else {
-                    break;
-                };
+            while let Some(found) = place.read().filter(|found| (found.kind, found.key) == (scope.kind, scope.key)) {
                 let state = if found.state as u8 > scope.state as u8 { found.state } else { scope.state };
-                // Claimed first, so that nobody reads the new state with the old time.
-                if place.take(meta, &Scope { state, ..*scope }) {
+                if place.change(&found, state, scope.uid, scope.since_ns) {
                     self.version.fetch_add(1, Ordering::AcqRel);
                     return Ok(());
                 }
             }
         }
-        let free = |meta: u64| meta == 0;
-        let runs = |meta: u64| meta & 0xFF00 != CLAIMED && meta & 0xFF == TradingState::Running as u64;
-        for is_usable in [free as fn(u64) -> bool, runs] {
-            for place in &self.places {
-                let meta = place.meta.load(Ordering::Acquire);
-                if is_usable(meta) && place.take(meta, scope) {
-                    self.version.fetch_add(1, Ordering::AcqRel);
-                    return Ok(());
-                }
+        let scope = &Scope { changes: 1, ..*scope };
+        let is_free = |place: &Place| place.meta.load(Ordering::Acquire) == 0;
+        let runs_long = |place: &Place| {
+            let long_ago = scope.since_ns.saturating_sub(REUSE_NS);
+            place.read().is_some_and(|found| found.state == TradingState::Running && found.since_ns < long_ago)
+        };
+        for place in
+            self.places.iter().filter(|place| is_free(place)).chain(self.places.iter().filter(|p| runs_long(p)))
+        {
+            let meta = place.meta.load(Ordering::Acquire);
+            let is_restricted = meta != 0 && meta & 0xFF != TradingState::Running as u64;
+            if !is_restricted && meta & 0xFF00 != CLAIMED && place.take(meta, scope) {
+                self.version.fetch_add(1, Ordering::AcqRel);
+                return Ok(());
             }
         }
         Err(ScopesFull)
     }
 
-    /// Lets a scope run again, if nobody restricted it since somebody saw it restricted at `seen_ns`.
+    /// Lets a scope run again, if it did not change since somebody saw it with so many `changes`.
     ///
     /// # Errors
     /// What stands there instead; it is as it was. `None`: nothing stands there.
-    pub fn lift(&self, kind: ScopeKind, key: u64, seen_ns: u64, uid: u32, now_ns: u64) -> Result<(), Option<Scope>> {
+    pub fn lift(&self, kind: ScopeKind, key: u64, changes: u16, uid: u32, now_ns: u64) -> Result<(), Option<Scope>> {
+        let restricted = |found: &Scope| (found.kind, found.key) == (kind, key) && found.state != TradingState::Running;
         let mut lifted = false;
         for place in &self.places {
-            let meta = place.meta.load(Ordering::Acquire);
-            let Some(found) = place.read().filter(|found| (found.kind, found.key) == (kind, key)) else { continue };
-            if found.state == TradingState::Running {
-                continue;
-            }
-            let running = Scope { state: TradingState::Running, uid, since_ns: now_ns, ..found };
-            if found.since_ns > seen_ns || !place.take(meta, &running) {
+            let Some(found) = place.read().filter(restricted) else { continue };
+            if found.changes > changes || !place.change(&found, TradingState::Running, uid, now_ns) {
                 return Err(self.find(kind, key));
             }
             lifted = true;
@@ -188,7 +209,7 @@ mod tests {
     use std::vec::Vec;
 
     fn scope(kind: ScopeKind, key: u64, state: TradingState, since_ns: u64) -> Scope {
-        Scope { kind, key, state, uid: 7, since_ns }
+        Scope { kind, key, state, uid: 7, since_ns, changes: 0 }
     }
 
     #[test]
@@ -197,31 +218,71 @@ mod tests {
         let (kind, key) = (ScopeKind::Strategy, 3);
         scopes.restrict(&scope(kind, key, TradingState::CancelOnly, 10)).expect("room");
         scopes.restrict(&scope(kind, key, TradingState::ReduceOnly, 20)).expect("its own place");
-        assert_eq!(scopes.find(kind, key), Some(scope(kind, key, TradingState::CancelOnly, 20)), "said again later");
-        let found = scopes.lift(kind, key, 10, 8, 30);
-        assert_eq!(found, Err(Some(scope(kind, key, TradingState::CancelOnly, 20))), "somebody came after 10");
+        let found = Scope { changes: 2, ..scope(kind, key, TradingState::CancelOnly, 20) };
+        assert_eq!(scopes.find(kind, key), Some(found), "said again later");
+        assert_eq!(scopes.lift(kind, key, 1, 8, 30), Err(Some(found)), "somebody came after the first");
         let before = scopes.version();
-        scopes.lift(kind, key, 20, 8, 30).expect("seen");
+        scopes.lift(kind, key, 2, 8, 30).expect("seen");
         assert!(scopes.version() > before);
         assert_eq!((scopes.restricted().count(), scopes.iter().count()), (0, 1));
-        assert_eq!(scopes.lift(kind, key, 99, 8, 40), Err(None), "it runs");
-        assert_eq!(scopes.lift(ScopeKind::Symbol, 1, 99, 8, 40), Err(None));
+        assert_eq!(scopes.lift(kind, key, 3, 8, 40), Err(None), "it runs");
+        assert_eq!(scopes.lift(ScopeKind::Symbol, 1, 1, 8, 40), Err(None));
     }
 
     #[test]
-    fn a_full_table_says_so_and_places_of_what_runs_are_used_again() {
+    fn a_full_table_says_so_and_places_of_what_has_run_for_long_are_used_again() {
         let scopes = Scopes::default();
         for key in 0..SCOPES as u64 {
             scopes.restrict(&scope(ScopeKind::Symbol, key, TradingState::Halted, key)).expect("room");
         }
-        let more = scope(ScopeKind::Firm, 0, TradingState::ReduceOnly, 99);
-        assert_eq!(scopes.restrict(&more), Err(ScopesFull));
+        let more = |since_ns| scope(ScopeKind::Firm, 0, TradingState::ReduceOnly, since_ns);
+        assert_eq!(scopes.restrict(&more(99)), Err(ScopesFull));
         assert_eq!(scopes.restricted().count(), SCOPES);
-        scopes.lift(ScopeKind::Symbol, 5, 99, 1, 100).expect("seen");
-        scopes.restrict(&more).expect("the place of what runs");
+        scopes.lift(ScopeKind::Symbol, 5, 1, 1, 100).expect("seen");
+        assert_eq!(scopes.restrict(&more(100 + REUSE_NS)), Err(ScopesFull), "the loop may not have looked yet");
+        scopes.restrict(&more(101 + REUSE_NS)).expect("the place of what runs");
         assert_eq!(scopes.find(ScopeKind::Symbol, 5), None);
         let kinds: Vec<ScopeKind> = scopes.restricted().map(|scope| scope.kind).collect();
         assert_eq!(kinds.iter().filter(|kind| **kind == ScopeKind::Firm).count(), 1);
+    }
+
+    /// Two that restrict again and again, one that lifts what it saw, and one that looks: a scope is never absent, and what
+    /// it says was said.
+    #[test]
+    fn whoever_looks_finds_the_scope_whatever_the_others_do() {
+        let scopes = Scopes::default();
+        let halt = scope(ScopeKind::Strategy, 1, TradingState::Halted, 5);
+        scopes.restrict(&halt).expect("room");
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| (0..20_000).for_each(|_| scopes.restrict(&halt).expect("its place")));
+            }
+            threads.spawn(|| {
+                for _ in 0..20_000 {
+                    let seen = scopes.find(halt.kind, halt.key).map_or(0, |found| found.changes);
+                    let _ = scopes.lift(halt.kind, halt.key, seen, 9, 6);
+                }
+            });
+            for _ in 0..20_000 {
+                let meta = scopes.places[0].meta.load(Ordering::Acquire);
+                assert_eq!(meta >> 8 & 0xFF, ScopeKind::Strategy as u64 + 1, "never absent");
+            }
+        });
+        scopes.restrict(&halt).expect("its place");
+        assert_eq!(scopes.find(halt.kind, halt.key).map(|found| found.state), Some(TradingState::Halted));
+        assert_eq!(scopes.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_scope_that_two_entered_at_once_counts_at_its_strictest_and_is_lifted_as_one() {
+        let scopes = Scopes::default();
+        let (kind, key) = (ScopeKind::Symbol, 4);
+        let entered = |state, changes| Scope { changes, ..scope(kind, key, state, 5) };
+        assert!(scopes.places[3].take(0, &entered(TradingState::ReduceOnly, 2)));
+        assert!(scopes.places[9].take(0, &entered(TradingState::Halted, 1)));
+        assert_eq!(scopes.find(kind, key), Some(entered(TradingState::Halted, 2)));
+        scopes.lift(kind, key, 2, 8, 9).expect("seen");
+        assert_eq!(scopes.restricted().count(), 0);
     }
 
     #[test]
