@@ -142,7 +142,7 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     assert!(!bench.view().segment().expect("a segment").kill.state().killed());
 
     for (line, why) in [
-        (r#"{"version":9,"ask":"status"}"#, "protocol version 2, the client 9"),
+        (r#"{"version":9,"ask":"status"}"#, "protocol version 3, the client 9"),
         (r#"{"version":3,"ask":"fly"}"#, "unknown variant `fly`"),
         ("not json", "not a request"),
         ("", "not a request"),
