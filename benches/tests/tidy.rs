@@ -206,6 +206,34 @@ fn documents_name_scripts_and_pages_that_exist() {
     assert!(checked > 5, "only {checked} names were checked: is the check still looking at the documents?");
 }
 
+/// A clause that is answered by a test that is gone, or a limit that is called something else, is answered by nothing.
+#[test]
+fn the_compliance_page_names_tests_and_limits_that_exist() {
+    let tests: BTreeSet<String> = tracked(&[".rs"])
+        .iter()
+        .flat_map(|path| read(path).lines().filter_map(test_name).collect::<Vec<String>>())
+        .collect();
+    let example = read(&root().join("control/config/example.toml"));
+    let keys: BTreeSet<&str> = example.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key).collect();
+    let (mut checked, mut bad) = (0, Vec::new());
+    for row in read(&root().join("docs/COMPLIANCE.md")).lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let [.., limits, names] = cells[..] else { continue };
+        let quoted = |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+        bad.extend(quoted(limits).into_iter().filter(|limit| !keys.contains(limit.as_str())));
+        bad.extend(quoted(names).into_iter().filter(|name| !tests.contains(name)));
+        checked += quoted(names).len();
+    }
+    assert!(bad.is_empty(), "docs/COMPLIANCE.md names what there is not: {bad:?}");
+    assert!(checked > 30, "only {checked} names were checked: is the check still looking at the page?");
+}
+
+/// The name of the function that a line of a test file begins.
+fn test_name(line: &str) -> Option<String> {
+    let name = line.trim_start().strip_prefix("fn ")?;
+    name.split_once('(').map(|(name, _)| name.to_owned())
+}
+
 #[test]
 fn nothing_names_this_machine() {
     let home = ["/wo", "rk/"].concat();
