@@ -108,6 +108,7 @@ pub(crate) fn restrict(
     let began = Instant::now();
     let deadline = began + Duration::from_millis(timeout_ms);
     let cancels = Cancels::before(&words);
+    let was = words.scopes.find(kind, key).map_or(TradingState::Running, |scope| scope.state);
     let scope = Scope { kind, key, state, uid: getuid().as_raw(), since_ns: status::tai_ns(), changes: 0 };
     let version = view.restrict(&scope).map_err(Failure::failed)?;
     let running = view.data_plane().map_err(Failure::failed)?.is_some();
@@ -115,11 +116,14 @@ pub(crate) fn restrict(
     let in_force = words.scopes.find(kind, key).map_or(state, |scope| scope.state);
     let name = text_of(target, kind, key);
     let mut text = format!("{name} is {} until `tern resume --scope {name}`\n", state_text(in_force));
-    // One that was halted already has no orders left to be cancelled, or they are being cancelled.
-    let report = (in_force == TradingState::Halted).then(|| cancels.wait(&words, taken, deadline));
+    // Of one that was halted before, the orders are gone or being cancelled already: nothing begins that could be followed.
+    let is_new = in_force == TradingState::Halted && was != TradingState::Halted;
+    let report = is_new.then(|| cancels.wait(&words, taken, deadline));
     text.push_str(&match (&report, taken, running) {
-        (Some(report), true, _) => report.text(),
+        (Some(report), true, _) if report.acknowledged => report.text(),
+        (None, true, _) if was == in_force => "it was before; the data plane acts by it\n".into(),
         (None, true, _) => "the data plane acts by it\n".into(),
+        (Some(_), true, _) => "the data plane acts by it, and has not said what became of the open orders\n".into(),
         (_, false, true) => format!("the data plane has not answered in {timeout_ms} ms: what is open is UNKNOWN\n"),
         (_, false, false) => "no data plane runs: it will act by it when it starts\n".into(),
     });
@@ -149,7 +153,9 @@ pub(crate) fn lift(target: &Target, (kind, key): (ScopeKind, u64), timeout_ms: u
     let found = words.scopes.find(kind, key).filter(|scope| scope.state != TradingState::Running);
     let Some(scope) = found else {
         let json = json!({ "scope": name, "lifted": false, "state": TradingState::Running.name() });
-        return Ok(Outcome::ok(format!("{name} is not restricted; nothing was changed\n"), json));
+        let killed = kind == ScopeKind::Firm && words.kill.state().killed();
+        let hint = if killed { "; it is killed, which `tern resume` without --scope ends" } else { "" };
+        return Ok(Outcome::ok(format!("{name} is not restricted; nothing was changed{hint}\n"), json));
     };
     let ask_lift = Ask::Lift { kind: kind.name().into(), key, changes: scope.changes };
     let lifted = matches!(ask(target, ask_lift)?, Answer::Lifted);

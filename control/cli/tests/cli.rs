@@ -375,6 +375,18 @@ fn a_scope_is_restricted_by_the_cli_alone_and_shown_until_it_is_lifted() {
         assert_eq!((found, numbers), (code, orders.map(Some)), "{said}");
         assert_eq!((said["scope"].as_str(), said["state"].as_str()), (Some("symbol:MSFT"), Some("halted")));
     }
+    // Said again, there is nothing new to follow.
+    let before = plane.scopes.version();
+    let (code, said) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while plane.scopes.version() == before {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            plane.scopes_seen.set(plane.scopes.version());
+        });
+        bench.json(&["kill", "--scope", "symbol:MSFT", "--timeout-ms", "300"])
+    });
+    assert_eq!((code, said["acknowledged"].as_bool(), said["orders"].is_null()), (0, Some(true), true), "{said}");
     // Nobody heeds: the restriction stands all the same.
     let (code, said) = bench.json(&["kill", "--scope", "strategy:2", "--state", "reduce-only", "--timeout-ms", "50"]);
     assert_eq!((code, said["acknowledged"].as_bool(), said["orders"].is_null()), (5, Some(false), true), "{said}");
