@@ -365,15 +365,15 @@ fn a_scope_is_restricted_by_the_cli_alone_and_shown_until_it_is_lifted() {
     let plane = segment.ends().expect("its ends");
     plane.trading.set(true, 0, 1);
     plane.counters.set(LoopCounter::OpenOrders, 9);
-    for (left, code, orders) in [(0, 0, [4, 4, 0, 0]), (3, 5, [4, 1, 3, 0])] {
+    for (symbol, left, code, orders) in [("symbol:MSFT", 0, 0, [4, 4, 0, 0]), ("symbol:AAPL", 3, 5, [4, 1, 3, 0])] {
         let before = plane.scopes.version();
         let (found, said) = std::thread::scope(|scope| {
             scope.spawn(|| heed_scopes(&plane, before, left));
-            bench.json(&["kill", "--scope", "symbol:MSFT", "--timeout-ms", "300"])
+            bench.json(&["kill", "--scope", symbol, "--timeout-ms", "300"])
         });
         let numbers = ["open_before", "cancelled", "pending", "unknown"].map(|name| said["orders"][name].as_u64());
         assert_eq!((found, numbers), (code, orders.map(Some)), "{said}");
-        assert_eq!((said["scope"].as_str(), said["state"].as_str()), (Some("symbol:MSFT"), Some("halted")));
+        assert_eq!((said["scope"].as_str(), said["state"].as_str()), (Some(symbol), Some("halted")));
     }
     // Said again, there is nothing new to follow.
     let before = plane.scopes.version();
@@ -392,8 +392,8 @@ fn a_scope_is_restricted_by_the_cli_alone_and_shown_until_it_is_lifted() {
     assert_eq!((code, said["acknowledged"].as_bool(), said["orders"].is_null()), (5, Some(false), true), "{said}");
     let (_, status) = bench.json(&["status"]);
     let shown: Vec<_> = status["restricted"].as_array().expect("a list").iter().collect();
-    assert_eq!(shown.len(), 2, "{status}");
-    assert_eq!((shown[1]["scope"].as_str(), shown[1]["state"].as_str()), (Some("strategy:2"), Some("reduce_only")));
+    assert_eq!(shown.len(), 3, "{status}");
+    assert_eq!((shown[2]["scope"].as_str(), shown[2]["state"].as_str()), (Some("strategy:2"), Some("reduce_only")));
     let problems = status["problems"].to_string();
     assert!(problems.contains("symbol:MSFT is halted: by uid"), "{problems}");
     assert!(problems.contains("`tern resume --scope strategy:2` lifts it"), "{problems}");
