@@ -71,6 +71,8 @@ fn crate_graph_is_the_designed_one() {
         ),
         ("ternd", &["tern-abi", "tern-config", "tern-journal", "tern-ebpf", "tern-hw"]),
         ("tern", &["tern-abi", "tern-config", "tern-journal", "tern-hw"]),
+        // the second opinion: nothing that the gate's own mistakes could come with (ADR 0010)
+        ("tern-audit", &["tern-abi", "tern-config", "tern-journal", "tern-hw"]),
     ]);
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])

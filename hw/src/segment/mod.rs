@@ -220,11 +220,19 @@ impl SegmentView {
     /// # Errors
     /// [`SegmentFileError::Io`] if the caller may not write the file.
     pub fn kill(&self, uid: u32, tai_ns: u64) -> Result<KillState, SegmentFileError> {
+        self.kill_for(uid, KillCause::Operator, tai_ns)
+    }
+
+    /// Writes the kill word for `cause`, in the name of `uid` (`u32::MAX` = the system itself), at `tai_ns`.
+    ///
+    /// # Errors
+    /// [`SegmentFileError::Io`] if the caller may not write the file.
+    pub fn kill_for(&self, uid: u32, cause: KillCause, tai_ns: u64) -> Result<KillState, SegmentFileError> {
         if !self.0.writable {
             let error = io::Error::from(io::ErrorKind::PermissionDenied);
             return Err(io_error(&self.0.path, "write the kill word")(error));
         }
-        Ok(self.0.segment()?.kill.kill(uid, KillCause::Operator, tai_ns))
+        Ok(self.0.segment()?.kill.kill(uid, cause, tai_ns))
     }
 
     /// Restricts a scope; the version of the table in which it stands.

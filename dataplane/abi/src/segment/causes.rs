@@ -9,6 +9,7 @@ counter_enum! {
         Operator = "operator_kill": "An operator's kill.",
         HeartbeatLoss = "heartbeat_loss": "The daemon missed the heartbeat of the data plane.",
         JournalTrouble = "journal_trouble": "The daemon could not write the journal.",
+        Audit = "audit_disagreement": "The second opinion disagreed with the gate.",
     }
 }
 

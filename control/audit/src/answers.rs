@@ -1,0 +1,150 @@
+//! The venue's answers, read from the bytes received: SoupBinTCP 3.00 packets and OUCH 5.0 section 3, by offset.
+//!
+//! Written from the specifications and not from the data plane's decoder, so that a mistake there is seen here.
+
+/// Longest run of bytes that is kept while a packet is incomplete: a length field cannot ask for more.
+const PACKET_BYTES_MAX: usize = 2 + u16::MAX as usize;
+
+/// Something that the venue said. Sequenced messages carry their number in the venue's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Login accepted (SoupBinTCP 2.2.2): the session and the number of the next sequenced message.
+    Login { session: [u8; 10], next_seq: u64 },
+    /// A sequenced message; those that say nothing of an order are counted all the same.
+    Message { seq: u64, said: Option<Said> },
+}
+
+/// Shares, price and place of an order as the venue has it (OUCH 5.0, 3.2 and 3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Echo {
+    pub(crate) order: u32,
+    pub(crate) is_buy: bool,
+    pub(crate) shares: u32,
+    pub(crate) symbol: [u8; 8],
+    pub(crate) price: u64,
+    pub(crate) is_live: bool,
+}
+
+/// What a message says of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Accepted(Echo),
+    Replaced {
+        previous: u32,
+        echo: Echo,
+    },
+    Canceled {
+        order: u32,
+        shares: u32,
+    },
+    Executed {
+        order: u32,
+        shares: u32,
+        match_number: u64,
+    },
+    Broken {
+        order: u32,
+        match_number: u64,
+    },
+    Rejected {
+        order: u32,
+    },
+    Modified {
+        order: u32,
+        shares: u32,
+    },
+    /// Anything else that names an order.
+    Other {
+        order: u32,
+    },
+    /// Answer to the account query: the venue's log of the day has been told.
+    Query,
+}
+
+/// The packets of one connection, as their bytes come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers {
+    bytes: Vec<u8>,
+    next_seq: u64,
+    /// What came was no packet; nothing more is read of this connection.
+    broken: bool,
+}
+
+impl Answers {
+    /// Takes what was received and appends what it says.
+    pub(crate) fn take(&mut self, received: &[u8], said: &mut Vec<Answer>) {
+        if self.broken {
+            return;
+        }
+        self.bytes.extend_from_slice(received);
+        let mut from = 0;
+        while let Some(head) = self.bytes.get(from..from + 2) {
+            let length = usize::from(u16::from_be_bytes([head[0], head[1]]));
+            let Some(packet) = self.bytes.get(from + 2..from + 2 + length) else { break };
+            from += 2 + length;
+            match packet.split_first() {
+                None => {
+                    self.broken = true;
+                    break;
+                }
+                Some((b'A', body)) => match login(body) {
+                    Some((session, next_seq)) => {
+                        self.next_seq = next_seq;
+                        said.push(Answer::Login { session, next_seq });
+                    }
+                    None => self.broken = true,
+                },
+                Some((b'S', body)) => {
+                    said.push(Answer::Message { seq: self.next_seq, said: message(body) });
+                    self.next_seq = self.next_seq.saturating_add(1);
+                }
+                Some(_) => {}
+            }
+        }
+        self.bytes.drain(..from);
+        debug_assert!(self.bytes.len() <= PACKET_BYTES_MAX || self.broken);
+    }
+}
+
+fn login(body: &[u8]) -> Option<([u8; 10], u64)> {
+    let session = body.get(..10)?.try_into().ok()?;
+    let number = std::str::from_utf8(body.get(10..30)?).ok()?;
+    Some((session, number.trim().parse().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+/// Side, shares, symbol and price lie in one row from `at` on; the state of the order `state` bytes into the message.
+fn echo(bytes: &[u8], order: u32, at: usize, state: usize) -> Option<Echo> {
+    Some(Echo {
+        order,
+        is_buy: *bytes.get(at)? == b'B',
+        shares: u32_at(bytes, at + 1)?,
+        symbol: bytes.get(at + 5..at + 13)?.try_into().ok()?,
+        price: u64_at(bytes, at + 13)?,
+        is_live: *bytes.get(state)? != b'D',
+    })
+}
+
+/// OUCH 5.0, 3.2 to 3.14.
+fn message(bytes: &[u8]) -> Option<Said> {
+    let order = u32_at(bytes, 9);
+    Some(match *bytes.first()? {
+        b'A' => Said::Accepted(echo(bytes, order?, 13, 47)?),
+        b'U' => Said::Replaced { previous: order?, echo: echo(bytes, u32_at(bytes, 13)?, 17, 51)? },
+        b'C' | b'D' => Said::Canceled { order: order?, shares: u32_at(bytes, 13)? },
+        b'E' => Said::Executed { order: order?, shares: u32_at(bytes, 13)?, match_number: u64_at(bytes, 26)? },
+        b'B' => Said::Broken { order: order?, match_number: u64_at(bytes, 13)? },
+        b'J' => Said::Rejected { order: order? },
+        b'M' => Said::Modified { order: order?, shares: u32_at(bytes, 14)? },
+        b'P' | b'I' | b'T' | b'R' => Said::Other { order: order? },
+        b'Q' => Said::Query,
+        _ => return None,
+    })
+}

@@ -1,0 +1,78 @@
+//! What the second opinion can find.
+
+use serde_json::{Value, json};
+use tern_abi::counter_enum;
+
+counter_enum! {
+    /// In what the gate, the records and the venue do not agree.
+    pub enum Disagreement {
+        OrderQuantity = "order_quantity": "An order of no shares, or of more than `order_quantity_max`.",
+        OrderNotional = "order_notional": "An order worth more than `order_notional_max`.",
+        OrderPrice = "order_price": "An order at a price that no order may have.",
+        OrderSide = "order_side": "An order that is neither buy nor sell.",
+        Position = "position": "With every open order of its side filled, the position is beyond `position_max`.",
+        OpenOrders = "open_orders": "More open orders than `open_orders_max`.",
+        Rate = "rate": "More orders within a second than `orders_per_second_max` and `order_burst_max` allow.",
+        IdReused = "id_reused": "An order id that is not above all before it.",
+        AfterKill = "after_kill": "An order after a kill and before an operator's resume.",
+        AfterHalt = "after_halt": "An order although the data plane said that trading had stopped.",
+        UntrustedStream = "untrusted_stream": "An order while no stream's books were trusted.",
+        UntrustedBook = "untrusted_book": "An order in an instrument whose book was not trusted.",
+        Cause = "cause": "An order whose cause does not come before it, or is no input.",
+        LimitsEpoch = "limits_epoch": "An order under other limits than the commands had set.",
+        NoLimits = "no_limits": "An order before any start record said which limits are in force.",
+        ReplaceUnknown = "replace_unknown": "A replace or cancel of an order that is unknown or over.",
+        ReplaceUnlike = "replace_unlike": "A replace with another symbol or side than the order has.",
+        NoRecord = "no_record": "The venue speaks of an order that no record has.",
+        EchoQuantity = "echo_quantity": "The venue has other shares than the record.",
+        EchoPrice = "echo_price": "The venue has a worse price than the record.",
+        EchoSide = "echo_side": "The venue has another side than the record.",
+        EchoSymbol = "echo_symbol": "The venue has another symbol than the record.",
+        ReplaceTotal = "replace_total": "Executed and open shares of a replaced order are not the total of its record.",
+        ReplaceChain = "replace_chain": "The venue replaced another order than the record says.",
+        OverExecution = "over_execution": "More shares traded than were open.",
+        UnknownBreak = "unknown_break": "A trade was broken that was never told.",
+        LeftAfterAll = "left_after_all": "An order that is said not to have left was answered on the same connection.",
+        PositionClaim = "position_claim": "The position recorded is not the sum of the trades that the venue told.",
+        LeavesClaim = "leaves_claim": "The open shares recorded of an order are not those that the venue's answers leave.",
+        RecordUnreadable = "record_unreadable": "A record that is shorter than its layout says.",
+    }
+}
+
+/// One disagreement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// In what.
+    pub what: Disagreement,
+    /// `seq` of the record at which it was found.
+    pub seq: u64,
+    /// The loop's time of that record, TAI ns.
+    pub tai_ns: u64,
+    /// The order it is about, or 0.
+    pub order: u32,
+    /// The bound, or what ought to have been, in the unit of the check; 0 where there is none.
+    pub expected: i128,
+    /// What was found instead.
+    pub found: i128,
+}
+
+impl Finding {
+    /// For programs: one object. Numbers beyond 64 bits saturate.
+    pub fn json(&self) -> Value {
+        let narrow = |wide: i128| wide.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+        json!({ "disagreement": self.what.name(), "seq": self.seq, "tai_ns": self.tai_ns, "order": self.order,
+            "expected": narrow(self.expected), "found": narrow(self.found) })
+    }
+
+    /// For people, in one line.
+    pub fn text(&self) -> String {
+        format!(
+            "record {}: {} (order {}): expected {}, found {}",
+            self.seq,
+            self.what.name(),
+            self.order,
+            self.expected,
+            self.found
+        )
+    }
+}

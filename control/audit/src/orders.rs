@@ -1,0 +1,145 @@
+//! Our orders as chains: an order and what replaced it, under all their ids.
+
+use std::collections::BTreeMap;
+
+/// How far an order is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Recorded; the venue has not answered.
+    New,
+    /// The venue has it.
+    Live,
+    /// Filled, canceled, rejected, or said not to have left.
+    Over,
+}
+
+/// A replace on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) order: u32,
+    pub(crate) price: i64,
+    /// Shares of the whole chain.
+    pub(crate) total: i128,
+}
+
+/// An order over all its replaces.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    pub(crate) id: u32,
+    pub(crate) symbol: [u8; 8],
+    pub(crate) is_buy: bool,
+    pub(crate) strategy: (u16, u16),
+    pub(crate) price: i64,
+    pub(crate) total: i128,
+    pub(crate) executed: i128,
+    pub(crate) leaves: i128,
+    pub(crate) life: Life,
+    pub(crate) pending: Option<Pending>,
+    /// The connection, by count, on which it is said that it, or its replace, did not leave.
+    pub(crate) unsent_on: Option<(u32, u64)>,
+}
+
+impl Chain {
+    /// Shares that may yet trade at worst: a replace counts with the greater of before and after.
+    pub(crate) fn at_risk(&self) -> i128 {
+        match self.life {
+            Life::Over => 0,
+            _ => self.leaves.max(self.pending.map_or(0, |pending| pending.total - self.executed)),
+        }
+    }
+}
+
+/// Position and open shares of a symbol; buys and sells never net.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stake {
+    pub(crate) position: i128,
+    open_buy: i128,
+    open_sell: i128,
+}
+
+impl Stake {
+    /// The position seen from a side, with every open order of that side filled.
+    pub(crate) fn worst(&self, is_buy: bool) -> i128 {
+        if is_buy { self.position + self.open_buy } else { self.open_sell - self.position }
+    }
+}
+
+/// Every order of the day.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    chains: BTreeMap<u32, Chain>,
+    /// Of every id, the first one of its chain.
+    first: BTreeMap<u32, u32>,
+    stakes: BTreeMap<[u8; 8], Stake>,
+    open: i128,
+}
+
+impl Orders {
+    pub(crate) fn get(&self, id: u32) -> Option<&Chain> {
+        self.chains.get(self.first.get(&id)?)
+    }
+
+    pub(crate) fn open(&self) -> i128 {
+        self.open
+    }
+
+    pub(crate) fn stake(&self, symbol: [u8; 8]) -> Stake {
+        self.stakes.get(&symbol).copied().unwrap_or_default()
+    }
+
+    /// A new chain; the caller has seen that its id is new.
+    pub(crate) fn insert(&mut self, chain: Chain) {
+        let id = chain.id;
+        self.first.insert(id, id);
+        self.settle(&chain, 1);
+        self.chains.insert(id, chain);
+    }
+
+    /// Changes the chain that `id` belongs to, and what it adds to the sums. `None` if there is none.
+    pub(crate) fn change<T>(&mut self, id: u32, change: impl FnOnce(&mut Chain) -> T) -> Option<T> {
+        let first = *self.first.get(&id)?;
+        let mut chain = self.chains.remove(&first)?;
+        self.settle(&chain, -1);
+        let answer = change(&mut chain);
+        if let Some(pending) = chain.pending {
+            self.first.insert(pending.order, first);
+        }
+        self.settle(&chain, 1);
+        self.chains.insert(first, chain);
+        Some(answer)
+    }
+
+    /// Shares changed hands, or went back.
+    pub(crate) fn traded(&mut self, symbol: [u8; 8], shares: i128) {
+        self.stakes.entry(symbol).or_default().position += shares;
+    }
+
+    /// The venue's log was told and what it does not know never arrived: new orders are over, replaces undone, if their
+    /// id is at most `last`.
+    pub(crate) fn give_up_unanswered(&mut self, last: u32) {
+        let doubtful: Vec<u32> = self
+            .chains
+            .values()
+            .filter(|chain| chain.life != Life::Over)
+            .filter_map(|chain| match chain.pending {
+                Some(pending) => (pending.order <= last).then_some(chain.id),
+                None => (chain.life == Life::New && chain.id <= last).then_some(chain.id),
+            })
+            .collect();
+        for id in doubtful {
+            self.change(id, |chain| {
+                chain.pending = None;
+                if chain.life == Life::New {
+                    chain.life = Life::Over;
+                }
+            });
+        }
+    }
+
+    fn settle(&mut self, chain: &Chain, sign: i128) {
+        let stake = self.stakes.entry(chain.symbol).or_default();
+        let open = if chain.is_buy { &mut stake.open_buy } else { &mut stake.open_sell };
+        *open += sign * chain.at_risk();
+        self.open += sign * i128::from(chain.life != Life::Over);
+    }
+}

@@ -1,0 +1,246 @@
+//! A day written record by record, into a real journal, with the venue's answers as bytes.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tern_abi::command::{Command, CommandKind};
+use tern_abi::event::{SIDE_BUY, SIDE_SELL};
+use tern_abi::record::*;
+use tern_audit::{Audit, Counts, Finding};
+use tern_journal::{Options, Reader, Writer};
+use zerocopy::IntoBytes;
+
+pub(crate) const BUY: u8 = SIDE_BUY;
+pub(crate) const SELL: u8 = SIDE_SELL;
+pub(crate) const LIMITS: &str = "[limits]\norder_quantity_max = 1000\norder_notional_max = 100_000_0000\n\
+    position_max = 1500\nopen_orders_max = 4\norders_per_second_max = 10\norder_burst_max = 5\n";
+
+/// The day so far.
+pub(crate) struct Day {
+    records: Vec<(RecordHeader, Vec<u8>)>,
+    seq: u64,
+    pub(crate) tai_ns: u64,
+    cause: u64,
+}
+
+impl Day {
+    /// A run that is logged in and caught up, with a trusted stream.
+    pub(crate) fn new() -> Self {
+        let mut day = Self { records: Vec::new(), seq: 0, tai_ns: 1_000_000_000, cause: 0 };
+        day.start(1);
+        day.trust(true);
+        day.log_in(b"SESSION001", 1);
+        day.query();
+        day
+    }
+
+    pub(crate) fn record(&mut self, kind: Kind, parts: &[&[u8]]) {
+        self.seq += 1;
+        self.tai_ns += 1000;
+        if (kind as u16) < Kind::Order as u16 {
+            self.cause = self.seq;
+        }
+        let body = parts.concat();
+        let header = RecordHeader {
+            seq: self.seq,
+            tai_ns: self.tai_ns,
+            kind: kind as u16,
+            flags: 0,
+            body_bytes: body.len() as u32,
+        };
+        self.records.push((header, body));
+    }
+
+    pub(crate) fn start(&mut self, run: u64) {
+        let start = StartRecord { run, ..StartRecord::default() };
+        self.record(Kind::Start, &[start.as_bytes(), LIMITS.as_bytes()]);
+    }
+
+    pub(crate) fn trust(&mut self, trusted: bool) {
+        self.record(Kind::Timer, &[]);
+        let trust = TrustRecord { stream: 1, trusted: trusted.into(), ..TrustRecord::default() };
+        self.record(Kind::Trust, &[trust.as_bytes()]);
+    }
+
+    pub(crate) fn conn(&mut self, event: u32) {
+        self.record(Kind::Conn, &[ConnRecord { conn: 1, event, value: 0 }.as_bytes()]);
+    }
+
+    pub(crate) fn log_in(&mut self, session: &[u8; 10], next_seq: u64) {
+        self.conn(CONN_UP);
+        let mut body = vec![b'A'];
+        body.extend_from_slice(session);
+        body.extend_from_slice(format!("{next_seq:>20}").as_bytes());
+        self.bytes(&packet(&body));
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.record(Kind::SessionBytes, &[SessionHead { conn: 1, reserved: 0 }.as_bytes(), bytes]);
+    }
+
+    pub(crate) fn said(&mut self, message: &[u8]) {
+        self.bytes(&packet(&[b"S", message].concat()));
+    }
+
+    pub(crate) fn command(&mut self, kind: CommandKind, id: u32, value: i64) {
+        let command = Command { kind: kind as u32, id, value, epoch: 1, ..Command::default() };
+        self.record(Kind::Command, &[command.as_bytes()]);
+    }
+
+    /// An order record as it ought to be, changed by `lie`, after an input.
+    pub(crate) fn order_with(&mut self, order: OrderRecord, lie: impl FnOnce(&mut OrderRecord)) {
+        self.record(Kind::Timer, &[]);
+        let mut order = OrderRecord { cause_seq: self.cause, ..order };
+        lie(&mut order);
+        self.record(Kind::Order, &[order.as_bytes()]);
+    }
+
+    pub(crate) fn order(&mut self, order: OrderRecord) {
+        self.order_with(order, |_| ());
+    }
+
+    /// Sends an order and has it accepted as it is.
+    pub(crate) fn live(&mut self, order: OrderRecord) {
+        self.order(order);
+        self.said(&accepted(&order));
+    }
+
+    pub(crate) fn query(&mut self) {
+        self.said(&[&b"Q"[..], &[0; 8], &[0, 0, 0, 1]].concat());
+    }
+
+    pub(crate) fn position(&mut self, shares: i64) {
+        let position =
+            PositionRecord { shares, symbol: *b"TERN    ", account: 1, strategy: 1, ..PositionRecord::default() };
+        self.record(Kind::Position, &[position.as_bytes()]);
+    }
+
+    pub(crate) fn event(&mut self, order: u32, leaves: u32, session_seq: u64) {
+        let event = OrderEventRecord { order, leaves, session_seq, ..OrderEventRecord::default() };
+        self.record(Kind::OrderEvent, &[event.as_bytes()]);
+    }
+
+    /// Writes the day into a journal and has it audited from there.
+    pub(crate) fn audited(&self) -> (Counts, Vec<Finding>) {
+        let folder = self.journal();
+        let mut reader = Reader::open(&folder.0).expect("a journal");
+        let mut audit = Audit::new();
+        while let Some(record) = reader.next().expect("a whole journal") {
+            audit.record(&record.header, record.body);
+        }
+        audit.finish();
+        assert_eq!(audit.counts().records, self.records.len() as u64);
+        (audit.counts(), audit.take_found())
+    }
+
+    pub(crate) fn journal(&self) -> Folder {
+        let folder = Folder::new();
+        let (mut writer, _) = Writer::open(&folder.0, Options::new("test")).expect("a journal");
+        for (header, body) in &self.records {
+            writer.append(header, body).expect("appends");
+        }
+        writer.seal().expect("seals");
+        folder
+    }
+
+    pub(crate) fn records(&self) -> &[(RecordHeader, Vec<u8>)] {
+        &self.records
+    }
+}
+
+/// A folder that goes with its test.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tern-audit-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// A new order at 10.0000.
+pub(crate) fn new(order: u32, side: u8, quantity: u32) -> OrderRecord {
+    OrderRecord {
+        order,
+        side,
+        quantity,
+        price: 10_0000,
+        symbol: *b"TERN    ",
+        account: 1,
+        strategy: 1,
+        action: ACTION_NEW,
+        ..OrderRecord::default()
+    }
+}
+
+pub(crate) fn replace(replaces: u32, order: u32, side: u8, total: u32) -> OrderRecord {
+    OrderRecord { action: ACTION_REPLACE, replaces, ..new(order, side, total) }
+}
+
+fn packet(body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u16).to_be_bytes()[..], body].concat()
+}
+
+fn side(side: u8) -> u8 {
+    if side == BUY { b'B' } else { b'S' }
+}
+
+fn echo(order: &OrderRecord, quantity: u32) -> Vec<u8> {
+    [
+        &[side(order.side)][..],
+        &quantity.to_be_bytes(),
+        &order.symbol,
+        &(order.price as u64).to_be_bytes(),
+        b"0Y",
+        &[0; 8],
+        b"ANNL",
+        b"              ",
+        &[0, 0],
+    ]
+    .concat()
+}
+
+/// OUCH 5.0, 3.2.
+pub(crate) fn accepted(order: &OrderRecord) -> Vec<u8> {
+    let message = [&b"A"[..], &[0; 8], &order.order.to_be_bytes(), &echo(order, order.quantity)].concat();
+    assert_eq!(message.len(), 64);
+    message
+}
+
+/// OUCH 5.0, 3.3; `leaves` shares are open.
+pub(crate) fn replaced(order: &OrderRecord, leaves: u32) -> Vec<u8> {
+    [&b"U"[..], &[0; 8], &order.replaces.to_be_bytes(), &order.order.to_be_bytes(), &echo(order, leaves)].concat()
+}
+
+/// OUCH 5.0, 3.6.
+pub(crate) fn executed(order: u32, quantity: u32, number: u64) -> Vec<u8> {
+    let price = 10_0000_u64.to_be_bytes();
+    [&b"E"[..], &[0; 8], &order.to_be_bytes(), &quantity.to_be_bytes(), &price, b"A", &number.to_be_bytes(), &[0, 0]]
+        .concat()
+}
+
+/// OUCH 5.0, 3.4.
+pub(crate) fn canceled(order: u32, quantity: u32) -> Vec<u8> {
+    [&b"C"[..], &[0; 8], &order.to_be_bytes(), &quantity.to_be_bytes(), b"U"].concat()
+}
+
+/// OUCH 5.0, 3.7.
+pub(crate) fn broken(order: u32, number: u64) -> Vec<u8> {
+    [&b"B"[..], &[0; 8], &order.to_be_bytes(), &number.to_be_bytes(), b"C", &[b' '; 14]].concat()
+}
+
+/// OUCH 5.0, 3.8.
+pub(crate) fn rejected(order: u32) -> Vec<u8> {
+    [&b"J"[..], &[0; 8], &order.to_be_bytes(), &[0, 1], &[b' '; 14]].concat()
+}

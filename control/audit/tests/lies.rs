@@ -1,0 +1,268 @@
+//! Planted lies: in each journal the gate, the records or the venue are wrong in one way, and that is what is named.
+
+mod common;
+
+use common::*;
+use tern_abi::command::CommandKind;
+use tern_abi::record::{CONN_DOWN, InstrumentTrustRecord, Kind, StateRecord};
+use tern_audit::Disagreement as Lie;
+use zerocopy::IntoBytes;
+
+const SET_QUANTITY: u32 = 0;
+
+/// A lie, the disagreement it must be found as, and how it comes to be.
+type Planted = (&'static str, Lie, fn(&mut Day));
+
+const LIES: &[Planted] = &[
+    ("beyond order_quantity_max", Lie::OrderQuantity, |day| day.order(new(1, BUY, 1001))),
+    ("no shares", Lie::OrderQuantity, |day| day.order(new(1, BUY, 0))),
+    ("beyond order_notional_max", Lie::OrderNotional, |day| {
+        day.order_with(new(1, BUY, 1000), |order| order.price = 100_0001);
+    }),
+    ("a price of nothing", Lie::OrderPrice, |day| day.order_with(new(1, BUY, 1), |order| order.price = 0)),
+    ("a price above the highest", Lie::OrderPrice, |day| {
+        day.command(CommandKind::SetLimit, 1, i64::MAX / 2);
+        day.order_with(new(1, BUY, 1), |order| {
+            order.price = 1_999_999_901;
+            order.limits_epoch = 1;
+        });
+    }),
+    ("no side", Lie::OrderSide, |day| day.order_with(new(1, SELL, 1), |order| order.side = 3)),
+    ("long beyond position_max with open orders", Lie::Position, |day| {
+        day.live(new(1, BUY, 1000));
+        day.order(new(2, BUY, 501));
+    }),
+    ("short beyond position_max", Lie::Position, |day| {
+        day.live(new(1, SELL, 1000));
+        day.said(&executed(1, 1000, 7));
+        day.order(new(2, SELL, 501));
+    }),
+    ("buys and sells taken for one sum", Lie::Position, |day| {
+        day.live(new(1, BUY, 1000));
+        day.live(new(2, SELL, 1000));
+        day.order(new(3, BUY, 600));
+    }),
+    ("a replace beyond position_max", Lie::Position, |day| {
+        day.live(new(1, BUY, 1000));
+        day.live(new(2, BUY, 500));
+        day.order(replace(2, 3, BUY, 501));
+    }),
+    ("an open order too many", Lie::OpenOrders, |day| (1..=5).for_each(|id| day.order(new(id, BUY, 1)))),
+    ("the rate", Lie::Rate, |day| {
+        for id in 1..=17 {
+            day.order(new(id, BUY, 1));
+            day.said(&rejected(id));
+        }
+    }),
+    ("an id twice", Lie::IdReused, |day| {
+        day.live(new(1, BUY, 10));
+        day.said(&canceled(1, 10));
+        day.order(new(1, BUY, 10));
+    }),
+    ("an id below the last", Lie::IdReused, |day| {
+        day.live(new(5, BUY, 10));
+        day.order(new(4, BUY, 10));
+    }),
+    ("an id of the run before", Lie::IdReused, |day| {
+        day.live(new(5, BUY, 10));
+        day.start(2);
+        day.log_in(b"SESSION001", 1);
+        day.order(new(2, BUY, 10));
+    }),
+    ("after a kill", Lie::AfterKill, |day| {
+        day.command(CommandKind::Kill, 0, 0);
+        day.order(new(1, BUY, 10));
+    }),
+    ("after a kill and a refused resume", Lie::AfterKill, |day| {
+        day.command(CommandKind::Kill, 0, 0);
+        day.command(CommandKind::Resume, 3, 0);
+        day.order(new(1, BUY, 10));
+    }),
+    ("after a kill and a restart", Lie::AfterKill, |day| {
+        day.command(CommandKind::Kill, 0, 0);
+        day.start(2);
+        day.order(new(1, BUY, 10));
+    }),
+    ("after a shutdown", Lie::AfterKill, |day| {
+        day.command(CommandKind::Shutdown, 0, 0);
+        day.order(new(1, BUY, 10));
+    }),
+    ("after a halt", Lie::AfterHalt, |day| {
+        day.record(Kind::State, &[StateRecord { cause_seq: 1, trading: 0, reason: 4 }.as_bytes()]);
+        day.order(new(1, BUY, 10));
+    }),
+    ("on an untrusted stream", Lie::UntrustedStream, |day| {
+        day.trust(false);
+        day.order(new(1, BUY, 10));
+    }),
+    ("on an untrusted book", Lie::UntrustedBook, |day| {
+        let trust = InstrumentTrustRecord { symbol: *b"TERN    ", ..InstrumentTrustRecord::default() };
+        day.record(Kind::InstrumentTrust, &[trust.as_bytes()]);
+        day.order(new(1, BUY, 10));
+    }),
+    ("caused by nothing", Lie::Cause, |day| day.order_with(new(1, BUY, 10), |order| order.cause_seq = 0)),
+    ("caused by what comes later", Lie::Cause, |day| {
+        day.order_with(new(1, BUY, 10), |order| order.cause_seq += 2);
+    }),
+    ("caused by an output", Lie::Cause, |day| {
+        day.order(new(1, BUY, 10));
+        day.order_with(new(2, BUY, 10), |order| order.cause_seq -= 1);
+    }),
+    ("a limit change not followed", Lie::OrderQuantity, |day| {
+        day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
+        day.order_with(new(1, BUY, 100), |order| order.limits_epoch = 1);
+    }),
+    ("a limit change not counted", Lie::LimitsEpoch, |day| {
+        day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
+        day.order(new(1, BUY, 10));
+    }),
+    ("a replace of no order", Lie::ReplaceUnknown, |day| day.order(replace(8, 9, BUY, 10))),
+    ("a replace of the other side", Lie::ReplaceUnlike, |day| {
+        day.live(new(1, BUY, 10));
+        day.order(replace(1, 2, SELL, 10));
+    }),
+    ("the venue has an order without record", Lie::NoRecord, |day| day.said(&accepted(&new(1, BUY, 10)))),
+    ("a trade without record", Lie::NoRecord, |day| day.said(&executed(1, 10, 7))),
+    ("other shares left", Lie::EchoQuantity, |day| {
+        day.order(new(1, BUY, 10));
+        day.said(&accepted(&new(1, BUY, 100)));
+    }),
+    ("another price left", Lie::EchoPrice, |day| {
+        day.order_with(new(1, BUY, 10), |order| order.price = 9_9999);
+        day.said(&accepted(&new(1, BUY, 10)));
+    }),
+    ("a sell left at a lower price", Lie::EchoPrice, |day| {
+        day.order_with(new(1, SELL, 10), |order| order.price = 10_0001);
+        day.said(&accepted(&new(1, SELL, 10)));
+    }),
+    ("the other side left", Lie::EchoSide, |day| {
+        day.order(new(1, BUY, 10));
+        day.said(&accepted(&new(1, SELL, 10)));
+    }),
+    ("another symbol left", Lie::EchoSymbol, |day| {
+        day.order_with(new(1, BUY, 10), |order| order.symbol = *b"OTHER   ");
+        day.said(&accepted(&new(1, BUY, 10)));
+    }),
+    ("a replaced total that is wrong", Lie::ReplaceTotal, |day| {
+        day.live(new(1, BUY, 100));
+        day.said(&executed(1, 40, 7));
+        day.order(replace(1, 2, BUY, 100));
+        day.said(&replaced(&replace(1, 2, BUY, 100), 100));
+    }),
+    ("another order replaced", Lie::ReplaceChain, |day| {
+        day.live(new(1, BUY, 100));
+        day.live(new(2, BUY, 100));
+        day.order(replace(1, 3, BUY, 100));
+        day.said(&replaced(&replace(2, 3, BUY, 100), 100));
+    }),
+    ("more executed than ordered", Lie::OverExecution, |day| {
+        day.live(new(1, BUY, 100));
+        day.said(&executed(1, 60, 7));
+        day.said(&executed(1, 41, 8));
+    }),
+    ("a break of no trade", Lie::UnknownBreak, |day| {
+        day.live(new(1, BUY, 100));
+        day.said(&broken(1, 7));
+    }),
+    ("left although it is said not to have", Lie::LeftAfterAll, |day| {
+        day.order(new(1, BUY, 100));
+        day.event(1, 0, 0);
+        day.said(&accepted(&new(1, BUY, 100)));
+    }),
+    ("a position that the trades do not make", Lie::PositionClaim, |day| {
+        day.live(new(1, BUY, 100));
+        day.said(&executed(1, 60, 7));
+        day.position(50);
+    }),
+    ("open shares that the answers do not leave", Lie::LeavesClaim, |day| {
+        day.live(new(1, BUY, 100));
+        day.said(&executed(1, 60, 7));
+        day.event(1, 60, 3);
+    }),
+    ("a record cut short", Lie::RecordUnreadable, |day| day.record(Kind::Order, &[&[0; 20]])),
+    ("an order under no limits", Lie::NoLimits, |day| {
+        day.record(Kind::Start, &[tern_abi::record::StartRecord::default().as_bytes(), b"limits"]);
+        day.order(new(1, BUY, 100));
+    }),
+];
+
+#[test]
+fn every_planted_lie_is_found_and_named_and_nothing_else_is() {
+    for (name, lie, plant) in LIES {
+        let mut day = Day::new();
+        plant(&mut day);
+        let (counts, found) = day.audited();
+        assert!(!found.is_empty(), "{name}: not found");
+        assert!(found.iter().all(|finding| finding.what == *lie), "{name}: {found:?}");
+        assert_eq!(counts.disagreements, found.len() as u64, "{name}");
+    }
+}
+
+#[test]
+fn every_disagreement_has_a_lie_that_shows_it() {
+    let missing: Vec<_> = Lie::ALL.iter().filter(|what| !LIES.iter().any(|(_, lie, _)| lie == *what)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn on_the_edge_of_every_limit_and_through_a_whole_life_it_agrees() {
+    let mut day = Day::new();
+    day.live(new(1, BUY, 1000));
+    day.live(new(2, BUY, 500));
+    day.said(&executed(1, 400, 7));
+    day.event(1, 600, 4);
+    day.position(400);
+    // Fewer shares are a way out; the venue takes the total of the chain.
+    day.order(replace(1, 3, BUY, 500));
+    day.said(&replaced(&replace(1, 3, BUY, 500), 100));
+    day.said(&executed(3, 100, 8));
+    day.event(3, 0, 6);
+    day.position(500);
+    day.said(&broken(1, 7));
+    day.position(100);
+    day.said(&canceled(2, 500));
+    day.command(CommandKind::Kill, 0, 0);
+    day.command(CommandKind::Resume, 0, 0);
+    day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
+    day.order_with(new(4, SELL, 99), |order| order.limits_epoch = 1);
+    day.said(&rejected(4));
+    // The connection goes with an order on its way, which never arrived; the log is told again and says nothing new.
+    day.order_with(new(5, BUY, 99), |order| order.limits_epoch = 1);
+    day.conn(CONN_DOWN);
+    day.log_in(b"SESSION001", 2);
+    day.said(&accepted(&new(1, BUY, 1000)));
+    day.said(&accepted(&new(2, BUY, 500)));
+    day.event(1, 1000, 2);
+    // A restart: the venue's log from its start, then an order with the next id.
+    day.start(2);
+    day.trust(true);
+    day.log_in(b"SESSION001", 1);
+    for _ in 0..9 {
+        day.query();
+    }
+    day.query();
+    day.tai_ns += 2_000_000_000;
+    day.live(new(6, SELL, 1000));
+    // The next day counts its ids from one.
+    day.start(1);
+    day.log_in(b"SESSION002", 1);
+    day.query();
+    day.live(new(1, BUY, 1000));
+    let (counts, found) = day.audited();
+    assert_eq!(found, []);
+    assert_eq!((counts.orders, counts.disagreements), (7, 0));
+}
+
+#[test]
+fn answers_in_pieces_are_read_like_answers_in_one() {
+    let mut day = Day::new();
+    day.order(new(1, BUY, 10));
+    let message = accepted(&new(1, BUY, 11));
+    let bytes = [&(message.len() as u16 + 1).to_be_bytes()[..], b"S", &message].concat();
+    for byte in bytes.chunks(7) {
+        day.bytes(byte);
+    }
+    let (counts, found) = day.audited();
+    assert_eq!(found.iter().map(|finding| finding.what).collect::<Vec<_>>(), [Lie::EchoQuantity]);
+    assert_eq!((counts.answers, found[0].expected, found[0].found), (2, 10, 11));
+}
