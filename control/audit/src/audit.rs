@@ -11,6 +11,7 @@ use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_UP, ConnRecord, InstrumentTrustRecord, Kind,
     OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, SessionHead, StartRecord, StateRecord, TrustRecord,
 };
+use tern_abi::segment::{ScopeKind, TradingState};
 use zerocopy::FromBytes;
 
 /// A strategy's position: account, strategy, symbol.
@@ -54,6 +55,8 @@ pub struct Audit {
     killed: bool,
     shutting_down: bool,
     halted: bool,
+    /// What is restricted, by kind of scope and key, and how far.
+    scopes: BTreeMap<(ScopeKind, u64), TradingState>,
     streams: BTreeMap<u16, bool>,
     untrusted: BTreeSet<[u8; 8]>,
     answers: BTreeMap<u32, Answers>,
@@ -154,6 +157,8 @@ impl Audit {
     fn on_start(&mut self, start: &StartRecord, text: &[u8]) {
         self.limits = std::str::from_utf8(text).ok().and_then(Limits::of_configuration);
         self.sent_ns.clear();
+        // What stands in the segment is told again, before the first order.
+        self.scopes.clear();
         self.streams.clear();
         self.untrusted.clear();
         self.answers.clear();
@@ -173,6 +178,11 @@ impl Audit {
                 self.killed = false;
                 self.resumed_seq = self.seq;
                 self.halted = self.shutting_down;
+            }
+            Some(CommandKind::SetState) => {
+                if let Some((kind, key, state)) = command.scope_state() {
+                    self.scopes.insert((kind, key), state);
+                }
             }
             Some(CommandKind::SetLimit) => {
                 if let Some(limits) = &mut self.limits {
@@ -243,6 +253,16 @@ impl Audit {
         } else if self.halted {
             self.disagree(Disagreement::AfterHalt, order.order, 0, 1);
         }
+        let of_order = [
+            (ScopeKind::Firm, 0),
+            (ScopeKind::Venue, u64::from(order.venue)),
+            (ScopeKind::Strategy, u64::from(order.strategy)),
+            (ScopeKind::Symbol, u64::from_le_bytes(order.symbol)),
+        ];
+        let stops = |state: &TradingState| matches!(state, TradingState::CancelOnly | TradingState::Halted);
+        if of_order.iter().any(|scope| self.scopes.get(scope).is_some_and(stops)) {
+            self.disagree(Disagreement::ScopeStopped, order.order, 0, 1);
+        }
         if !self.streams.is_empty() && self.streams.values().all(|trusted| !trusted) {
             self.disagree(Disagreement::UntrustedStream, order.order, 1, 0);
         }
@@ -261,14 +281,17 @@ impl Audit {
         }
     }
 
-    /// `shares` are those that are to be open.
-    fn check_size(&mut self, limits: &Limits, order: &OrderRecord, shares: i128) {
-        if order.quantity == 0 || shares > limits.order_quantity_max.into() {
-            self.disagree(Disagreement::OrderQuantity, order.order, limits.order_quantity_max.into(), shares);
+    /// `shares` are those that are to be open; `standing`, shares and value, is what an order that is being replaced
+    /// stands for already: a limit that was set below it does not keep it from being made smaller.
+    fn check_size(&mut self, limits: &Limits, order: &OrderRecord, shares: i128, standing: (i128, i128)) {
+        let shares_max = i128::from(limits.order_quantity_max).max(standing.0);
+        if order.quantity == 0 || shares > shares_max {
+            self.disagree(Disagreement::OrderQuantity, order.order, shares_max, shares);
         }
         let notional = i128::from(order.price) * shares;
-        if notional > limits.order_notional_max.into() {
-            self.disagree(Disagreement::OrderNotional, order.order, limits.order_notional_max.into(), notional);
+        let notional_max = i128::from(limits.order_notional_max).max(standing.1);
+        if notional > notional_max {
+            self.disagree(Disagreement::OrderNotional, order.order, notional_max, notional);
         }
     }
 
@@ -320,7 +343,7 @@ impl Audit {
     }
 
     fn on_new(&mut self, limits: &Limits, order: &OrderRecord, is_reused: bool) {
-        self.check_size(limits, order, order.quantity.into());
+        self.check_size(limits, order, order.quantity.into(), (0, 0));
         if is_reused && self.orders.get(order.order).is_some() {
             // What the id stood for stays: the venue ignores the second.
             return;
@@ -355,11 +378,12 @@ impl Audit {
         // Over is no disagreement: it may have ended in the very bytes of which the strategy saw the first message.
         let (before, executed, same) =
             (chain.at_risk(), chain.executed, chain.symbol == order.symbol && chain.is_buy == is_buy);
+        let standing = (chain.leaves, i128::from(chain.price) * chain.leaves);
         if !same {
             self.disagree(Disagreement::ReplaceUnlike, order.order, 0, order.replaces.into());
             return;
         }
-        self.check_size(limits, order, (i128::from(order.quantity) - executed).max(0));
+        self.check_size(limits, order, (i128::from(order.quantity) - executed).max(0), standing);
         let after = self.orders.change(order.replaces, |chain| {
             chain.pending = Some(Pending { order: order.order, price: order.price, total: order.quantity.into() });
             chain.at_risk()
@@ -372,7 +396,12 @@ impl Audit {
 
     /// Core's word that an order, or its replace, never left or never arrived: it has no place in the venue's log.
     fn on_order_event(&mut self, event: &OrderEventRecord) {
-        self.leaves_claimed.insert(event.order, event.leaves.into());
+        // By the chain: one input may tell of an order under its old id and then under its new one. An event that is about
+        // none of the orders that the data plane still has (a trade broken under an id that was replaced since) claims nothing.
+        if event.state != u8::MAX {
+            let chain = self.orders.get(event.order).map_or(event.order, |chain| chain.id);
+            self.leaves_claimed.insert(chain, event.leaves.into());
+        }
         if event.session_seq != 0 {
             return;
         }

@@ -35,6 +35,7 @@ counter_enum! {
         LeftAfterAll = "left_after_all": "An order that is said not to have left was answered on the same connection.",
         PositionClaim = "position_claim": "The position recorded is not the sum of the trades that the venue told.",
         LeavesClaim = "leaves_claim": "The open shares recorded of an order are not those that the venue's answers leave.",
+        ScopeStopped = "scope_stopped": "An order although an operator had stopped its strategy, symbol, venue or the firm.",
         RecordUnreadable = "record_unreadable": "A record that is shorter than its layout says.",
     }
 }

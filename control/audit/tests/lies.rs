@@ -5,6 +5,7 @@ mod common;
 use common::*;
 use tern_abi::command::CommandKind;
 use tern_abi::record::{CONN_DOWN, InstrumentTrustRecord, Kind, StateRecord};
+use tern_abi::segment::{ScopeKind, TradingState};
 use tern_audit::Disagreement as Lie;
 use zerocopy::IntoBytes;
 
@@ -85,6 +86,16 @@ const LIES: &[Planted] = &[
     }),
     ("after a shutdown", Lie::AfterKill, |day| {
         day.command(CommandKind::Shutdown, 0, 0);
+        day.order(new(1, BUY, 10));
+    }),
+    ("after its strategy was stopped", Lie::ScopeStopped, |day| {
+        let strategy = new(1, BUY, 10).strategy;
+        day.scope(ScopeKind::Strategy, strategy.into(), TradingState::Halted);
+        day.order(new(1, BUY, 10));
+    }),
+    ("after its symbol was stopped, and another lifted", Lie::ScopeStopped, |day| {
+        day.scope(ScopeKind::Symbol, u64::from_le_bytes(*b"TERN    "), TradingState::CancelOnly);
+        day.scope(ScopeKind::Firm, 0, TradingState::Running);
         day.order(new(1, BUY, 10));
     }),
     ("after a halt", Lie::AfterHalt, |day| {
@@ -223,6 +234,9 @@ fn on_the_edge_of_every_limit_and_through_a_whole_life_it_agrees() {
     day.said(&canceled(2, 500));
     day.command(CommandKind::Kill, 0, 0);
     day.command(CommandKind::Resume, 0, 0);
+    day.scope(ScopeKind::Symbol, u64::from_le_bytes(*b"TERN    "), TradingState::Halted);
+    day.scope(ScopeKind::Symbol, u64::from_le_bytes(*b"TERN    "), TradingState::Running);
+    day.scope(ScopeKind::Symbol, u64::from_le_bytes(*b"OTHER   "), TradingState::Halted);
     day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
     day.order_with(new(4, SELL, 99), |order| order.limits_epoch = 1);
     day.said(&rejected(4));
@@ -251,6 +265,27 @@ fn on_the_edge_of_every_limit_and_through_a_whole_life_it_agrees() {
     let (counts, found) = day.audited();
     assert_eq!(found, []);
     assert_eq!((counts.orders, counts.disagreements), (7, 0));
+}
+
+/// A fill and the replacement in one packet of TCP: what the first said of the order is not true any more at its end.
+#[test]
+fn two_answers_in_one_input_are_compared_with_what_the_last_leaves() {
+    let mut day = Day::new();
+    day.live(new(1, BUY, 100));
+    day.order(replace(1, 2, BUY, 120));
+    day.said_together(&[&executed(1, 30, 7), &replaced(&replace(1, 2, BUY, 120), 90)]);
+    day.event(1, 70, 3);
+    day.event(2, 90, 4);
+    assert_eq!(day.audited().1, []);
+}
+
+#[test]
+fn an_order_above_a_lowered_limit_may_be_made_smaller() {
+    let mut day = Day::new();
+    day.live(new(1, BUY, 1000));
+    day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
+    day.order_with(replace(1, 2, BUY, 500), |order| order.limits_epoch = 1);
+    assert_eq!(day.audited().1, []);
 }
 
 #[test]

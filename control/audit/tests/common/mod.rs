@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
 use tern_abi::record::*;
+use tern_abi::segment::{ScopeKind, TradingState};
 use tern_audit::{Audit, Counts, Finding};
 use tern_journal::{Options, Reader, Writer};
 use zerocopy::IntoBytes;
@@ -84,9 +85,19 @@ impl Day {
         self.bytes(&packet(&[b"S", message].concat()));
     }
 
+    /// Several messages that came at once.
+    pub(crate) fn said_together(&mut self, messages: &[&[u8]]) {
+        let packets: Vec<u8> = messages.iter().flat_map(|message| packet(&[b"S", *message].concat())).collect();
+        self.bytes(&packets);
+    }
+
     pub(crate) fn command(&mut self, kind: CommandKind, id: u32, value: i64) {
         let command = Command { kind: kind as u32, id, value, epoch: 1, ..Command::default() };
         self.record(Kind::Command, &[command.as_bytes()]);
+    }
+
+    pub(crate) fn scope(&mut self, kind: ScopeKind, key: u64, state: TradingState) {
+        self.record(Kind::Command, &[Command::set_state(kind, key, state, 1000).as_bytes()]);
     }
 
     /// An order record as it ought to be, changed by `lie`, after an input.
