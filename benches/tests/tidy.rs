@@ -71,7 +71,7 @@ fn crate_graph_is_the_designed_one() {
         ),
         ("ternd", &["tern-abi", "tern-config", "tern-journal", "tern-ebpf", "tern-hw"]),
         ("tern", &["tern-abi", "tern-config", "tern-journal", "tern-hw"]),
-        // the second opinion: nothing that the gate's own mistakes could come with (ADR 0010)
+        // the second opinion: nothing that the gate's own mistakes could come with (ADR 0009)
         ("tern-audit", &["tern-abi", "tern-config", "tern-journal", "tern-hw"]),
     ]);
     let output = Command::new(env!("CARGO"))

@@ -157,6 +157,11 @@ def build(options, out, exchange, tern):
           f"{own['journal']['records']:,} records, {own['journal']['shed']} shed, chain and checksums "
           f"{'verified' if own['journal']['verified'] else 'BROKEN'}")
     check("replay", books["replay_ok"], books["replay"])
+    audit = tern.audit()
+    kinds = sorted({finding["disagreement"] for finding in audit["found"]})
+    check("second opinion", audit["disagreements"] == 0 and audit["orders"] == len(journal.orders),
+          f"{audit['orders']:,} orders and {audit['answers']:,} answers of the venue recomputed by other code, "
+          f"{audit['disagreements']} disagreements{': ' + ', '.join(kinds) if kinds else ''}")
     if options.port == "xdp":
         check("redirects", counters["steer"].get("redirect_udp", 0) > 0, f"{counters['steer'].get('redirect_udp', 0):,}")
     trades = compare.story(journal, venue)
@@ -198,6 +203,8 @@ def build(options, out, exchange, tern):
         "realized": own["realized"],
         "open_positions": sum(1 for shares, _ in positions.values() if shares),
         "journal": own["journal"],
+        "audit": {"orders": audit["orders"], "answers": audit["answers"], "disagreements": audit["disagreements"],
+                  "kinds": kinds},
         "steer_counters": counters["steer"],
         "counters": counters,
         "latency_ns": {"tick_to_order": curve(own["latency_ns"]["tick_to_order"]),

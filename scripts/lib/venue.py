@@ -283,6 +283,14 @@ class Tern:
     def report(self):
         return self.tern("report")
 
+    def audit(self):
+        """What the second opinion says of the journal."""
+        done = subprocess.run([binary("tern-audit"), "--journal", f"{self.out}/journal", "--once", "--json"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"tern-audit: exit {done.returncode}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
     def first_order_ms(self, tai_ns):
         """From the start of ternd to the first order. (The clock is TAI; where the kernel knows no offset it is UTC.)"""
         if tai_ns is None:

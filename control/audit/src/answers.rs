@@ -61,6 +61,23 @@ pub(crate) enum Said {
     Query,
 }
 
+impl Said {
+    /// The order it is about, by the name that it had.
+    pub(crate) fn order(&self) -> Option<u32> {
+        match *self {
+            Self::Accepted(echo) => Some(echo.order),
+            Self::Replaced { previous, .. } => Some(previous),
+            Self::Canceled { order, .. }
+            | Self::Executed { order, .. }
+            | Self::Broken { order, .. }
+            | Self::Rejected { order }
+            | Self::Modified { order, .. }
+            | Self::Other { order } => Some(order),
+            Self::Query => None,
+        }
+    }
+}
+
 /// The packets of one connection, as their bytes come.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {

@@ -3,7 +3,7 @@
 use crate::answers::{Answer, Answers, Echo, Said};
 use crate::finding::{Disagreement, Finding};
 use crate::limits::Limits;
-use crate::orders::{Chain, Life, Orders, Pending};
+use crate::orders::{Chain, Life, Orders, Pending, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
@@ -69,6 +69,8 @@ pub struct Audit {
     fresh_run: bool,
     /// Highest order id that was in doubt when its connection or its run ended.
     doubtful: Option<u32>,
+    /// What the orders stood for that this input speaks of, before it: the strategy may have acted on its first message.
+    before: BTreeMap<u32, Standing>,
     /// What the records of this input say the state is, to be compared once the next input comes.
     leaves_claimed: BTreeMap<u32, i128>,
     positions_claimed: BTreeMap<Owner, i128>,
@@ -102,6 +104,7 @@ impl Audit {
         let Some(kind) = Kind::from_u16(header.kind) else { return };
         if (kind as u16) < Kind::Order as u16 {
             self.settle_claims();
+            self.before.clear();
         }
         self.seq = header.seq;
         self.tai_ns = header.tai_ns;
@@ -281,17 +284,23 @@ impl Audit {
         }
     }
 
-    /// `shares` are those that are to be open; `standing`, shares and value, is what an order that is being replaced
-    /// stands for already: a limit that was set below it does not keep it from being made smaller.
-    fn check_size(&mut self, limits: &Limits, order: &OrderRecord, shares: i128, standing: (i128, i128)) {
-        let shares_max = i128::from(limits.order_quantity_max).max(standing.0);
-        if order.quantity == 0 || shares > shares_max {
-            self.disagree(Disagreement::OrderQuantity, order.order, shares_max, shares);
+    /// Of a replace, `standing` is what the order may have stood for when it was approved: a limit set below that does not
+    /// keep it from being made smaller. It is wrong only if it is wrong for all of them.
+    fn check_size(&mut self, limits: &Limits, order: &OrderRecord, standing: &[Standing]) {
+        let shares = |of: &Standing| i128::from(order.quantity) - of.executed;
+        let beyond = |of: &Standing| (of.shares.max(limits.order_quantity_max.into()), shares(of));
+        let beyond_value =
+            |of: &Standing| (of.value.max(limits.order_notional_max.into()), i128::from(order.price) * shares(of));
+        let worst = |pairs: Vec<(i128, i128)>| pairs.into_iter().min_by_key(|(max, found)| found - max);
+        if let Some((max, found)) = worst(standing.iter().map(beyond).collect())
+            && (found > max || order.quantity == 0)
+        {
+            self.disagree(Disagreement::OrderQuantity, order.order, max, found);
         }
-        let notional = i128::from(order.price) * shares;
-        let notional_max = i128::from(limits.order_notional_max).max(standing.1);
-        if notional > notional_max {
-            self.disagree(Disagreement::OrderNotional, order.order, notional_max, notional);
+        if let Some((max, found)) = worst(standing.iter().map(beyond_value).collect())
+            && found > max
+        {
+            self.disagree(Disagreement::OrderNotional, order.order, max, found);
         }
     }
 
@@ -343,7 +352,7 @@ impl Audit {
     }
 
     fn on_new(&mut self, limits: &Limits, order: &OrderRecord, is_reused: bool) {
-        self.check_size(limits, order, order.quantity.into(), (0, 0));
+        self.check_size(limits, order, &[Standing::default()]);
         if is_reused && self.orders.get(order.order).is_some() {
             // What the id stood for stays: the venue ignores the second.
             return;
@@ -376,14 +385,14 @@ impl Audit {
             return;
         };
         // Over is no disagreement: it may have ended in the very bytes of which the strategy saw the first message.
-        let (before, executed, same) =
-            (chain.at_risk(), chain.executed, chain.symbol == order.symbol && chain.is_buy == is_buy);
-        let standing = (chain.leaves, i128::from(chain.price) * chain.leaves);
+        let (before, now, same) =
+            (chain.at_risk(), chain.standing(), chain.symbol == order.symbol && chain.is_buy == is_buy);
+        let standing = [self.before.get(&chain.id).copied().unwrap_or(now), now];
         if !same {
             self.disagree(Disagreement::ReplaceUnlike, order.order, 0, order.replaces.into());
             return;
         }
-        self.check_size(limits, order, (i128::from(order.quantity) - executed).max(0), standing);
+        self.check_size(limits, order, &standing);
         let after = self.orders.change(order.replaces, |chain| {
             chain.pending = Some(Pending { order: order.order, price: order.price, total: order.quantity.into() });
             chain.at_risk()
@@ -435,6 +444,9 @@ impl Audit {
     }
 
     fn on_said(&mut self, said: Said) {
+        if let Some(chain) = said.order().and_then(|order| self.orders.get(order)) {
+            self.before.entry(chain.id).or_insert_with(|| chain.standing());
+        }
         match said {
             Said::Accepted(echo) => self.on_accepted(&echo),
             Said::Replaced { previous, echo } => self.on_replaced(previous, &echo),

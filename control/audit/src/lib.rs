@@ -2,7 +2,7 @@
 //! positions and limits, and names everything in which the gate, the orders' records and the venue do not agree.
 //!
 //! [`Audit`] is fed record by record. What an order record says is core's word; what the venue's answers echo (id, side,
-//! shares, symbol, price) is the witness of what left. ADR 0010 says who witnesses what.
+//! shares, symbol, price) is the witness of what left. ADR 0009 says who witnesses what.
 #![forbid(unsafe_code)]
 
 mod answers;

@@ -39,7 +39,22 @@ pub(crate) struct Chain {
     pub(crate) unsent_on: Option<(u32, u64)>,
 }
 
+/// What an order stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) executed: i128,
+    pub(crate) shares: i128,
+    /// Price times shares, 1/10000.
+    pub(crate) value: i128,
+}
+
 impl Chain {
+    /// What it stands for without the replace on its way.
+    pub(crate) fn standing(&self) -> Standing {
+        let shares = if self.life == Life::Over { 0 } else { self.leaves };
+        Standing { executed: self.executed, shares, value: i128::from(self.price) * shares }
+    }
+
     /// Shares that may yet trade at worst: a replace counts with the greater of before and after.
     pub(crate) fn at_risk(&self) -> i128 {
         match self.life {

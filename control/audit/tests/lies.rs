@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use tern_abi::command::CommandKind;
-use tern_abi::record::{CONN_DOWN, InstrumentTrustRecord, Kind, StateRecord};
+use tern_abi::record::{CONN_DOWN, InstrumentTrustRecord, Kind, OrderEventRecord, OrderRecord, StateRecord};
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_audit::Disagreement as Lie;
 use zerocopy::IntoBytes;
@@ -19,6 +19,11 @@ const LIES: &[Planted] = &[
     ("no shares", Lie::OrderQuantity, |day| day.order(new(1, BUY, 0))),
     ("beyond order_notional_max", Lie::OrderNotional, |day| {
         day.order_with(new(1, BUY, 1000), |order| order.price = 100_0001);
+    }),
+    ("a replace above a limit and what it stood for", Lie::OrderQuantity, |day| {
+        day.live(new(1, BUY, 500));
+        day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
+        day.order_with(replace(1, 2, BUY, 501), |order| order.limits_epoch = 1);
     }),
     ("a price of nothing", Lie::OrderPrice, |day| day.order_with(new(1, BUY, 1), |order| order.price = 0)),
     ("a price above the highest", Lie::OrderPrice, |day| {
@@ -267,6 +272,21 @@ fn on_the_edge_of_every_limit_and_through_a_whole_life_it_agrees() {
     assert_eq!((counts.orders, counts.disagreements), (7, 0));
 }
 
+/// Of a trade broken under an id that was replaced since, the data plane has no order to speak of.
+#[test]
+fn an_event_about_no_order_claims_nothing() {
+    let mut day = Day::new();
+    day.live(new(1, BUY, 100));
+    day.said(&executed(1, 30, 7));
+    day.order(replace(1, 2, BUY, 100));
+    day.said(&replaced(&replace(1, 2, BUY, 100), 70));
+    day.said(&broken(1, 7));
+    let unknown = OrderEventRecord { order: 1, session_seq: 9, state: u8::MAX, ..OrderEventRecord::default() };
+    day.record(Kind::OrderEvent, &[unknown.as_bytes()]);
+    day.position(0);
+    assert_eq!(day.audited().1, []);
+}
+
 /// A fill and the replacement in one packet of TCP: what the first said of the order is not true any more at its end.
 #[test]
 fn two_answers_in_one_input_are_compared_with_what_the_last_leaves() {
@@ -280,11 +300,24 @@ fn two_answers_in_one_input_are_compared_with_what_the_last_leaves() {
 }
 
 #[test]
-fn an_order_above_a_lowered_limit_may_be_made_smaller() {
+fn a_limit_below_what_an_order_stands_for_lets_it_be_made_smaller() {
     let mut day = Day::new();
-    day.live(new(1, BUY, 1000));
+    day.live(new(1, BUY, 500));
     day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
-    day.order_with(replace(1, 2, BUY, 500), |order| order.limits_epoch = 1);
+    day.order_with(replace(1, 2, BUY, 400), |order| order.limits_epoch = 1);
+    day.said(&replaced(&replace(1, 2, BUY, 400), 400));
+    assert_eq!(day.audited().1, []);
+}
+
+#[test]
+fn a_strategy_that_acts_on_the_first_of_several_answers_is_no_liar() {
+    let mut day = Day::new();
+    day.live(new(1, BUY, 500));
+    day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
+    // Both trades come in one piece; the replace was approved after the first.
+    let both = [said(&executed(1, 100, 7)), said(&executed(1, 300, 8))].concat();
+    let cause = day.bytes(&both);
+    day.output_order(OrderRecord { cause_seq: cause, limits_epoch: 1, ..replace(1, 2, BUY, 500) });
     assert_eq!(day.audited().1, []);
 }
 
@@ -294,8 +327,8 @@ fn answers_in_pieces_are_read_like_answers_in_one() {
     day.order(new(1, BUY, 10));
     let message = accepted(&new(1, BUY, 11));
     let bytes = [&(message.len() as u16 + 1).to_be_bytes()[..], b"S", &message].concat();
-    for byte in bytes.chunks(7) {
-        day.bytes(byte);
+    for piece in bytes.chunks(7) {
+        day.bytes(piece);
     }
     let (counts, found) = day.audited();
     assert_eq!(found.iter().map(|finding| finding.what).collect::<Vec<_>>(), [Lie::EchoQuantity]);

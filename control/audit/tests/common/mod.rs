@@ -77,12 +77,14 @@ impl Day {
         self.bytes(&packet(&body));
     }
 
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+    /// Received on the session; the `seq` of the record.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> u64 {
         self.record(Kind::SessionBytes, &[SessionHead { conn: 1, reserved: 0 }.as_bytes(), bytes]);
+        self.cause
     }
 
     pub(crate) fn said(&mut self, message: &[u8]) {
-        self.bytes(&packet(&[b"S", message].concat()));
+        self.bytes(&said(message));
     }
 
     /// Several messages that came at once.
@@ -105,6 +107,11 @@ impl Day {
         self.record(Kind::Timer, &[]);
         let mut order = OrderRecord { cause_seq: self.cause, ..order };
         lie(&mut order);
+        self.record(Kind::Order, &[order.as_bytes()]);
+    }
+
+    /// An order record as it is, without an input of its own.
+    pub(crate) fn output_order(&mut self, order: OrderRecord) {
         self.record(Kind::Order, &[order.as_bytes()]);
     }
 
@@ -165,7 +172,7 @@ impl Day {
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("tern-audit-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
@@ -201,6 +208,11 @@ pub(crate) fn replace(replaces: u32, order: u32, side: u8, total: u32) -> OrderR
 
 fn packet(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u16).to_be_bytes()[..], body].concat()
+}
+
+/// A message as a sequenced packet.
+pub(crate) fn said(message: &[u8]) -> Vec<u8> {
+    packet(&[b"S", message].concat())
 }
 
 fn side(side: u8) -> u8 {
