@@ -120,6 +120,8 @@ impl Place {
         if self.meta.compare_exchange(meta, CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return false;
         }
+        // Who reads the new key finds that the place was claimed.
+        fence(Ordering::Release);
         self.key.store(scope.key, Ordering::Relaxed);
         self.since_ns.store(scope.since_ns, Ordering::Relaxed);
         self.meta.store(meta_of(scope), Ordering::Release);

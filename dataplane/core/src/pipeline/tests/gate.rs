@@ -1,6 +1,6 @@
 //! Each check, by its reason and counter, through the whole pipeline.
 
-use super::Ask;
+use super::{Ask, limit};
 use crate::feed::Distrust;
 use crate::input::{ConnEvent, Input};
 use crate::pipeline::PipelineCounter;
@@ -32,12 +32,6 @@ fn verdict(setup: impl FnOnce(&mut Rig<(Script,)>), intent: Intent) -> Option<Re
         assert_eq!(last, reasons.first().copied());
     }
     reasons.first().copied()
-}
-
-fn limit(rig: &mut Rig<(Script,)>, id: LimitId, value: i64) {
-    let command = Command { kind: CommandKind::SetLimit as u32, id: id as u32, value, epoch: 3, ..Command::default() };
-    rig.input(Input::Command(&command));
-    assert_eq!(rig.pipeline.desk().gate().limits().get(id), value);
 }
 
 const BUY: Intent = Intent::New {

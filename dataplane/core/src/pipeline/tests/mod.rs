@@ -11,10 +11,15 @@ mod stake;
 mod way_out;
 
 use super::PipelineCounter;
+use crate::input::Input;
 use crate::orders::{OrderNote, OrderState};
-use crate::risk::Reason;
-use crate::testing::Rig;
+use crate::risk::{LimitId, Reason};
+use crate::session::OrderAction;
+use crate::strategy::{Intent, StrategySet};
+use crate::testing::{Lines, Rig, Script, config};
 use crate::units::OrderId;
+use alloc::vec::Vec;
+use tern_abi::command::{Command, CommandKind};
 
 /// Questions that the tests ask.
 trait Ask {
@@ -26,7 +31,7 @@ trait Ask {
     fn open(&self, side: crate::units::Side) -> i64;
 }
 
-impl<S: crate::strategy::StrategySet> Ask for Rig<S> {
+impl<S: StrategySet> Ask for Rig<S> {
     fn refused(&self, reason: Reason) -> u64 {
         self.pipeline.desk().refusals()[reason.index()]
     }
@@ -45,4 +50,27 @@ impl<S: crate::strategy::StrategySet> Ask for Rig<S> {
     fn open(&self, side: crate::units::Side) -> i64 {
         self.pipeline.desk().gate().exposures()[0].open(side)
     }
+}
+
+/// Sets a limit, which makes its epoch 3.
+fn limit<S: StrategySet>(rig: &mut Rig<S>, id: LimitId, value: i64) {
+    let command = Command { kind: CommandKind::SetLimit as u32, id: id as u32, value, epoch: 3, ..Command::default() };
+    rig.input(Input::Command(&command));
+    assert_eq!(rig.pipeline.desk().gate().limits().get(id), value);
+}
+
+/// The strategy with these lines wants something; what leaves.
+fn say<S: StrategySet>(rig: &mut Rig<S>, lines: &Lines, intent: Intent) -> Vec<OrderAction> {
+    lines.borrow_mut().push_back(intent);
+    rig.input(Input::Timer);
+    rig.sent().into_iter().map(|sent| sent.action).collect()
+}
+
+type Two = (Script, Script);
+
+/// Two strategies with the ids 1 and 2 on one account, and the symbols S0 and S1.
+fn two() -> (Rig<Two>, [Lines; 2]) {
+    let scripts = (Script::default(), Script::default());
+    let lines = [scripts.0.lines.clone(), scripts.1.lines.clone()];
+    (Rig::ready(config(), 2, scripts), lines)
 }

@@ -1,6 +1,6 @@
 //! Parts of the firm's orders that are restricted: what still leaves, what is taken back, what is cancelled.
 
-use super::Ask;
+use super::{Ask, Two, say, two};
 use crate::input::{ConnEvent, Input};
 use crate::orders::OrderState;
 use crate::pipeline::PipelineCounter;
@@ -8,21 +8,12 @@ use crate::probe::NotIsolated;
 use crate::risk::Reason;
 use crate::session::OrderAction;
 use crate::strategy::{Intent, TradingState};
-use crate::testing::{Lines, Rig, Script, accepted, config, executed, new, print, told, trading};
+use crate::testing::{Rig, accepted, executed, new, print, told, trading};
 use crate::units::{OrderId, Price, Side, Symbol};
 use alloc::vec::Vec;
 use proptest::prelude::*;
 use tern_abi::command::Command;
 use tern_abi::segment::ScopeKind;
-
-type Two = (Script, Script);
-
-/// Two strategies with the ids 1 and 2, and the symbols S0 and S1.
-fn two() -> (Rig<Two>, [Lines; 2]) {
-    let scripts = (Script::default(), Script::default());
-    let lines = [scripts.0.lines.clone(), scripts.1.lines.clone()];
-    (Rig::ready(config(), 2, scripts), lines)
-}
 
 fn set(rig: &mut Rig<Two>, kind: ScopeKind, key: u64, state: TradingState) {
     rig.input(Input::Command(&Command::set_state(kind, key, state, 1000)));
@@ -30,12 +21,6 @@ fn set(rig: &mut Rig<Two>, kind: ScopeKind, key: u64, state: TradingState) {
 
 fn symbol(name: &str) -> u64 {
     u64::from_le_bytes(Symbol::new(name).expect("a symbol").0)
-}
-
-fn say(rig: &mut Rig<Two>, lines: &Lines, intent: Intent) -> Vec<OrderAction> {
-    lines.borrow_mut().push_back(intent);
-    rig.input(Input::Timer);
-    rig.sent().into_iter().map(|sent| sent.action).collect()
 }
 
 const BUY: fn(u32, u32) -> Intent = |instrument, quantity| new(instrument, Side::Buy, 10_0000, quantity);

@@ -1,40 +1,22 @@
 //! No order of the account trades with another of its own, whichever strategies sent them.
 
-use super::Ask;
-use crate::input::Input;
+use super::{Ask, Two, limit, say};
 use crate::pipeline::PipelineCounter;
 use crate::risk::{LimitId, Reason, SelfTrade, would_trade};
 use crate::session::{OrderAction, VenueEventKind};
-use crate::strategy::{Intent, StrategySet};
-use crate::testing::{Lines, Rig, Script, accepted, config, executed, new, replaced, told};
+use crate::strategy::Intent;
+use crate::testing::{Lines, Rig, accepted, executed, new, replaced, told};
 use crate::units::{OrderId, Price, Side};
 use alloc::vec::Vec;
 use proptest::prelude::*;
-use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::{Kind, RefusalRecord};
 
-type Two = (Script, Script);
-
-/// Two strategies on one account.
+/// Two strategies on one account, under a policy.
 fn two(policy: SelfTrade) -> (Rig<Two>, [Lines; 2]) {
-    let scripts = (Script::default(), Script::default());
-    let lines = [scripts.0.lines.clone(), scripts.1.lines.clone()];
-    let mut rig = Rig::ready(config(), 2, scripts);
-    let command = Command {
-        kind: CommandKind::SetLimit as u32,
-        id: LimitId::SelfTrade as u32,
-        value: policy as i64,
-        ..Command::default()
-    };
-    rig.input(Input::Command(&command));
+    let (mut rig, lines) = super::two();
+    limit(&mut rig, LimitId::SelfTrade, policy as i64);
     assert_eq!(rig.pipeline.desk().gate().limits().self_trade, policy);
     (rig, lines)
-}
-
-fn say<S: StrategySet>(rig: &mut Rig<S>, lines: &Lines, intent: Intent) -> Vec<OrderAction> {
-    lines.borrow_mut().push_back(intent);
-    rig.input(Input::Timer);
-    rig.sent().into_iter().map(|sent| sent.action).collect()
 }
 
 /// A bid of the first strategy at 10.00 rests.

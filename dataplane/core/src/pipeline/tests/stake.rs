@@ -1,14 +1,13 @@
 //! What the firm has at stake: limits of money over all instruments, and losses that stop trading.
 
-use super::Ask;
-use crate::input::Input;
+use super::{Ask, limit};
 use crate::pipeline::Desk;
 use crate::risk::{HaltReason, LimitId, Reason};
 use crate::session::{OrderAction, VenueEventKind};
 use crate::strategy::Intent;
 use crate::testing::{Lines, Rig, Script, accepted, add, config, executed, new, print, scripted, told};
 use crate::units::{Cash, InstrumentId, OrderId, Price, Side};
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::CommandKind;
 
 /// The sums that the gate keeps are those of the tables, taken anew.
 pub(super) fn assert_sums(desk: &Desk) {
@@ -34,17 +33,10 @@ pub(super) fn assert_sums(desk: &Desk) {
     assert!(stake.drawdown() >= 0);
 }
 
-fn limit(rig: &mut Rig<(Script,)>, id: LimitId, value: i64) {
-    let command = Command { kind: CommandKind::SetLimit as u32, id: id as u32, value, ..Command::default() };
-    rig.input(Input::Command(&command));
-    assert_eq!(rig.pipeline.desk().gate().limits().get(id), value);
-}
-
 fn say(rig: &mut Rig<(Script,)>, lines: &Lines, intent: Intent) -> usize {
-    lines.borrow_mut().push_back(intent);
-    rig.input(Input::Timer);
+    let sent = super::say(rig, lines, intent).len();
     assert_sums(rig.pipeline.desk());
-    rig.sent().len()
+    sent
 }
 
 /// Three instruments, and 100 shares of the first bought at 10.
