@@ -12,6 +12,7 @@ pub mod command;
 pub mod counters;
 pub mod event;
 pub mod prefetch;
+pub mod reconcile;
 pub mod record;
 pub mod ring;
 pub mod segment;

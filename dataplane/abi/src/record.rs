@@ -45,6 +45,9 @@ pub enum Kind {
     Counters = 71,
     /// [`InstrumentTrustRecord`]: the book of one instrument lost trust, its stream did not.
     InstrumentTrust = 72,
+    /// [`crate::reconcile::ReconcileRecord`]: after a restart, what journal and venue's log say differently, and at last
+    /// what came of it.
+    Reconcile = 73,
 }
 
 impl Kind {
@@ -67,6 +70,7 @@ impl Kind {
         Kind::State,
         Kind::Counters,
         Kind::InstrumentTrust,
+        Kind::Reconcile,
     ];
 
     /// The kind with this value, if known.
@@ -94,6 +98,7 @@ impl Kind {
             Kind::State => "state",
             Kind::Counters => "counters",
             Kind::InstrumentTrust => "instrument_trust",
+            Kind::Reconcile => "reconcile",
         }
     }
 }

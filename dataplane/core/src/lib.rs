@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod pipeline;
 pub mod portfolio;
 pub mod probe;
+pub mod reconcile;
 pub mod replay;
 pub mod risk;
 pub mod session;

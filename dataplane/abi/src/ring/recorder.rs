@@ -50,6 +50,7 @@ const fn may_use_reserve(kind: Kind) -> bool {
             | Kind::Trust
             | Kind::InstrumentTrust
             | Kind::State
+            | Kind::Reconcile
     )
 }
 
@@ -71,6 +72,11 @@ impl<'a> ShmRecorder<'a> {
     /// Makes the next `seq` at least `seq`: for a new segment whose journal already has records.
     pub fn raise_seq(&mut self, seq: u64) {
         self.next = self.next.max(seq);
+    }
+
+    /// Slots of the order ring that no reader has taken over yet: records of orders that the journal may lack.
+    pub fn undrained_slots(&self) -> u64 {
+        self.order.position().saturating_sub(self.order.consumed())
     }
 
     /// Datagrams shed since the segment was created, and their bytes.

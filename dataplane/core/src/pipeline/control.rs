@@ -94,7 +94,7 @@ impl Desk {
         }
     }
 
-    fn set_limit(&mut self, command: &Command) -> Result<(), LimitError> {
+    pub(super) fn set_limit(&mut self, command: &Command) -> Result<(), LimitError> {
         if command.scope != 0 {
             return Err(LimitError::Scope(command.scope));
         }

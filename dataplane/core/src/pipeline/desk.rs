@@ -7,6 +7,7 @@ use crate::orders::{Execution, Executions, Order, OrderIds, OrderNote, OrderStat
 use crate::outbox::Outbox;
 use crate::portfolio::{self, Portfolio};
 use crate::probe::Probe;
+use crate::reconcile::Reconcile;
 use crate::risk::{Gate, HaltReason, Market, Moment, Owner, Reason};
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
 use crate::strategy::OrderEvent;
@@ -56,6 +57,8 @@ pub struct Desk {
     pub(crate) heard: [TaiNs; STREAMS_MAX],
     /// When to look for silent streams, at the latest.
     pub(crate) silence_due: TaiNs,
+    /// The journal's word against the venue's log, until that was read once.
+    pub(crate) reconcile: Option<Box<Reconcile>>,
 }
 
 impl Desk {
@@ -121,6 +124,7 @@ impl Desk {
             distrust_told: vec![false; count].into_boxed_slice(),
             heard: [TaiNs(0); STREAMS_MAX],
             silence_due: TaiNs::NEVER,
+            reconcile: None,
         })
     }
 

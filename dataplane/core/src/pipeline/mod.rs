@@ -14,6 +14,7 @@ mod control;
 mod counters;
 mod desk;
 mod market;
+mod recovery;
 mod trading;
 mod trust;
 mod venue;

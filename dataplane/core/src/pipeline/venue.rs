@@ -47,6 +47,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         if !self.desk.is_next(event.session_seq) {
             return;
         }
+        if self.desk.reconcile.is_some() {
+            self.desk.reconcile_event(turn, event);
+        }
         match event.kind {
             Event::LoggedIn if !event.live => self.desk.log_changed(turn),
             Event::SystemEvent | Event::LoggedIn | Event::LoginRejected | Event::EndOfSession => {}

@@ -56,5 +56,7 @@ counter_enum! {
         UnknownOrder = "unknown_order": "The venue has a live order on the account that cannot be taken in.",
         DailyLoss = "daily_loss": "The day's loss, realized and unrealized, is above the limit.",
         Drawdown = "drawdown": "Profit fell further below its best of the day than the limit.",
+        Reconciling = "reconciling": "A restart: the venue's log has not been compared with the journal yet.",
+        ReconcileMismatch = "reconcile_mismatch": "A restart: the venue's log and the journal differ.",
     }
 }
