@@ -9,6 +9,7 @@ use tern_core::risk::{Limits, SelfTrade};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::{AccountId, StrategyId, StreamId, TraderId, VenueId};
+use tern_journal::recovered::RUN_LINE;
 
 /// What a run knows that its configuration does not say; recorded with the start of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,24 +18,37 @@ pub struct RunState {
     pub next_order_id: u32,
     /// An earlier run may have traded in this session.
     pub restarted: bool,
+    /// The venue's trading day ([`Config::trading_day`]).
+    pub day: u32,
+    /// The journal was read up to this record for what it knows of the day; `None` when it was not read.
+    pub journal_seq: Option<u64>,
+    /// At least so many records of the day were not in it.
+    pub records_missing: u64,
 }
 
 impl RunState {
-    const HEADER: &str = "#run ";
-
     /// As a comment line behind the effective configuration.
     pub fn to_line(self) -> String {
-        format!("{}next_order_id={} restarted={}\n", Self::HEADER, self.next_order_id, u8::from(self.restarted))
+        let Self { next_order_id, day, records_missing, .. } = self;
+        let restarted = u8::from(self.restarted);
+        let journal = self.journal_seq.map_or_else(String::new, |seq| format!(" journal_seq={seq}"));
+        format!(
+            "{RUN_LINE}next_order_id={next_order_id} restarted={restarted} day={day}{journal} \
+             records_missing={records_missing}\n"
+        )
     }
 
     /// Out of the text of a start record.
     pub fn from_text(text: &str) -> Option<Self> {
-        let line = text.lines().find_map(|line| line.strip_prefix(Self::HEADER))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(RUN_LINE))?;
         let mut state = Self::default();
         for word in line.split_whitespace() {
             match word.split_once('=')? {
                 ("next_order_id", value) => state.next_order_id = value.parse().ok()?,
                 ("restarted", value) => state.restarted = value != "0",
+                ("day", value) => state.day = value.parse().ok()?,
+                ("journal_seq", value) => state.journal_seq = Some(value.parse().ok()?),
+                ("records_missing", value) => state.records_missing = value.parse().ok()?,
                 _ => {}
             }
         }
@@ -120,9 +134,12 @@ mod tests {
 
     #[test]
     fn the_run_state_survives_the_start_record() {
-        let state = RunState { next_order_id: 77, restarted: true };
+        let state = RunState { next_order_id: 77, restarted: true, day: 9, journal_seq: Some(5), records_missing: 3 };
         let text = format!("[instance]\nname = \"x\"\n{}#names {{}}\n", state.to_line());
         assert_eq!(RunState::from_text(&text), Some(state));
         assert_eq!(RunState::from_text("[instance]\n"), None);
+        // A run that did not read the journal says so by saying nothing.
+        let fresh = RunState { day: 9, ..RunState::default() };
+        assert_eq!(RunState::from_text(&fresh.to_line()), Some(fresh));
     }
 }

@@ -13,6 +13,7 @@ pub mod net;
 pub mod observe;
 mod place;
 pub mod probe;
+pub mod recovery;
 pub mod registry;
 pub mod replay;
 mod start;

@@ -4,6 +4,7 @@
 use crate::assemble::{self, RunState};
 use crate::engine::CONN;
 use crate::isolate::CatchUnwind;
+use crate::recovery;
 use anyhow::{Context, anyhow};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -101,7 +102,7 @@ pub fn replay<F: Feed, O: OrderSession, S: StrategySet>(
         match record.kind() {
             Some(Kind::Start) => {
                 finish_input(&mut produced, &mut outcome);
-                run = Some(begin(record.body, &mut parts).with_context(|| format!("record {}", header.seq))?);
+                run = Some(begin(folder, record.body, &mut parts).with_context(|| format!("record {}", header.seq))?);
                 outcome.runs += 1;
             }
             Some(Kind::Shed) => {
@@ -135,6 +136,7 @@ pub fn replay<F: Feed, O: OrderSession, S: StrategySet>(
 
 /// A pipeline as it was when the run began.
 fn begin<F: Feed, O: OrderSession, S: StrategySet>(
+    folder: &Path,
     body: &[u8],
     parts: &mut impl FnMut(&Config) -> anyhow::Result<(F, O, S)>,
 ) -> anyhow::Result<Run<F, O, S>> {
@@ -143,7 +145,10 @@ fn begin<F: Feed, O: OrderSession, S: StrategySet>(
     let (configuration, _) = Names::split_start_text(text);
     let config = Config::parse(Path::new("journal"), configuration)?;
     let state = RunState::from_text(configuration).context("the start record does not say how the run began")?;
-    let pipeline = assemble::pipeline(&config, state, parts(&config)?, &mut Heap)?;
+    let mut pipeline = assemble::pipeline(&config, state, parts(&config)?, &mut Heap)?;
+    if let Some(ledger) = recovery::read(folder, &state)? {
+        pipeline.recover(ledger);
+    }
     let stream = assemble::streams(&config).first().copied().unwrap_or_default();
     Ok(Run { pipeline, stream, unsent_known: false })
 }

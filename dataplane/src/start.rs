@@ -11,12 +11,13 @@ use crate::net::OrderTransport;
 use crate::net::bypass::{BypassConfig, BypassTcp};
 use crate::net::kernel::KernelTcp;
 use crate::place;
+use crate::recovery;
 use anyhow::Context;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tern_abi::ABI_VERSION;
 use tern_abi::record::{Kind, Recorder, StartRecord};
-use tern_abi::segment::Segment;
+use tern_abi::segment::{NextOrder, Segment};
 use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact};
 use tern_config::{AutoOff, Config, Mac, PortKind, Wait};
 use tern_core::feed::Feed;
@@ -33,6 +34,8 @@ use zerocopy::IntoBytes;
 
 /// How long a stop may take until the connection is closed with orders still open.
 const STOP_PATIENCE_NS: u64 = 2_000_000_000;
+/// How long `ternd` may take to bring the last run's records into the journal.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two looks at a kernel connection when the loop spins, and when it blocks.
 const KERNEL_POLL_NS: (u64, u64) = (2_000, 200_000);
 
@@ -87,11 +90,18 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
         report.fallback(format!("time is read from the kernel: {why}"));
     }
     let day = config.trading_day(utc_s());
-    let state = run_state(config, &words, day);
+    let known =
+        recovery::Known { day, next_order: next_order(config, &words), journaled_seq: words.journaled_seq.get() };
+    let undrained = || ends.recorder.undrained_slots();
+    let (state, ledger) = recovery::take_over(&config.paths.journal, &known, undrained, JOURNAL_PATIENCE)
+        .context("recovering the day from the journal")?;
 
     let mut arenas = Arenas::new(config.port.huge_pages == AutoOff::Auto);
     let parts = parts(&mut arenas)?;
-    let pipeline = assemble::pipeline(config, state, parts, &mut arenas)?;
+    let mut pipeline = assemble::pipeline(config, state, parts, &mut arenas)?;
+    if let Some(ledger) = ledger {
+        pipeline.recover(ledger);
+    }
     report.arenas_huge_pages = arenas.is_huge();
     arenas.fallbacks().into_iter().for_each(|text| report.fallback(text));
     let run = Run { config, stop, began, clock, day, state, run: words.runs.get() };
@@ -106,14 +116,10 @@ fn utc_s() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
-/// What the segment remembers of earlier runs of the day.
-fn run_state(config: &Config, words: &Segment<'_>, day: u32) -> RunState {
+/// What the segment remembers of the account.
+fn next_order(config: &Config, words: &Segment<'_>) -> NextOrder {
     let account = config.session.as_ref().map_or(0, |session| usize::from(session.account));
-    let known = words.next_order.get(account);
-    RunState {
-        next_order_id: if known.day == day { known.next } else { 0 },
-        restarted: known.day == day && known.next != 0,
-    }
+    words.next_order.get(account)
 }
 
 struct Run<'c> {
@@ -327,7 +333,6 @@ fn port_fact(facts: &tern_hw::port::PortFacts) -> PortFact {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tern_abi::segment::NextOrder;
 
     #[test]
     fn order_ids_go_on_within_the_venues_day_and_begin_anew_with_the_next() {
@@ -344,7 +349,13 @@ mod tests {
         let starts_s = 1_795_305_600 + 7 * 3600;
         let before = config.trading_day(starts_s - 1);
         words.next_order.set(1, NextOrder { day: before, next: 700 });
-        assert_eq!(run_state(&config, &words, before), RunState { next_order_id: 700, restarted: true });
-        assert_eq!(run_state(&config, &words, config.trading_day(starts_s)), RunState::default());
+        let state_on = |day| {
+            let known = recovery::Known { day, next_order: next_order(&config, &words), journaled_seq: 0 };
+            let folder = std::path::Path::new("/nonexistent/journal");
+            let (state, _) = recovery::take_over(folder, &known, || 0, Duration::ZERO).expect("an empty journal");
+            (state.next_order_id, state.restarted)
+        };
+        assert_eq!(state_on(before), (700, true));
+        assert_eq!(state_on(config.trading_day(starts_s)), (0, false));
     }
 }

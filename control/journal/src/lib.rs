@@ -16,6 +16,7 @@
 mod format;
 mod reader;
 mod recover;
+pub mod recovered;
 mod scan;
 pub mod storage;
 mod verify;

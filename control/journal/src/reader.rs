@@ -57,6 +57,12 @@ impl Reader {
         Ok(Self { folder: folder.to_owned(), number: low, scan: None })
     }
 
+    /// Bytes behind the last record given: of one that is or was being written.
+    pub fn tail_bytes(&self) -> u64 {
+        let Some(scan) = &self.scan else { return 0 };
+        std::fs::metadata(scan.path()).map_or(0, |file| file.len().saturating_sub(scan.offset()))
+    }
+
     /// The next record; `None` if there is none yet.
     ///
     /// # Errors

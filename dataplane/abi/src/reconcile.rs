@@ -15,7 +15,7 @@ crate::counter_enum! {
         ExecutionDiffers = "execution_differs": "Shares of the execution: `ours` and `theirs`; with both equal, its price.",
         PositionDiffers = "position_differs": "Shares held, as far as the journal reaches in the venue's log: `ours` and `theirs`.",
         LogShort = "log_short": "The venue's log ends at message `theirs`, the journal has read up to `ours`.",
-        JournalBehind = "journal_behind": "Records of the day are not in the journal: `ours` slots of the order ring were not drained, or an order id below `theirs` was given out that it does not know.",
+        JournalBehind = "journal_behind": "Records of the day are not in the journal: at least `ours` of them, or all those of order ids below `theirs`.",
     }
 }
 

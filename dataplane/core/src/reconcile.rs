@@ -66,9 +66,9 @@ pub struct Ledger {
     pub halt: Option<HaltReason>,
     /// Limits that were set while it ran, oldest first.
     pub limits: Box<[Command]>,
-    /// Slots of the order ring that it lacks.
-    pub undrained_slots: u64,
-    /// The next order id that the segment knows, when the journal knows none so high; else 0.
+    /// At least so many records of the day are not in it.
+    pub records_missing: u64,
+    /// The next order id that the segment knows, when the journal knows nothing of the day; else 0.
     pub unknown_ids_below: u32,
 }
 

@@ -120,9 +120,9 @@ impl Desk {
         if theirs < ours {
             self.found(turn, &mut reconcile, &Found::new(Difference::LogShort, ours as i64, theirs as i64));
         }
-        let (slots, ids) = (reconcile.ledger().undrained_slots, reconcile.ledger().unknown_ids_below);
-        if slots != 0 || ids != 0 {
-            let found = Found::new(Difference::JournalBehind, slots as i64, i64::from(ids));
+        let (records, ids) = (reconcile.ledger().records_missing, reconcile.ledger().unknown_ids_below);
+        if records != 0 || ids != 0 {
+            let found = Found::new(Difference::JournalBehind, records as i64, i64::from(ids));
             self.found(turn, &mut reconcile, &found);
         }
         let differences = reconcile.differences();

@@ -1,0 +1,458 @@
+//! What a journal knows of the day: orders, executions, positions, limits and why trading stopped, for a data plane that
+//! starts again and for people who ask what it would find.
+//!
+//! A run that starts anew in mid-day hears the venue's whole log again, and its records tell the day a second time. So
+//! each run is followed by itself: until its word was compared with what was known ([`Difference::Done`]) and they agreed,
+//! or an operator accepted the difference, what was known before it stays.
+
+use crate::{JournalError, Reader};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tern_abi::command::{Command, CommandKind};
+use tern_abi::reconcile::{Difference, ReconcileRecord};
+use tern_abi::record::{
+    ACTION_CANCEL, ACTION_REPLACE, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, StartRecord,
+    StateRecord, VenueEventKind,
+};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+/// Index of the halt reason of an orderly end (`tern_core::risk::HaltReason::Shutdown`).
+pub const HALT_SHUTDOWN: u32 = 2;
+/// What stands before the line of a start record that says how the run began.
+pub const RUN_LINE: &str = "#run ";
+/// Differences that are kept in full; the others are counted.
+pub const DIFFERENCES_MAX: usize = 1000;
+
+/// An order id of the day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredOrder {
+    /// Price in 1/10000.
+    pub price: i64,
+    /// Instrument id, for [`Recovered::symbol`].
+    pub instrument: u32,
+    /// The id that it replaces, or 0.
+    pub replaces: u32,
+    /// The replacement on its way, or 0.
+    pub replacement: u32,
+    /// Shares open; 0 once it is over.
+    pub leaves: u32,
+    /// Strategy id.
+    pub strategy: u16,
+    /// Side.
+    pub side: u8,
+    /// The venue said that it took it.
+    pub acknowledged: bool,
+    /// Live, or sent and not answered.
+    pub open: bool,
+}
+
+/// An execution of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveredExecution {
+    /// Its place among the executions of the day.
+    pub place: u64,
+    /// Price in 1/10000.
+    pub price: i64,
+    /// Instrument id, for [`Recovered::symbol`].
+    pub instrument: u32,
+    /// Shares.
+    pub quantity: u32,
+    /// Strategy id.
+    pub strategy: u16,
+    /// Whether it bought.
+    pub is_buy: bool,
+    /// The venue broke it since.
+    pub broken: bool,
+}
+
+/// A position, as the executions add up. Money in 1/10000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredPosition {
+    /// Signed shares.
+    pub shares: i64,
+    /// Cash from trading; a buy lowers it.
+    pub cash: i64,
+    /// What the shares held cost, signed like them.
+    pub cost: i64,
+    /// Executions that stand.
+    pub fills: u64,
+}
+
+impl RecoveredPosition {
+    /// Realized profit, 1/10000.
+    pub const fn realized(&self) -> i64 {
+        self.cash.saturating_add(self.cost)
+    }
+
+    /// Average price of the shares held, 1/10000; `None` when flat.
+    pub const fn average(&self) -> Option<i64> {
+        self.cost.checked_div(self.shares)
+    }
+
+    /// As the data plane counts: a trade against the position realizes its part of the cost, at the average.
+    fn trade(&mut self, execution: &RecoveredExecution) {
+        let signed = if execution.is_buy { i64::from(execution.quantity) } else { -i64::from(execution.quantity) };
+        let value = signed.saturating_mul(execution.price);
+        self.cash = self.cash.saturating_sub(value);
+        self.fills += 1;
+        let against = self.shares != 0 && (self.shares > 0) != (signed > 0);
+        let left = self.shares.saturating_add(signed);
+        self.cost = if !against {
+            self.cost.saturating_add(value)
+        } else if signed.unsigned_abs() < self.shares.unsigned_abs() {
+            // Nearer to zero than the cost was, so it fits.
+            (i128::from(self.cost) * i128::from(left) / i128::from(self.shares)) as i64
+        } else {
+            left.saturating_mul(execution.price)
+        };
+        self.shares = left;
+    }
+}
+
+/// Where a position stands: strategy id and symbol.
+pub type PositionKey = (u16, [u8; 8]);
+
+/// The day as one run, or several that agree, tell it.
+#[derive(Clone, Debug, Default)]
+struct View {
+    orders: BTreeMap<u32, RecoveredOrder>,
+    /// By match number and order: both sides of a trade with ourselves share the number.
+    executions: BTreeMap<(u64, u32), RecoveredExecution>,
+    /// Symbol of each instrument id of the run.
+    symbols: BTreeMap<u32, [u8; 8]>,
+    session_seq: u64,
+}
+
+/// What a journal knows of its last day. Feed it every record, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The trading day, if a run said which.
+    pub day: Option<u32>,
+    /// Runs of the day.
+    pub runs: u64,
+    /// Records of all days.
+    pub records: u64,
+    /// `seq` of the last record, 0 if there is none.
+    pub last_seq: u64,
+    /// Its time, TAI ns.
+    pub last_tai_ns: u64,
+    /// No order id below this may be given out; 0 when none was.
+    pub next_order_id: u32,
+    /// Index of the reason for which trading is stopped; the end of a run is none.
+    pub halt: Option<u32>,
+    /// Limits that were set while the data plane ran, oldest first; an orderly end forgets them.
+    pub limits: Vec<Command>,
+    /// Epoch of the limits in force.
+    pub limits_epoch: u32,
+    /// The last run ended in order.
+    pub clean_stop: bool,
+    /// Differences that the last run found, the first [`DIFFERENCES_MAX`].
+    pub differences: Vec<ReconcileRecord>,
+    /// How many of all those it found stop trading.
+    pub differences_stopping: u64,
+    /// The last run has not been compared with the days' other runs, or differs and nobody accepted that.
+    pub unreconciled: bool,
+    /// Records whose body is shorter than their kind, or whose kind is unknown.
+    pub unreadable: u64,
+    settled: View,
+    run: Option<View>,
+    compared: bool,
+}
+
+/// Reads the journal in `folder` up to the record `through_seq`, or to its end before that, and how many bytes of a
+/// record that is or was being written lie behind.
+///
+/// # Errors
+/// `Missing`, `Damaged`, `Version`, `Io`: nothing can be said of a day of which a part is missing.
+pub fn recovered(folder: &Path, through_seq: u64) -> Result<(Recovered, u64), JournalError> {
+    let mut state = Recovered::default();
+    let mut reader = Reader::open(folder)?;
+    while let Some(record) = reader.next()? {
+        if record.header.seq > through_seq {
+            return Ok((state, 0));
+        }
+        state.apply(&record.header, record.body);
+    }
+    Ok((state, reader.tail_bytes()))
+}
+
+/// The value behind `key=` in the line of a start record that says how the run began.
+pub fn run_value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    let line = text.lines().find_map(|line| line.strip_prefix(RUN_LINE))?;
+    line.split_whitespace()
+        .find_map(|word| word.split_once('=').filter(|(name, _)| *name == key))
+        .map(|(_, value)| value)
+}
+
+impl Recovered {
+    /// Adds one record.
+    pub fn apply(&mut self, header: &RecordHeader, body: &[u8]) {
+        self.records += 1;
+        (self.last_seq, self.last_tai_ns) = (header.seq, header.tai_ns);
+        // By number: this is done for every datagram of a day.
+        let readable = match header.kind {
+            kind if kind == Kind::Datagram as u16 => true,
+            kind if kind == Kind::Order as u16 => read(body, |order: &OrderRecord| self.order(order)),
+            kind if kind == Kind::OrderEvent as u16 => read(body, |event: &OrderEventRecord| self.event(event)),
+            kind if kind == Kind::Position as u16 => read(body, |position: &PositionRecord| {
+                self.view().symbols.insert(position.instrument, position.symbol);
+            }),
+            kind if kind == Kind::State as u16 => read(body, |state: &StateRecord| self.state(state)),
+            kind if kind == Kind::Command as u16 => read(body, |command: &Command| self.command(command)),
+            kind if kind == Kind::Reconcile as u16 => read(body, |record: &ReconcileRecord| self.difference(record)),
+            kind if kind == Kind::Start as u16 => self.start(body),
+            kind => Kind::from_u16(kind).is_some(),
+        };
+        self.unreadable += u64::from(!readable);
+    }
+
+    /// Order ids of the day, ascending.
+    pub fn orders(&self) -> impl Iterator<Item = (u32, &RecoveredOrder)> {
+        self.settled.orders.iter().map(|(id, order)| (*id, order))
+    }
+
+    /// Executions of the day, by match number and order.
+    pub fn executions(&self) -> impl Iterator<Item = (u64, u32, &RecoveredExecution)> {
+        self.settled.executions.iter().map(|(key, execution)| (key.0, key.1, execution))
+    }
+
+    /// Symbol of an instrument id, space padded; zeros when no record says it.
+    pub fn symbol(&self, instrument: u32) -> [u8; 8] {
+        self.settled.symbols.get(&instrument).copied().unwrap_or_default()
+    }
+
+    /// Number of the last message of the venue's log that was heard of orders; 0 = none.
+    pub fn session_seq(&self) -> u64 {
+        self.settled.session_seq
+    }
+
+    /// Whether the journal knows that the account traded in the day.
+    pub fn has_traded(&self) -> bool {
+        self.next_order_id != 0
+    }
+
+    /// What the executions add up to, flat positions included.
+    pub fn positions(&self) -> BTreeMap<PositionKey, RecoveredPosition> {
+        let mut in_order: Vec<&RecoveredExecution> = self.settled.executions.values().filter(|e| !e.broken).collect();
+        in_order.sort_unstable_by_key(|execution| execution.place);
+        let mut positions = BTreeMap::<PositionKey, RecoveredPosition>::new();
+        for execution in in_order {
+            let symbol = self.symbol(execution.instrument);
+            positions.entry((execution.strategy, symbol)).or_default().trade(execution);
+        }
+        positions
+    }
+
+    fn view(&mut self) -> &mut View {
+        self.run.as_mut().unwrap_or(&mut self.settled)
+    }
+
+    fn start(&mut self, body: &[u8]) -> bool {
+        let Ok((_, text)) = StartRecord::ref_from_prefix(body) else { return false };
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        let day = run_value(text, "day").and_then(|value| value.parse().ok());
+        if day != self.day {
+            // Another day of the venue: ids, orders and positions begin anew.
+            *self = Self {
+                day,
+                records: self.records,
+                last_seq: self.last_seq,
+                last_tai_ns: self.last_tai_ns,
+                unreadable: self.unreadable,
+                ..Self::default()
+            };
+        }
+        if std::mem::take(&mut self.clean_stop) {
+            self.limits.clear();
+            self.limits_epoch = 0;
+        }
+        self.runs += 1;
+        let begun = run_value(text, "next_order_id").and_then(|value| value.parse().ok()).unwrap_or(0);
+        self.next_order_id = self.next_order_id.max(begun);
+        let restarted = run_value(text, "restarted") == Some("1");
+        self.run = restarted.then(View::default);
+        (self.compared, self.unreconciled) = (false, restarted);
+        self.differences.clear();
+        self.differences_stopping = 0;
+        true
+    }
+
+    fn order(&mut self, order: &OrderRecord) {
+        self.view().symbols.insert(order.instrument, order.symbol);
+        if order.action == ACTION_CANCEL {
+            return;
+        }
+        self.next_order_id = self.next_order_id.max(order.order.saturating_add(1));
+        let view = self.view();
+        let replaces = if order.action == ACTION_REPLACE { order.replaces } else { 0 };
+        if let Some(replaced) = view.orders.get_mut(&replaces) {
+            replaced.replacement = order.order;
+        }
+        let sent = RecoveredOrder {
+            instrument: order.instrument,
+            price: order.price,
+            replaces,
+            replacement: 0,
+            leaves: order.quantity,
+            strategy: order.strategy,
+            side: order.side,
+            acknowledged: false,
+            open: true,
+        };
+        view.orders.insert(order.order, sent);
+    }
+
+    fn event(&mut self, event: &OrderEventRecord) {
+        let ids = event.order.max(event.previous);
+        self.next_order_id = self.next_order_id.max(ids.saturating_add(u32::from(ids != 0)));
+        self.view().event(event);
+    }
+
+    fn command(&mut self, command: &Command) {
+        if command.kind == CommandKind::SetLimit as u32 {
+            self.limits.push(*command);
+            self.limits_epoch = command.epoch;
+        }
+    }
+
+    fn state(&mut self, state: &StateRecord) {
+        self.clean_stop = state.trading == 0 && state.reason == HALT_SHUTDOWN;
+        if state.trading != 0 {
+            self.halt = None;
+            if self.compared {
+                // An operator accepted what differs.
+                self.settle();
+            }
+        } else if !self.clean_stop {
+            self.halt = Some(state.reason);
+        }
+    }
+
+    fn difference(&mut self, record: &ReconcileRecord) {
+        let difference = Difference::from_index(record.difference as usize);
+        if difference == Some(Difference::Done) {
+            self.compared = true;
+            if record.ours == 0 {
+                self.settle();
+            }
+            return;
+        }
+        // One that this build does not know stops trading like the others that the run counted.
+        self.differences_stopping += u64::from(difference.is_none_or(Difference::stops));
+        if self.differences.len() < DIFFERENCES_MAX {
+            self.differences.push(*record);
+        }
+    }
+
+    /// From now on the day is as this run tells it.
+    fn settle(&mut self) {
+        if let Some(view) = self.run.take() {
+            self.settled = view;
+        }
+        self.unreconciled = false;
+    }
+}
+
+impl View {
+    fn event(&mut self, event: &OrderEventRecord) {
+        self.session_seq = self.session_seq.max(event.session_seq);
+        match VenueEventKind::from_index(usize::from(event.kind)) {
+            Some(VenueEventKind::Executed) => self.executed(event),
+            Some(VenueEventKind::Broken) => return self.broken(event),
+            Some(VenueEventKind::Replaced) => self.replaced(event),
+            Some(VenueEventKind::ReplaceRejected) => return self.replace_ended(event),
+            _ => {}
+        }
+        let order = self.orders.entry(event.order).or_insert_with(|| unknown(event));
+        // A local end says nothing of the venue.
+        order.acknowledged |= event.session_seq != 0;
+        order.leaves = event.leaves;
+        order.open = event.leaves != 0;
+        if !order.open && order.replacement != 0 {
+            // A replacement of what is over finds nothing, and the venue says nothing of it.
+            let replacement = std::mem::take(&mut order.replacement);
+            self.end(replacement);
+        }
+    }
+
+    fn end(&mut self, id: u32) {
+        if let Some(order) = self.orders.get_mut(&id) {
+            (order.open, order.leaves) = (false, 0);
+        }
+    }
+
+    fn executed(&mut self, event: &OrderEventRecord) {
+        let place = self.executions.len() as u64;
+        let is_buy = event.side == tern_abi::event::SIDE_BUY;
+        let (price, instrument, quantity, strategy) = (event.price, event.instrument, event.quantity, event.strategy);
+        let execution = RecoveredExecution { place, price, instrument, quantity, strategy, is_buy, broken: false };
+        self.executions.entry((event.match_number, event.order)).or_insert(execution);
+    }
+
+    /// The venue may name the order by the id it had then or by a later one; with one execution of that number there is
+    /// no doubt.
+    fn broken(&mut self, event: &OrderEventRecord) {
+        let key = (event.match_number, event.order);
+        if let Some(execution) = self.executions.get_mut(&key) {
+            execution.broken = true;
+            return;
+        }
+        let mut of_trade = self.executions.range_mut((event.match_number, 0)..=(event.match_number, u32::MAX));
+        if let (Some((_, execution)), None) = (of_trade.next(), of_trade.next()) {
+            execution.broken = true;
+        }
+    }
+
+    fn replaced(&mut self, event: &OrderEventRecord) {
+        let Some(previous) = self.orders.get_mut(&event.previous) else { return };
+        (previous.open, previous.leaves, previous.replacement) = (false, 0, 0);
+        let of_chain = RecoveredOrder { replaces: event.previous, price: event.price, ..*previous };
+        self.orders.entry(event.order).or_insert(of_chain).price = event.price;
+    }
+
+    /// The replacement is refused, or was given up here: what it was to replace is as it was.
+    fn replace_ended(&mut self, event: &OrderEventRecord) {
+        // Said by the venue it names the replacement, said here the order.
+        if let Some(replacement) = self.orders.get_mut(&event.order).filter(|order| order.replaces != 0)
+            && event.session_seq != 0
+        {
+            replacement.acknowledged = true;
+            let previous = replacement.replaces;
+            self.end(event.order);
+            if let Some(order) = self.orders.get_mut(&previous).filter(|order| order.replacement == event.order) {
+                order.replacement = 0;
+            }
+            return;
+        }
+        if let Some(order) = self.orders.get_mut(&event.order) {
+            let replacement = std::mem::take(&mut order.replacement);
+            self.end(replacement);
+        }
+    }
+}
+
+/// An order that the venue told of first.
+fn unknown(event: &OrderEventRecord) -> RecoveredOrder {
+    RecoveredOrder {
+        price: event.price,
+        instrument: event.instrument,
+        strategy: event.strategy,
+        side: event.side,
+        ..RecoveredOrder::default()
+    }
+}
+
+/// Reads the fixed part of a body where it lies; `false` when the body is too short for it.
+fn read<T: FromBytes + KnownLayout + Immutable>(body: &[u8], then: impl FnOnce(&T)) -> bool {
+    match T::read_from_prefix(body) {
+        Ok((record, _)) => {
+            then(&record);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+#[path = "recovered_tests.rs"]
+mod tests;

@@ -1,0 +1,193 @@
+//! The day out of records written by hand.
+
+use super::*;
+use tern_abi::event::{SIDE_BUY, SIDE_SELL};
+use tern_abi::record::ACTION_NEW;
+use zerocopy::IntoBytes;
+
+/// Gives records their numbers.
+#[derive(Default)]
+struct Day {
+    state: Recovered,
+    seq: u64,
+    session_seq: u64,
+}
+
+impl Day {
+    fn give(&mut self, kind: Kind, body: &[u8]) {
+        self.seq += 1;
+        let body_bytes = body.len() as u32;
+        let header = RecordHeader { seq: self.seq, tai_ns: self.seq * 10, kind: kind as u16, flags: 0, body_bytes };
+        self.state.apply(&header, body);
+    }
+
+    fn start(&mut self, line: &str) {
+        let mut body = StartRecord::default().as_bytes().to_vec();
+        body.extend_from_slice(format!("[instance]\n{RUN_LINE}{line}\n#names {{}}\n").as_bytes());
+        self.give(Kind::Start, &body);
+    }
+
+    fn send(&mut self, action: u8, order: u32, replaces: u32, quantity: u32) {
+        let record = OrderRecord {
+            action,
+            order,
+            replaces,
+            quantity,
+            price: 10_0000,
+            symbol: *b"AAAA    ",
+            instrument: 3,
+            strategy: 1,
+            side: SIDE_BUY,
+            ..OrderRecord::default()
+        };
+        self.give(Kind::Order, record.as_bytes());
+    }
+
+    fn hear(&mut self, kind: VenueEventKind, event: OrderEventRecord) {
+        self.session_seq += 1;
+        let event =
+            OrderEventRecord { kind: kind as u8, session_seq: self.session_seq, instrument: 3, strategy: 1, ..event };
+        self.give(Kind::OrderEvent, event.as_bytes());
+    }
+
+    fn accepted(&mut self, order: u32, leaves: u32) {
+        self.hear(VenueEventKind::Accepted, OrderEventRecord { order, leaves, ..OrderEventRecord::default() });
+    }
+
+    fn executed(&mut self, order: u32, match_number: u64, quantity: u32, price: i64, side: u8, leaves: u32) {
+        let event =
+            OrderEventRecord { order, match_number, quantity, price, side, leaves, ..OrderEventRecord::default() };
+        self.hear(VenueEventKind::Executed, event);
+    }
+
+    fn outcome(&mut self, differences: i64) {
+        let record = ReconcileRecord { ours: differences, ..ReconcileRecord::default() };
+        self.give(Kind::Reconcile, record.as_bytes());
+    }
+
+    fn state(&mut self, trading: u32, reason: u32) {
+        self.give(Kind::State, StateRecord { cause_seq: 0, trading, reason }.as_bytes());
+    }
+
+    fn open(&self) -> Vec<u32> {
+        self.state.orders().filter(|(_, order)| order.open).map(|(id, _)| id).collect()
+    }
+}
+
+fn day() -> Day {
+    let mut day = Day::default();
+    day.start("next_order_id=0 restarted=0 day=7");
+    day.send(ACTION_NEW, 1, 0, 300);
+    day.accepted(1, 300);
+    day.executed(1, 90, 100, 10_0000, SIDE_BUY, 200);
+    day.executed(1, 91, 100, 12_0000, SIDE_BUY, 100);
+    day.send(ACTION_REPLACE, 2, 1, 400);
+    day.send(ACTION_NEW, 3, 0, 50);
+    day
+}
+
+#[test]
+fn orders_executions_and_positions_are_as_the_records_say() {
+    let mut day = day();
+    day.hear(VenueEventKind::Replaced, OrderEventRecord { order: 2, previous: 1, leaves: 200, ..Default::default() });
+    day.executed(2, 92, 50, 13_0000, SIDE_SELL, 150);
+    assert_eq!(day.open(), [2, 3]);
+    assert_eq!((day.state.next_order_id, day.state.session_seq(), day.state.last_seq), (4, 5, 9));
+    let unanswered: Vec<u32> =
+        day.state.orders().filter(|(_, o)| o.open && !o.acknowledged).map(|(id, _)| id).collect();
+    assert_eq!(unanswered, [3]);
+    let position = day.state.positions()[&(1, *b"AAAA    ")];
+    assert_eq!((position.shares, position.average(), position.realized()), (150, Some(11_0000), 50 * 2_0000));
+    assert_eq!(position.cash, -100 * 10_0000 - 100 * 12_0000 + 50 * 13_0000);
+    assert_eq!(day.state.unreadable, 0);
+}
+
+#[test]
+fn a_trade_is_broken_by_its_number_whatever_its_order_is_called_since() {
+    let mut day = day();
+    day.hear(VenueEventKind::Replaced, OrderEventRecord { order: 2, previous: 1, leaves: 200, ..Default::default() });
+    let broken = OrderEventRecord { order: 2, match_number: 91, leaves: 200, ..Default::default() };
+    day.hear(VenueEventKind::Broken, broken);
+    let position = day.state.positions()[&(1, *b"AAAA    ")];
+    assert_eq!((position.shares, position.cash, position.fills), (100, -100 * 10_0000, 1));
+    // One that was not heard of before changes nothing, and is no crash.
+    day.hear(VenueEventKind::Broken, OrderEventRecord { match_number: 5, ..broken });
+    assert_eq!(day.state.positions()[&(1, *b"AAAA    ")], position);
+}
+
+#[test]
+fn an_execution_that_is_told_again_counts_once() {
+    let mut day = day();
+    day.executed(1, 91, 100, 12_0000, SIDE_BUY, 100);
+    assert_eq!(day.state.positions()[&(1, *b"AAAA    ")].shares, 200);
+}
+
+#[test]
+fn a_run_counts_once_its_word_agrees_with_what_was_known() {
+    let mut day = day();
+    day.session_seq = 0;
+    day.start("next_order_id=4 restarted=1 day=7");
+    day.accepted(1, 300);
+    // Killed in the middle of the venue's log: what was known before stands.
+    assert_eq!(day.open(), [1, 2, 3]);
+    assert!(day.state.unreconciled);
+    day.executed(1, 90, 100, 10_0000, SIDE_BUY, 200);
+    day.outcome(0);
+    assert_eq!((day.open(), day.state.session_seq()), (vec![1], 2));
+    assert!(!day.state.unreconciled);
+    assert_eq!(day.state.next_order_id, 4, "ids are never forgotten");
+    day.send(ACTION_NEW, 4, 0, 10);
+    assert_eq!(day.open(), [1, 4]);
+}
+
+#[test]
+fn a_run_that_differs_counts_once_an_operator_accepts_it() {
+    let mut day = day();
+    day.start("next_order_id=4 restarted=1 day=7");
+    day.accepted(1, 300);
+    let missing = ReconcileRecord { difference: Difference::ExecutionMissing as u32, ..ReconcileRecord::default() };
+    day.give(Kind::Reconcile, missing.as_bytes());
+    let never = ReconcileRecord { difference: Difference::NeverArrived as u32, ..ReconcileRecord::default() };
+    day.give(Kind::Reconcile, never.as_bytes());
+    day.outcome(1);
+    day.state(0, 13);
+    assert_eq!((day.state.differences.len(), day.state.differences_stopping), (2, 1));
+    assert_eq!((day.state.halt, day.state.unreconciled), (Some(13), true));
+    assert_eq!(day.open(), [1, 2, 3]);
+    day.state(1, 0);
+    assert_eq!((day.state.halt, day.state.unreconciled, day.open()), (None, false, vec![1]));
+}
+
+#[test]
+fn a_stop_survives_restarts_and_an_orderly_end_but_not_the_day() {
+    let mut day = day();
+    day.state(0, 1);
+    day.state(0, HALT_SHUTDOWN);
+    day.start("next_order_id=4 restarted=1 day=7");
+    assert_eq!(day.state.halt, Some(1));
+    day.start("next_order_id=0 restarted=0 day=8");
+    assert_eq!((day.state.halt, day.state.next_order_id, day.state.runs), (None, 0, 1));
+    assert!(day.open().is_empty() && day.state.positions().is_empty());
+}
+
+#[test]
+fn limits_that_were_set_survive_a_crash_and_end_with_an_orderly_stop() {
+    let mut day = day();
+    let command = Command { kind: CommandKind::SetLimit as u32, id: 4, value: 7, epoch: 9, ..Command::default() };
+    day.give(Kind::Command, command.as_bytes());
+    day.start("next_order_id=4 restarted=1 day=7");
+    assert_eq!((day.state.limits.as_slice(), day.state.limits_epoch), (&[command][..], 9));
+    day.state(0, HALT_SHUTDOWN);
+    day.start("next_order_id=4 restarted=1 day=7");
+    assert_eq!((day.state.limits.len(), day.state.limits_epoch), (0, 0));
+}
+
+#[test]
+fn records_that_are_too_short_or_unknown_are_counted() {
+    let mut day = day();
+    day.give(Kind::Order, &[1, 2, 3]);
+    day.give(Kind::Start, &[]);
+    let header = RecordHeader { kind: 999, ..RecordHeader::default() };
+    day.state.apply(&header, &[]);
+    assert_eq!(day.state.unreadable, 3);
+}

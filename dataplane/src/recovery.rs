@@ -1,0 +1,151 @@
+//! What a run takes over from the ones before it: out of the shared segment and the journal, for the pipeline to hold
+//! against the venue's log. A live run and a replay read the same records, up to the one that the start record names.
+
+use crate::assemble::RunState;
+use anyhow::Context;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tern_abi::segment::NextOrder;
+use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
+use tern_core::risk::HaltReason;
+use tern_core::units::{OrderId, Price, StrategyId, Symbol};
+use tern_journal::recovered::{Recovered, recovered};
+
+/// Pause between two looks at the order ring.
+const DRAIN_PAUSE: Duration = Duration::from_millis(5);
+
+/// What a run knows before it reads the journal.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The venue's trading day.
+    pub day: u32,
+    /// What the segment remembers of the account.
+    pub next_order: NextOrder,
+    /// The journal's last record, as the daemon told the segment when it last opened it.
+    pub journaled_seq: u64,
+}
+
+/// Reads what the earlier runs of the day left behind. Waits up to `patience` until no slot of the order ring is
+/// `undrained`: what lies there is not in the journal yet.
+///
+/// # Errors
+/// The journal lacks a segment, is damaged or cannot be read: the day cannot be known, and the run must not begin.
+pub fn take_over(
+    folder: &Path,
+    known: &Known,
+    undrained: impl Fn() -> u64,
+    patience: Duration,
+) -> anyhow::Result<(RunState, Option<Ledger>)> {
+    let began = Instant::now();
+    while undrained() != 0 && began.elapsed() < patience {
+        std::thread::sleep(DRAIN_PAUSE);
+    }
+    let slots = undrained();
+    let (journal, _) = recovered(folder, u64::MAX)?;
+    let records_missing = slots.max(known.journaled_seq.saturating_sub(journal.last_seq));
+    if records_missing != 0 {
+        tracing::warn!(records_missing, last_seq = journal.last_seq, "the journal lacks records: is ternd running?");
+    }
+    let of_day = journal.day == Some(known.day);
+    let in_journal = if of_day { journal.next_order_id } else { 0 };
+    let in_segment = if known.next_order.day == known.day { known.next_order.next } else { 0 };
+    let state = RunState {
+        next_order_id: in_journal.max(in_segment),
+        restarted: in_journal.max(in_segment) != 0,
+        day: known.day,
+        journal_seq: Some(journal.last_seq),
+        records_missing,
+    };
+    Ok((state, state.restarted.then(|| ledger(&journal, &state))))
+}
+
+/// The ledger with which the run of `state` began, out of the journal in `folder`; `None` if it began without one.
+///
+/// # Errors
+/// As [`take_over`].
+pub fn read(folder: &Path, state: &RunState) -> anyhow::Result<Option<Ledger>> {
+    let Some(through_seq) = state.journal_seq.filter(|_| state.restarted) else { return Ok(None) };
+    let (journal, _) = recovered(folder, through_seq).context("reading what an earlier run left behind")?;
+    Ok(Some(ledger(&journal, state)))
+}
+
+/// What the pipeline is told of the day.
+fn ledger(journal: &Recovered, state: &RunState) -> Ledger {
+    if journal.day != Some(state.day) {
+        let unknown_ids_below = state.next_order_id;
+        return Ledger { records_missing: state.records_missing, unknown_ids_below, ..Ledger::default() };
+    }
+    let order = |(id, order): (u32, &tern_journal::recovered::RecoveredOrder)| LedgerOrder {
+        id: OrderId(id),
+        acknowledged: order.acknowledged,
+        open: order.open,
+        leaves: order.leaves,
+    };
+    let execution = |(match_number, order, execution): (u64, u32, &tern_journal::recovered::RecoveredExecution)| {
+        let (quantity, price) = (execution.quantity, Price(execution.price));
+        LedgerExecution { match_number, order: OrderId(order), quantity, price }
+    };
+    Ledger {
+        session_seq: journal.session_seq(),
+        orders: journal.orders().map(order).collect(),
+        executions: journal.executions().map(execution).collect(),
+        positions: (journal.positions().into_iter())
+            .filter(|(_, position)| position.shares != 0)
+            .map(|((strategy, symbol), position)| LedgerPosition {
+                strategy: StrategyId(strategy),
+                symbol: Symbol(symbol),
+                shares: position.shares,
+            })
+            .collect(),
+        halt: journal.halt.and_then(stop),
+        limits: journal.limits.clone().into_boxed_slice(),
+        records_missing: state.records_missing,
+        unknown_ids_below: 0,
+    }
+}
+
+/// The stop that a restart takes over. That journal and venue differed is found out anew.
+fn stop(reason: u32) -> Option<HaltReason> {
+    match HaltReason::from_index(reason as usize) {
+        Some(
+            HaltReason::NotHalted | HaltReason::Shutdown | HaltReason::Reconciling | HaltReason::ReconcileMismatch,
+        ) => None,
+        Some(reason) => Some(reason),
+        // A reason of another build: stopped is stopped.
+        None => Some(HaltReason::Killed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_an_orderly_end_is_the_one_that_the_journal_means() {
+        assert_eq!(HaltReason::Shutdown as u32, tern_journal::recovered::HALT_SHUTDOWN);
+        assert_eq!([2, 12, 13].map(stop), [None; 3]);
+        assert_eq!([1, 10, 999].map(stop), [HaltReason::Killed, HaltReason::DailyLoss, HaltReason::Killed].map(Some));
+    }
+
+    #[test]
+    fn a_segment_that_knows_of_orders_beside_a_journal_that_does_not_is_told() {
+        let known = Known { day: 5, next_order: NextOrder { day: 5, next: 40 }, journaled_seq: 90 };
+        let folder = Path::new("/nonexistent/journal");
+        let (state, ledger) = take_over(folder, &known, || 3, Duration::ZERO).expect("an empty journal");
+        assert_eq!((state.next_order_id, state.restarted, state.records_missing), (40, true, 90));
+        let ledger = ledger.expect("an earlier run gave out ids");
+        assert_eq!((ledger.unknown_ids_below, ledger.records_missing), (40, 90));
+        assert_eq!(read(folder, &state).expect("an empty journal"), Some(ledger), "a replay has the same");
+    }
+
+    #[test]
+    fn a_missing_segment_keeps_a_run_from_beginning_and_is_named() {
+        let folder = std::env::temp_dir().join(format!("tern-recovery-missing-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("00000002.journal"), b"x").expect("a later segment");
+        let known = Known { day: 5, next_order: NextOrder::default(), journaled_seq: 0 };
+        let refused = take_over(&folder, &known, || 0, Duration::ZERO).map(|_| ()).expect_err("a segment is missing");
+        std::fs::remove_dir_all(&folder).expect("it was made");
+        assert!(refused.to_string().contains("00000001"), "{refused}");
+    }
+}
