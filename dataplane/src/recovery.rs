@@ -42,21 +42,26 @@ pub fn take_over(
     }
     let slots = undrained();
     let (journal, _) = recovered(folder, u64::MAX)?;
+    Ok(begin(&journal, known, slots))
+}
+
+/// How a run begins, by what the journal knows and `slots` of the order ring that it lacks.
+pub fn begin(journal: &Recovered, known: &Known, slots: u64) -> (RunState, Option<Ledger>) {
     let records_missing = slots.max(known.journaled_seq.saturating_sub(journal.last_seq));
     if records_missing != 0 {
         tracing::warn!(records_missing, last_seq = journal.last_seq, "the journal lacks records: is ternd running?");
     }
-    let of_day = journal.day == Some(known.day);
-    let in_journal = if of_day { journal.next_order_id } else { 0 };
+    let in_journal = if journal.day == Some(known.day) { journal.next_order_id } else { 0 };
     let in_segment = if known.next_order.day == known.day { known.next_order.next } else { 0 };
+    let next_order_id = in_journal.max(in_segment);
     let state = RunState {
-        next_order_id: in_journal.max(in_segment),
-        restarted: in_journal.max(in_segment) != 0,
+        next_order_id,
+        restarted: next_order_id != 0,
         day: known.day,
         journal_seq: Some(journal.last_seq),
         records_missing,
     };
-    Ok((state, state.restarted.then(|| ledger(&journal, &state))))
+    (state, state.restarted.then(|| ledger(journal, &state)))
 }
 
 /// The ledger with which the run of `state` began, out of the journal in `folder`; `None` if it began without one.
