@@ -1,11 +1,11 @@
 //! From the configuration to the parts of a pipeline. The same for a live run and for a replay: what decides is made
 //! here once, from the configuration alone.
 
-use tern_config::{Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig};
+use tern_config::{AfterRestart as AfterRestartConfig, Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig};
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
-use tern_core::pipeline::{self, ConfigError, Pipeline, StrategyConfig, UnknownOrders};
-use tern_core::risk::{Limits, SelfTrade};
+use tern_core::pipeline::{self, AfterRestart, ConfigError, Pipeline, StrategyConfig, UnknownOrders};
+use tern_core::risk::{HaltReason, Limits, SelfTrade};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::{AccountId, StrategyId, StreamId, TraderId, VenueId};
@@ -24,6 +24,8 @@ pub struct RunState {
     pub journal_seq: Option<u64>,
     /// At least so many records of the day were not in it.
     pub records_missing: u64,
+    /// Why trading was stopped before, if it was and an operator has to lift that.
+    pub halt: Option<HaltReason>,
 }
 
 impl RunState {
@@ -32,9 +34,10 @@ impl RunState {
         let Self { next_order_id, day, records_missing, .. } = self;
         let restarted = u8::from(self.restarted);
         let journal = self.journal_seq.map_or_else(String::new, |seq| format!(" journal_seq={seq}"));
+        let halt = self.halt.map_or_else(String::new, |reason| format!(" halt={}", reason as u32));
         format!(
             "{RUN_LINE}next_order_id={next_order_id} restarted={restarted} day={day}{journal} \
-             records_missing={records_missing}\n"
+             records_missing={records_missing}{halt}\n"
         )
     }
 
@@ -49,6 +52,7 @@ impl RunState {
                 ("day", value) => state.day = value.parse().ok()?,
                 ("journal_seq", value) => state.journal_seq = Some(value.parse().ok()?),
                 ("records_missing", value) => state.records_missing = value.parse().ok()?,
+                ("halt", value) => state.halt = HaltReason::from_index(value.parse().ok()?),
                 _ => {}
             }
         }
@@ -113,6 +117,10 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         next_order_id: state.next_order_id,
         restarted: state.restarted,
         unknown_orders: UnknownOrders::Cancel,
+        after_restart: match config.session.as_ref().map(|session| session.after_restart) {
+            Some(AfterRestartConfig::Agreement) => AfterRestart::Agreement,
+            Some(AfterRestartConfig::Operator) | None => AfterRestart::Operator,
+        },
         ..defaults
     };
     let strategies: Vec<StrategyConfig> = config
@@ -134,7 +142,14 @@ mod tests {
 
     #[test]
     fn the_run_state_survives_the_start_record() {
-        let state = RunState { next_order_id: 77, restarted: true, day: 9, journal_seq: Some(5), records_missing: 3 };
+        let state = RunState {
+            next_order_id: 77,
+            restarted: true,
+            day: 9,
+            journal_seq: Some(5),
+            records_missing: 3,
+            halt: Some(HaltReason::Overfill),
+        };
         let text = format!("[instance]\nname = \"x\"\n{}#names {{}}\n", state.to_line());
         assert_eq!(RunState::from_text(&text), Some(state));
         assert_eq!(RunState::from_text("[instance]\n"), None);

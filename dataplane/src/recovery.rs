@@ -1,11 +1,14 @@
 //! What a run takes over from the ones before it: out of the shared segment and the journal, for the pipeline to hold
 //! against the venue's log. A live run and a replay read the same records, up to the one that the start record names.
+//!
+//! Every run with an order session does this, the first of a day too: a venue that knows of orders where nothing here does
+//! is a difference like any other.
 
 use crate::assemble::RunState;
 use anyhow::Context;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tern_abi::segment::NextOrder;
+use tern_abi::segment::{NextOrder, Scope, Scopes};
 use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
 use tern_core::risk::HaltReason;
 use tern_core::units::{OrderId, Price, StrategyId, Symbol};
@@ -35,50 +38,51 @@ pub fn take_over(
     known: &Known,
     undrained: impl Fn() -> u64,
     patience: Duration,
-) -> anyhow::Result<(RunState, Option<Ledger>)> {
+) -> anyhow::Result<(RunState, Recovered)> {
     let began = Instant::now();
     while undrained() != 0 && began.elapsed() < patience {
         std::thread::sleep(DRAIN_PAUSE);
     }
     let slots = undrained();
     let (journal, _) = recovered(folder, u64::MAX)?;
-    Ok(begin(&journal, known, slots))
+    Ok((begin(&journal, known, slots), journal))
 }
 
 /// How a run begins, by what the journal knows and `slots` of the order ring that it lacks.
-pub fn begin(journal: &Recovered, known: &Known, slots: u64) -> (RunState, Option<Ledger>) {
+pub fn begin(journal: &Recovered, known: &Known, slots: u64) -> RunState {
     let records_missing = slots.max(known.journaled_seq.saturating_sub(journal.last_seq));
     if records_missing != 0 {
         tracing::warn!(records_missing, last_seq = journal.last_seq, "the journal lacks records: is ternd running?");
     }
-    let in_journal = if journal.day == Some(known.day) { journal.next_order_id } else { 0 };
+    let is_same_day = journal.day == Some(known.day);
+    let in_journal = if is_same_day { journal.next_order_id } else { 0 };
     let in_segment = if known.next_order.day == known.day { known.next_order.next } else { 0 };
     let next_order_id = in_journal.max(in_segment);
-    let state = RunState {
+    RunState {
         next_order_id,
         restarted: next_order_id != 0,
         day: known.day,
         journal_seq: Some(journal.last_seq),
         records_missing,
-    };
-    (state, state.restarted.then(|| ledger(journal, &state)))
+        halt: journal.halt.and_then(|reason| stop(reason, is_same_day)),
+    }
 }
 
-/// The ledger with which the run of `state` began, out of the journal in `folder`; `None` if it began without one.
+/// The ledger with which the run of `state` began, out of the journal in `folder`; `None` if it has no order session.
 ///
 /// # Errors
 /// As [`take_over`].
 pub fn read(folder: &Path, state: &RunState) -> anyhow::Result<Option<Ledger>> {
-    let Some(through_seq) = state.journal_seq.filter(|_| state.restarted) else { return Ok(None) };
+    let Some(through_seq) = state.journal_seq else { return Ok(None) };
     let (journal, _) = recovered(folder, through_seq).context("reading what an earlier run left behind")?;
     Ok(Some(ledger(&journal, state)))
 }
 
-/// What the pipeline is told of the day.
-fn ledger(journal: &Recovered, state: &RunState) -> Ledger {
+/// What the pipeline of the run that begins with `state` is told of the day.
+pub fn ledger(journal: &Recovered, state: &RunState) -> Ledger {
     if journal.day != Some(state.day) {
-        let unknown_ids_below = state.next_order_id;
-        return Ledger { records_missing: state.records_missing, unknown_ids_below, ..Ledger::default() };
+        let (halt, records_missing) = (state.halt, state.records_missing);
+        return Ledger { halt, records_missing, unknown_ids_below: state.next_order_id, ..Ledger::default() };
     }
     let order = |(id, order): (u32, &tern_journal::recovered::RecoveredOrder)| LedgerOrder {
         id: OrderId(id),
@@ -102,19 +106,33 @@ fn ledger(journal: &Recovered, state: &RunState) -> Ledger {
                 shares: position.shares,
             })
             .collect(),
-        halt: journal.halt.and_then(stop),
+        halt: state.halt,
         limits: journal.limits.clone().into_boxed_slice(),
         records_missing: state.records_missing,
         unknown_ids_below: 0,
     }
 }
 
-/// The stop that a restart takes over. That journal and venue differed is found out anew.
-fn stop(reason: u32) -> Option<HaltReason> {
+/// Restricts in a new segment what the journal says was restricted: the one before it is lost with what it remembered.
+///
+/// # Errors
+/// There is no room for all of them, which no segment had more of: it is not a new one.
+pub fn restrict_again(journal: &Recovered, scopes: &Scopes, now_ns: u64) -> anyhow::Result<()> {
+    for ((kind, key), command) in &journal.scopes {
+        let Some((.., state)) = command.scope_state() else { continue };
+        let scope = Scope { kind: *kind, key: *key, state, uid: command.uid, since_ns: now_ns, changes: 0 };
+        scopes.restrict(&scope).map_err(|_| anyhow::anyhow!("more scopes are restricted than the segment takes"))?;
+        tracing::warn!(kind = kind.name(), key, state = state.name(), "restricted as the journal says");
+    }
+    Ok(())
+}
+
+/// The stop that a restart takes over. What a restart asks for, this one asks for anew; a loss is one of its day.
+fn stop(reason: u32, is_same_day: bool) -> Option<HaltReason> {
     match HaltReason::from_index(reason as usize) {
-        Some(
-            HaltReason::NotHalted | HaltReason::Shutdown | HaltReason::Reconciling | HaltReason::ReconcileMismatch,
-        ) => None,
+        Some(HaltReason::NotHalted | HaltReason::Shutdown) => None,
+        Some(HaltReason::DailyLoss | HaltReason::Drawdown) if !is_same_day => None,
+        Some(reason) if reason.is_of_restart() => None,
         Some(reason) => Some(reason),
         // A reason of another build: stopped is stopped.
         None => Some(HaltReason::Killed),
@@ -128,19 +146,35 @@ mod tests {
     #[test]
     fn the_reason_of_an_orderly_end_is_the_one_that_the_journal_means() {
         assert_eq!(HaltReason::Shutdown as u32, tern_journal::recovered::HALT_SHUTDOWN);
-        assert_eq!([2, 12, 13].map(stop), [None; 3]);
-        assert_eq!([1, 10, 999].map(stop), [HaltReason::Killed, HaltReason::DailyLoss, HaltReason::Killed].map(Some));
+        assert_eq!([0, 2, 12, 13, 14].map(|reason| stop(reason, true)), [None; 5]);
+        let stops = [1, 10, 999].map(|reason| stop(reason, true));
+        assert_eq!(stops, [HaltReason::Killed, HaltReason::DailyLoss, HaltReason::Killed].map(Some));
+        let stops = [4, 10, 11].map(|reason| stop(reason, false));
+        assert_eq!(stops, [Some(HaltReason::Overfill), None, None], "a loss is one of its day");
     }
 
     #[test]
     fn a_segment_that_knows_of_orders_beside_a_journal_that_does_not_is_told() {
         let known = Known { day: 5, next_order: NextOrder { day: 5, next: 40 }, journaled_seq: 90 };
         let folder = Path::new("/nonexistent/journal");
-        let (state, ledger) = take_over(folder, &known, || 3, Duration::ZERO).expect("an empty journal");
+        let (state, journal) = take_over(folder, &known, || 3, Duration::ZERO).expect("an empty journal");
         assert_eq!((state.next_order_id, state.restarted, state.records_missing), (40, true, 90));
-        let ledger = ledger.expect("an earlier run gave out ids");
+        let ledger = ledger(&journal, &state);
         assert_eq!((ledger.unknown_ids_below, ledger.records_missing), (40, 90));
         assert_eq!(read(folder, &state).expect("an empty journal"), Some(ledger), "a replay has the same");
+    }
+
+    #[test]
+    fn what_was_restricted_is_restricted_in_a_new_segment() {
+        use tern_abi::command::Command;
+        use tern_abi::segment::{ScopeKind, TradingState};
+        let mut journal = Recovered::default();
+        let command = Command::set_state(ScopeKind::Symbol, 9, TradingState::CancelOnly, 33);
+        journal.scopes.insert((ScopeKind::Symbol, 9), command);
+        let scopes = Scopes::default();
+        restrict_again(&journal, &scopes, 70).expect("room");
+        let found = scopes.find(ScopeKind::Symbol, 9).expect("it is there");
+        assert_eq!((found.state, found.uid, found.since_ns), (TradingState::CancelOnly, 33, 70));
     }
 
     #[test]

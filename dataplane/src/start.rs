@@ -22,6 +22,7 @@ use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact};
 use tern_config::{AutoOff, Config, Mac, PortKind, Wait};
 use tern_core::feed::Feed;
 use tern_core::pipeline::Pipeline;
+use tern_core::reconcile::Ledger;
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_hw::clock::{Anchorer, Source};
@@ -90,11 +91,10 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
         report.fallback(format!("time is read from the kernel: {why}"));
     }
     let day = config.trading_day(utc_s());
-    let known =
-        recovery::Known { day, next_order: next_order(config, &words), journaled_seq: words.journaled_seq.get() };
-    let undrained = || ends.recorder.undrained_slots();
-    let (state, ledger) = recovery::take_over(&config.paths.journal, &known, undrained, JOURNAL_PATIENCE)
-        .context("recovering the day from the journal")?;
+    let (state, ledger) = match &config.session {
+        Some(_) => take_over(config, &ends, day, Clock::now(&clock).0)?,
+        None => (RunState { day, ..RunState::default() }, None),
+    };
 
     let mut arenas = Arenas::new(config.port.huge_pages == AutoOff::Auto);
     let parts = parts(&mut arenas)?;
@@ -114,6 +114,26 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
 /// Seconds since 1970 UTC, for the venue's calendar: the loop's clock tells TAI, and no one tells it when UTC leaps.
 fn utc_s() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
+}
+
+/// What earlier runs of the day left behind, and scopes that the segment does not know: it may be a new one.
+fn take_over(
+    config: &Config,
+    ends: &DataPlaneEnds<'_>,
+    day: u32,
+    now_ns: u64,
+) -> anyhow::Result<(RunState, Option<Ledger>)> {
+    let words = ends.segment;
+    let known =
+        recovery::Known { day, next_order: next_order(config, &words), journaled_seq: words.journaled_seq.get() };
+    let undrained = || ends.recorder.undrained_slots();
+    let (state, journal) = recovery::take_over(&config.paths.journal, &known, undrained, JOURNAL_PATIENCE)
+        .context("recovering the day from the journal")?;
+    if words.runs.get() == 1 {
+        recovery::restrict_again(&journal, &words.scopes, now_ns)?;
+    }
+    let ledger = recovery::ledger(&journal, &state);
+    Ok((state, Some(ledger)))
 }
 
 /// What the segment remembers of the account.

@@ -57,6 +57,7 @@ pub const FIELDS: &[Field] = &[
     field("session.silence_ms", "milliseconds from 100 to 300000, more than heartbeat_ms"),
     field("session.reconnect_ms", "milliseconds from 1 to 60000"),
     field("session.cancel_on_disconnect", "true or false, as the port is set at the venue"),
+    field("session.after_restart", "\"operator\" or \"agreement\""),
     field("session.day_starts", "a time of the day in the venue's time, from \"00:00\" to \"23:59\""),
     field("session.utc_offset", "what is added to UTC, from \"-12:00\" to \"+14:00\", for example \"-05:00\""),
     field("strategy[].name", "the name of a strategy, for example \"maker\""),

@@ -18,8 +18,8 @@ use std::path::Path;
 pub use day::{TimeOfDay, UtcOffset};
 pub use problem::{Problem, Problems};
 pub use types::{
-    Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal, Limits, Line, Loop,
-    Mac, Network, Paths, Port, PortKind, Rings, Secret, SelfTrade, Session, Strategy, Wait,
+    AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
+    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Secret, SelfTrade, Session, Strategy, Wait,
 };
 
 use locate::Source;

@@ -313,6 +313,18 @@ const fn line_a() -> Line {
     Line::A
 }
 
+/// Who lets trading go on after a restart in mid-day, when the venue's log and the journal agree. Where they do not, and
+/// where trading was stopped before, it is an operator in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AfterRestart {
+    /// An operator, by `tern resume`.
+    #[default]
+    Operator,
+    /// Nobody has to: that they agree is enough.
+    Agreement,
+}
+
 /// `[session]`: the venue's order gateway.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -346,6 +358,9 @@ pub struct Session {
     /// How the port is set at the venue.
     #[serde(default = "yes")]
     pub cancel_on_disconnect: bool,
+    /// Who lets trading go on after a restart in mid-day, when the venue's log and the journal agree.
+    #[serde(default)]
+    pub after_restart: AfterRestart,
     /// When the venue's trading day begins, in its time: order ids count within a day. Choose an hour in which nothing
     /// trades, so that it does not matter when the venue's clocks are set forward or back.
     #[serde(default)]

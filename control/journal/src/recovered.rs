@@ -3,7 +3,7 @@
 //!
 //! A run that starts anew in mid-day hears the venue's whole log again, and its records tell the day a second time. So
 //! each run is followed by itself: until its word was compared with what was known ([`Difference::Done`]) and they agreed,
-//! or an operator accepted the difference, what was known before it stays.
+//! or an operator accepted the difference ([`Difference::Accepted`]), what was known before it stays.
 
 use crate::{JournalError, Reader};
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use tern_abi::record::{
     ACTION_CANCEL, ACTION_REPLACE, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, StartRecord,
     StateRecord, VenueEventKind,
 };
+use tern_abi::segment::{ScopeKind, TradingState};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// Index of the halt reason of an orderly end (`tern_core::risk::HaltReason::Shutdown`).
@@ -138,9 +139,11 @@ pub struct Recovered {
     pub last_tai_ns: u64,
     /// No order id below this may be given out; 0 when none was.
     pub next_order_id: u32,
-    /// Index of the reason for which trading is stopped; the end of a run is none.
+    /// Index of the reason for which trading is stopped; the end of a run is none. It outlives the day.
     pub halt: Option<u32>,
-    /// Limits that were set while the data plane ran, oldest first; an orderly end forgets them.
+    /// Restricted scopes, by kind and key: the command that said so last. They outlive the day.
+    pub scopes: BTreeMap<(ScopeKind, u64), Command>,
+    /// Limits that were set while the data plane ran that day, oldest first.
     pub limits: Vec<Command>,
     /// Epoch of the limits in force.
     pub limits_epoch: u32,
@@ -150,13 +153,12 @@ pub struct Recovered {
     pub differences: Vec<ReconcileRecord>,
     /// How many of all those it found stop trading.
     pub differences_stopping: u64,
-    /// The last run has not been compared with the days' other runs, or differs and nobody accepted that.
+    /// The last run's venue log has not been compared with what was known, or differs and nobody accepted that.
     pub unreconciled: bool,
     /// Records whose body is shorter than their kind, or whose kind is unknown.
     pub unreadable: u64,
     settled: View,
     run: Option<View>,
-    compared: bool,
 }
 
 /// Reads the journal in `folder` up to the record `through_seq`, or to its end before that, and how many bytes of a
@@ -252,26 +254,29 @@ impl Recovered {
         let text = std::str::from_utf8(text).unwrap_or_default();
         let day = run_value(text, "day").and_then(|value| value.parse().ok());
         if day != self.day {
-            // Another day of the venue: ids, orders and positions begin anew.
+            // Another day of the venue: ids, orders and positions begin anew. What an operator has to lift stays.
             *self = Self {
                 day,
                 records: self.records,
                 last_seq: self.last_seq,
                 last_tai_ns: self.last_tai_ns,
                 unreadable: self.unreadable,
+                halt: self.halt,
+                scopes: std::mem::take(&mut self.scopes),
                 ..Self::default()
             };
         }
-        if std::mem::take(&mut self.clean_stop) {
-            self.limits.clear();
-            self.limits_epoch = 0;
-        }
         self.runs += 1;
+        self.clean_stop = false;
         let begun = run_value(text, "next_order_id").and_then(|value| value.parse().ok()).unwrap_or(0);
         self.next_order_id = self.next_order_id.max(begun);
-        let restarted = run_value(text, "restarted") == Some("1");
-        self.run = restarted.then(View::default);
-        (self.compared, self.unreconciled) = (false, restarted);
+        let is_compared = run_value(text, "journal_seq").is_some();
+        if is_compared {
+            // How the run began says it, should the records before it not be here any more.
+            self.halt = run_value(text, "halt").and_then(|value| value.parse().ok());
+        }
+        self.run = (run_value(text, "restarted") == Some("1")).then(View::default);
+        self.unreconciled = is_compared;
         self.differences.clear();
         self.differences_stopping = 0;
         true
@@ -312,6 +317,14 @@ impl Recovered {
         if command.kind == CommandKind::SetLimit as u32 {
             self.limits.push(*command);
             self.limits_epoch = command.epoch;
+        } else if command.kind == CommandKind::SetState as u32
+            && let Some((kind, key, state)) = command.scope_state()
+        {
+            if state == TradingState::Running {
+                self.scopes.remove(&(kind, key));
+            } else {
+                self.scopes.insert((kind, key), *command);
+            }
         }
     }
 
@@ -319,10 +332,6 @@ impl Recovered {
         self.clean_stop = state.trading == 0 && state.reason == HALT_SHUTDOWN;
         if state.trading != 0 {
             self.halt = None;
-            if self.compared {
-                // An operator accepted what differs.
-                self.settle();
-            }
         } else if !self.clean_stop {
             self.halt = Some(state.reason);
         }
@@ -330,12 +339,11 @@ impl Recovered {
 
     fn difference(&mut self, record: &ReconcileRecord) {
         let difference = Difference::from_index(record.difference as usize);
-        if difference == Some(Difference::Done) {
-            self.compared = true;
-            if record.ours == 0 {
-                self.settle();
-            }
-            return;
+        match difference {
+            Some(Difference::Accepted) => return self.settle(),
+            Some(Difference::Done) if record.ours == 0 => return self.settle(),
+            Some(Difference::Done) => return,
+            _ => {}
         }
         // One that this build does not know stops trading like the others that the run counted.
         self.differences_stopping += u64::from(difference.is_none_or(Difference::stops));

@@ -147,38 +147,61 @@ fn a_run_that_differs_counts_once_an_operator_accepts_it() {
     day.accepted(1, 300);
     let missing = ReconcileRecord { difference: Difference::ExecutionMissing as u32, ..ReconcileRecord::default() };
     day.give(Kind::Reconcile, missing.as_bytes());
-    let never = ReconcileRecord { difference: Difference::NeverArrived as u32, ..ReconcileRecord::default() };
+    let never = ReconcileRecord { difference: Difference::Unanswered as u32, ..ReconcileRecord::default() };
     day.give(Kind::Reconcile, never.as_bytes());
     day.outcome(1);
     day.state(0, 13);
     assert_eq!((day.state.differences.len(), day.state.differences_stopping), (2, 1));
     assert_eq!((day.state.halt, day.state.unreconciled), (Some(13), true));
     assert_eq!(day.open(), [1, 2, 3]);
+    // A kill that is lifted accepts nothing.
     day.state(1, 0);
-    assert_eq!((day.state.halt, day.state.unreconciled, day.open()), (None, false, vec![1]));
+    assert_eq!((day.state.halt, day.state.unreconciled), (None, true));
+    let accepted = ReconcileRecord { difference: Difference::Accepted as u32, ours: 1, ..ReconcileRecord::default() };
+    day.give(Kind::Reconcile, accepted.as_bytes());
+    assert_eq!((day.state.differences_stopping, day.state.unreconciled, day.open()), (1, false, vec![1]));
 }
 
 #[test]
-fn a_stop_survives_restarts_and_an_orderly_end_but_not_the_day() {
+fn a_stop_survives_restarts_an_orderly_end_and_the_day() {
     let mut day = day();
     day.state(0, 1);
     day.state(0, HALT_SHUTDOWN);
     day.start("next_order_id=4 restarted=1 day=7");
     assert_eq!(day.state.halt, Some(1));
     day.start("next_order_id=0 restarted=0 day=8");
-    assert_eq!((day.state.halt, day.state.next_order_id, day.state.runs), (None, 0, 1));
+    assert_eq!((day.state.halt, day.state.next_order_id, day.state.runs), (Some(1), 0, 1));
     assert!(day.open().is_empty() && day.state.positions().is_empty());
+    // What the run itself said at its start counts.
+    day.start("next_order_id=0 restarted=0 day=8 journal_seq=12 halt=5");
+    assert_eq!(day.state.halt, Some(5));
+    day.start("next_order_id=0 restarted=0 day=8 journal_seq=13");
+    assert_eq!(day.state.halt, None);
 }
 
 #[test]
-fn limits_that_were_set_survive_a_crash_and_end_with_an_orderly_stop() {
+fn a_scope_is_restricted_until_it_is_lifted_whatever_day_it_is() {
+    let mut day = day();
+    let set = |state| Command::set_state(ScopeKind::Strategy, 4, state, 7);
+    day.give(Kind::Command, set(TradingState::ReduceOnly).as_bytes());
+    day.give(Kind::Command, set(TradingState::Halted).as_bytes());
+    day.start("next_order_id=0 restarted=0 day=8");
+    let standing = [((ScopeKind::Strategy, 4), set(TradingState::Halted))];
+    assert!(day.state.scopes.iter().map(|(scope, command)| (*scope, *command)).eq(standing));
+    day.give(Kind::Command, set(TradingState::Running).as_bytes());
+    assert!(day.state.scopes.is_empty());
+}
+
+#[test]
+fn limits_that_were_set_hold_for_the_day_however_a_run_ends() {
     let mut day = day();
     let command = Command { kind: CommandKind::SetLimit as u32, id: 4, value: 7, epoch: 9, ..Command::default() };
     day.give(Kind::Command, command.as_bytes());
     day.start("next_order_id=4 restarted=1 day=7");
-    assert_eq!((day.state.limits.as_slice(), day.state.limits_epoch), (&[command][..], 9));
     day.state(0, HALT_SHUTDOWN);
     day.start("next_order_id=4 restarted=1 day=7");
+    assert_eq!((day.state.limits.as_slice(), day.state.limits_epoch), (&[command][..], 9));
+    day.start("next_order_id=0 restarted=0 day=8");
     assert_eq!((day.state.limits.len(), day.state.limits_epoch), (0, 0));
 }
 

@@ -21,6 +21,9 @@ pub enum CommandKind {
     /// Restrict a scope, or let it run again. Made by the loop itself when it sees that the segment says so: `id` is the
     /// kind of the scope ([`ScopeKind`]) and, from bit 8 on, the state ([`TradingState`]), `value` its key.
     SetState = 6,
+    /// Accept what journal and venue's log say differently after a restart: the venue's log is what counts from here on.
+    /// Only an operator sends it, who has seen `id` differences; with another count it is refused.
+    AcceptDifferences = 7,
 }
 
 impl CommandKind {
@@ -33,6 +36,7 @@ impl CommandKind {
             4 => Self::CancelAll,
             5 => Self::Shutdown,
             6 => Self::SetState,
+            7 => Self::AcceptDifferences,
             _ => return None,
         })
     }
@@ -46,6 +50,7 @@ impl CommandKind {
             Self::CancelAll => "cancel_all",
             Self::Shutdown => "shutdown",
             Self::SetState => "set_state",
+            Self::AcceptDifferences => "accept_differences",
         }
     }
 }
@@ -56,7 +61,8 @@ impl CommandKind {
 pub struct Command {
     /// [`CommandKind`] as a number.
     pub kind: u32,
-    /// Which limit, for `SetLimit`; kills that the operator has seen, for `Resume`; scope and state, for `SetState`.
+    /// Which limit, for `SetLimit`; kills that the operator has seen, for `Resume`; scope and state, for `SetState`;
+    /// differences seen, for `AcceptDifferences`.
     pub id: u32,
     /// The new value; the key of the scope, for `SetState`.
     pub value: i64,

@@ -6,7 +6,7 @@ crate::counter_enum! {
     /// What journal and venue's log say differently. Values are part of the journal's layout.
     pub enum Difference {
         Done = "done": "No difference but the outcome: `ours` differences that stop trading, the log read to message `theirs`.",
-        NeverArrived = "never_arrived": "An order or replace was sent, and the venue neither acknowledged it nor knows it: it never arrived. Does not stop trading.",
+        Unanswered = "unanswered": "An order or replace was sent, and the venue's log neither acknowledges nor refuses it: it never arrived, or it was a replace that found nothing to replace. Either way it is over. Does not stop trading.",
         OrderMissing = "order_missing": "The venue acknowledged the order, and its log lacks it now.",
         OrderUnknown = "order_unknown": "The venue's log has an order that the journal lacks.",
         OrderDiffers = "order_differs": "Shares open, as far as the journal reaches in the venue's log: `ours` and `theirs`.",
@@ -16,13 +16,14 @@ crate::counter_enum! {
         PositionDiffers = "position_differs": "Shares held, as far as the journal reaches in the venue's log: `ours` and `theirs`.",
         LogShort = "log_short": "The venue's log ends at message `theirs`, the journal has read up to `ours`.",
         JournalBehind = "journal_behind": "Records of the day are not in the journal: at least `ours` of them, or all those of order ids below `theirs`.",
+        Accepted = "accepted": "An operator accepted the differences, `ours` of them: what the venue's log says counts.",
     }
 }
 
 impl Difference {
     /// Whether trading stays stopped until an operator accepts it.
     pub const fn stops(self) -> bool {
-        !matches!(self, Self::Done | Self::NeverArrived)
+        !matches!(self, Self::Done | Self::Accepted | Self::Unanswered)
     }
 }
 

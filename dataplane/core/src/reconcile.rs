@@ -196,7 +196,7 @@ impl Reconcile {
         let difference = match (seen, ours.acknowledged) {
             (true, _) => return Some(None),
             (false, true) => Difference::OrderMissing,
-            (false, false) if ours.open => Difference::NeverArrived,
+            (false, false) if ours.open => Difference::Unanswered,
             (false, false) => return Some(None),
         };
         Some(Some(Found { order: ours.id, ..Found::new(difference, i64::from(ours.leaves), 0) }))

@@ -130,7 +130,7 @@ where
             Some(CommandKind::CancelAll) => {
                 self.follow_cancels(next_id, (ScopeKind::Firm, 0), open);
             }
-            Some(CommandKind::SetLimit | CommandKind::SetState) => {}
+            Some(CommandKind::SetLimit | CommandKind::SetState | CommandKind::AcceptDifferences) => {}
             None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
         }
         self.heed_kill();

@@ -1,5 +1,6 @@
 //! The venue's side on memory: the simulator's engine, its order gateway without TCP, and the flow that trades with us.
 
+use std::collections::BTreeSet;
 use tern_sim::engine::{Engine, Rules};
 use tern_sim::log::{Line, Outcome};
 use tern_sim::rng::Rng;
@@ -7,7 +8,6 @@ use tern_venues::itch_ouch::wire::itch::{self, ItchMessage};
 use tern_venues::itch_ouch::wire::mold::PacketBuilder;
 use tern_venues::itch_ouch::wire::soup::{self, AsciiNumber, Deframer, LoginAccepted, Packet, Session as SoupSession};
 use tern_venues::itch_ouch::wire::{Alpha, Stamp48};
-use zerocopy::IntoBytes;
 use zerocopy::big_endian::{U32, U64};
 
 pub(crate) const SYMBOLS: [&[u8]; 2] = [b"AAAA", b"BBBB"];
@@ -44,7 +44,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(seed: u64) -> Self {
-        let rules = Rules { seed, break_share: 6000, ..Rules::default() };
+        let rules = Rules { seed, break_share: 16_000, ..Rules::default() };
         let mut exchange = Self {
             engine: Engine::new(rules, ["TERN".to_owned()]),
             stream: Vec::new(),
@@ -221,6 +221,20 @@ impl Exchange {
             self.stream[at] = message;
         }
         self.given = Some(self.stream.len());
+    }
+
+    /// Order ids that it took, by what it said: OUCH 5.0, 3.2 (`A`) and 3.3 (`U`), the id of the order or of its replacement.
+    pub(crate) fn taken(&self) -> BTreeSet<u32> {
+        let id_at = |message: &[u8], at: usize| {
+            let bytes = message.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+            u32::from_be_bytes(bytes.expect("a whole message"))
+        };
+        let id_of = |message: &Vec<u8>| match message[0] {
+            b'A' => Some(id_at(message, 9)),
+            b'U' => Some(id_at(message, 13)),
+            _ => None,
+        };
+        self.stream.iter().filter_map(id_of).collect()
     }
 
     /// Loses the end of the account's stream: a venue that came back without its last messages.

@@ -7,23 +7,21 @@ mod exchange;
 mod node;
 
 use exchange::{Exchange, SYMBOLS};
-use node::{DAY, Node, Record};
+use node::{Node, Record};
 use std::collections::BTreeSet;
 use tern_abi::command::CommandKind;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{ACTION_CANCEL, Kind, OrderRecord};
-use tern_abi::segment::NextOrder;
+use tern_core::pipeline::AfterRestart;
 use tern_core::risk::HaltReason;
 use tern_core::units::{Side, Symbol};
-use tern_dataplane::assemble::RunState;
-use tern_dataplane::recovery::{self, Known};
 use tern_journal::recovered::Recovered;
 use tern_sim::log::Outcome;
 use tern_sim::rng::Rng;
 use zerocopy::FromBytes;
 
 /// Steps of the day before it is over.
-const STEPS: usize = 600;
+const STEPS: usize = 1500;
 /// Points beside the records' boundaries, so that there are a thousand at least.
 const INSTANTS: usize = 600;
 const POINTS_MIN: usize = 1000;
@@ -51,8 +49,7 @@ struct Point {
 /// The day up to a point: both sides as the crash left them.
 fn run(seed: u64, point: &Point) -> (Node, Exchange) {
     let mut exchange = Exchange::new(seed);
-    let state = RunState { day: DAY, journal_seq: Some(0), ..RunState::default() };
-    let mut node = Node::new(seed, state, None, &[], point.records);
+    let mut node = Node::begin(seed, &[], 0, AfterRestart::Operator, point.records);
     let mut rng = Rng::new(seed);
     node.connect(&mut exchange);
     for _ in 0..point.steps {
@@ -78,12 +75,6 @@ fn found(node: &Node, from: usize) -> Vec<ReconcileRecord> {
 fn orders(node: &Node, from: usize) -> Vec<OrderRecord> {
     let of_kind = node.journal.records[from..].iter().filter(|(header, _)| header.kind == Kind::Order as u16);
     of_kind.map(|(_, body)| OrderRecord::read_from_bytes(body).expect("the kind's layout")).collect()
-}
-
-/// Order ids that the exchange took, as its own account tells.
-fn taken(exchange: &Exchange) -> BTreeSet<u32> {
-    let done = exchange.received.iter().filter(|(kind, _, outcome)| "OU".contains(*kind) && *outcome == Outcome::Done);
-    done.map(|(_, id, _)| *id).collect()
 }
 
 /// What the gate counts is at least what the exchange has: position and open orders, each side in its worst case. What
@@ -139,114 +130,193 @@ fn assert_same(node: &Node, exchange: &Exchange, what: &Point) {
 struct Totals {
     points: usize,
     restarts: usize,
+    /// Restarts that died before the venue's log was read.
+    cut: usize,
     open_at_crash: usize,
-    never_arrived: usize,
+    unanswered: usize,
     mismatches: usize,
     lost_tails: usize,
     orders_after: usize,
+}
+
+/// The process is gone: of what was on its way a part arrives, the rest is lost, and so is whatever the venue said.
+fn die(mut dead: Node, exchange: &mut Exchange, rng: &mut Rng) -> Node {
+    let arrives = rng.below(1 + dead.out.len() as u32) as usize;
+    dead.arrive(exchange, arrives);
+    (0..rng.below(4)).for_each(|_| exchange.move_on());
+    exchange.disconnected();
+    dead
 }
 
 /// Crashes at a point, restarts, and holds both sides against each other.
 fn crash(seed: u64, point: &Point, totals: &mut Totals) {
     let (mut dead, mut exchange) = run(seed, point);
     let mut rng = Rng::new(point.seed);
-    // What was on its way: a part arrives, the rest is lost; whatever the venue said is lost.
-    let arrives = rng.below(1 + dead.out.len() as u32) as usize;
-    dead.arrive(&mut exchange, arrives);
-    for _ in 0..rng.below(4) {
-        exchange.move_on();
+    if point.records == usize::MAX && rng.below(2) == 0 {
+        dead.hand_over(usize::MAX);
     }
-    exchange.disconnected();
-    let kept = dead.journal.records.len().saturating_sub(point.lost);
-    let before = &dead.journal.records[..kept];
-    let journal = fold(before);
+    let dead = die(dead, &mut exchange, &mut rng);
+    let mut records = dead.journal.records.clone();
+    records.truncate(records.len() - point.lost.min(records.len()));
     // A power cut takes the segment along; a kill leaves it, with what the loop last wrote there.
-    let next = if point.lost > 0 { 0 } else { dead.pipeline.next_order_id().min(journal.next_order_id) };
-    let known = Known { day: DAY, next_order: NextOrder { day: DAY, next }, journaled_seq: 0 };
-    let (state, ledger) = recovery::begin(&journal, &known, 0);
-    let is_restarted = ledger.is_some();
+    let in_segment = if point.lost > 0 { 0 } else { dead.pipeline.next_order_id().min(fold(&records).next_order_id) };
     totals.points += 1;
-    totals.restarts += usize::from(is_restarted);
     totals.lost_tails += usize::from(point.lost > 0);
     totals.open_at_crash += exchange.engine.accounts[0].orders.len();
-    let known_ids: BTreeSet<u32> = journal.orders().map(|(id, _)| id).collect();
-    let unknown = taken(&exchange).difference(&known_ids).count();
-
-    let mut node = Node::new(seed ^ point.seed, state, ledger, before, usize::MAX);
-    assert_eq!(node.pipeline.desk().gate().halt(), is_restarted.then_some(HaltReason::Reconciling));
-    let from = node.journal.records.len();
-    // The strategy wants to trade all the while, and the books are there.
-    node.connect(&mut exchange);
-    while node.feed(&exchange) {
-        node.timer();
+    // Some restarts do not live to the end of the venue's log.
+    while rng.below(4) == 0 {
+        let left = rng.below(60) as usize;
+        let mut cut = Node::begin(seed ^ rng.bits(), &records, in_segment, AfterRestart::Operator, left);
+        cut.settle(&mut exchange);
+        // Until the log is read it knows of nothing, and sends nothing.
+        let is_reconciling = cut.pipeline.desk().is_reconciling();
+        if !is_reconciling {
+            assert_exposure(&cut, &exchange, point);
+        }
+        totals.cut += usize::from(is_reconciling);
+        let cut = die(cut, &mut exchange, &mut rng);
+        records = cut.journal.records;
     }
-    assert!(orders(&node, from).is_empty(), "an order before the venue's log was read: {point:?}");
-    node.is_quiet.set(true);
-    node.settle(&mut exchange);
-    assert_same(&node, &exchange, point);
-    assert_exposure(&node, &exchange, point);
+    let arms = if rng.below(2) == 0 { AfterRestart::Operator } else { AfterRestart::Agreement };
+    let node = Node::begin(seed ^ point.seed, &records, in_segment, arms, usize::MAX);
+    let lost = point.lost > 0;
+    Restart { node, exchange, records, point, lost, arms, totals }.check(&mut rng);
+}
 
-    let differences = found(&node, from);
-    let stops = differences
-        .iter()
-        .filter(|record| Difference::from_index(record.difference as usize).expect("a difference").stops());
-    let stopping = stops.count();
-    let halt = node.pipeline.desk().gate().halt();
-    if is_restarted {
-        assert_eq!(differences.last().map(|record| record.difference), Some(Difference::Done as u32), "{point:?}");
-        assert_eq!(halt, (stopping > 0).then_some(HaltReason::ReconcileMismatch), "{differences:?} {point:?}");
+/// A run behind a crash, and the venue that it finds.
+struct Restart<'p> {
+    node: Node,
+    exchange: Exchange,
+    /// What the journal held when it began.
+    records: Vec<Record>,
+    point: &'p Point,
+    /// Records were lost.
+    lost: bool,
+    arms: AfterRestart,
+    totals: &'p mut Totals,
+}
+
+impl Restart<'_> {
+    fn halt(&self) -> Option<HaltReason> {
+        self.node.pipeline.desk().gate().halt()
+    }
+
+    fn check(mut self, rng: &mut Rng) {
+        let journal = fold(&self.records);
+        let is_restarted = journal.has_traded();
+        self.totals.restarts += usize::from(is_restarted);
+        let differences = self.recover(&journal);
+        let stopping = differences.iter().filter(|record| stops(record)).count();
+        self.check_differences(&journal, &differences);
+        // What was open is cancelled by now, whoever is to arm.
+        assert!(!is_restarted || self.exchange.engine.accounts[0].orders.is_empty(), "{:?}", self.point);
+        self.arm(stopping, is_restarted);
+        self.trade_on(rng);
+    }
+
+    /// Reads the venue's log, and finds no way to trade meanwhile.
+    fn recover(&mut self, journal: &Recovered) -> Vec<ReconcileRecord> {
+        assert_eq!(self.halt(), Some(HaltReason::Reconciling));
+        let from = self.records.len();
+        let known_ids: BTreeSet<u32> = journal.orders().map(|(id, _)| id).collect();
+        let unknown = self.exchange.taken().difference(&known_ids).count();
+        // The strategy wants to trade all the while, and the books are there.
+        self.node.connect(&mut self.exchange);
+        while self.node.feed(&self.exchange) {
+            self.node.timer();
+        }
+        self.node.resume();
+        assert_eq!(self.halt(), Some(HaltReason::Reconciling), "nobody lifts it");
+        assert!(orders(&self.node, from).is_empty(), "an order before the venue's log was read: {:?}", self.point);
+        self.node.is_quiet.set(true);
+        self.node.settle(&mut self.exchange);
+        assert_same(&self.node, &self.exchange, self.point);
+        assert_exposure(&self.node, &self.exchange, self.point);
+        let differences = found(&self.node, from);
+        let stopping = differences.iter().filter(|record| stops(record)).count();
         // Only lost records make a difference, and an order whose record is lost always does.
-        assert!(stopping == 0 || point.lost > 0, "{differences:?} {point:?}");
-        assert!(unknown == 0 || stopping > 0, "{unknown} orders unknown, {point:?}");
+        assert!(stopping == 0 || self.lost, "{differences:?} {:?}", self.point);
+        assert!(unknown == 0 || stopping > 0, "{unknown} orders unknown, {:?}", self.point);
+        differences
     }
-    totals.mismatches += usize::from(stopping > 0);
-    let taken_now = taken(&exchange);
-    let never: BTreeSet<u32> = (differences.iter())
-        .filter(|record| record.difference == Difference::NeverArrived as u32)
-        .map(|record| record.order)
-        .collect();
-    totals.never_arrived += never.len();
-    assert!(never.is_disjoint(&taken_now), "taken by the exchange: {never:?} {point:?}");
-    for (id, _) in journal.orders().filter(|(_, order)| order.open && !order.acknowledged) {
-        assert!(never.contains(&id) || taken_now.contains(&id) || stopping > 0, "order {id} is lost: {point:?}");
-    }
-    // No id that either side knows is given out again.
-    let next = node.pipeline.next_order_id();
-    assert!(next >= journal.next_order_id && next > exchange.engine.accounts[0].last_user_ref, "{next}: {point:?}");
-    // What was open is cancelled by now, whoever is to arm.
-    assert!(!is_restarted || exchange.engine.accounts[0].orders.is_empty(), "{point:?}");
 
-    node.is_quiet.set(false);
-    if stopping > 0 {
-        (0..5).for_each(|_| node.timer());
-        let sent = orders(&node, from);
-        assert!(
-            sent.iter().all(|order| order.action == ACTION_CANCEL),
-            "an order before the operator armed: {point:?}"
-        );
-        node.command(CommandKind::Resume);
+    fn check_differences(&mut self, journal: &Recovered, differences: &[ReconcileRecord]) {
+        let point = self.point;
+        let stopping = differences.iter().filter(|record| stops(record)).count();
+        let done = differences.last().map(|record| (record.difference, record.ours));
+        assert_eq!(done, Some((Difference::Done as u32, stopping as i64)), "{point:?}");
+        self.totals.mismatches += usize::from(stopping > 0);
+        let taken = self.exchange.taken();
+        let never: BTreeSet<u32> = (differences.iter())
+            .filter(|record| record.difference == Difference::Unanswered as u32)
+            .map(|record| record.order)
+            .collect();
+        self.totals.unanswered += never.len();
+        assert!(never.is_disjoint(&taken), "taken by the exchange: {never:?} {point:?}");
+        for (id, _) in journal.orders().filter(|(_, order)| order.open && !order.acknowledged) {
+            assert!(never.contains(&id) || taken.contains(&id) || stopping > 0, "order {id} is lost: {point:?}");
+        }
+        // No id that either side knows is given out again.
+        let next = self.node.pipeline.next_order_id();
+        let last_there = self.exchange.engine.accounts[0].last_user_ref;
+        assert!(next >= journal.next_order_id && next > last_there, "{next}: {point:?}");
     }
-    let received = exchange.received.len();
-    for _ in 0..40 {
-        node.step(&mut exchange, &mut rng);
-        assert_exposure(&node, &exchange, point);
+
+    /// Trading goes on by agreement or by an operator, and by nothing else.
+    fn arm(&mut self, stopping: usize, is_restarted: bool) {
+        let point = self.point;
+        let expected = match (stopping, self.arms) {
+            (1.., _) => Some(HaltReason::ReconcileMismatch),
+            (0, AfterRestart::Operator) if is_restarted => Some(HaltReason::Restarted),
+            _ => None,
+        };
+        assert_eq!(self.halt(), expected, "{point:?}");
+        self.node.is_quiet.set(false);
+        if expected.is_none() {
+            return;
+        }
+        (0..5).for_each(|_| self.node.timer());
+        let sent = orders(&self.node, self.records.len());
+        assert!(sent.iter().all(|order| order.action == ACTION_CANCEL), "before the operator armed: {point:?}");
+        if stopping > 0 {
+            self.node.resume();
+            self.node.accept(stopping as u32 + 1);
+            assert_eq!(self.halt(), expected, "neither a resume nor another count accepts them: {point:?}");
+            self.node.accept(stopping as u32);
+        } else {
+            self.node.resume();
+        }
+        assert_eq!(self.halt(), None, "{point:?}");
     }
-    node.is_quiet.set(true);
-    node.settle(&mut exchange);
-    assert_same(&node, &exchange, point);
-    let entered = exchange.received[received..].iter().filter(|(kind, ..)| *kind == 'O');
-    assert!(entered.clone().all(|(_, _, outcome)| *outcome != Outcome::Ignored), "an id was used twice: {point:?}");
-    totals.orders_after += entered.count();
-    // The journal of both runs tells the day as the exchange does.
-    let whole = fold(&node.journal.records);
-    assert!(!whole.unreconciled && whole.unreadable == 0, "{point:?}");
-    for (locate, name) in (1..).zip(SYMBOLS) {
-        let symbol = Symbol::new(std::str::from_utf8(name).expect("ASCII")).expect("short").0;
-        let of_symbol = whole.positions().into_iter().filter(|((_, of), _)| *of == symbol);
-        let sum = of_symbol.fold((0, 0), |(shares, cash), (_, p)| (shares + p.shares, cash + p.cash));
-        let holding = exchange.engine.accounts[0].holdings.get(&locate).copied().unwrap_or_default();
-        assert_eq!(sum, (holding.position, holding.cash), "the journal's positions: {point:?}");
+
+    fn trade_on(mut self, rng: &mut Rng) {
+        let point = self.point;
+        let received = self.exchange.received.len();
+        for _ in 0..40 {
+            self.node.step(&mut self.exchange, rng);
+            assert_exposure(&self.node, &self.exchange, point);
+        }
+        self.node.is_quiet.set(true);
+        self.node.settle(&mut self.exchange);
+        assert_same(&self.node, &self.exchange, point);
+        let entered = self.exchange.received[received..].iter().filter(|(kind, ..)| *kind == 'O');
+        assert!(entered.clone().all(|(_, _, outcome)| *outcome != Outcome::Ignored), "an id was used twice: {point:?}");
+        self.totals.orders_after += entered.count();
+        // The journal of all runs tells the day as the exchange does.
+        let whole = fold(&self.node.journal.records);
+        assert!(!whole.unreconciled && whole.unreadable == 0, "{point:?}");
+        for (locate, name) in (1..).zip(SYMBOLS) {
+            let symbol = Symbol::new(std::str::from_utf8(name).expect("ASCII")).expect("short").0;
+            let of_symbol = whole.positions().into_iter().filter(|((_, of), _)| *of == symbol);
+            let sum = of_symbol.fold((0, 0), |(shares, cash), (_, p)| (shares + p.shares, cash + p.cash));
+            let holding = self.exchange.engine.accounts[0].holdings.get(&locate).copied().unwrap_or_default();
+            assert_eq!(sum, (holding.position, holding.cash), "the journal's positions: {point:?}");
+        }
     }
+}
+
+fn stops(record: &ReconcileRecord) -> bool {
+    Difference::from_index(record.difference as usize).expect("a difference").stops()
 }
 
 #[test]
@@ -270,7 +340,7 @@ fn a_crash_at_every_record_and_between_is_recovered_from() {
         points.push(Point { records, steps: STEPS, lost, seed: rng.bits() });
     }
     for _ in 0..INSTANTS.max(POINTS_MIN.saturating_sub(records)) {
-        let lost = if rng.below(3) == 0 { 1 + rng.below(8) as usize } else { 0 };
+        let lost = if rng.below(3) == 0 { 1 + rng.below(40) as usize } else { 0 };
         let steps = 1 + rng.below(STEPS as u32) as usize;
         points.push(Point { records: usize::MAX, steps, lost, seed: rng.bits() });
     }
@@ -279,8 +349,8 @@ fn a_crash_at_every_record_and_between_is_recovered_from() {
     println!("{records} records, {} order messages, {executions} executions, {breaks} broken", exchange.received.len());
     println!("{totals:?}");
     assert!(totals.points >= POINTS_MIN, "{totals:?}");
-    assert!(totals.open_at_crash > 0 && totals.never_arrived > 0 && totals.mismatches > 0, "{totals:?}");
-    assert!(totals.orders_after > totals.points, "after a restart it trades: {totals:?}");
+    assert!(totals.open_at_crash > 0 && totals.unanswered > 0 && totals.mismatches > 0, "{totals:?}");
+    assert!(totals.cut > 0 && totals.orders_after > totals.points, "after a restart it trades: {totals:?}");
 }
 
 #[test]
@@ -294,15 +364,39 @@ fn a_venue_that_lost_its_last_messages_is_told_from_one_that_did_not() {
         dead.settle(&mut exchange);
         exchange.disconnected();
         exchange.forget(forgotten);
-        let journal = fold(&dead.journal.records);
-        let known = Known { day: DAY, next_order: NextOrder { day: DAY, next: 1 }, journaled_seq: 0 };
-        let (state, ledger) = recovery::begin(&journal, &known, 0);
-        let mut node = Node::new(seed, state, ledger, &dead.journal.records, usize::MAX);
-        let from = node.journal.records.len();
+        let before = &dead.journal.records;
+        let mut node = Node::begin(seed, before, 1, AfterRestart::Agreement, usize::MAX);
         node.settle(&mut exchange);
-        let differences = found(&node, from);
+        let differences = found(&node, before.len());
         assert_eq!(node.pipeline.desk().gate().halt(), Some(HaltReason::ReconcileMismatch), "{differences:?}");
         told += differences.len();
     }
     assert!(told > 6);
+}
+
+#[test]
+fn a_kill_outlives_a_restart_and_lifting_it_accepts_no_difference() {
+    let seed = 12;
+    let (mut dead, mut exchange) = run(seed, &Point { records: usize::MAX, steps: STEPS, lost: 0, seed: 0 });
+    dead.command(CommandKind::Kill);
+    dead.is_quiet.set(true);
+    dead.settle(&mut exchange);
+    exchange.disconnected();
+    exchange.forget(1);
+    let before = &dead.journal.records;
+    let mut node = Node::begin(seed, before, 1, AfterRestart::Agreement, usize::MAX);
+    let halt = |node: &Node| node.pipeline.desk().gate().halt();
+    assert_eq!(halt(&node), Some(HaltReason::Killed));
+    node.settle(&mut exchange);
+    let stopping = found(&node, before.len()).iter().filter(|record| stops(record)).count();
+    assert!(stopping > 0);
+    assert_eq!(halt(&node), Some(HaltReason::Killed), "the kill stays the reason");
+    node.resume();
+    assert_eq!(halt(&node), Some(HaltReason::ReconcileMismatch), "what lies beneath it comes to light");
+    // A kill again, and the other way round.
+    node.command(CommandKind::Kill);
+    node.accept(stopping as u32);
+    assert_eq!(halt(&node), Some(HaltReason::Killed), "accepting lifts no kill");
+    node.resume();
+    assert_eq!(halt(&node), None);
 }

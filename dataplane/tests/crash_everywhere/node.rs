@@ -6,17 +6,18 @@ use std::cell::Cell;
 use std::rc::Rc;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::{Kind, RecordHeader, Recorder, RingFull, StartRecord};
+use tern_abi::segment::NextOrder;
 use tern_core::book::{BookChange, Books, BooksMemory, Capacity, Heap, Instruments, InstrumentsMemory};
 use tern_core::input::{ConnEvent, DownReason, Input};
-use tern_core::pipeline::{Config, Pipeline, StrategyConfig};
+use tern_core::pipeline::{AfterRestart, Config, Pipeline, StrategyConfig};
 use tern_core::probe::NoProbe;
-use tern_core::reconcile::Ledger;
 use tern_core::session::TimeInForce;
 use tern_core::strategy::{Batch, Ctx, Intent, Intents, OrderEvent, Strategy};
 use tern_core::units::{ConnId, InstrumentId, LineId, Price, Side, Stamp, StrategyId, StreamId, TaiNs, TraderId};
-use tern_dataplane::assemble::RunState;
 use tern_dataplane::isolate::CatchUnwind;
+use tern_dataplane::recovery::{self, Known};
 use tern_dataplane::registry;
+use tern_journal::recovered::Recovered;
 use tern_sim::rng::Rng;
 use tern_venues::itch_ouch::wire::Alpha;
 use tern_venues::itch_ouch::wire::ouch::Capacity as OuchCapacity;
@@ -115,14 +116,20 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A run that begins as `state` says, whose journal takes `left` more records behind `before`.
-    pub(crate) fn new(seed: u64, state: RunState, ledger: Option<Ledger>, before: &[Record], left: usize) -> Self {
+    /// A run that finds `before` in the journal and `in_segment` as the next id in the segment, and whose journal takes
+    /// `left` more records.
+    pub(crate) fn begin(seed: u64, before: &[Record], in_segment: u32, arms: AfterRestart, left: usize) -> Self {
+        let mut journal = Recovered::default();
+        before.iter().for_each(|(header, body)| journal.apply(header, body));
+        let known = Known { day: DAY, next_order: NextOrder { day: DAY, next: in_segment }, journaled_seq: 0 };
+        let state = recovery::begin(&journal, &known, 0);
         let mut config = Config {
             orders_max: 512,
             executions_max: 2048,
             feed_silence_ns_max: 0,
             next_order_id: state.next_order_id,
             restarted: state.restarted,
+            after_restart: arms,
             ..Config::default()
         };
         config.limits.open_orders_max = 400;
@@ -143,15 +150,14 @@ impl Node {
         let instruments = Instruments::new(InstrumentsMemory::new(4));
         let mut pipeline =
             Pipeline::new(config, &strategies, parts, instruments, books).expect("a right configuration");
-        if let Some(ledger) = ledger {
-            pipeline.recover(ledger);
-        }
+        pipeline.recover(recovery::ledger(&journal, &state));
         let (next_seq, last_ns) = before.last().map_or((1, 1_000_000_000), |(last, _)| (last.seq + 1, last.tai_ns));
         let journal = Journal { records: before.to_vec(), next_seq, left };
         let now = TaiNs(last_ns + 1_000_000);
         let mut node = Self { pipeline, journal, is_quiet, now, fed: 0, out: Vec::new(), connected: false };
         let text = format!("[instance]\nname = \"crash\"\n{}", state.to_line());
-        let parts = [StartRecord::default().as_bytes(), text.as_bytes()];
+        let start = StartRecord::default();
+        let parts = [start.as_bytes(), text.as_bytes()];
         node.journal.record(node.now.0, Kind::Start, &parts).expect("the journal takes everything");
         node
     }
@@ -168,6 +174,15 @@ impl Node {
 
     pub(crate) fn command(&mut self, kind: CommandKind) {
         self.input(Input::Command(&Command { kind: kind as u32, ..Command::default() }));
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.command(CommandKind::Resume);
+    }
+
+    pub(crate) fn accept(&mut self, seen: u32) {
+        let command = Command { kind: CommandKind::AcceptDifferences as u32, id: seen, ..Command::default() };
+        self.input(Input::Command(&command));
     }
 
     pub(crate) fn timer(&mut self) {

@@ -13,6 +13,16 @@ pub enum UnknownOrders {
     Keep,
 }
 
+/// Who lets trading go on after a restart in mid-day, when venue's log and journal agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterRestart {
+    /// An operator.
+    #[default]
+    Operator,
+    /// That they agree is enough.
+    Agreement,
+}
+
 /// A strategy's place on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StrategyConfig {
@@ -52,6 +62,8 @@ pub struct Config {
     pub restarted: bool,
     /// What becomes of open orders of an earlier run.
     pub unknown_orders: UnknownOrders,
+    /// Who lets trading go on after a restart.
+    pub after_restart: AfterRestart,
     /// A stream that was silent for so long is not trusted until it is heard again; 0 = not checked. A feed that has
     /// nothing to say sends heartbeats (MoldUDP64 1.00: one a second).
     pub feed_silence_ns_max: u64,
@@ -71,6 +83,7 @@ impl Default for Config {
             next_order_id: 0,
             restarted: false,
             unknown_orders: UnknownOrders::Cancel,
+            after_restart: AfterRestart::Operator,
             feed_silence_ns_max: FEED_SILENCE_NS_MAX,
             pull_on_distrust: true,
         }

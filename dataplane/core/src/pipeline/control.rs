@@ -1,5 +1,6 @@
 //! Commands, halts, connection changes, timers.
 
+use super::recovery::Recovery;
 use super::{Desk, Pipeline, PipelineCounter, Turn};
 use crate::book::STREAMS_MAX;
 use crate::feed::{Distrust, Feed};
@@ -20,7 +21,7 @@ impl Desk {
         self.count(PipelineCounter::Commands, 1);
         match CommandKind::from_u32(command.kind) {
             Some(CommandKind::Kill) => self.kill(turn, HaltReason::Killed),
-            Some(CommandKind::Resume) if command.resumes() => self.resume(turn),
+            Some(CommandKind::Resume) if command.resumes() && self.resume(turn) => {}
             Some(CommandKind::CancelAll) => self.cancel_all(),
             Some(CommandKind::Shutdown) => {
                 self.shutting_down = true;
@@ -28,7 +29,11 @@ impl Desk {
             }
             Some(CommandKind::SetLimit) if self.set_limit(command).is_ok() => {}
             Some(CommandKind::SetState) if self.set_state(turn, command) => {}
-            Some(CommandKind::Resume | CommandKind::SetLimit | CommandKind::SetState) | None => {
+            Some(CommandKind::AcceptDifferences) if self.accept_differences(turn, command.id) => {}
+            Some(
+                CommandKind::Resume | CommandKind::SetLimit | CommandKind::SetState | CommandKind::AcceptDifferences,
+            )
+            | None => {
                 self.count(PipelineCounter::CommandsRefused, 1);
             }
         }
@@ -87,11 +92,20 @@ impl Desk {
         self.cancel_all();
     }
 
-    fn resume<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
-        if self.gate.halt().is_some() && !self.shutting_down {
-            self.gate.set_halt(None);
-            self.record_state(turn, HaltReason::NotHalted);
+    /// Lifts what stops trading, but for what a restart still asks for: that stays, or comes to light. `false` when it is
+    /// that alone and no resume lifts it.
+    fn resume<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) -> bool {
+        let Some(halt) = self.gate.halt().filter(|_| !self.shutting_down) else { return true };
+        if self.recovery.stop() == Some(HaltReason::Restarted) {
+            self.recovery = Recovery::Over;
         }
+        let left = self.recovery.stop();
+        if left == Some(halt) {
+            return false;
+        }
+        self.gate.set_halt(left);
+        self.record_state(turn, left.unwrap_or(HaltReason::NotHalted));
+        true
     }
 
     pub(super) fn set_limit(&mut self, command: &Command) -> Result<(), LimitError> {

@@ -44,7 +44,7 @@ counter_enum! {
         Commands = "commands": "Commands taken.",
         CommandsRefused = "commands_refused": "Commands that are unknown or out of range.",
         OtherConn = "other_conn": "Inputs of a connection that is not ours.",
-        NeverArrived = "never_arrived": "Orders and replaces of an earlier run that never reached the venue.",
+        Unanswered = "unanswered": "Orders and replaces of an earlier run to which the venue's log has no answer: they are over.",
         ReconcileDifferences = "reconcile_differences": "Things that the venue's log and the journal say differently after a restart; trading stops.",
     }
 }

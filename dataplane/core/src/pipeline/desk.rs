@@ -1,13 +1,13 @@
 //! The desk: everything of the pipeline that is neither feed nor session nor strategy.
 
 use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, StrategyConfig};
+use super::recovery::Recovery;
 use super::{PipelineCounter, Turn, output};
 use crate::book::{Books, Instruments, Memory, STREAMS_MAX};
 use crate::orders::{Execution, Executions, Order, OrderIds, OrderNote, OrderState, Orders, Slot};
 use crate::outbox::Outbox;
 use crate::portfolio::{self, Portfolio};
 use crate::probe::Probe;
-use crate::reconcile::Reconcile;
 use crate::risk::{Gate, HaltReason, Market, Moment, Owner, Reason};
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
 use crate::strategy::OrderEvent;
@@ -57,8 +57,8 @@ pub struct Desk {
     pub(crate) heard: [TaiNs; STREAMS_MAX],
     /// When to look for silent streams, at the latest.
     pub(crate) silence_due: TaiNs,
-    /// The journal's word against the venue's log, until that was read once.
-    pub(crate) reconcile: Option<Box<Reconcile>>,
+    /// What a restart still asks for before trading goes on.
+    pub(crate) recovery: Recovery,
 }
 
 impl Desk {
@@ -124,7 +124,7 @@ impl Desk {
             distrust_told: vec![false; count].into_boxed_slice(),
             heard: [TaiNs(0); STREAMS_MAX],
             silence_due: TaiNs::NEVER,
-            reconcile: None,
+            recovery: Recovery::Over,
         })
     }
 
@@ -250,10 +250,11 @@ impl Desk {
         }
     }
 
-    /// Stops trading. The first reason stays, but a kill or shutdown takes its place.
+    /// Stops trading. The first reason stays, but a kill or shutdown takes its place, and any reason that of a restart:
+    /// what that asks for is not forgotten.
     pub(crate) fn halt<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
         let stronger = matches!(reason, HaltReason::Killed | HaltReason::Shutdown);
-        let halted = self.gate.halt();
+        let halted = self.gate.halt().filter(|halt| !halt.is_of_restart() || *halt == reason);
         if halted == Some(reason) || (halted.is_some() && !stronger) || halted == Some(HaltReason::Shutdown) {
             return;
         }

@@ -1,6 +1,6 @@
 //! A run that goes on where another stopped: what the journal knows is taken over, and held against the venue's log.
 
-use super::{Desk, Pipeline, PipelineCounter, Turn, output};
+use super::{AfterRestart, Desk, Pipeline, PipelineCounter, Turn, output};
 use crate::feed::Feed;
 use crate::probe::Probe;
 use crate::reconcile::{Difference, Found, Ledger, LedgerPosition, Reconcile};
@@ -12,11 +12,36 @@ use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{Kind, Recorder};
 use zerocopy::IntoBytes;
 
+/// What a restart still asks for before trading goes on, whatever else may have stopped it.
+#[derive(Debug)]
+pub(crate) enum Recovery {
+    /// Nothing.
+    Over,
+    /// The venue's log, compared with the journal.
+    Reconciling(Box<Reconcile>),
+    /// An operator who accepts so many differences.
+    Differs(u64),
+    /// An operator who lets trading go on.
+    Agreed,
+}
+
+impl Recovery {
+    /// The reason for which trading is stopped meanwhile.
+    pub(crate) const fn stop(&self) -> Option<HaltReason> {
+        match self {
+            Self::Over => None,
+            Self::Reconciling(_) => Some(HaltReason::Reconciling),
+            Self::Differs(_) => Some(HaltReason::ReconcileMismatch),
+            Self::Agreed => Some(HaltReason::Restarted),
+        }
+    }
+}
+
 impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     /// Takes over what the journal says of the day before this run. Once, before the first input: it is part of how the
     /// run begins, and a replay does the same from the same journal.
     ///
-    /// Trading is stopped from here on: for the reason it was stopped before, or until the venue's log was compared.
+    /// Trading is stopped from here on: for the reason it was stopped before, and until the venue's log was compared.
     pub fn recover(&mut self, ledger: Ledger) {
         let desk = &mut self.desk;
         for command in &ledger.limits {
@@ -26,21 +51,37 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         desk.gate.set_halt(Some(ledger.halt.unwrap_or(HaltReason::Reconciling)));
         let first_known = ledger.orders.last().map_or(0, |order| order.id.0.saturating_add(1));
         desk.ids.at_least(crate::units::OrderId(first_known.max(ledger.unknown_ids_below)));
-        desk.reconcile = Some(Box::new(Reconcile::new(ledger)));
+        desk.recovery = Recovery::Reconciling(Box::new(Reconcile::new(ledger)));
     }
 }
 
 impl Desk {
     /// Whether the venue's log is still to be compared with the journal.
-    pub fn is_reconciling(&self) -> bool {
-        self.reconcile.is_some()
+    pub const fn is_reconciling(&self) -> bool {
+        matches!(self.recovery, Recovery::Reconciling(_))
+    }
+
+    /// An operator accepts the differences, having seen `seen` of them; `false` when there are none or other ones.
+    pub(super) fn accept_differences<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, seen: u32) -> bool {
+        if !matches!(self.recovery, Recovery::Differs(differences) if differences == u64::from(seen)) {
+            return false;
+        }
+        self.record_found(turn, &Found::new(Difference::Accepted, i64::from(seen), self.last_session_seq as i64));
+        self.recovery = Recovery::Over;
+        if self.gate.halt() == Some(HaltReason::ReconcileMismatch) {
+            self.gate.set_halt(None);
+            self.record_state(turn, HaltReason::NotHalted);
+        }
+        true
     }
 
     /// A message of the venue's log, before it takes effect.
     #[cold]
     pub(super) fn reconcile_event<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, event: &VenueEvent) {
         // Out of its place for the time, as what it finds is recorded by the desk that it looks at.
-        let Some(mut reconcile) = self.reconcile.take() else { return };
+        let Recovery::Reconciling(mut reconcile) = core::mem::replace(&mut self.recovery, Recovery::Over) else {
+            return;
+        };
         if reconcile.is_due(event.session_seq) {
             self.judge(turn, &mut reconcile);
         }
@@ -50,7 +91,7 @@ impl Desk {
         if let Some(found) = reconcile.on_event(event) {
             self.found(turn, &mut reconcile, &found);
         }
-        self.reconcile = Some(reconcile);
+        self.recovery = Recovery::Reconciling(reconcile);
     }
 
     /// Orders and positions where the journal ends.
@@ -127,18 +168,17 @@ impl Desk {
         }
         let differences = reconcile.differences();
         self.record_found(turn, &Found::new(Difference::Done, differences as i64, theirs as i64));
-        if differences == 0 {
-            if self.gate.halt() == Some(HaltReason::Reconciling) {
-                self.gate.set_halt(None);
-                self.record_state(turn, HaltReason::NotHalted);
-            }
-            return;
-        }
-        // In place of the waiting for it; whatever else stopped trading stays the reason, and a resume clears both.
+        self.recovery = match (differences, self.config.after_restart) {
+            (0, AfterRestart::Operator) if self.config.restarted => Recovery::Agreed,
+            (0, _) => Recovery::Over,
+            (differences, _) => Recovery::Differs(differences),
+        };
+        // Whatever else stopped trading stays the reason; this one comes to light when that is lifted.
         if self.gate.halt() == Some(HaltReason::Reconciling) {
-            self.gate.set_halt(None);
+            let stop = self.recovery.stop();
+            self.gate.set_halt(stop);
+            self.record_state(turn, stop.unwrap_or(HaltReason::NotHalted));
         }
-        self.halt(turn, HaltReason::ReconcileMismatch);
     }
 
     fn found_some<R: Recorder, P: Probe>(
@@ -154,7 +194,7 @@ impl Desk {
 
     fn found<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, reconcile: &mut Reconcile, found: &Found) {
         reconcile.count(found);
-        self.count(PipelineCounter::NeverArrived, u64::from(found.difference == Difference::NeverArrived));
+        self.count(PipelineCounter::Unanswered, u64::from(found.difference == Difference::Unanswered));
         self.count(PipelineCounter::ReconcileDifferences, u64::from(found.difference.stops()));
         self.record_found(turn, found);
     }

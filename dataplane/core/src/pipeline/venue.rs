@@ -47,7 +47,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         if !self.desk.is_next(event.session_seq) {
             return;
         }
-        if self.desk.reconcile.is_some() {
+        if self.desk.is_reconciling() {
             self.desk.reconcile_event(turn, event);
         }
         match event.kind {

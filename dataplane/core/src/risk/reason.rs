@@ -57,6 +57,14 @@ counter_enum! {
         DailyLoss = "daily_loss": "The day's loss, realized and unrealized, is above the limit.",
         Drawdown = "drawdown": "Profit fell further below its best of the day than the limit.",
         Reconciling = "reconciling": "A restart: the venue's log has not been compared with the journal yet.",
-        ReconcileMismatch = "reconcile_mismatch": "A restart: the venue's log and the journal differ.",
+        ReconcileMismatch = "reconcile_mismatch": "A restart: the venue's log and the journal differ; an operator accepts it or not.",
+        Restarted = "restarted": "A restart: the venue's log and the journal agree; an operator lets trading go on.",
+    }
+}
+
+impl HaltReason {
+    /// Whether it is a restart that asks for it, and not something that happened.
+    pub const fn is_of_restart(self) -> bool {
+        matches!(self, Self::Reconciling | Self::ReconcileMismatch | Self::Restarted)
     }
 }
