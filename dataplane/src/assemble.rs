@@ -9,7 +9,7 @@ use tern_core::risk::{HaltReason, Limits, SelfTrade};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::{AccountId, StrategyId, StreamId, TraderId, VenueId};
-use tern_journal::recovered::RUN_LINE;
+use tern_journal::recovered::{DAY_BEGINS, RUN_LINE};
 
 /// What a run knows that its configuration does not say; recorded with the start of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct RunState {
     pub journal_seq: Option<u64>,
     /// At least so many records of the day were not in it.
     pub records_missing: u64,
+    /// `seq` of the start record with which the day began, when that was another run's.
+    pub day_begins: Option<u64>,
     /// Why trading was stopped before, if it was and an operator has to lift that.
     pub halt: Option<HaltReason>,
 }
@@ -35,9 +37,10 @@ impl RunState {
         let restarted = u8::from(self.restarted);
         let journal = self.journal_seq.map_or_else(String::new, |seq| format!(" journal_seq={seq}"));
         let halt = self.halt.map_or_else(String::new, |reason| format!(" halt={}", reason as u32));
+        let begins = self.day_begins.map_or_else(String::new, |seq| format!(" {DAY_BEGINS}={seq}"));
         format!(
             "{RUN_LINE}next_order_id={next_order_id} restarted={restarted} day={day}{journal} \
-             records_missing={records_missing}{halt}\n"
+             records_missing={records_missing}{begins}{halt}\n"
         )
     }
 
@@ -52,6 +55,7 @@ impl RunState {
                 ("day", value) => state.day = value.parse().ok()?,
                 ("journal_seq", value) => state.journal_seq = Some(value.parse().ok()?),
                 ("records_missing", value) => state.records_missing = value.parse().ok()?,
+                (DAY_BEGINS, value) => state.day_begins = Some(value.parse().ok()?),
                 ("halt", value) => state.halt = HaltReason::from_index(value.parse().ok()?),
                 _ => {}
             }
@@ -148,6 +152,7 @@ mod tests {
             day: 9,
             journal_seq: Some(5),
             records_missing: 3,
+            day_begins: Some(2),
             halt: Some(HaltReason::Overfill),
         };
         let text = format!("[instance]\nname = \"x\"\n{}#names {{}}\n", state.to_line());

@@ -12,7 +12,7 @@ use tern_abi::segment::{NextOrder, Scope, Scopes};
 use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
 use tern_core::risk::HaltReason;
 use tern_core::units::{OrderId, Price, StrategyId, Symbol};
-use tern_journal::recovered::{Recovered, recovered};
+use tern_journal::recovered::{Recovered, last_day_begins, recovered};
 
 /// Pause between two looks at the order ring.
 const DRAIN_PAUSE: Duration = Duration::from_millis(5);
@@ -44,7 +44,7 @@ pub fn take_over(
         std::thread::sleep(DRAIN_PAUSE);
     }
     let slots = undrained();
-    let (journal, _) = recovered(folder, u64::MAX)?;
+    let (journal, _) = recovered(folder, last_day_begins(folder)?..=u64::MAX)?;
     Ok((begin(&journal, known, slots), journal))
 }
 
@@ -64,6 +64,7 @@ pub fn begin(journal: &Recovered, known: &Known, slots: u64) -> RunState {
         day: known.day,
         journal_seq: Some(journal.last_seq),
         records_missing,
+        day_begins: is_same_day.then_some(journal.day_begins),
         halt: journal.halt.and_then(|reason| stop(reason, is_same_day)),
     }
 }
@@ -74,7 +75,9 @@ pub fn begin(journal: &Recovered, known: &Known, slots: u64) -> RunState {
 /// As [`take_over`].
 pub fn read(folder: &Path, state: &RunState) -> anyhow::Result<Option<Ledger>> {
     let Some(through_seq) = state.journal_seq else { return Ok(None) };
-    let (journal, _) = recovered(folder, through_seq).context("reading what an earlier run left behind")?;
+    let Some(day_begins) = state.day_begins else { return Ok(Some(ledger(&Recovered::default(), state))) };
+    let (journal, _) =
+        recovered(folder, day_begins..=through_seq).context("reading what an earlier run left behind")?;
     Ok(Some(ledger(&journal, state)))
 }
 

@@ -7,11 +7,13 @@ use crate::orders::{Chain, Life, Orders, Pending, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
+use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_UP, ConnRecord, InstrumentTrustRecord, Kind,
     OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, SessionHead, StartRecord, StateRecord, TrustRecord,
 };
 use tern_abi::segment::{ScopeKind, TradingState};
+use tern_journal::recovered::run_value;
 use zerocopy::FromBytes;
 
 /// A strategy's position: account, strategy, symbol.
@@ -55,6 +57,10 @@ pub struct Audit {
     killed: bool,
     shutting_down: bool,
     halted: bool,
+    unreconciled: bool,
+    /// The venue's day, as the last run named it, and the limits that were set in it.
+    day: Option<String>,
+    limits_set: Vec<Command>,
     /// What is restricted, by kind of scope and key, and how far.
     scopes: BTreeMap<(ScopeKind, u64), TradingState>,
     streams: BTreeMap<u16, bool>,
@@ -119,6 +125,7 @@ impl Audit {
         }
         let read = match kind {
             Kind::Start => with(body, |start: StartRecord, text| self.on_start(&start, text)),
+            Kind::Reconcile => with(body, |record: ReconcileRecord, _| self.on_reconcile(&record)),
             Kind::Command => with(body, |command: Command, _| self.on_command(&command)),
             Kind::Conn => with(body, |conn: ConnRecord, _| self.on_conn(&conn)),
             Kind::SessionBytes => with(body, |head: SessionHead, bytes| self.on_bytes(head.conn, bytes)),
@@ -157,19 +164,31 @@ impl Audit {
         self.found.push(Finding { what, seq: self.seq, tai_ns: self.tai_ns, order, expected, found });
     }
 
+    /// Limits that were set, restricted scopes, kills and halts outlive a run: of the data plane's own take-over of them
+    /// only that it heeds them is believed.
     fn on_start(&mut self, start: &StartRecord, text: &[u8]) {
-        self.limits = std::str::from_utf8(text).ok().and_then(Limits::of_configuration);
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        self.limits = Limits::of_configuration(text);
+        let day = run_value(text, "day").map(str::to_owned);
+        if day.is_none() || day != self.day {
+            self.limits_set.clear();
+        }
+        self.day = day;
+        if let Some(limits) = &mut self.limits {
+            self.limits_set.iter().for_each(|command| limits.set(command));
+        }
+        // A run that says how far it read the journal holds the venue's log against it before it trades.
+        self.unreconciled = run_value(text, "journal_seq").is_some();
+        // Before runs did that, a kill was kept by the segment alone, and an end that was asked for ended it.
+        self.killed &= self.unreconciled || (start.run > 1 && !self.shutting_down);
         self.sent_ns.clear();
-        // What stands in the segment is told again, before the first order.
-        self.scopes.clear();
         self.streams.clear();
         self.untrusted.clear();
         self.answers.clear();
         self.fresh_run = true;
         self.doubtful = Some(self.last_order);
-        // A kill outlives its run, in the segment. A segment made anew, or an end that was asked for, has none.
-        self.killed &= start.run > 1 && !self.shutting_down;
-        self.halted = false;
+        // Until the run says that it trades, or is resumed.
+        self.halted = self.unreconciled;
         self.shutting_down = false;
     }
 
@@ -188,6 +207,7 @@ impl Audit {
                 }
             }
             Some(CommandKind::SetLimit) => {
+                self.limits_set.push(*command);
                 if let Some(limits) = &mut self.limits {
                     limits.set(command);
                     // What was sent before was sent under another rate.
@@ -196,6 +216,15 @@ impl Audit {
                     }
                 }
             }
+            _ => {}
+        }
+    }
+
+    /// The outcome of the comparison after a restart, or an operator's word on it.
+    fn on_reconcile(&mut self, record: &ReconcileRecord) {
+        match Difference::from_index(record.difference as usize) {
+            Some(Difference::Done) if record.ours == 0 => self.unreconciled = false,
+            Some(Difference::Accepted) => self.unreconciled = false,
             _ => {}
         }
     }
@@ -255,6 +284,9 @@ impl Audit {
             self.disagree(Disagreement::AfterKill, order.order, 0, 1);
         } else if self.halted {
             self.disagree(Disagreement::AfterHalt, order.order, 0, 1);
+        }
+        if self.unreconciled {
+            self.disagree(Disagreement::Unreconciled, order.order, 0, 1);
         }
         let of_order = [
             (ScopeKind::Firm, 0),

@@ -36,6 +36,7 @@ counter_enum! {
         PositionClaim = "position_claim": "The position recorded is not the sum of the trades that the venue told.",
         LeavesClaim = "leaves_claim": "The open shares recorded of an order are not those that the venue's answers leave.",
         ScopeStopped = "scope_stopped": "An order although an operator had stopped its strategy, symbol, venue or the firm.",
+        Unreconciled = "unreconciled": "An order of a restarted run whose venue log differs from the journal, or was not compared with it.",
         RecordUnreadable = "record_unreadable": "A record that is shorter than its layout says.",
     }
 }

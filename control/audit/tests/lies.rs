@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use tern_abi::command::CommandKind;
+use tern_abi::reconcile::Difference;
 use tern_abi::record::{CONN_DOWN, InstrumentTrustRecord, Kind, OrderEventRecord, OrderRecord, StateRecord};
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_audit::Disagreement as Lie;
@@ -88,6 +89,36 @@ const LIES: &[Planted] = &[
         day.command(CommandKind::Kill, 0, 0);
         day.start(2);
         day.order(new(1, BUY, 10));
+    }),
+    ("after a kill, an orderly end and a start that made the segment anew", Lie::AfterKill, |day| {
+        day.command(CommandKind::Kill, 0, 0);
+        day.command(CommandKind::Shutdown, 0, 0);
+        day.start_saying(1, "restarted=1 day=7 journal_seq=3");
+        day.reconciled(Difference::Done, 0);
+        day.order(new(1, BUY, 10));
+    }),
+    ("before the venue's log was compared", Lie::Unreconciled, |day| {
+        day.start_saying(2, "restarted=1 day=7 journal_seq=3");
+        day.record(Kind::State, &[StateRecord { cause_seq: 1, trading: 1, reason: 0 }.as_bytes()]);
+        day.order(new(1, BUY, 10));
+    }),
+    ("with differences that nobody accepted", Lie::Unreconciled, |day| {
+        day.start_saying(2, "restarted=1 day=7 journal_seq=3");
+        day.reconciled(Difference::Done, 2);
+        day.order(new(1, BUY, 10));
+    }),
+    ("a restart that forgets that its scope was stopped", Lie::ScopeStopped, |day| {
+        day.scope(ScopeKind::Firm, 0, TradingState::CancelOnly);
+        day.start_saying(2, "restarted=1 day=7 journal_seq=3");
+        day.reconciled(Difference::Accepted, 2);
+        day.order(new(1, BUY, 10));
+    }),
+    ("a restart that forgets a limit that was set that day", Lie::OrderQuantity, |day| {
+        day.start_saying(1, "restarted=0 day=7 journal_seq=0");
+        day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
+        day.start_saying(2, "restarted=1 day=7 journal_seq=3");
+        day.reconciled(Difference::Done, 0);
+        day.order_with(new(1, BUY, 100), |order| order.limits_epoch = 1);
     }),
     ("after a shutdown", Lie::AfterKill, |day| {
         day.command(CommandKind::Shutdown, 0, 0);

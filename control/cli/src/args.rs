@@ -113,6 +113,15 @@ pub enum Verb {
     /// The journal's records.
     #[command(subcommand)]
     Journal(JournalVerb),
+    /// The day as the journal tells it, and what the last start found different in the venue's log.
+    Recover {
+        /// Also what a data plane that starts now would begin with.
+        #[arg(long)]
+        dry_run: bool,
+        /// Accepts so many differences, which have been looked at: from here on the venue's log counts.
+        #[arg(long, value_name = "N", conflicts_with = "dry_run")]
+        accept: Option<u32>,
+    },
     /// Everything that the journal adds up to, for comparison with other records of the same day.
     Report,
 }

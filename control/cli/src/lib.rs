@@ -14,6 +14,7 @@ pub mod outcome;
 mod problems;
 mod record_text;
 mod records;
+mod recover;
 mod scope;
 mod status;
 mod table;
@@ -76,6 +77,8 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Journal(JournalVerb::Cat { kind, from_seq, limit, payload }) => {
             return journal_verbs::cat(&journal()?, kind, *from_seq, *limit, *payload, arguments.json).map(|()| None);
         }
+        Verb::Recover { accept: Some(seen), .. } => recover::accept(&target()?, *seen),
+        Verb::Recover { dry_run, accept: None } => recover::show(&target()?, *dry_run),
         Verb::Report => history::report(&journal()?),
     }
     .map(Some)

@@ -147,6 +147,11 @@ fn halt_advice(reason: &str, facts: &DaemonFacts) -> String {
         "log_changed" => format!("compare orders and positions with the venue, {resume}"),
         "overfill" | "unknown_execution" => format!("compare with the venue before anything else, {resume}"),
         "order_table_full" | "unknown_order" => format!("cancel at the venue and raise the capacity, {resume}"),
+        "reconciling" => "it goes on by itself once the order session has told the venue's log".into(),
+        "reconcile_mismatch" => {
+            "`tern recover` says what differs; ask the venue, then `tern recover --accept N`".into()
+        }
+        "restarted" => format!("see `tern recover`, `tern positions` and the books, {resume}"),
         "shutdown" => "the run is ending".into(),
         _ => format!("docs/OPERATIONS.md says what it means, {resume}"),
     }

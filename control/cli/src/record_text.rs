@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
+use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT,
     CONN_UP, ConnRecord, DatagramHead, InstrumentTrustRecord, Kind, OrderEventRecord, OrderRecord, PositionRecord,
@@ -14,6 +15,7 @@ use tern_config::facts::{Names, name_at};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::fold::{side_name, symbol_text};
+use crate::recover;
 use crate::table::{money, tai_time};
 
 /// The names that a start record brings.
@@ -173,6 +175,7 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             json!({ "trading": state.trading != 0, "reason": name_at(&names.halts, state.reason as usize),
                 "cause_seq": state.cause_seq })
         }),
+        Kind::Reconcile => read(body, |record: ReconcileRecord, _| recover::difference_json(&record)),
         Kind::Counters => {
             let values = body.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
             let named = LoopCounter::ALL.iter().zip(values).filter(|(_, value)| *value != 0);

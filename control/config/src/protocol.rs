@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::DaemonFacts;
 
 /// Version of this protocol; both sides say theirs.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Longest line that is taken, bytes.
 pub const LINE_BYTES_MAX: usize = 65_536;
@@ -52,6 +52,11 @@ pub enum Ask {
         limit: u32,
         /// New value.
         value: i64,
+    },
+    /// Accept what journal and venue's log say differently after a restart.
+    AcceptDifferences {
+        /// How many there are, for the one who asks has looked at them.
+        seen: u32,
     },
     /// The loop's counters.
     Counters,

@@ -137,6 +137,10 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
         Ask::Resume { kills } => resume(shared, uid, kills),
         Ask::Lift { ref kind, key, changes } => lift(shared, uid, kind, key, changes),
         Ask::CancelAll => command(shared, CommandKind::CancelAll, uid, 0, 0),
+        Ask::AcceptDifferences { seen } => {
+            tracing::warn!(uid, seen, "differences accepted");
+            command(shared, CommandKind::AcceptDifferences, uid, seen, 0)
+        }
         Ask::SetLimit { limit, value } => command(shared, CommandKind::SetLimit, uid, limit, value),
     }
 }

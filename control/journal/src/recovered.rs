@@ -5,8 +5,12 @@
 //! each run is followed by itself: until its word was compared with what was known ([`Difference::Done`]) and they agreed,
 //! or an operator accepted the difference ([`Difference::Accepted`]), what was known before it stays.
 
+use crate::format::segment_path;
+use crate::recover::segment_count;
+use crate::scan::{Scan, Step};
 use crate::{JournalError, Reader};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
@@ -21,6 +25,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 pub const HALT_SHUTDOWN: u32 = 2;
 /// What stands before the line of a start record that says how the run began.
 pub const RUN_LINE: &str = "#run ";
+/// In that line: `seq` of the start record with which the day began, when it was not this one.
+pub const DAY_BEGINS: &str = "day_begins";
 /// Differences that are kept in full; the others are counted.
 pub const DIFFERENCES_MAX: usize = 1000;
 
@@ -129,6 +135,8 @@ struct View {
 pub struct Recovered {
     /// The trading day, if a run said which.
     pub day: Option<u32>,
+    /// `seq` of the start record with which the day begins.
+    pub day_begins: u64,
     /// Runs of the day.
     pub runs: u64,
     /// Records of all days.
@@ -161,21 +169,54 @@ pub struct Recovered {
     run: Option<View>,
 }
 
-/// Reads the journal in `folder` up to the record `through_seq`, or to its end before that, and how many bytes of a
-/// record that is or was being written lie behind.
+/// Reads the records of the journal in `folder` from `seqs.start()` to `seqs.end()`, or to its end before that, and how
+/// many bytes of a record that is or was being written lie behind.
 ///
 /// # Errors
 /// `Missing`, `Damaged`, `Version`, `Io`: nothing can be said of a day of which a part is missing.
-pub fn recovered(folder: &Path, through_seq: u64) -> Result<(Recovered, u64), JournalError> {
+pub fn recovered(folder: &Path, seqs: RangeInclusive<u64>) -> Result<(Recovered, u64), JournalError> {
     let mut state = Recovered::default();
-    let mut reader = Reader::open(folder)?;
+    let mut reader = Reader::open_near(folder, *seqs.start())?;
     while let Some(record) = reader.next()? {
-        if record.header.seq > through_seq {
+        if record.header.seq > *seqs.end() {
             return Ok((state, 0));
         }
-        state.apply(&record.header, record.body);
+        if record.header.seq >= *seqs.start() {
+            state.apply(&record.header, record.body);
+        }
     }
     Ok((state, reader.tail_bytes()))
+}
+
+/// `seq` of the start record with which the last day of the journal in `folder` begins; 0 when it has no start record.
+/// Reads back from the end to the last start record, which says it.
+///
+/// # Errors
+/// As [`recovered`].
+pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
+    for number in (1..=segment_count(folder)?).rev() {
+        let mut scan = Scan::open(&segment_path(folder, number), number)?;
+        let mut begins = None;
+        loop {
+            match scan.step()? {
+                Step::Record { header, body, .. } if header.kind == Kind::Start as u16 => {
+                    let of_day = start_text(scan.bytes(body)).and_then(|text| run_value(text, DAY_BEGINS));
+                    begins = Some(of_day.and_then(|value| value.parse().ok()).unwrap_or(header.seq));
+                }
+                Step::Record { .. } => {}
+                Step::Footer(_) | Step::End | Step::Torn => break,
+                Step::Bad(what) => return Err(JournalError::Damaged(scan.damage(what))),
+            }
+        }
+        if let Some(begins) = begins {
+            return Ok(begins);
+        }
+    }
+    Ok(0)
+}
+
+fn start_text(body: &[u8]) -> Option<&str> {
+    StartRecord::ref_from_prefix(body).ok().map(|(_, text)| std::str::from_utf8(text).unwrap_or_default())
 }
 
 /// The value behind `key=` in the line of a start record that says how the run began.
@@ -202,7 +243,7 @@ impl Recovered {
             kind if kind == Kind::State as u16 => read(body, |state: &StateRecord| self.state(state)),
             kind if kind == Kind::Command as u16 => read(body, |command: &Command| self.command(command)),
             kind if kind == Kind::Reconcile as u16 => read(body, |record: &ReconcileRecord| self.difference(record)),
-            kind if kind == Kind::Start as u16 => self.start(body),
+            kind if kind == Kind::Start as u16 => start_text(body).map(|text| self.start(header.seq, text)).is_some(),
             kind => Kind::from_u16(kind).is_some(),
         };
         self.unreadable += u64::from(!readable);
@@ -249,14 +290,13 @@ impl Recovered {
         self.run.as_mut().unwrap_or(&mut self.settled)
     }
 
-    fn start(&mut self, body: &[u8]) -> bool {
-        let Ok((_, text)) = StartRecord::ref_from_prefix(body) else { return false };
-        let text = std::str::from_utf8(text).unwrap_or_default();
+    fn start(&mut self, seq: u64, text: &str) {
         let day = run_value(text, "day").and_then(|value| value.parse().ok());
-        if day != self.day {
+        if day != self.day || self.runs == 0 {
             // Another day of the venue: ids, orders and positions begin anew. What an operator has to lift stays.
             *self = Self {
                 day,
+                day_begins: seq,
                 records: self.records,
                 last_seq: self.last_seq,
                 last_tai_ns: self.last_tai_ns,
@@ -279,7 +319,6 @@ impl Recovered {
         self.unreconciled = is_compared;
         self.differences.clear();
         self.differences_stopping = 0;
-        true
     }
 
     fn order(&mut self, order: &OrderRecord) {

@@ -126,7 +126,7 @@ fn an_execution_that_is_told_again_counts_once() {
 fn a_run_counts_once_its_word_agrees_with_what_was_known() {
     let mut day = day();
     day.session_seq = 0;
-    day.start("next_order_id=4 restarted=1 day=7");
+    day.start("next_order_id=4 restarted=1 day=7 journal_seq=7");
     day.accepted(1, 300);
     // Killed in the middle of the venue's log: what was known before stands.
     assert_eq!(day.open(), [1, 2, 3]);
@@ -143,7 +143,7 @@ fn a_run_counts_once_its_word_agrees_with_what_was_known() {
 #[test]
 fn a_run_that_differs_counts_once_an_operator_accepts_it() {
     let mut day = day();
-    day.start("next_order_id=4 restarted=1 day=7");
+    day.start("next_order_id=4 restarted=1 day=7 journal_seq=7");
     day.accepted(1, 300);
     let missing = ReconcileRecord { difference: Difference::ExecutionMissing as u32, ..ReconcileRecord::default() };
     day.give(Kind::Reconcile, missing.as_bytes());
@@ -213,4 +213,35 @@ fn records_that_are_too_short_or_unknown_are_counted() {
     let header = RecordHeader { kind: 999, ..RecordHeader::default() };
     day.state.apply(&header, &[]);
     assert_eq!(day.state.unreadable, 3);
+}
+
+#[test]
+fn the_last_day_is_found_from_the_end_of_the_journal() {
+    let folder = std::env::temp_dir().join(format!("tern-recovered-day-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    assert_eq!(last_day_begins(&folder).expect("nothing is there"), 0);
+    let options = crate::Options { segment_bytes: 4096, ..crate::Options::new("day") };
+    let (mut writer, _) = crate::Writer::open(&folder, options).expect("a journal");
+    let mut seq = 0;
+    let mut give = |kind: Kind, body: &[u8]| {
+        seq += 1;
+        let body_bytes = body.len() as u32;
+        writer.append(&RecordHeader { seq, tai_ns: seq, kind: kind as u16, flags: 0, body_bytes }, body).expect("room");
+        seq
+    };
+    let start = |line: &str| [StartRecord::default().as_bytes(), format!("{RUN_LINE}{line}\n").as_bytes()].concat();
+    give(Kind::Start, &start("next_order_id=0 restarted=0 day=7"));
+    (0..100).for_each(|_| _ = give(Kind::Datagram, &[0; 200]));
+    let begins = give(Kind::Start, &start("next_order_id=0 restarted=0 day=8"));
+    give(Kind::Order, OrderRecord { order: 4, ..OrderRecord::default() }.as_bytes());
+    (0..100).for_each(|_| _ = give(Kind::Datagram, &[0; 200]));
+    give(Kind::Start, &start(&format!("next_order_id=5 restarted=1 day=8 {DAY_BEGINS}={begins}")));
+    (0..100).for_each(|_| _ = give(Kind::Datagram, &[0; 200]));
+    writer.flush().expect("written");
+    let found = last_day_begins(&folder).map(|begins| (begins, recovered(&folder, begins..=u64::MAX)));
+    std::fs::remove_dir_all(&folder).expect("it was made");
+    let (found, day) = found.expect("a whole journal");
+    let (day, tail) = day.expect("a whole journal");
+    assert_eq!((found, day.day_begins, day.day, day.runs), (begins, begins, Some(8), 2));
+    assert_eq!((day.records, day.next_order_id, tail), (203, 5, 0), "of the day alone");
 }

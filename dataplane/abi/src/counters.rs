@@ -98,6 +98,9 @@ counter_enum! {
         TcpRecalled = "tcp_recalled": "TCP connections that we reset to take back orders at a kill.",
         TcpRecalledBytes = "tcp_recalled_bytes": "Bytes, up to the last new order, that were not acknowledged then: none of them was sent (again).",
         ScopeChanges = "scope_changes": "Times that a scope was restricted, or runs again.",
+        CommandsRefused = "commands_refused": "Commands that were recorded and changed nothing: unknown, out of range, or nothing there to do.",
+        Unanswered = "unanswered": "Orders and replaces of an earlier run to which the venue's log has no answer: they are over.",
+        ReconcileDifferences = "reconcile_differences": "Things that the venue's log and the journal say differently after a restart.",
     }
 }
 

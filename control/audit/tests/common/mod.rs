@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
+use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::*;
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_audit::{Audit, Counts, Finding};
@@ -57,6 +58,20 @@ impl Day {
     pub(crate) fn start(&mut self, run: u64) {
         let start = StartRecord { run, ..StartRecord::default() };
         self.record(Kind::Start, &[start.as_bytes(), LIMITS.as_bytes()]);
+    }
+
+    /// A run that says so much of how it began.
+    pub(crate) fn start_saying(&mut self, run: u64, line: &str) {
+        let start = StartRecord { run, ..StartRecord::default() };
+        self.record(Kind::Start, &[start.as_bytes(), LIMITS.as_bytes(), format!("\n#run {line}\n").as_bytes()]);
+    }
+
+    /// The outcome of the comparison after a restart.
+    pub(crate) fn reconciled(&mut self, difference: Difference, ours: i64) {
+        self.record(Kind::Timer, &[]);
+        let record = ReconcileRecord { difference: difference as u32, ours, ..ReconcileRecord::default() };
+        self.record(Kind::Reconcile, &[record.as_bytes()]);
+        self.record(Kind::State, &[StateRecord { cause_seq: self.cause, trading: 1, reason: 0 }.as_bytes()]);
     }
 
     pub(crate) fn trust(&mut self, trusted: bool) {
