@@ -23,7 +23,8 @@ def crash(out, options):
         print(f"crash: {points} of {options.points} ({victim}), seed {seed}: {figures['orders']} orders", file=sys.stderr)
     return (f"{points} kills ({figures['daemon']} daemon, {figures['data plane']} data plane, {figures['both']} both): "
             f"{figures['orders']} orders at the exchange, all in the journal; {figures['died_with_bytes']} recorded whose "
-            f"bytes died unsent; {figures['fills']} fills, positions equal; no order after a restart; no id twice")
+            f"bytes died unsent; {figures['fills']} fills, positions equal; journal and venue's log agree after each restart; no order after one, on books "
+            f"that nobody may trust; no id twice")
 
 
 def day(out, network, seed, victim, figures, alone):
@@ -83,6 +84,11 @@ def kill_data_plane(today, rng, daemon_too):
         return status["dataplane"]["running"] and status["run"] > run
     today.wait("another data plane runs", back, 40)
     today.wait("it is logged in", lambda: today.logins() >= 2, 40)
+    today.wait("the venue's log is compared with the journal",
+               lambda: (today.status()["halt"] or {}).get("reason") == "restarted")
+    found = today.tern.tern("recover")["comparison"]
+    assert found["agreed_or_accepted"] and found["differences"] == 0, f"nothing was lost, and they differ: {found}"
+    today.tern.tern("resume")
 
 
 def again(today):

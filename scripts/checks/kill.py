@@ -22,7 +22,7 @@ def kill(out, _options):
         today.wait_closed()
         found = today.findings()
         session.require(found, but=("trading", "orders"))
-        today.consistent()
+        today.consistent(cut=True)
         return f"{line(said)}; {quiet(today, killed_ns, resumed_ns)}"
 
 
@@ -44,7 +44,7 @@ def kill_without_daemon(out, _options):
         today.wait_closed()
         found = today.findings()
         session.require(found, but=("trading", "orders"))
-        today.consistent()
+        today.consistent(cut=True)
         return f"{line(said)}, by the CLI alone; {quiet(today, killed_ns, resumed_ns)}"
 
 
