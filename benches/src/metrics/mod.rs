@@ -5,6 +5,7 @@ pub mod burst;
 pub mod decode;
 pub mod encode;
 pub mod journal;
+pub mod recovery;
 pub mod ring;
 pub mod risk;
 pub mod tick;
@@ -23,6 +24,7 @@ pub const ALL: &[(&str, Run)] = &[
     ("risk_check", risk::risk_check),
     ("ouch_encode", encode::ouch_encode),
     ("journal_append", journal::journal_append),
+    ("recovery", recovery::recovery),
     ("ring_hop", ring::ring_hop),
     ("tick_to_order", tick::tick_to_order),
     ("wire_to_wire", wire::wire_to_wire),

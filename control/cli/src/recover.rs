@@ -9,12 +9,12 @@ use tern_abi::segment::{ACCOUNTS, NextOrder, ScopeKind, Words};
 use tern_config::facts::{Names, name_at};
 use tern_config::protocol::{Answer, Ask};
 use tern_journal::JournalError;
-use tern_journal::recovered::{Recovered, last_day_begins, recovered};
+use tern_journal::recovered::{Recovered, RecoveredPosition, last_day_begins, recovered};
 
 use crate::control::{ask, wait};
 use crate::fold::symbol_text;
 use crate::outcome::{Failure, Outcome, exit};
-use crate::table::{Align, Table, grouped, money, tai_time};
+use crate::table::{grouped, money, tai_time};
 use crate::target::Target;
 
 /// How long the loop may take to act on what was accepted.
@@ -154,25 +154,15 @@ fn key_text(kind: ScopeKind, key: u64) -> String {
 }
 
 fn positions_text(day: &Recovered) -> String {
-    let mut table = Table::new(&[
-        ("strategy", Align::Right),
-        ("symbol", Align::Left),
-        ("shares", Align::Right),
-        ("average", Align::Right),
-        ("realized", Align::Right),
-        ("fills", Align::Right),
-    ]);
-    for ((strategy, symbol), position) in day.positions() {
-        table.row(vec![
-            strategy.to_string(),
-            symbol_text(&symbol),
-            grouped(position.shares),
-            position.average().map_or_else(String::new, money),
-            money(position.realized()),
-            position.fills.to_string(),
-        ]);
-    }
-    if table.is_empty() { "no positions\n".into() } else { table.render() }
+    let positions = day.positions();
+    let held = positions.values().filter(|position| position.shares != 0).count();
+    let sum = |value: fn(&RecoveredPosition) -> i64| positions.values().map(|p| i128::from(value(p))).sum::<i128>();
+    format!(
+        "positions: {held} held, {} flat; cash {}, realized {} (`tern positions` lists them)\n",
+        positions.len() - held,
+        money(sum(|position| position.cash)),
+        money(sum(RecoveredPosition::realized))
+    )
 }
 
 fn comparison_text(day: &Recovered) -> String {

@@ -70,8 +70,8 @@ impl Reader {
     #[allow(clippy::should_implement_trait, reason = "the record borrows from the reader, which Iterator cannot say")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, JournalError> {
         loop {
-            let path = segment_path(&self.folder, self.number);
             if self.scan.is_none() {
+                let path = segment_path(&self.folder, self.number);
                 if !path.exists() {
                     // The next segment is not made yet, or it is gone.
                     segment_count(&self.folder)?;

@@ -7,7 +7,7 @@
 
 use crate::format::segment_path;
 use crate::recover::segment_count;
-use crate::scan::{Scan, Step};
+use crate::scan::Scan;
 use crate::{JournalError, Reader};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -197,16 +197,9 @@ pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
     for number in (1..=segment_count(folder)?).rev() {
         let mut scan = Scan::open(&segment_path(folder, number), number)?;
         let mut begins = None;
-        loop {
-            match scan.step()? {
-                Step::Record { header, body, .. } if header.kind == Kind::Start as u16 => {
-                    let of_day = start_text(scan.bytes(body)).and_then(|text| run_value(text, DAY_BEGINS));
-                    begins = Some(of_day.and_then(|value| value.parse().ok()).unwrap_or(header.seq));
-                }
-                Step::Record { .. } => {}
-                Step::Footer(_) | Step::End | Step::Torn => break,
-                Step::Bad(what) => return Err(JournalError::Damaged(scan.damage(what))),
-            }
+        while let Some(body) = scan.find(Kind::Start as u16)? {
+            let of_day = start_text(scan.bytes(body)).and_then(|text| run_value(text, DAY_BEGINS));
+            begins = Some(of_day.and_then(|value| value.parse().ok()).unwrap_or(scan.last().seq));
         }
         if let Some(begins) = begins {
             return Ok(begins);

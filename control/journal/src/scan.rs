@@ -1,6 +1,9 @@
 //! Reading one segment file, record by record.
 
-use crate::format::{BadHeader, Checksum, FOOTER_KIND, FileHeader, Footer, HEADER_BYTES, Parsed, RecordHead};
+use crate::format::{
+    BODY_BYTES_MAX, BadHeader, Checksum, FOOTER_KIND, FileHeader, Footer, HEAD_BYTES, HEADER_BYTES, Parsed, RecordHead,
+    record_bytes,
+};
 use crate::verify::Damage;
 use crate::{JournalError, io_error};
 use std::fs::File;
@@ -140,6 +143,35 @@ impl Scan {
         self.last = header;
         self.advance(bytes);
         Ok(Step::Record { header, body, whole })
+    }
+
+    /// The next record of this kind, looked for by lengths alone; `None` when there is none up to the end of the file, or up
+    /// to where nothing begins as a record does. Only the record found is checked.
+    pub(crate) fn find(&mut self, kind: u16) -> Result<Option<Range<usize>>, JournalError> {
+        loop {
+            let found = self.fill(HEAD_BYTES).map_err(io_error(&self.path, "read it"))?;
+            let Ok((head, _)) = RecordHead::read_from_prefix(&self.buffer[self.start..]) else { return Ok(None) };
+            let body_bytes = head.header.body_bytes as usize;
+            if head.header.kind == kind {
+                return Ok(match self.step()? {
+                    Step::Record { body, .. } => Some(body),
+                    _ => None,
+                });
+            }
+            if head.header.kind == FOOTER_KIND || body_bytes > BODY_BYTES_MAX {
+                return Ok(None);
+            }
+            let bytes = record_bytes(body_bytes);
+            if found < bytes && self.fill(bytes).map_err(io_error(&self.path, "read it"))? < bytes {
+                return Ok(None);
+            }
+            self.advance(bytes);
+        }
+    }
+
+    /// The record stepped over last.
+    pub(crate) fn last(&self) -> &RecordHeader {
+        &self.last
     }
 
     fn advance(&mut self, bytes: usize) {

@@ -1,0 +1,234 @@
+//! `tern recover` on journals written by hand: what it says, and its exit codes.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tern_abi::command::{Command as LoopCommand, CommandKind};
+use tern_abi::event::SIDE_BUY;
+use tern_abi::reconcile::{Difference, ReconcileRecord};
+use tern_abi::record::{
+    ACTION_NEW, Kind, OrderEventRecord, OrderRecord, RecordHeader, StartRecord, StateRecord, VenueEventKind,
+};
+use tern_abi::segment::{ScopeKind, TradingState};
+use tern_config::protocol::PROTOCOL_VERSION;
+use tern_hw::segment::{DataPlaneSegment, SegmentSpec};
+use tern_journal::{Options, Writer};
+use zerocopy::IntoBytes;
+
+struct Bench {
+    folder: PathBuf,
+    journal: Writer,
+    seq: u64,
+}
+
+impl Bench {
+    fn new(name: &str, segment_bytes: u64) -> Self {
+        let folder = std::env::temp_dir().join(format!("tern-recover-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("run")).expect("a temporary folder");
+        let at = |file: &str| folder.join(file).display().to_string();
+        let text = format!(
+            "[instance]\nname = \"recover\"\n[paths]\nsegment = \"{}\"\njournal = \"{}\"\nrun = \"{}\"\n\
+             [port]\nkind = \"socket\"\ninterface = \"lo\"\n",
+            at("segment"),
+            at("journal"),
+            at("run")
+        );
+        std::fs::write(folder.join("tern.toml"), text).expect("a file");
+        let options = Options { segment_bytes, ..Options::new("recover") };
+        let (journal, _) = Writer::open(&folder.join("journal"), options).expect("a journal");
+        Self { folder, journal, seq: 0 }
+    }
+
+    fn give(&mut self, kind: Kind, body: &[u8]) {
+        self.seq += 1;
+        let body_bytes = body.len() as u32;
+        let header = RecordHeader { seq: self.seq, tai_ns: self.seq, kind: kind as u16, flags: 0, body_bytes };
+        self.journal.append(&header, body).expect("room");
+        self.journal.flush().expect("room");
+    }
+
+    fn start(&mut self, line: &str) {
+        let text = format!("x = 1\n#run {line}\n");
+        self.give(Kind::Start, &[StartRecord::default().as_bytes(), text.as_bytes()].concat());
+    }
+
+    /// Two orders: one filled in part, one not answered.
+    fn trade(&mut self) {
+        self.start("next_order_id=0 restarted=0 day=7 journal_seq=0");
+        for order in [1, 2] {
+            let order = OrderRecord {
+                action: ACTION_NEW,
+                order,
+                quantity: 100,
+                price: 10_0000,
+                symbol: *b"MSFT    ",
+                side: SIDE_BUY,
+                strategy: 1,
+                ..OrderRecord::default()
+            };
+            self.give(Kind::Order, order.as_bytes());
+        }
+        for (kind, leaves, quantity) in [(VenueEventKind::Accepted, 100, 100), (VenueEventKind::Executed, 70, 30)] {
+            let event = OrderEventRecord {
+                kind: kind as u8,
+                order: 1,
+                match_number: 5,
+                price: 10_0000,
+                session_seq: u64::from(quantity),
+                quantity,
+                leaves,
+                strategy: 1,
+                side: SIDE_BUY,
+                ..OrderEventRecord::default()
+            };
+            self.give(Kind::OrderEvent, event.as_bytes());
+        }
+    }
+
+    /// A restart that finds that the venue lacks the execution.
+    fn differ(&mut self) {
+        self.start("next_order_id=3 restarted=1 day=7 journal_seq=5 day_begins=1");
+        let found = |difference, order, ours| ReconcileRecord {
+            difference: difference as u32,
+            order,
+            ours,
+            ..ReconcileRecord::default()
+        };
+        self.give(Kind::Reconcile, found(Difference::ExecutionMissing, 1, 30).as_bytes());
+        self.give(Kind::Reconcile, found(Difference::Unanswered, 2, 100).as_bytes());
+        self.give(Kind::Reconcile, found(Difference::Done, 0, 1).as_bytes());
+        self.give(Kind::State, StateRecord { cause_seq: 0, trading: 0, reason: 13 }.as_bytes());
+    }
+
+    fn tern(&self, arguments: &[&str]) -> (i32, String, String) {
+        tern(&self.folder, arguments)
+    }
+
+    fn json(&self, arguments: &[&str]) -> (i32, Value) {
+        json(&self.folder, arguments)
+    }
+}
+
+fn tern(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tern"))
+        .env_remove("TERN_CONFIG")
+        .arg("--config")
+        .arg(folder.join("tern.toml"))
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().expect("it was not killed"), text(&output.stdout), text(&output.stderr))
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> (i32, Value) {
+    let (code, out, err) = tern(folder, &[&["--json"], arguments].concat());
+    (code, serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}")))
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn the_day_is_told_with_what_a_start_would_begin_with() {
+    let mut bench = Bench::new("day", 1 << 20);
+    let (code, out, _) = bench.tern(&["recover"]);
+    assert_eq!((code, out.lines().next()), (0, Some("the journal is empty")));
+    bench.trade();
+    let set = LoopCommand { kind: CommandKind::SetLimit as u32, id: 3, value: 7, epoch: 9, ..LoopCommand::default() };
+    bench.give(Kind::Command, set.as_bytes());
+    let stop = LoopCommand::set_state(ScopeKind::Symbol, u64::from_le_bytes(*b"MSFT    "), TradingState::Halted, 40);
+    bench.give(Kind::Command, stop.as_bytes());
+    let (code, said) = bench.json(&["recover", "--dry-run"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(
+        (said["day"].as_u64(), said["runs"].as_u64(), said["next_order_id"].as_u64()),
+        (Some(7), Some(1), Some(3))
+    );
+    assert_eq!(said["orders"]["open"].as_array().map(Vec::len), Some(2), "{said}");
+    assert_eq!(said["positions"][0]["shares"], 30);
+    assert_eq!((said["scopes"][0]["key"].as_str(), said["scopes"][0]["uid"].as_u64()), (Some("MSFT"), Some(40)));
+    assert_eq!((said["limits"][0]["value"].as_i64(), said["limits"][0]["epoch"].as_u64()), (Some(7), Some(9)));
+    assert_eq!((said["start"]["segment"].as_bool(), said["start"]["next_order_id"].as_u64()), (Some(false), Some(3)));
+    let (_, out, _) = bench.tern(&["recover", "--dry-run"]);
+    assert!(out.contains("orders: 2 ids, 2 open, 1 of them not answered; the next id is 3"), "{out}");
+    assert!(out.contains("restricted: symbol MSFT is halted, by uid 40"), "{out}");
+    assert!(out.contains("begins with order id 3, and a new segment"), "{out}");
+}
+
+#[test]
+fn records_that_the_segment_knows_and_the_journal_lacks_are_told() {
+    let mut bench = Bench::new("behind", 1 << 20);
+    bench.trade();
+    let spec = SegmentSpec { path: Some(bench.folder.join("segment")), ..SegmentSpec::new("recover") };
+    let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
+    segment.ends().expect("its ends").journaled_seq.set(bench.seq + 4);
+    let (code, said) = bench.json(&["recover", "--dry-run"]);
+    assert_eq!((code, said["start"]["records_missing"].as_u64()), (3, Some(4)), "{said}");
+}
+
+#[test]
+fn differences_are_named_and_accepted_by_their_number() {
+    let mut bench = Bench::new("differ", 1 << 20);
+    bench.trade();
+    let (code, _, why) = bench.tern(&["recover", "--accept", "1"]);
+    assert_eq!(code, 2, "there is nothing to accept: {why}");
+    bench.differ();
+    let (code, out, _) = bench.tern(&["recover"]);
+    assert_eq!(code, 3, "{out}");
+    assert!(out.contains("execution_missing order 1: journal 30, venue 0"), "{out}");
+    assert!(out.contains("unanswered order 2"), "{out}");
+    assert!(out.contains("1 DIFFERENCES keep orders from leaving"), "{out}");
+    let (code, _, why) = bench.tern(&["recover", "--accept", "2"]);
+    assert!(code == 2 && why.contains("1 differences were found, not 2"), "{code} {why}");
+    let spec = SegmentSpec { path: Some(bench.folder.join("segment")), ..SegmentSpec::new("recover") };
+    let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
+    let plane = segment.ends().expect("its ends");
+    let (code, _, why) = bench.tern(&["recover", "--accept", "1"]);
+    assert!(code == 3 && why.contains("ternd does not answer"), "{code} {why}");
+
+    // A daemon that hands it to a loop that takes it and records it.
+    let listener = UnixListener::bind(bench.folder.join("run/tern.sock")).expect("a socket");
+    let folder = bench.folder.clone();
+    let asked = std::thread::spawn(move || json(&folder, &["recover", "--accept", "1"]));
+    let (mut stream, _) = listener.accept().expect("tern connects");
+    let mut line = String::new();
+    BufReader::new(stream.try_clone().expect("a socket")).read_line(&mut line).expect("a request");
+    assert!(line.contains(r#""accept_differences":{"seen":1}"#), "{line}");
+    let accepted = ReconcileRecord { difference: Difference::Accepted as u32, ours: 1, ..ReconcileRecord::default() };
+    bench.give(Kind::Reconcile, accepted.as_bytes());
+    plane.trading.set(true, 0, 1);
+    writeln!(stream, r#"{{"version":{PROTOCOL_VERSION},"answer":{{"command":{{"taken":true}}}}}}"#).expect("taken");
+    let (code, said) = asked.join().expect("it ends");
+    assert_eq!((code, said["accepted"].as_bool(), said["trading"].as_bool()), (0, Some(true), Some(true)), "{said}");
+}
+
+#[test]
+fn a_journal_of_which_a_part_is_missing_or_damaged_is_refused_with_exit_code_4() {
+    let mut bench = Bench::new("missing", 4096);
+    bench.trade();
+    (0..100).for_each(|_| bench.give(Kind::Timer, &[0; 100]));
+    let first = bench.folder.join("journal/00000001.journal");
+    let second = bench.folder.join("journal/00000002.journal");
+    let bytes = std::fs::read(&second).expect("a second segment");
+    std::fs::rename(&first, bench.folder.join("elsewhere")).expect("it is there");
+    let (code, _, why) = bench.tern(&["recover", "--dry-run"]);
+    assert!(
+        code == 4 && why.contains("00000001.journal") && why.contains("no data plane starts on it"),
+        "{code} {why}"
+    );
+    std::fs::rename(bench.folder.join("elsewhere"), &first).expect("it is back");
+    let mut flipped = bytes;
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    std::fs::write(&second, flipped).expect("room");
+    let (code, _, why) = bench.tern(&["recover"]);
+    assert!(code == 4 && why.contains("00000002.journal"), "{code} {why}");
+}
