@@ -17,6 +17,9 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 # name -> (module, whether scripts/test runs it, whether it makes its own namespaces)
 CHECKS = {
     "crash": ("crash", True, True),
+    "recover_power_cut": ("recover", True, True),
+    "recover_missing_part": ("recover", True, True),
+    "recover_kill_stays": ("recover", True, True),
     "kill": ("kill", True, True),
     "kill_without_daemon": ("kill", True, True),
     "kill_window_closed": ("kill", True, True),
