@@ -43,6 +43,7 @@ pub const ALL: &[Target] = &[
     target("exchange", 5, market::exchange),
     target("record_input", 2, records::record_input),
     target("start_record", 2, records::start_record),
+    target("recovered_day", 5, records::recovered_day),
     target("journal_recover", 25, files::journal_recover),
     target("journal_read", 25, files::journal_read),
     target("itch_source", 10, files::itch_source),

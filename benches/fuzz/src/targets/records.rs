@@ -1,12 +1,16 @@
 //! Records of a journal as the replay reads them.
 
-use tern_abi::record::Kind;
+use tern_abi::record::{Kind, RecordHeader};
+use tern_abi::segment::NextOrder;
 use tern_abi::vec_recorder::VecRecorder;
 use tern_config::facts::Names;
 use tern_core::input::Input;
+use tern_core::reconcile::LedgerExecution;
 use tern_core::replay::{self, Recorded, read_input};
 use tern_core::units::TaiNs;
 use tern_dataplane::assemble::RunState;
+use tern_dataplane::recovery::{self, Known};
+use tern_journal::recovered::Recovered;
 
 /// What is read as an input is written as the same record again.
 fn read_and_write(kind: Kind, body: &[u8]) {
@@ -39,4 +43,26 @@ pub(super) fn start_record(data: &[u8]) {
     if let Some(state) = RunState::from_text(configuration) {
         assert_eq!(RunState::from_text(&state.to_line()), Some(state));
     }
+}
+
+/// A day of records of any bytes, as a restart takes it over, and a ledger of it as a pipeline does.
+pub(super) fn recovered_day(data: &[u8]) {
+    let mut journal = Recovered::default();
+    let mut rest = data;
+    let mut seq = 0;
+    while let Some((&[kind, bytes], behind)) = rest.split_first_chunk::<2>() {
+        let (body, behind) = behind.split_at(usize::from(bytes).min(behind.len()));
+        rest = behind;
+        seq += 1;
+        let body_bytes = body.len() as u32;
+        journal.apply(&RecordHeader { seq, tai_ns: seq, kind: u16::from(kind) % 80, flags: 0, body_bytes }, body);
+    }
+    let known = Known { day: journal.day.unwrap_or(0), next_order: NextOrder::default(), journaled_seq: 0 };
+    let state = recovery::begin(&journal, &known, 0);
+    assert_eq!(RunState::from_text(&state.to_line()), Some(state));
+    let ledger = recovery::ledger(&journal, &state);
+    assert!(ledger.orders.is_sorted_by(|one, other| one.id.0 < other.id.0));
+    assert!(ledger.orders.iter().all(|order| order.id.0 < state.next_order_id.max(1) || order.id.0 == u32::MAX));
+    let key = |execution: &LedgerExecution| (execution.match_number, execution.order.0);
+    assert!(ledger.executions.is_sorted_by(|one, other| key(one) < key(other)));
 }
