@@ -133,12 +133,13 @@ impl Maker<'_> {
     /// Out of states in which everything is refused: an episode should not end in one.
     fn way_back(&mut self) -> Option<Step> {
         let firm = self.firm;
+        if firm.halt.is_some() && self.random.permille(300) {
+            return Some(Step::Command(Command { kind: CommandKind::Resume as u32, ..Command::default() }));
+        }
         if !self.random.permille(250) {
             return None;
         }
-        if firm.halt.is_some() {
-            Some(Step::Command(Command { kind: CommandKind::Resume as u32, ..Command::default() }))
-        } else if !firm.is_ready {
+        if !firm.is_ready {
             Some(Step::Venue(VenueEvent::new(VenueEventKind::CaughtUp)))
         } else if firm.room_bytes < 2000 {
             Some(Step::Conn(ConnEvent::Room(1 << 20)))
@@ -167,7 +168,18 @@ impl Maker<'_> {
 
     fn intents(&mut self) -> Vec<(usize, Intent)> {
         let count = self.random.pick(&[0, 1, 1, 1, 1, 2, if self.is_slow { 8 } else { 3 }]);
-        (0..count).map(|_| (self.random.below(2) as usize, self.intent())).collect()
+        let mut intents = Vec::new();
+        for _ in 0..count {
+            let intent = self.intent();
+            let of_order = match intent {
+                Intent::Replace { order, .. } | Intent::Cancel { order } => self.firm.find(order.0),
+                Intent::New { .. } => None,
+            };
+            let owner = of_order.map_or(2, |at| self.firm.orders[at].owner);
+            let is_own = owner < 2 && !self.random.permille(20);
+            intents.push((if is_own { owner } else { self.random.below(2) as usize }, intent));
+        }
+        intents
     }
 
     fn intent(&mut self) -> Intent {
@@ -183,11 +195,12 @@ impl Maker<'_> {
                 let order = &self.firm.orders[self.random.pick(&open)];
                 Intent::Cancel { order: OrderId(self.id_of(order)) }
             }
-            98 => Intent::Cancel { order: OrderId(self.random.below(30) as u32) },
-            _ => {
+            98 => {
                 let order = OrderId(self.random.below(30) as u32);
-                Intent::Replace { order, price: Price(10_0000), quantity: 7 }
+                self.random
+                    .pick(&[Intent::Cancel { order }, Intent::Replace { order, price: Price(10_0000), quantity: 7 }])
             }
+            _ => self.new_order(),
         }
     }
 
@@ -228,9 +241,9 @@ impl Maker<'_> {
     fn quantity(&mut self) -> u32 {
         let max = self.firm.bound(LimitId::OrderQuantityMax) as u32;
         match self.random.below(100) {
-            0..80 => self.random.within(1, 400) as u32,
-            80..92 => self.random.within(1, 1500) as u32,
-            92..96 => self.random.pick(&[max, max.saturating_add(1), max.saturating_sub(1)]),
+            0..88 => self.random.within(1, 400) as u32,
+            88..93 => self.random.within(1, 1500) as u32,
+            93..98 => self.random.pick(&[max, max.saturating_add(1), max.saturating_sub(1)]),
             _ => self.random.pick(&[0, 1, 999_999, 1_000_000, u32::MAX]),
         }
     }
@@ -248,7 +261,10 @@ impl Maker<'_> {
             4 => -firm.worst(instrument, side.opposite()),
             _ => -worst,
         };
-        (room + Num::from(self.random.within(-1, 1))).clamp(0, u32::MAX.into()) as u32
+        if !(0..=firm.bound(LimitId::OrderQuantityMax)).contains(&room) {
+            return self.quantity();
+        }
+        (room + Num::from(self.random.within(-1, 1))).max(0) as u32
     }
 
     fn datagram(&mut self) -> Step {
@@ -362,10 +378,12 @@ impl Maker<'_> {
         let id = self.random.pick(&LimitId::ALL);
         let max = Limits::max(id);
         let usual = Limits { position_max: 3000, open_orders_max: 4, ..Limits::default() }.get(id);
+        let is_loss = matches!(id, LimitId::DailyLossMax | LimitId::DrawdownMax);
         let value = match self.random.below(100) {
-            0..55 => usual,
-            55..85 => (self.level(id) + Num::from(self.random.within(-2, 2))).clamp(0, max.into()) as i64,
-            85..96 => self.random.pick(&[0, 1, max, max - 1]),
+            0..70 if !is_loss => usual,
+            0..30 => usual,
+            30..90 => (self.level(id) + Num::from(self.random.within(-2, 2))).clamp(0, max.into()) as i64,
+            90..97 => self.random.pick(&[0, 1, max, max - 1]),
             _ => self.random.pick(&[-1, i64::MIN, max.saturating_add(1), i64::MAX]),
         };
         let scope = u32::from(self.random.permille(10));
