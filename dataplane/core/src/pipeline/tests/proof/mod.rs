@@ -10,6 +10,7 @@
 //! brings it back.
 
 mod gate;
+mod machine;
 mod random;
 
 use std::string::String;
