@@ -10,7 +10,7 @@ use crate::risk::{LimitId, Limits};
 use crate::session::{TimeInForce, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
 use crate::testing::{add, print};
-use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, Symbol};
+use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, Symbol, UNIT};
 use std::vec;
 use std::vec::Vec;
 use tern_abi::command::{Command, CommandKind};
@@ -65,10 +65,10 @@ fn limits(random: &mut Random) -> Limits {
         orders_per_second_max: random.pick(&[1, 3, 1000, 1_000_000]),
         order_burst_max: random.pick(&[1, 5, 200]),
         cancel_reserve: random.pick(&[0, 2, 200]),
-        gross_max: random.within(1, 60) * 1_000_0000,
-        net_max: random.within(1, 60) * 500_0000,
-        daily_loss_max: random.within(0, 100) * 10_0000,
-        drawdown_max: random.within(0, 100) * 10_0000,
+        gross_max: random.within(1, 60) * 1000 * UNIT,
+        net_max: random.within(1, 60) * 500 * UNIT,
+        daily_loss_max: random.within(0, 100) * 10 * UNIT,
+        drawdown_max: random.within(0, 100) * 10 * UNIT,
         ..wide
     }
 }
@@ -375,7 +375,7 @@ impl Maker<'_> {
     }
 
     fn set_limit(&mut self) -> Command {
-        let id = self.random.pick(&LimitId::ALL);
+        let id = self.random.pick(LimitId::ALL);
         let max = Limits::max(id);
         let usual = Limits { position_max: 3000, open_orders_max: 4, ..Limits::default() }.get(id);
         let is_loss = matches!(id, LimitId::DailyLossMax | LimitId::DrawdownMax);

@@ -4,12 +4,13 @@ use super::venue::{Message, price_of, time_in_force};
 use crate::book::Heap;
 use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::{Execution, Executions, Life, Order, OrderIds, OrderState, Orders};
+use crate::outbox::Outbox;
 use crate::pipeline::Desk;
 use crate::portfolio::Portfolio;
 use crate::risk::{Gate, HaltReason};
 use crate::session::{VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
-use crate::testing::{CONN, Lines, Rig, Script, config, scripted, venue_bytes};
+use crate::testing::{CONN, Lines, Rig, Script, Sent, config, scripted, venue_bytes};
 use crate::units::{InstrumentId, OrderId, Price, Side, TaiNs};
 use core::hash::{Hash, Hasher};
 use core::mem::swap;
@@ -32,6 +33,7 @@ pub(super) struct Ours {
     last_session_seq: u64,
     sweep_due: bool,
     cancels_due: TaiNs,
+    outbox: Outbox,
 }
 
 impl Ours {
@@ -47,6 +49,7 @@ impl Ours {
             last_session_seq: 0,
             sweep_due: false,
             cancels_due: TaiNs::NEVER,
+            outbox: Outbox::default(),
         }
     }
 
@@ -59,12 +62,19 @@ impl Ours {
         swap(&mut self.last_session_seq, &mut desk.last_session_seq);
         swap(&mut self.sweep_due, &mut desk.sweep_due);
         swap(&mut self.cancels_due, &mut desk.cancels_due);
+        swap(&mut self.outbox, &mut desk.outbox);
     }
 
     /// The orders under the ids given so far, open or dead, each once.
     pub(super) fn known(&self) -> impl Iterator<Item = &Order> {
         let ids = (1..self.ids.next()).map(OrderId);
         ids.filter_map(|id| self.orders.find(id).filter(|order| order.id == id))
+    }
+
+    /// The messages that wait for TCP, and whether it has begun with the first.
+    pub(super) fn waiting(&self) -> (Vec<Message>, bool) {
+        let (messages, is_begun) = self.outbox.waiting();
+        (messages.map(|bytes| Message::of(&Sent::read(bytes))).collect(), is_begun)
     }
 
     pub(super) fn open_shares(&self, is_sell: bool) -> i64 {
@@ -96,6 +106,7 @@ impl Hash for Ours {
             (order.cancels_refused, order.cancel_due == TaiNs(0), matches!(order.life, Life::New)).hash(to);
             (order.state() as u8).hash(to);
         }
+        self.waiting().hash(to);
         // The order of the list decides in which order cancels leave.
         self.orders.open().for_each(|order| order.id.hash(to));
         for Execution { match_number, order, quantity, broken, .. } in self.executions.iter() {
@@ -125,15 +136,41 @@ impl Bench {
         records.iter().filter_map(reason).map(|reason| reason.name()).collect()
     }
 
-    /// Does something with a state; the messages that left meanwhile.
-    pub(super) fn with(&mut self, ours: &mut Ours, act: impl FnOnce(&mut Self)) -> Vec<Message> {
+    /// Does something with a state.
+    pub(super) fn with<T>(&mut self, ours: &mut Ours, act: impl FnOnce(&mut Self) -> T) -> T {
         ours.exchange(&mut self.rig.pipeline.desk);
         self.rig.rec.records.clear();
         self.rig.pipeline.desk.outbox.set_room(1 << 20);
-        act(self);
-        let sent = self.rig.sent().iter().map(Message::of).collect();
+        let done = act(self);
         ours.exchange(&mut self.rig.pipeline.desk);
-        sent
+        done
+    }
+
+    /// TCP takes everything that waits.
+    pub(super) fn hand_over(&mut self) -> Vec<Message> {
+        let (messages, _) = self.rig.pipeline.desk.outbox.waiting();
+        let messages = messages.map(|bytes| Message::of(&Sent::read(bytes))).collect();
+        self.rig.pipeline.desk.outbox.keep(0);
+        messages
+    }
+
+    /// TCP takes the oldest message.
+    pub(super) fn hand_over_one(&mut self) -> Vec<Message> {
+        let outbox = &mut self.rig.pipeline.desk.outbox;
+        let oldest = outbox.waiting().0.next().map(|bytes| Message::of(&Sent::read(bytes)));
+        outbox.keep(outbox.len().saturating_sub(1));
+        oldest.into_iter().collect()
+    }
+
+    /// TCP takes a part of the oldest message.
+    pub(super) fn begin(&mut self) {
+        self.rig.pipeline.order_bytes_sent(CONN, 10);
+    }
+
+    /// An operator stops trading, which takes back what waits and cancels the rest, and lets it go on.
+    pub(super) fn kill_and_resume(&mut self) {
+        self.rig.command(CommandKind::Kill);
+        self.rig.command(CommandKind::Resume);
     }
 
     fn say(&mut self, intent: Intent) {
@@ -199,7 +236,7 @@ impl Bench {
         self.rig.conn(ConnEvent::Up);
         self.rig.conn(ConnEvent::Room(1 << 20));
         log.iter().for_each(|event| self.hear(event));
-        assert!(self.rig.sent().is_empty(), "nothing leaves before the log is replayed");
+        assert!(self.rig.pipeline.desk.outbox.is_empty(), "nothing leaves before the log is replayed");
         self.rig.venue(VenueEvent::new(VenueEventKind::CaughtUp));
         let control = self.rig.pipeline.pending_control(CONN).len();
         self.rig.pipeline.consume_control(CONN, control);

@@ -44,14 +44,15 @@ pub(super) fn always(world: &World) -> Result<(), String> {
     if ours.positions() != [heard; 2] {
         return Err(format!("positions are {:?}, executions less breaks make {heard}", ours.positions()));
     }
+    let (waiting, _) = ours.waiting();
     for is_sell in [false, true] {
-        let may_trade = venue.may_trade(is_sell) + venue.traded_unheard(is_sell);
+        let may_trade = venue.may_trade(is_sell, &waiting) + venue.traded_unheard(is_sell);
         let counted = ours.open_shares(is_sell);
         if counted < may_trade as i64 {
             return Err(format!("{counted} shares count as open, {may_trade} may still trade (sell: {is_sell})"));
         }
     }
-    if venue.inbound.is_empty() && venue.heard == venue.log.len() {
+    if waiting.is_empty() && venue.inbound.is_empty() && venue.heard == venue.log.len() {
         settled(ours, venue)?;
     }
     Ok(())

@@ -263,9 +263,10 @@ impl Venue {
     /// What it may do by itself: the usual, and the odd.
     pub(super) fn deeds(&self) -> (Vec<Deed>, Vec<Deed>) {
         let (mut usual, mut odd) = (Vec::new(), Vec::new());
-        for Live { id, open, .. } in self.live.iter().copied() {
+        for Live { id, open, is_cancel_pending, .. } in self.live.iter().copied() {
             usual.push(Deed::Trades { id, shares: open });
-            odd.push(Deed::Cancels { id });
+            // What was to be canceled after the cross is canceled after it.
+            if is_cancel_pending { &mut usual } else { &mut odd }.push(Deed::Cancels { id });
             if open > 1 {
                 usual.push(Deed::Trades { id, shares: 1 });
                 odd.push(Deed::Decrements { id });
@@ -321,14 +322,15 @@ impl Venue {
         }
     }
 
-    /// Shares of a side that may still trade, with everything that is on its way at its worst.
-    pub(super) fn may_trade(&self, is_sell: bool) -> u64 {
+    /// Shares of a side that may still trade, with everything that is on its way, or waits to be, at its worst.
+    pub(super) fn may_trade(&self, is_sell: bool, waiting: &[Message]) -> u64 {
+        let on_its_way = || self.inbound.iter().chain(waiting);
         let live = self.live.iter().filter(|live| live.is_sell == is_sell).map(|live| {
-            let asks = self.inbound.iter().filter(|message| message.kind == REPLACE && message.previous == live.id);
+            let asks = on_its_way().filter(|message| message.kind == REPLACE && message.previous == live.id);
             let later = asks.map(|message| self.left_of_chain(live, message.shares)).max();
             u64::from(live.open.max(later.unwrap_or(0)))
         });
-        let coming = self.inbound.iter().filter(|message| message.kind == ENTER && message.is_sell == is_sell);
+        let coming = on_its_way().filter(|message| message.kind == ENTER && message.is_sell == is_sell);
         live.sum::<u64>() + coming.map(|message| u64::from(message.shares)).sum::<u64>()
     }
 
