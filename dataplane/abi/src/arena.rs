@@ -66,6 +66,13 @@ impl<T> From<Vec<T>> for Arena<T> {
     }
 }
 
+/// A copy lies on the ordinary heap, wherever the original does: for tests and tools.
+impl<T: Clone> Clone for Arena<T> {
+    fn clone(&self) -> Self {
+        self.to_vec().into()
+    }
+}
+
 impl<T> Deref for Arena<T> {
     type Target = [T];
 
@@ -112,6 +119,14 @@ mod tests {
         assert_eq!(Rc::strong_count(&shared), 3);
         drop(arena);
         assert_eq!(Rc::strong_count(&shared), 1);
+    }
+
+    #[test]
+    fn a_copy_has_elements_of_its_own() {
+        let mut original = Arena::from(vec![1, 2, 3]);
+        let copy = original.clone();
+        original[1] = 9;
+        assert_eq!((&*original, &*copy), (&[1, 9, 3][..], &[1, 2, 3][..]));
     }
 
     #[test]

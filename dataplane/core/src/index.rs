@@ -22,6 +22,7 @@ const EMPTY: u32 = u32::MAX;
 
 /// The index. Holds at most half as many entries as it has room for, so that probes stay short.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Index {
     entries: Arena<Entry>,
     mask: usize,

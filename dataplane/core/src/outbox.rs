@@ -68,6 +68,7 @@ struct Message {
 
 /// The messages that wait, oldest first.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Outbox {
     messages: [Message; OUTBOX_MESSAGES],
     first: usize,
@@ -147,6 +148,13 @@ impl Outbox {
         self.length += 1;
         self.pending_bytes += length;
         Ok(())
+    }
+
+    /// The messages that wait, whole, and whether TCP has begun with the oldest.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> (impl Iterator<Item = &[u8]>, bool) {
+        let places = (0..self.length).map(|index| &self.messages[self.place(index)]);
+        (places.map(|message| &message.bytes[..message.length]), self.begun_bytes > 0)
     }
 
     /// What is left of the oldest message.

@@ -69,6 +69,7 @@ impl Position {
 
 /// All positions.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Portfolio {
     positions: Arena<Position>,
     instruments: usize,

@@ -29,6 +29,7 @@ pub struct Execution {
 /// The executions, newest kept. Both sides of a trade with ourselves share a match number, so the key is it and the
 /// order.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Executions {
     ring: Arena<Option<Execution>>,
     index: Index,

@@ -49,6 +49,7 @@ struct Row {
 ///
 /// A dead order stays known until its slot is needed, so that what the venue says late still finds it.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Orders {
     rows: Arena<Row>,
     index: Index,

@@ -424,9 +424,10 @@ impl Desk {
                 let id = self.ids.peek().ok_or(Reason::IdsExhausted)?;
                 self.gate.check_new(&at, owner, id, &new, &market).map(|_| ())
             }
-            Intent::Replace { order, price, quantity } => {
-                found(order).and_then(|order| self.gate.check_replace(&at, order, price, quantity, &market).map(|_| ()))
-            }
+            Intent::Replace { order, price, quantity } => found(order).and_then(|order| {
+                self.ids.peek().ok_or(Refusal::new(Reason::IdsExhausted))?;
+                self.gate.check_replace(&at, order, price, quantity, &market).map(|_| ())
+            }),
             Intent::Cancel { order } => found(order).and_then(|order| self.gate.check_cancel(&at, order)),
         };
         verdict.map_err(|refusal| refusal.reason)

@@ -88,6 +88,7 @@ pub(crate) struct NewOrder {
 
 /// The gate. The pipeline alone makes one.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Gate {
     limits: Limits,
     rate: Rate,

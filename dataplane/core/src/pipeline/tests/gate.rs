@@ -260,6 +260,19 @@ fn a_call_gives_so_many_intents_and_the_outbox_holds_so_many_messages() {
 }
 
 #[test]
+fn asked_beforehand_a_replace_without_an_id_left_is_refused_as_it_is_when_sent() {
+    let (mut rig, lines) = scripted(crate::pipeline::Config { next_order_id: u32::MAX - 1, ..config() }, 1);
+    lines.borrow_mut().push_back(BUY);
+    rig.input(Input::Timer);
+    rig.venue(accepted(u32::MAX - 1, 100, 10_0000));
+    let replace = Intent::Replace { order: OrderId(u32::MAX - 1), price: Price(10_0000), quantity: 50 };
+    assert_eq!(rig.pipeline.check_intent(rig.now, 0, 0, &replace), Err(Reason::IdsExhausted));
+    lines.borrow_mut().push_back(replace);
+    rig.input(Input::Timer);
+    assert_eq!(rig.refused(Reason::IdsExhausted), 1);
+}
+
+#[test]
 fn limits_out_of_range_or_of_unknown_scope_are_refused() {
     let (mut rig, _) = scripted(config(), 1);
     let before = *rig.pipeline.desk().gate().limits();

@@ -4,6 +4,7 @@ mod connection;
 mod gate;
 mod lifecycle;
 mod model;
+mod proof;
 mod restart;
 mod scopes;
 mod self_trade;

@@ -1,0 +1,401 @@
+//! What the model knows: plain lists of all that happened, and sums taken from them anew.
+
+use crate::pipeline::UnknownOrders;
+use crate::risk::{HaltReason, LimitId, Limits, Reason, Refusal};
+use crate::session::OrderAction;
+use crate::units::{OrderId, Side};
+use std::vec;
+use std::vec::Vec;
+use tern_abi::segment::{ScopeKind, TradingState};
+
+/// Wide enough that no sum of the model overflows.
+pub(super) type Num = i128;
+
+pub(super) const INSTRUMENTS: usize = 3;
+/// Two strategies and the house.
+pub(super) const OWNERS: usize = 3;
+pub(super) const SIDES: [Side; 2] = [Side::Buy, Side::Sell];
+
+/// A replacement on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) id: u32,
+    pub(super) price: Num,
+    /// Of the whole chain.
+    pub(super) total: Num,
+}
+
+/// Where an order is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    New,
+    Live,
+    /// `true`: it never left, or never arrived, as far as we know.
+    Dead(bool),
+}
+
+/// An order.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) id: u32,
+    pub(super) pending: Option<Pending>,
+    pub(super) cancel_sent: Option<u32>,
+    pub(super) cancel_wanted: bool,
+    pub(super) owner: usize,
+    pub(super) instrument: usize,
+    pub(super) side: Side,
+    pub(super) price: Num,
+    pub(super) leaves: Num,
+    pub(super) executed: Num,
+    pub(super) short: bool,
+    pub(super) life: Life,
+    pub(super) doubtful: bool,
+    pub(super) cancels_refused: u32,
+    pub(super) cancel_due: Option<u64>,
+    /// When it came to be open, or dead.
+    pub(super) since: u64,
+}
+
+impl Known {
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.life, Life::Dead(_))
+    }
+    /// Shares and value that it may come to trade, at worst.
+    pub(super) fn stands_for(&self) -> (Num, Num) {
+        if !self.is_open() {
+            return (0, 0);
+        }
+        let now = (self.leaves, self.leaves * self.price);
+        let Some(pending) = self.pending else { return now };
+        let later = (pending.total - self.executed).max(0);
+        (now.0.max(later), now.1.max(later * pending.price))
+    }
+    /// The id that a cancel has to name.
+    pub(super) fn cancel_target(&self) -> u32 {
+        self.pending.map_or(self.id, |pending| pending.id)
+    }
+    pub(super) fn needs_cancel(&self) -> bool {
+        self.cancel_wanted && self.cancel_due.is_none() && self.cancel_sent != Some(self.cancel_target())
+    }
+    /// The prices at which it may trade.
+    pub(super) fn prices(&self) -> impl Iterator<Item = Num> {
+        [Some(self.price), self.pending.map(|pending| pending.price)].into_iter().flatten()
+    }
+}
+
+/// A trade, or one that was traded back because the history that would undo a break is not kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trade {
+    pub(super) match_number: u64,
+    pub(super) order: u32,
+    pub(super) owner: usize,
+    pub(super) instrument: usize,
+    pub(super) side: Side,
+    pub(super) quantity: Num,
+    pub(super) price: Num,
+    pub(super) broken: bool,
+    /// As if it never was: broken while the history was whole.
+    pub(super) undone: bool,
+    /// Not an execution: a broken one, traded back.
+    pub(super) back: bool,
+}
+
+/// What an owner holds of an instrument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) shares: Num,
+    pub(super) cash: Num,
+    pub(super) cost: Num,
+}
+
+impl Held {
+    /// Average cost: what closes takes its part of the cost along, rounded towards zero; what goes through zero starts
+    /// again at its own price.
+    fn trade(&mut self, side: Side, quantity: Num, price: Num) {
+        let signed = if side == Side::Buy { quantity } else { -quantity };
+        let after = self.shares + signed;
+        self.cash -= signed * price;
+        self.cost = if self.shares == 0 || self.shares.signum() == signed.signum() || signed == 0 {
+            self.cost + signed * price
+        } else if after.signum() == self.shares.signum() {
+            self.cost * after / self.shares
+        } else {
+            after * price
+        };
+        self.shares = after;
+    }
+}
+
+/// All holdings, by owner and instrument.
+pub(super) type Holdings = [[Held; INSTRUMENTS]; OWNERS];
+
+/// A message that waits for TCP.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub(super) action: OrderAction,
+    pub(super) bytes_left: usize,
+    pub(super) begun: bool,
+}
+
+/// A new order that was approved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entered {
+    pub(super) at: u64,
+    pub(super) instrument: usize,
+    pub(super) side: Side,
+    pub(super) price: Num,
+    pub(super) quantity: Num,
+}
+
+/// What an input led to, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Sent { action: OrderAction, price: Num, quantity: Num, side: Side, short: bool, system: bool },
+    Refused(Refusal),
+}
+
+/// What is planted in order to see whether it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The model has another bound than the gate.
+    Bound(LimitId, Num),
+    /// The model never refuses for this.
+    Ignored(Reason),
+    /// The gate hears of another number of shares in messages of this kind.
+    Misheard(crate::session::VenueEventKind),
+    /// The gate sees prints a tick higher.
+    Misprint,
+    /// The model forgets that a replace stands for the larger of the two until it is answered.
+    NewSizeAtOnce,
+    /// The model takes orders off its sums when the cancel is sent.
+    CancelledAtOnce,
+}
+
+/// An instrument's book, as far as orders depend on it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Book {
+    /// Reference, side, price.
+    pub(super) orders: Vec<(u64, Side, Num)>,
+    pub(super) last: Option<Num>,
+    pub(super) state: u8,
+    pub(super) halted: bool,
+    pub(super) distrusted: bool,
+    /// What closing what is held would add, when it was last looked at.
+    pub(super) unrealized: Num,
+}
+
+/// The model.
+#[derive(Clone, Debug)]
+pub(super) struct Firm {
+    pub(super) now: u64,
+    pub(super) fault: Option<Fault>,
+    /// Limits set, in order; the last of each counts.
+    pub(super) bounds: Vec<Num>,
+    pub(super) halt: Option<HaltReason>,
+    pub(super) is_shutting_down: bool,
+    /// All that was said of scopes.
+    pub(super) scopes: Vec<(ScopeKind, u64, TradingState)>,
+    pub(super) orders: Vec<Known>,
+    pub(super) trades: Vec<Trade>,
+    pub(super) held: Holdings,
+    /// When a message was sent, and what it took of the rate.
+    pub(super) messages: Vec<(u64, Num)>,
+    pub(super) entered: Vec<Entered>,
+    /// Profit at each look.
+    pub(super) profits: Vec<Num>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) room_bytes: usize,
+    pub(super) is_ready: bool,
+    pub(super) ring_room: bool,
+    /// What the recorder says from the next input on.
+    pub(super) ring_room_next: bool,
+    pub(super) record_fails: bool,
+    pub(super) encode_fails: bool,
+    /// A lost record is still to be told.
+    pub(super) loss_untold: bool,
+    pub(super) next_id: u32,
+    pub(super) last_seq: u64,
+    pub(super) books: Vec<Book>,
+    pub(super) stream_distrusted: bool,
+    pub(super) orders_max: usize,
+    pub(super) executions_max: usize,
+    pub(super) unknown_orders: UnknownOrders,
+    pub(super) pull_on_distrust: bool,
+    pub(super) refusals: Vec<u64>,
+    pub(super) out: Vec<Outcome>,
+    /// Counts what opened or ended, for the age of lists.
+    pub(super) clock: u64,
+}
+
+impl Firm {
+    pub(super) fn new(config: &crate::pipeline::Config) -> Self {
+        Self {
+            now: 0,
+            fault: None,
+            bounds: LimitId::ALL.iter().map(|id| Num::from(config.limits.get(*id))).collect(),
+            halt: None,
+            is_shutting_down: false,
+            scopes: Vec::new(),
+            orders: Vec::new(),
+            trades: Vec::new(),
+            held: Holdings::default(),
+            messages: Vec::new(),
+            entered: Vec::new(),
+            profits: vec![0],
+            waiting: Vec::new(),
+            room_bytes: 0,
+            is_ready: false,
+            ring_room: true,
+            ring_room_next: true,
+            record_fails: false,
+            encode_fails: false,
+            loss_untold: false,
+            next_id: config.next_order_id.max(1),
+            last_seq: 0,
+            books: vec![Book::default(); INSTRUMENTS],
+            stream_distrusted: false,
+            orders_max: config.orders_max,
+            executions_max: config.executions_max,
+            unknown_orders: config.unknown_orders,
+            pull_on_distrust: config.pull_on_distrust,
+            refusals: vec![0; Reason::COUNT],
+            out: Vec::new(),
+            clock: 0,
+        }
+    }
+
+    pub(super) fn bound(&self, id: LimitId) -> Num {
+        let more = match self.fault {
+            Some(Fault::Bound(of, more)) if of == id => more,
+            _ => 0,
+        };
+        self.bounds[id.index()] + more
+    }
+
+    pub(super) fn set_bound(&mut self, id: u32, value: i64) {
+        if let Some(id) = LimitId::from_index(id as usize)
+            && (0..=Limits::max(id)).contains(&value)
+        {
+            self.bounds[id.index()] = Num::from(value);
+        }
+    }
+
+    /// The places of the open orders, oldest first.
+    pub(super) fn open(&self) -> Vec<usize> {
+        let mut open: Vec<usize> = (0..self.orders.len()).filter(|at| self.orders[*at].is_open()).collect();
+        open.sort_by_key(|at| self.orders[*at].since);
+        open
+    }
+
+    pub(super) fn find(&self, id: u32) -> Option<usize> {
+        let is_it = |order: &Known| order.id == id || order.pending.is_some_and(|pending| pending.id == id);
+        if id == 0 { None } else { self.orders.iter().position(is_it) }
+    }
+
+    /// What an order stands for, shares and value, with the planted fault if there is one.
+    pub(super) fn stands_for(&self, order: &Known) -> (Num, Num) {
+        match self.fault {
+            Some(Fault::NewSizeAtOnce) if let Some(pending) = order.pending.filter(|_| order.is_open()) => {
+                let later = (pending.total - order.executed).max(0);
+                (later, later * pending.price)
+            }
+            Some(Fault::CancelledAtOnce) if order.cancel_sent.is_some() => (0, 0),
+            _ => order.stands_for(),
+        }
+    }
+
+    /// Shares and value of the open orders of a side, of one instrument or all.
+    pub(super) fn open_of(&self, instrument: Option<usize>, side: Side) -> (Num, Num) {
+        let of = self
+            .orders
+            .iter()
+            .filter(|order| order.side == side && instrument.is_none_or(|instrument| order.instrument == instrument));
+        of.map(|order| self.stands_for(order)).fold((0, 0), |sum, (shares, value)| (sum.0 + shares, sum.1 + value))
+    }
+
+    /// The firm's position in an instrument: all executions less those broken.
+    pub(super) fn position(&self, instrument: usize) -> Num {
+        let stands = self.trades.iter().filter(|t| t.instrument == instrument && !t.broken && !t.back);
+        stands.map(|t| if t.side == Side::Buy { t.quantity } else { -t.quantity }).sum()
+    }
+
+    /// The position seen from `side` with all open orders of the side filled.
+    pub(super) fn worst(&self, instrument: usize, side: Side) -> Num {
+        let position = self.position(instrument);
+        self.open_of(Some(instrument), side).0 + if side == Side::Buy { position } else { -position }
+    }
+
+    /// What everybody holds: all trades from the first on.
+    pub(super) fn holdings<'a>(trades: impl Iterator<Item = &'a Trade>) -> Holdings {
+        let mut held = Holdings::default();
+        for trade in trades.filter(|trade| !trade.undone) {
+            held[trade.owner][trade.instrument].trade(trade.side, trade.quantity, trade.price);
+        }
+        held
+    }
+
+    pub(super) fn gross_of(held: &Holdings) -> Num {
+        held.iter().flatten().map(|held| held.cost.abs()).sum()
+    }
+    pub(super) fn gross(&self) -> Num {
+        Self::gross_of(&self.held) + SIDES.map(|side| self.open_of(None, side).1).iter().sum::<Num>()
+    }
+    pub(super) fn net(&self, side: Side) -> Num {
+        let cost: Num = self.held.iter().flatten().map(|held| held.cost).sum();
+        self.open_of(None, side).1 + if side == Side::Buy { cost } else { -cost }
+    }
+    pub(super) fn realized(&self) -> Num {
+        self.held.iter().flatten().map(|held| held.cash + held.cost).sum()
+    }
+    pub(super) fn profit(&self) -> Num {
+        self.realized() + self.books.iter().map(|book| book.unrealized).sum::<Num>()
+    }
+    pub(super) fn drawdown(&self) -> Num {
+        self.profits.iter().max().copied().unwrap_or(0) - self.profit()
+    }
+
+    /// Executions that are still known, oldest first.
+    pub(super) fn known_trades(&self) -> impl Iterator<Item = usize> {
+        let all: Vec<usize> = (0..self.trades.len()).filter(|at| !self.trades[*at].back).collect();
+        let forgotten = all.len().saturating_sub(self.executions_max);
+        all.into_iter().skip(forgotten)
+    }
+
+    /// When the rate would be as if nothing had been sent.
+    pub(super) fn rate_full_at(&self) -> Num {
+        self.messages.iter().fold(0, |full, (at, token)| full.max(Num::from(*at)) + token)
+    }
+    /// What a message takes of the rate, ns; `None` when there is no rate.
+    pub(super) fn token(&self) -> Option<Num> {
+        let rate = self.bound(LimitId::OrdersPerSecondMax);
+        (rate > 0).then(|| (1_000_000_000 + rate - 1) / rate)
+    }
+    pub(super) fn take_rate(&mut self) {
+        let token = self.token().unwrap_or(0);
+        self.messages.push((self.now, token));
+    }
+
+    pub(super) fn take_id(&mut self, id: u32) {
+        self.next_id = self.next_id.max(id.saturating_add(1));
+    }
+
+    /// Whether a number is too large for the gate's own, which holds on to the largest then.
+    pub(super) fn is_beyond(&self) -> bool {
+        let large = |number: Num| number.unsigned_abs() > i64::MAX as u128 / 8;
+        self.held.iter().flatten().any(|held| large(held.cash) || large(held.cost) || large(held.shares))
+            || self.books.iter().any(|book| large(book.unrealized))
+            || SIDES.iter().any(|side| large(self.open_of(None, *side).1))
+            || large(self.gross())
+    }
+
+    /// The order's id that a message names.
+    pub(super) fn named(action: OrderAction) -> u32 {
+        match action {
+            OrderAction::New { order } | OrderAction::Cancel { order } | OrderAction::Replace { order, .. } => order.0,
+        }
+    }
+
+    pub(super) fn cancel_of(order: &Known) -> OrderAction {
+        OrderAction::Cancel { order: OrderId(order.cancel_target()) }
+    }
+}

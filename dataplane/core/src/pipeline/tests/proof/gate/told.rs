@@ -1,0 +1,332 @@
+//! What the firm is told: by the venue of its orders, by the market of its books.
+
+use super::firm::{Fault, Firm, INSTRUMENTS, Known, Life, Num, OWNERS, Trade};
+use super::verdict::{strategy_of, symbol_key};
+use crate::pipeline::UnknownOrders;
+use crate::risk::HaltReason;
+use crate::session::{VenueEvent, VenueEventKind};
+use crate::units::Side;
+use std::vec::Vec;
+use tern_abi::event::{BookEvent, EventKind, flags};
+
+/// Pause after the first refused cancel; it doubles up to a second, and the twelfth is the last.
+const PAUSE_NS: u64 = 10_000_000;
+const PAUSE_NS_MAX: u64 = 1_000_000_000;
+const REFUSED_MAX: u32 = 12;
+
+const U32_MAX: Num = u32::MAX as Num;
+
+impl Firm {
+    /// The venue says something.
+    pub(super) fn hear(&mut self, event: &VenueEvent) {
+        use VenueEventKind as Kind;
+        if event.session_seq != 0 {
+            if event.session_seq <= self.last_seq {
+                return;
+            }
+            self.last_seq = event.session_seq;
+        }
+        match event.kind {
+            Kind::LoggedIn if !event.live => self.log_changed(),
+            Kind::NextOrderId => self.next_id = self.next_id.max(event.order.0),
+            Kind::CaughtUp => self.caught_up(),
+            Kind::SystemEvent | Kind::LoggedIn | Kind::LoginRejected | Kind::EndOfSession => {}
+            _ => {
+                self.take_id(event.order.0);
+                self.take_id(event.previous.0);
+                self.hear_of_order(event);
+            }
+        }
+    }
+
+    fn log_changed(&mut self) {
+        if std::mem::take(&mut self.last_seq) != 0 {
+            self.stop(HaltReason::LogChanged);
+            self.orders.iter_mut().filter(|order| order.is_open()).for_each(|order| order.doubtful = false);
+        }
+    }
+
+    /// The log was replayed: what it does not know of never arrived.
+    fn caught_up(&mut self) {
+        self.is_ready = true;
+        for at in self.open() {
+            if std::mem::take(&mut self.orders[at].doubtful) {
+                match self.orders[at].life {
+                    Life::New => self.bury(at, true),
+                    _ => self.replace_undone(at),
+                }
+            }
+        }
+    }
+
+    fn hear_of_order(&mut self, event: &VenueEvent) {
+        use VenueEventKind as Kind;
+        let id = event.order.0;
+        match (event.kind, self.find(id)) {
+            (Kind::Broken, _) => self.broken(event),
+            (Kind::Replaced, _) => self.replaced(event),
+            (Kind::Accepted, None) => self.adopt(event),
+            (Kind::Executed, at) => self.executed(at, event),
+            (_, None) if event.live => self.stop(HaltReason::UnknownOrder),
+            (_, None) => {}
+            (Kind::Accepted, Some(at)) => self.accepted(at, event),
+            (Kind::Canceled, Some(at)) => {
+                let left = (self.orders[at].leaves - Num::from(event.quantity)).max(0);
+                self.left(at, left);
+            }
+            (Kind::Modified, Some(at)) => self.left(at, event.quantity.into()),
+            (Kind::Rejected | Kind::ReplaceRejected, Some(at)) => self.rejected(at, id),
+            (kind, Some(at)) if self.orders[at].is_open() => {
+                let now = self.now;
+                let order = &mut self.orders[at];
+                match kind {
+                    Kind::CancelPending => order.cancel_sent = Some(order.id),
+                    Kind::CancelRejected => {
+                        order.cancel_sent = None;
+                        let pause = PAUSE_NS * 2_u64.pow(order.cancels_refused.min(16));
+                        order.cancels_refused += 1;
+                        let is_last = order.cancels_refused >= REFUSED_MAX;
+                        order.cancel_due = Some(if is_last { u64::MAX } else { now + pause.min(PAUSE_NS_MAX) });
+                    }
+                    Kind::PriorityUpdated => order.price = event.price.0.into(),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An open order has `left` shares; without one it is over.
+    fn left(&mut self, at: usize, left: Num) {
+        if self.orders[at].is_open() {
+            self.orders[at].leaves = left;
+            if left == 0 {
+                self.bury(at, false);
+            }
+        }
+    }
+
+    fn revive(&mut self, at: usize) {
+        if !self.orders[at].is_open() {
+            self.clock += 1;
+            self.orders[at].since = self.clock;
+            self.orders[at].cancel_wanted = true;
+        }
+        self.orders[at].life = Life::Live;
+        self.orders[at].doubtful = false;
+    }
+
+    fn accepted(&mut self, at: usize, event: &VenueEvent) {
+        if !matches!(self.orders[at].life, Life::New | Life::Dead(true)) {
+            return;
+        }
+        self.revive(at);
+        let order = &mut self.orders[at];
+        order.leaves = (Num::from(event.quantity) - order.executed).max(0);
+        order.price = event.price.0.into();
+        if !event.live {
+            self.bury(at, false);
+        }
+    }
+
+    fn replaced(&mut self, event: &VenueEvent) {
+        let Some(at) = self.find(event.previous.0) else {
+            if self.find(event.order.0).is_none() {
+                self.adopt(event);
+            }
+            return;
+        };
+        self.revive(at);
+        let order = &mut self.orders[at];
+        order.pending = None;
+        order.id = event.order.0;
+        order.leaves = event.quantity.into();
+        order.price = event.price.0.into();
+        // The venue did the replace first, so a cancel of the old id finds nothing.
+        order.cancel_sent = order.cancel_sent.filter(|sent| *sent != event.previous.0);
+        if !event.live {
+            self.bury(at, false);
+        }
+    }
+
+    /// An order of an earlier run.
+    fn adopt(&mut self, event: &VenueEvent) {
+        let instrument = event.symbol.and_then(|symbol| {
+            (0..INSTRUMENTS).find(|instrument| symbol_key(*instrument) == u64::from_le_bytes(symbol.0))
+        });
+        let (Some(instrument), Some(side)) = (instrument, event.side) else {
+            if event.live {
+                self.stop(HaltReason::UnknownOrder);
+            }
+            return;
+        };
+        let house = OWNERS - 1;
+        let id = event.strategy.map_or(0, |strategy| strategy.0.into());
+        let owner = (0..OWNERS).find(|owner| strategy_of(*owner) == id).unwrap_or(house);
+        let (price, leaves) = (event.price.0.into(), event.quantity.into());
+        let order = Known {
+            life: Life::Live,
+            cancel_wanted: self.unknown_orders == UnknownOrders::Cancel,
+            ..Known::new(event.order.0, owner, instrument, side, price, leaves)
+        };
+        if !self.insert(order) {
+            self.stop(HaltReason::OrderTableFull);
+        } else if !event.live {
+            let last = self.orders.len() - 1;
+            self.bury(last, false);
+        }
+    }
+
+    fn rejected(&mut self, at: usize, id: u32) {
+        if self.orders[at].pending.is_some_and(|pending| pending.id == id) {
+            self.orders[at].doubtful = false;
+            self.replace_undone(at);
+        } else if self.orders[at].life == Life::New {
+            self.bury(at, false);
+        }
+    }
+
+    fn executed(&mut self, at: Option<usize>, event: &VenueEvent) {
+        let (match_number, id) = (event.match_number, event.order.0);
+        let is_same = |at: usize| (self.trades[at].match_number, self.trades[at].order) == (match_number, id);
+        if self.known_trades().any(is_same) {
+            return;
+        }
+        let Some(at) = at else { return self.stop(HaltReason::UnknownExecution) };
+        let quantity = Num::from(event.quantity);
+        let order = &mut self.orders[at];
+        let is_overfill = quantity > order.leaves;
+        order.executed = (order.executed + quantity).min(U32_MAX);
+        let (owner, instrument, side) = (order.owner, order.instrument, order.side);
+        let left = (order.leaves - quantity).max(0);
+        self.left(at, left);
+        let price = event.price.0.into();
+        self.trades.push(Trade {
+            match_number,
+            order: id,
+            owner,
+            instrument,
+            side,
+            quantity,
+            price,
+            broken: false,
+            undone: false,
+            back: false,
+        });
+        self.holdings_changed(instrument, price);
+        if is_overfill {
+            self.stop(HaltReason::Overfill);
+        }
+    }
+
+    /// A trade is named by its number; by the order too where both sides of it were ours.
+    fn broken(&mut self, event: &VenueEvent) {
+        let of_match = |at: &usize| self.trades[*at].match_number == event.match_number;
+        let of_trade: Vec<usize> = self.known_trades().filter(of_match).collect();
+        let named = of_trade.iter().copied().find(|at| self.trades[*at].order == event.order.0);
+        let only = if of_trade.len() == 1 { of_trade.first().copied() } else { None };
+        let Some(at) = named.or(only) else { return self.stop(HaltReason::UnknownExecution) };
+        if self.trades[at].broken {
+            return;
+        }
+        let is_whole = self.trades.iter().filter(|trade| !trade.back).count() <= self.executions_max;
+        self.trades[at].broken = true;
+        self.trades[at].undone = is_whole;
+        let trade = self.trades[at];
+        if !is_whole {
+            self.trades.push(Trade { side: trade.side.opposite(), back: true, ..trade });
+        }
+        self.holdings_changed(trade.instrument, trade.price);
+    }
+
+    fn holdings_changed(&mut self, instrument: usize, price: Num) {
+        self.held = Self::holdings(self.trades.iter());
+        let price = self.mark_of(instrument).unwrap_or(price);
+        self.look(instrument, Some(price));
+    }
+
+    /// A datagram of the market; whether the stream is trusted after it.
+    pub(super) fn watch(&mut self, events: &[BookEvent], is_trusted: bool) {
+        let mut looks = Vec::new();
+        for event in events {
+            if self.note(event) {
+                looks.push(event.instrument as usize);
+            }
+        }
+        let was_trusted = !std::mem::replace(&mut self.stream_distrusted, !is_trusted);
+        if was_trusted && !is_trusted && self.pull_on_distrust {
+            self.want_cancels(|_| true);
+        }
+        for instrument in looks {
+            if self.position(instrument) != 0 {
+                self.look(instrument, self.mark_of(instrument));
+            }
+        }
+    }
+
+    /// Whether the event changed a best price or size, or was a trade.
+    fn note(&mut self, event: &BookEvent) -> bool {
+        let instrument = event.instrument as usize;
+        let price = Num::from(event.price);
+        let best = |firm: &Self, side| firm.best(instrument, side);
+        let is_top = |best: Option<Num>, side: Side, price: Num| match best {
+            None => true,
+            Some(best) => {
+                if side == Side::Buy {
+                    price >= best
+                } else {
+                    price <= best
+                }
+            }
+        };
+        match event.kind {
+            EventKind::Add => {
+                let side = if event.side == 1 { Side::Buy } else { Side::Sell };
+                let top = is_top(best(self, side), side, price);
+                self.books[instrument].orders.push((event.order, side, price));
+                top
+            }
+            EventKind::Delete => {
+                let named = self.books[instrument].orders.iter().position(|order| order.0 == event.order);
+                let Some(at) = named else {
+                    // Not the venue's book any more.
+                    let was_trusted = self.is_trusted(instrument);
+                    self.books[instrument].distrusted = true;
+                    if was_trusted && self.pull_on_distrust {
+                        self.want_cancels(|order| order.instrument == instrument);
+                    }
+                    return false;
+                };
+                let (_, side, price) = self.books[instrument].orders[at];
+                let top = is_top(best(self, side), side, price);
+                self.books[instrument].orders.remove(at);
+                top
+            }
+            EventKind::Trade => {
+                self.books[instrument].last = Some(price);
+                true
+            }
+            EventKind::TradingState => {
+                self.books[instrument].state = event.code;
+                false
+            }
+            _ => {
+                let halted = event.flags & flags::MARKET_HALTED != 0;
+                self.books[instrument].halted = halted;
+                false
+            }
+        }
+    }
+
+    /// What the gate is told in place of an event: another thing if that is the planted fault.
+    pub(super) fn misheard(&self, event: &VenueEvent) -> VenueEvent {
+        let by = u32::from(self.fault == Some(Fault::Misheard(event.kind)));
+        VenueEvent { quantity: event.quantity.saturating_add(by), ..*event }
+    }
+
+    /// The same of the market.
+    pub(super) fn misprinted(&self, event: &BookEvent) -> BookEvent {
+        let by = i64::from(self.fault == Some(Fault::Misprint) && event.kind == EventKind::Trade);
+        BookEvent { price: event.price + by, ..*event }
+    }
+}
