@@ -16,5 +16,6 @@ pub mod probe;
 pub mod registry;
 pub mod replay;
 mod start;
+pub mod watch;
 
 pub use start::run;

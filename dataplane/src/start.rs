@@ -17,7 +17,7 @@ use std::time::{Instant, SystemTime};
 use tern_abi::ABI_VERSION;
 use tern_abi::record::{Kind, Recorder, StartRecord};
 use tern_abi::segment::Segment;
-use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact};
+use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact, StrategyFact};
 use tern_config::{AutoOff, Config, Mac, PortKind, Wait};
 use tern_core::feed::Feed;
 use tern_core::pipeline::Pipeline;
@@ -295,6 +295,10 @@ impl Run<'_> {
             }
             .into(),
             fallbacks: report.fallbacks,
+            venues: vec![assemble::VENUE.0],
+            strategies: (self.config.strategy.iter())
+                .map(|strategy| StrategyFact { name: strategy.name.clone(), id: strategy.id })
+                .collect(),
             names: names(),
         };
         tracing::info!(

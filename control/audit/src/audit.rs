@@ -5,11 +5,12 @@ use crate::finding::{Disagreement, Finding};
 use crate::limits::Limits;
 use crate::orders::{Chain, Life, Orders, Pending, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_UP, ConnRecord, InstrumentTrustRecord, Kind,
-    OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, SessionHead, StartRecord, StateRecord, TrustRecord,
+    LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, SessionHead, StartRecord, StateRecord,
+    TrustRecord,
 };
 use tern_abi::segment::{ScopeKind, TradingState};
 use zerocopy::FromBytes;
@@ -120,6 +121,8 @@ impl Audit {
         let read = match kind {
             Kind::Start => with(body, |start: StartRecord, text| self.on_start(&start, text)),
             Kind::Command => with(body, |command: Command, _| self.on_command(&command)),
+            Kind::SetLimits => with(body, |command: SetLimits, _| self.on_set_limits(&command)),
+            Kind::Limits => with(body, |claimed: LimitsRecord, _| self.on_limits(&claimed)),
             Kind::Conn => with(body, |conn: ConnRecord, _| self.on_conn(&conn)),
             Kind::SessionBytes => with(body, |head: SessionHead, bytes| self.on_bytes(head.conn, bytes)),
             Kind::Trust => with(body, |trust: TrustRecord, _| {
@@ -197,6 +200,22 @@ impl Audit {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn on_set_limits(&mut self, command: &SetLimits) {
+        let Some(limits) = &mut self.limits else { return };
+        let before = (limits.orders_per_second_max, limits.order_burst_max);
+        if limits.set_all(command) && before != (limits.orders_per_second_max, limits.order_burst_max) {
+            // What was sent before was sent under another rate.
+            self.sent_ns.clear();
+        }
+    }
+
+    /// The epoch in force after a command, as the loop says it.
+    fn on_limits(&mut self, claimed: &LimitsRecord) {
+        if let Some(limits) = self.limits.filter(|limits| limits.epoch != claimed.epoch) {
+            self.disagree(Disagreement::LimitsEpoch, 0, limits.epoch.into(), claimed.epoch.into());
         }
     }
 

@@ -26,6 +26,8 @@ pub enum Kind {
     Start = 7,
     /// [`ShedRecord`]: so many datagrams were not captured.
     Shed = 8,
+    /// [`crate::command::SetLimits`].
+    SetLimits = 9,
 
     /// [`OrderRecord`]: an approved order message, recorded before its bytes reach TCP.
     Order = 64,
@@ -45,6 +47,8 @@ pub enum Kind {
     Counters = 71,
     /// [`InstrumentTrustRecord`]: the book of one instrument lost trust, its stream did not.
     InstrumentTrust = 72,
+    /// [`LimitsRecord`]: what came of a `SetLimits`.
+    Limits = 73,
 }
 
 impl Kind {
@@ -58,6 +62,7 @@ impl Kind {
         Kind::Events,
         Kind::Start,
         Kind::Shed,
+        Kind::SetLimits,
         Kind::Order,
         Kind::Refusal,
         Kind::OrderEvent,
@@ -67,6 +72,7 @@ impl Kind {
         Kind::State,
         Kind::Counters,
         Kind::InstrumentTrust,
+        Kind::Limits,
     ];
 
     /// The kind with this value, if known.
@@ -85,6 +91,7 @@ impl Kind {
             Kind::Events => "events",
             Kind::Start => "start",
             Kind::Shed => "shed",
+            Kind::SetLimits => "set_limits",
             Kind::Order => "order",
             Kind::Refusal => "refusal",
             Kind::OrderEvent => "order_event",
@@ -94,6 +101,7 @@ impl Kind {
             Kind::State => "state",
             Kind::Counters => "counters",
             Kind::InstrumentTrust => "instrument_trust",
+            Kind::Limits => "limits",
         }
     }
 }
@@ -478,4 +486,16 @@ pub struct StateRecord {
     pub trading: u32,
     /// Index of the reason (`tern_core::risk::HaltReason`).
     pub reason: u32,
+}
+
+/// What came of a [`SetLimits`](crate::command::SetLimits).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct LimitsRecord {
+    /// `seq` of the command's record.
+    pub cause_seq: u64,
+    /// Epoch of the limits in force after it.
+    pub epoch: u32,
+    /// A [`LimitsOutcome`](crate::command::LimitsOutcome) as a number.
+    pub outcome: u32,
 }

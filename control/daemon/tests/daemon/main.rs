@@ -2,6 +2,7 @@
 
 mod bench;
 mod disk;
+mod limits;
 mod xdp;
 
 use bench::Bench;
@@ -17,7 +18,7 @@ fn a_clean_stop_seals_the_journal_and_leaves_nothing_running() {
     let mut bench = Bench::new("clean", "", "");
     bench.start();
     bench.until_journaled(200);
-    assert!(bench.ask(r#"{"version":3,"ask":"status"}"#).contains("\"status\""));
+    assert!(bench.ask(r#"{"version":4,"ask":"status"}"#).contains("\"status\""));
     let pid = bench.data_plane().expect("a pid file");
     bench.stop();
     assert!(bench.verified().records >= 200);
@@ -121,29 +122,30 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     bench.start();
     bench.until_journaled(10);
     let taken = r#""answer":{"command":{"taken":true}}"#;
-    assert!(bench.ask(r#"{"version":3,"ask":"kill"}"#).contains(taken));
+    assert!(bench.ask(r#"{"version":4,"ask":"kill"}"#).contains(taken));
     // Restricted by whoever may write the segment, lifted by the daemon, by nobody who has not seen it.
     let lift =
-        |seen: u16| format!(r#"{{"version":3,"ask":{{"lift":{{"kind":"strategy","key":1,"changes":{seen}}}}}}}"#);
+        |seen: u16| format!(r#"{{"version":4,"ask":{{"lift":{{"kind":"strategy","key":1,"changes":{seen}}}}}}}"#);
     assert!(bench.ask(&lift(9)).contains(r#"{"not_lifted":{"changes":null}}"#), "nothing to lift");
     let scope =
         Scope { kind: ScopeKind::Strategy, key: 1, state: TradingState::Halted, uid: 5, since_ns: 77, changes: 0 };
     bench.view().restrict(&scope).expect("room");
     assert!(bench.ask(&lift(0)).contains(r#"{"not_lifted":{"changes":1}}"#));
     assert!(bench.ask(&lift(1)).contains(r#""answer":"lifted""#));
-    let strange = r#"{"version":3,"ask":{"lift":{"kind":"planet","key":1,"changes":0}}}"#;
+    let strange = r#"{"version":4,"ask":{"lift":{"kind":"planet","key":1,"changes":0}}}"#;
     assert!(bench.ask(strange).contains("no kind of scope is called `planet`"));
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
-    assert!(bench.ask(r#"{"version":3,"ask":{"set_limit":{"limit":3,"value":500}}}"#).contains(taken));
     let refused = r#""answer":{"killed_since":{"kills":1}}"#;
-    assert!(bench.ask(r#"{"version":3,"ask":{"resume":{"kills":0}}}"#).contains(refused), "it has not seen the kill");
+    assert!(bench.ask(r#"{"version":4,"ask":{"resume":{"kills":0}}}"#).contains(refused), "it has not seen the kill");
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
-    assert!(bench.ask(r#"{"version":3,"ask":{"resume":{"kills":1}}}"#).contains(taken));
+    assert!(bench.ask(r#"{"version":4,"ask":{"resume":{"kills":1}}}"#).contains(taken));
     assert!(!bench.view().segment().expect("a segment").kill.state().killed());
 
     for (line, why) in [
-        (r#"{"version":9,"ask":"status"}"#, "protocol version 3, the client 9"),
-        (r#"{"version":3,"ask":"fly"}"#, "unknown variant `fly`"),
+        (r#"{"version":9,"ask":"status"}"#, "protocol version 4, the client 9"),
+        // As the version before it asked: not a request of this one, and answered by version all the same.
+        (r#"{"version":3,"ask":{"set_limit":{"limit":3,"value":5}}}"#, "protocol version 4, the client 3"),
+        (r#"{"version":4,"ask":"fly"}"#, "unknown variant `fly`"),
         ("not json", "not a request"),
         ("", "not a request"),
     ] {
@@ -160,11 +162,9 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     }
     let uid = nix::unistd::getuid().as_raw();
     let seen: Vec<(u32, u32)> = commands.iter().map(|command| (command.kind, command.uid)).collect();
-    let [kill, limit, resume] =
-        [CommandKind::Kill, CommandKind::SetLimit, CommandKind::Resume].map(|kind| (kind as u32, uid));
-    assert_eq!(seen, [kill, limit, resume, (CommandKind::Shutdown as u32, u32::MAX)]);
-    assert_eq!((commands[1].id, commands[1].value), (3, 500));
-    assert_eq!((commands[2].id, commands[2].kill_word >> 1), (1, 1), "kills seen, kills found");
+    let [kill, resume] = [CommandKind::Kill, CommandKind::Resume].map(|kind| (kind as u32, uid));
+    assert_eq!(seen, [kill, resume, (CommandKind::Shutdown as u32, u32::MAX)]);
+    assert_eq!((commands[1].id, commands[1].kill_word >> 1), (1, 1), "kills seen, kills found");
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn a_kill_between_the_daemons_look_and_the_loops_refuses_the_resume() {
     let mut bench = Bench::new("late-kill", "late_kill", "");
     bench.start();
     bench.until_journaled(10);
-    assert!(bench.ask(r#"{"version":3,"ask":"kill"}"#).contains(r#""taken":true"#));
-    let answer = bench.ask(r#"{"version":3,"ask":{"resume":{"kills":1}}}"#);
+    assert!(bench.ask(r#"{"version":4,"ask":"kill"}"#).contains(r#""taken":true"#));
+    let answer = bench.ask(r#"{"version":4,"ask":{"resume":{"kills":1}}}"#);
     assert!(answer.contains(r#""killed_since":{"kills":2}"#), "{answer}");
     let view = bench.view();
     let words = view.segment().expect("a segment");
