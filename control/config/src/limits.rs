@@ -204,9 +204,12 @@ impl Limits {
             let quoted = value.starts_with(|first: char| first.is_ascii_alphabetic());
             lines.push(if quoted { format!("{key} = \"{value}\"") } else { format!("{key} = {value}") });
         }
-        // Dotted keys, so that the first pair is line 1.
+        // Dotted keys, so that the first pair is line 1. Columns are of this text and not of what was given.
         let text: String = lines.iter().map(|line| format!("limits.{line}\n")).collect();
-        let all = Self::parse(file, &text)?.values();
+        let all = Self::parse(file, &text).map_err(|problems| {
+            Problems(problems.0.into_iter().map(|problem| Problem { column: 1, ..problem }).collect())
+        })?;
+        let all = all.values();
         let keys = lines.iter().filter_map(|line| line.split(' ').next());
         let names = keys.map(|key| if key == COLLAR.0 { COLLAR.1 } else { key });
         Ok(names.filter_map(|name| all.get_key_value(name).map(|(name, value)| (name.clone(), *value))).collect())

@@ -6,7 +6,7 @@ use tern_config::limits::{key_of, text_of, unit_of};
 
 use super::in_force::{InForce, Limit, largest, shown, symbol_text};
 use crate::outcome::{Failure, Outcome, exit};
-use crate::table::{Align, Table};
+use crate::table::{Align, Table, tai_time};
 use crate::target::Target;
 
 /// Every limit in force, and what uses it now.
@@ -37,6 +37,7 @@ pub(crate) fn show(target: &Target) -> Result<Outcome, Failure> {
         text.push_str("no data plane runs: this is what the last one said\n");
     }
     text.push_str(&table.render());
+    text.push_str(&format!("usage as of {}\n", tai_time(in_force.as_of_ns)));
     let positions = in_force.holdings.positions.iter().filter(|position| position.symbol != [0; 8]);
     let json = json!({
         "epoch": in_force.state.epoch,
