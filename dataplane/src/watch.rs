@@ -11,7 +11,7 @@ use tern_core::risk::LimitId;
 use tern_core::units::{InstrumentId, Side, TaiNs};
 
 /// Instruments, and places of orders, that one look takes.
-const PLACES_A_LOOK: usize = 64;
+const PLACES_A_LOOK: usize = 32;
 /// Order messages are counted over so long.
 const SECOND_NS: u64 = 1_000_000_000;
 
