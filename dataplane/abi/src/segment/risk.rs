@@ -133,7 +133,7 @@ pub type UsageMirror = Mirror<UsageState, { words_of::<UsageState>() }>;
 /// See [`HoldingsState`].
 pub type HoldingsMirror = Mirror<HoldingsState, { words_of::<HoldingsState>() }>;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
