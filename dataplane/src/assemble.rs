@@ -64,6 +64,9 @@ impl RunState {
     }
 }
 
+/// The venue that orders go to. There is one in this version.
+pub const VENUE: VenueId = VenueId(1);
+
 /// Streams that the feeds read, each once.
 pub fn streams(config: &Config) -> Vec<StreamId> {
     let mut streams: Vec<StreamId> = config.feed.iter().map(|feed| StreamId(feed.stream)).collect();
@@ -114,7 +117,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
     let limits = limits(&config.limits);
     let settings = pipeline::Config {
         account,
-        venue: VenueId(1),
+        venue: VENUE,
         conn: crate::engine::CONN,
         limits,
         orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),
@@ -143,6 +146,20 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the control side compares and sets by name is what the gate is given.
+    #[test]
+    fn every_limit_of_the_gate_is_a_key_of_the_file_with_a_known_direction() {
+        use tern_core::risk::LimitId;
+        let file =
+            LimitsConfig { price_collar_percent: 7, self_trade: SelfTradeConfig::CancelBoth, ..Default::default() };
+        let values = file.values();
+        let gate = limits(&file);
+        for id in LimitId::ALL {
+            assert_eq!(values.get(id.name()), Some(&gate.get(*id)), "{}", id.name());
+            assert!(tern_config::limits::has_direction(id.name()), "{}: which way is it looser?", id.name());
+        }
+    }
 
     #[test]
     fn the_run_state_survives_the_start_record() {

@@ -17,5 +17,6 @@ pub mod recovery;
 pub mod registry;
 pub mod replay;
 mod start;
+pub mod watch;
 
 pub use start::run;

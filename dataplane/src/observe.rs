@@ -38,7 +38,6 @@ pub fn publish<F: Feed, O: OrderSession, S: StrategySet>(
     }
     let halt = desk.gate().halt();
     words.trading.set(halt.is_none(), halt.unwrap_or(HaltReason::NotHalted) as u32, now.0);
-    words.limits_epoch.set(u64::from(desk.gate().limits().epoch));
     for stream in streams.iter().filter(|stream| stream.index() < STREAMS) {
         let reason = desk.books().stream_distrust(*stream);
         words.trust.set(stream.index(), reason.map_or(TRUSTED, |reason| DISTRUSTED + reason as u64), now.0);

@@ -8,7 +8,7 @@ use crate::assemble::RunState;
 use anyhow::Context;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tern_abi::segment::{NextOrder, Scope, Scopes};
+use tern_abi::segment::{LimitsState, NextOrder, Scope, Words};
 use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
 use tern_core::risk::HaltReason;
 use tern_core::units::{OrderId, Price, StrategyId, Symbol};
@@ -110,21 +110,28 @@ pub fn ledger(journal: &Recovered, state: &RunState) -> Ledger {
             })
             .collect(),
         halt: state.halt,
-        limits: journal.limits.clone().into_boxed_slice(),
         records_missing: state.records_missing,
         unknown_ids_below: 0,
     }
 }
 
-/// Restricts in a new segment what the journal says was restricted: the one before it is lost with what it remembered.
+/// Writes into a new segment what the journal says was restricted and which limits were set: the one before it is lost with
+/// what it remembered. The loop heeds both as if it had been told by that one.
 ///
 /// # Errors
-/// There is no room for all of them, which no segment had more of: it is not a new one.
-pub fn restrict_again(journal: &Recovered, scopes: &Scopes, now_ns: u64) -> anyhow::Result<()> {
+/// There is no room for all scopes, which no segment had more of: it is not a new one.
+pub fn remind(journal: &Recovered, words: &Words, now_ns: u64) -> anyhow::Result<()> {
+    if let Some(command) = &journal.limits {
+        words.limits.write(&LimitsState::new(command, now_ns));
+        tracing::warn!(epoch = command.epoch, why = command.why(), "limits that were set, as the journal says");
+    }
     for ((kind, key), command) in &journal.scopes {
         let Some((.., state)) = command.scope_state() else { continue };
         let scope = Scope { kind: *kind, key: *key, state, uid: command.uid, since_ns: now_ns, changes: 0 };
-        scopes.restrict(&scope).map_err(|_| anyhow::anyhow!("more scopes are restricted than the segment takes"))?;
+        words
+            .scopes
+            .restrict(&scope)
+            .map_err(|_| anyhow::anyhow!("more scopes are restricted than the segment takes"))?;
         tracing::warn!(kind = kind.name(), key, state = state.name(), "restricted as the journal says");
     }
     Ok(())
@@ -145,6 +152,7 @@ fn stop(reason: u32, is_same_day: bool) -> Option<HaltReason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tern_hw::segment::{DataPlaneSegment, SegmentSpec};
 
     #[test]
     fn the_reason_of_an_orderly_end_is_the_one_that_the_journal_means() {
@@ -168,16 +176,26 @@ mod tests {
     }
 
     #[test]
-    fn what_was_restricted_is_restricted_in_a_new_segment() {
-        use tern_abi::command::Command;
+    fn a_new_segment_says_what_was_restricted_and_which_limits_were_set() {
+        use tern_abi::command::{Command, SetLimits};
         use tern_abi::segment::{ScopeKind, TradingState};
         let mut journal = Recovered::default();
         let command = Command::set_state(ScopeKind::Symbol, 9, TradingState::CancelOnly, 33);
         journal.scopes.insert((ScopeKind::Symbol, 9), command);
-        let scopes = Scopes::default();
-        restrict_again(&journal, &scopes, 70).expect("room");
-        let found = scopes.find(ScopeKind::Symbol, 9).expect("it is there");
+        journal.limits = Some(SetLimits::new(&[5, 6], (3, 4), 33, "calm"));
+        let spec = SegmentSpec {
+            path: Some(format!("/dev/shm/tern-test-remind-{}", std::process::id()).into()),
+            huge_pages: false,
+            ..SegmentSpec::new("remind")
+        };
+        let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
+        let words = segment.ends().expect("ring ends").segment;
+        std::fs::remove_file(spec.path.expect("given")).expect("it was made");
+        remind(&journal, &words, 70).expect("room");
+        let found = words.scopes.find(ScopeKind::Symbol, 9).expect("it is there");
         assert_eq!((found.state, found.uid, found.since_ns), (TradingState::CancelOnly, 33, 70));
+        let limits = words.limits.read().expect("written");
+        assert_eq!((limits.epoch, limits.values(), limits.why()), (4, &[5, 6][..], "calm"));
     }
 
     #[test]

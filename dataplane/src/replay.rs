@@ -167,10 +167,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Run<F, O, S> {
         // What the recorder says of its room may stand between that and the input that it belongs to.
         let is_between = matches!(input, Recorded::Input(Input::Conn { event: ConnEvent::RingRoom(_), .. }));
         self.unsent_known = says_unsent || (self.unsent_known && is_between);
-        let input = match input {
-            Recorded::Input(input) => *input,
-            Recorded::Command(command) => Input::Command(command),
-        };
+        let input = input.input();
         // The recorder of a replay is never full.
         let _ = self.pipeline.on_input(now, input, produced, &mut NoProbe, &mut CatchUnwind);
         let _ = self.pipeline.take_drop(CONN);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tern_abi::ABI_VERSION;
 use tern_abi::record::{Kind, Recorder, StartRecord};
 use tern_abi::segment::{NextOrder, Segment};
-use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact};
+use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact, StrategyFact};
 use tern_config::{AutoOff, Config, Mac, PortKind, Wait};
 use tern_core::feed::Feed;
 use tern_core::pipeline::Pipeline;
@@ -130,7 +130,7 @@ fn take_over(
     let (state, journal) = recovery::take_over(&config.paths.journal, &known, undrained, JOURNAL_PATIENCE)
         .context("recovering the day from the journal")?;
     if words.runs.get() == 1 {
-        recovery::restrict_again(&journal, &words.scopes, now_ns)?;
+        recovery::remind(&journal, &words, now_ns)?;
     }
     let ledger = recovery::ledger(&journal, &state);
     Ok((state, Some(ledger)))
@@ -321,6 +321,10 @@ impl Run<'_> {
             }
             .into(),
             fallbacks: report.fallbacks,
+            venues: vec![assemble::VENUE.0],
+            strategies: (self.config.strategy.iter())
+                .map(|strategy| StrategyFact { name: strategy.name.clone(), id: strategy.id })
+                .collect(),
             names: names(),
         };
         tracing::info!(

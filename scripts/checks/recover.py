@@ -22,7 +22,7 @@ def recover_power_cut(out, _options):
         today.wait_orders(300)
         symbol = a_symbol(today)
         today.tern.tern("kill", "--scope", f"symbol:{symbol}", "--state", "cancel-only")
-        today.tern.tern("set-limit", "order_quantity_max", "777")
+        today.tern.tern("risk", "set", "order_quantity_max=777", "--why", "calm")
         today.wait_orders(600)
         today.tern.settle()
         die(today)
@@ -38,8 +38,8 @@ def recover_power_cut(out, _options):
         assert found["differences"] > 0 and "order_unknown" in names, f"{lost} orders lost, and it finds {found}"
         scopes = {scope["scope"]: scope["state"] for scope in today.status()["restricted"]}
         assert scopes.get(f"symbol:{symbol}") == "cancel_only", f"the new segment forgot what was restricted: {scopes}"
-        limits = [limit["value"] for limit in today.tern.tern("recover", check=False)["limits"]]
-        assert limits == [777], f"limits that were set: {limits}"
+        limits = {limit["limit"]: limit["value"] for limit in today.tern.tern("risk", "show")["limits"]}
+        assert limits["order_quantity_max"] == 777, f"the new segment forgot which limits were set: {limits}"
         resumed = today.tern.tern("resume", "--timeout-ms", "300", check=False)
         assert resumed and not resumed["resumed"], f"a resume accepts no difference: {resumed}"
         wrong = today.tern.tern("recover", "--accept", str(found["differences"] + 1), check=False)

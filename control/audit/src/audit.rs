@@ -5,12 +5,13 @@ use crate::finding::{Disagreement, Finding};
 use crate::limits::Limits;
 use crate::orders::{Chain, Life, Orders, Pending, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_UP, ConnRecord, InstrumentTrustRecord, Kind,
-    OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, SessionHead, StartRecord, StateRecord, TrustRecord,
+    LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, SessionHead, StartRecord, StateRecord,
+    TrustRecord,
 };
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_journal::recovered::run_value;
@@ -58,9 +59,6 @@ pub struct Audit {
     shutting_down: bool,
     halted: bool,
     unreconciled: bool,
-    /// The venue's day, as the last run named it, and the limits that were set in it.
-    day: Option<String>,
-    limits_set: Vec<Command>,
     /// What is restricted, by kind of scope and key, and how far.
     scopes: BTreeMap<(ScopeKind, u64), TradingState>,
     streams: BTreeMap<u16, bool>,
@@ -127,6 +125,8 @@ impl Audit {
             Kind::Start => with(body, |start: StartRecord, text| self.on_start(&start, text)),
             Kind::Reconcile => with(body, |record: ReconcileRecord, _| self.on_reconcile(&record)),
             Kind::Command => with(body, |command: Command, _| self.on_command(&command)),
+            Kind::SetLimits => with(body, |command: SetLimits, _| self.on_set_limits(&command)),
+            Kind::Limits => with(body, |claimed: LimitsRecord, _| self.on_limits(&claimed)),
             Kind::Conn => with(body, |conn: ConnRecord, _| self.on_conn(&conn)),
             Kind::SessionBytes => with(body, |head: SessionHead, bytes| self.on_bytes(head.conn, bytes)),
             Kind::Trust => with(body, |trust: TrustRecord, _| {
@@ -164,21 +164,14 @@ impl Audit {
         self.found.push(Finding { what, seq: self.seq, tai_ns: self.tai_ns, order, expected, found });
     }
 
-    /// Limits that were set, restricted scopes, kills and halts outlive a run: of the data plane's own take-over of them
-    /// only that it heeds them is believed.
+    /// Limits that were tightened, restricted scopes, kills and halts outlive a run.
     fn on_start(&mut self, start: &StartRecord, text: &[u8]) {
         let text = std::str::from_utf8(text).unwrap_or_default();
-        self.limits = Limits::of_configuration(text);
-        let day = run_value(text, "day").map(str::to_owned);
-        if day.is_none() || day != self.day {
-            self.limits_set.clear();
-        }
-        self.day = day;
-        if let Some(limits) = &mut self.limits {
-            self.limits_set.iter().for_each(|command| limits.set(command));
-        }
         // A run that says how far it read the journal holds the venue's log against it before it trades.
         self.unreconciled = run_value(text, "journal_seq").is_some();
+        // Runs before that began with the file's limits.
+        let before = self.limits.take().filter(|_| self.unreconciled);
+        self.limits = Limits::of_configuration(text).map(|limits| limits.tightened_by(before.as_ref()));
         // Before runs did that, a kill was kept by the segment alone, and an end that was asked for ended it.
         self.killed &= self.unreconciled || (start.run > 1 && !self.shutting_down);
         self.sent_ns.clear();
@@ -207,7 +200,6 @@ impl Audit {
                 }
             }
             Some(CommandKind::SetLimit) => {
-                self.limits_set.push(*command);
                 if let Some(limits) = &mut self.limits {
                     limits.set(command);
                     // What was sent before was sent under another rate.
@@ -226,6 +218,22 @@ impl Audit {
             Some(Difference::Done) if record.ours == 0 => self.unreconciled = false,
             Some(Difference::Accepted) => self.unreconciled = false,
             _ => {}
+        }
+    }
+
+    fn on_set_limits(&mut self, command: &SetLimits) {
+        let Some(limits) = &mut self.limits else { return };
+        let before = (limits.orders_per_second_max, limits.order_burst_max);
+        if limits.set_all(command) && before != (limits.orders_per_second_max, limits.order_burst_max) {
+            // What was sent before was sent under another rate.
+            self.sent_ns.clear();
+        }
+    }
+
+    /// The epoch in force after a command, as the loop says it.
+    fn on_limits(&mut self, claimed: &LimitsRecord) {
+        if let Some(limits) = self.limits.filter(|limits| limits.epoch != claimed.epoch) {
+            self.disagree(Disagreement::LimitsEpoch, 0, limits.epoch.into(), claimed.epoch.into());
         }
     }
 

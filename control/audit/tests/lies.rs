@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use tern_abi::command::CommandKind;
+use tern_abi::command::{CommandKind, LimitsOutcome};
 use tern_abi::reconcile::Difference;
 use tern_abi::record::{CONN_DOWN, InstrumentTrustRecord, Kind, OrderEventRecord, OrderRecord, StateRecord};
 use tern_abi::segment::{ScopeKind, TradingState};
@@ -25,6 +25,19 @@ const LIES: &[Planted] = &[
         day.live(new(1, BUY, 500));
         day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
         day.order_with(replace(1, 2, BUY, 501), |order| order.limits_epoch = 1);
+    }),
+    ("limits of one record heeded in part", Lie::OrderQuantity, |day| {
+        day.set_limits(99, 0, LimitsOutcome::Set, 1);
+        day.order_with(new(1, BUY, 100), |order| order.limits_epoch = 1);
+    }),
+    ("limits that the daemon refused in force", Lie::LimitsEpoch, |day| {
+        day.set_limits(99, 0, LimitsOutcome::Role, 1);
+    }),
+    ("limits against another epoch in force", Lie::LimitsEpoch, |day| {
+        day.set_limits(99, 7, LimitsOutcome::Set, 8);
+    }),
+    ("limits that were set not in force", Lie::LimitsEpoch, |day| {
+        day.set_limits(99, 0, LimitsOutcome::Set, 0);
     }),
     ("a price of nothing", Lie::OrderPrice, |day| day.order_with(new(1, BUY, 1), |order| order.price = 0)),
     ("a price above the highest", Lie::OrderPrice, |day| {
@@ -113,12 +126,11 @@ const LIES: &[Planted] = &[
         day.reconciled(Difference::Accepted, 2);
         day.order(new(1, BUY, 10));
     }),
-    ("a restart that forgets a limit that was set that day", Lie::OrderQuantity, |day| {
-        day.start_saying(1, "restarted=0 day=7 journal_seq=0");
+    ("a restart that forgets a limit that was set", Lie::OrderQuantity, |day| {
         day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
         day.start_saying(2, "restarted=1 day=7 journal_seq=3");
         day.reconciled(Difference::Done, 0);
-        day.order_with(new(1, BUY, 100), |order| order.limits_epoch = 1);
+        day.order(new(1, BUY, 100));
     }),
     ("after a shutdown", Lie::AfterKill, |day| {
         day.command(CommandKind::Shutdown, 0, 0);
@@ -276,8 +288,12 @@ fn on_the_edge_of_every_limit_and_through_a_whole_life_it_agrees() {
     day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
     day.order_with(new(4, SELL, 99), |order| order.limits_epoch = 1);
     day.said(&rejected(4));
+    // Refused, of another epoch, then all at once.
+    day.set_limits(10, 1, LimitsOutcome::Role, 1);
+    day.set_limits(10, 0, LimitsOutcome::Set, 1);
+    day.set_limits(99, 1, LimitsOutcome::Set, 2);
     // The connection goes with an order on its way, which never arrived; the log is told again and says nothing new.
-    day.order_with(new(5, BUY, 99), |order| order.limits_epoch = 1);
+    day.order_with(new(5, BUY, 99), |order| order.limits_epoch = 2);
     day.conn(CONN_DOWN);
     day.log_in(b"SESSION001", 2);
     day.said(&accepted(&new(1, BUY, 1000)));

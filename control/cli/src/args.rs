@@ -28,7 +28,9 @@ Exit codes:
   3  not running, or not healthy
   4  the journal is damaged
   5  kill or cancel: not all orders are known to be cancelled
-  6  resume: refused, somebody killed since you looked";
+  6  resume: refused, somebody killed since you looked
+  7  risk set: refused, other limits are in force than those that were seen
+  8  risk set: refused, it needs a role that you do not have";
 
 /// The instance, by its configuration or by its name.
 #[derive(Args, Debug, Clone)]
@@ -78,6 +80,9 @@ pub enum Verb {
         /// Only a part: `venue:ID`, `strategy:NAME` or `symbol:SYMBOL`; `firm` is everything.
         #[arg(long, value_name = "SCOPE")]
         scope: Option<String>,
+        /// Also a scope that does not exist here yet, such as a symbol that may be listed later.
+        #[arg(long, requires = "scope")]
+        even_unknown: bool,
         /// How far it is stopped.
         #[arg(long, value_enum, default_value_t = StopState::Halted)]
         state: StopState,
@@ -103,13 +108,9 @@ pub enum Verb {
         #[arg(long, default_value_t = 2000, value_name = "MS")]
         timeout_ms: u64,
     },
-    /// Sets a limit until the next start.
-    SetLimit {
-        /// Its name, for example order_quantity_max.
-        limit: String,
-        /// The new value.
-        value: i64,
-    },
+    /// Limits: which are in force and what uses them, what others would change, and setting them.
+    #[command(subcommand)]
+    Risk(RiskVerb),
     /// The journal's records.
     #[command(subcommand)]
     Journal(JournalVerb),
@@ -145,6 +146,36 @@ impl From<StopState> for TradingState {
             StopState::Halted => Self::Halted,
         }
     }
+}
+
+/// What can be done with limits.
+#[derive(Subcommand, Debug)]
+pub enum RiskVerb {
+    /// Each limit in force, what uses it, who set it and when: from the running data plane, not from the file.
+    Show,
+    /// Checks the limits of a file, or of a file with nothing but [limits]; needs no instance.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// What would change, tighter or looser, and what is beyond the new limits already.
+    Diff {
+        /// A file, whose limits count as at a start with it, or KEY=VALUE pairs, keys as in [limits].
+        #[arg(required = true, value_name = "FILE|KEY=VALUE")]
+        limits: Vec<String>,
+    },
+    /// Sets all of it at once, or nothing. Tightening needs the role operator, loosening risk officer.
+    Set {
+        /// A file, whose limits count as at a start with it, or KEY=VALUE pairs, keys as in [limits].
+        #[arg(required = true, value_name = "FILE|KEY=VALUE")]
+        limits: Vec<String>,
+        /// Why; it is journaled.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// Only if the limits of this epoch are still in force, as `tern risk diff` said; without it, those of now.
+        #[arg(long, value_name = "N")]
+        epoch: Option<u32>,
+    },
 }
 
 /// What can be done with the journal.

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use tern_config::Paths;
-use tern_config::protocol::{Answer, Ask, LINE_BYTES_MAX, PROTOCOL_VERSION, Request, Response};
+use tern_config::protocol::{Answer, Ask, LINE_BYTES_MAX, PROTOCOL_VERSION, Request, Response, version_of};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,10 +23,13 @@ pub(crate) fn ask(paths: &Paths, ask: Ask) -> io::Result<Answer> {
     stream.write_all(&line)?;
     let mut line = Vec::new();
     BufReader::new(stream).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line)?;
-    let response: Response = serde_json::from_slice(&line)?;
-    if response.version != PROTOCOL_VERSION {
-        let message = format!("ternd speaks protocol version {}, this tern {PROTOCOL_VERSION}", response.version);
+    // The version first: the answer of another one may not even be an answer of this one.
+    if let Some(version) = version_of(&line).filter(|version| *version != PROTOCOL_VERSION) {
+        let message = format!(
+            "ternd speaks protocol version {version}, this tern {PROTOCOL_VERSION}; use the tern of the daemon's release"
+        );
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
+    let response: Response = serde_json::from_slice(&line)?;
     Ok(response.answer)
 }

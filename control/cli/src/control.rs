@@ -1,4 +1,4 @@
-//! `tern kill`, `resume`, `cancel-all` and `set-limit`.
+//! `tern kill`, `resume` and `cancel-all`.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -193,32 +193,6 @@ impl CancelReport {
     }
 }
 
-/// Sets a limit until the next start.
-///
-/// # Errors
-/// Exit code 2 when there is no such limit; 3 when no daemon answers; 1 when it refuses.
-pub(crate) fn set_limit(target: &Target, name: &str, value: i64) -> Result<Outcome, Failure> {
-    let limits = target.names().limits;
-    let Some(limit) = limits.iter().position(|limit| limit.name == name) else {
-        let known: Vec<&str> = limits.iter().map(|limit| limit.name.as_str()).collect();
-        return Err(Failure::usage(format!("no limit `{name}`; there are: {}", known.join(", "))));
-    };
-    let view = target.segment()?;
-    let words = view.segment().map_err(Failure::failed)?;
-    let before = words.limits_epoch.get();
-    let taken = command(target, Ask::SetLimit { limit: limit as u32, value })?;
-    let set = taken && wait(deadline(1000), || words.limits_epoch.get() != before);
-    let json = json!({ "limit": name, "value": value, "set": set, "epoch": words.limits_epoch.get() });
-    match set {
-        true => Ok(Outcome::ok(format!("{name} = {value}, epoch {}\n", words.limits_epoch.get()), json)),
-        false => Ok(Outcome {
-            text: format!("{name} was not set to {value}: the data plane refused it\n"),
-            json,
-            code: exit::FAILED,
-        }),
-    }
-}
-
 /// Has the daemon hand a command to the loop; whether the loop took it.
 fn command(target: &Target, command: Ask) -> Result<bool, Failure> {
     Ok(matches!(ask(target, command)?, Answer::Command { taken: true }))
@@ -228,7 +202,11 @@ fn command(target: &Target, command: Ask) -> Result<bool, Failure> {
 pub(crate) fn ask(target: &Target, command: Ask) -> Result<Answer, Failure> {
     match client::ask(&target.paths, command) {
         Ok(
-            answer @ (Answer::Command { .. } | Answer::KilledSince { .. } | Answer::Lifted | Answer::NotLifted { .. }),
+            answer @ (Answer::Command { .. }
+            | Answer::KilledSince { .. }
+            | Answer::Lifted
+            | Answer::NotLifted { .. }
+            | Answer::Limits { .. }),
         ) => Ok(answer),
         Ok(Answer::Error(why)) => Err(Failure::failed(why)),
         Ok(other) => Err(Failure::failed(format!("ternd gave an answer to another question: {other:?}"))),

@@ -15,12 +15,13 @@ mod problems;
 mod record_text;
 mod records;
 mod recover;
+mod risk;
 mod scope;
 mod status;
 mod table;
 mod target;
 
-use args::{Arguments, JournalVerb, StopState, Verb};
+use args::{Arguments, JournalVerb, RiskVerb, StopState, Verb};
 use outcome::{Failure, Outcome, exit};
 use target::Target;
 use tern_abi::segment::ScopeKind;
@@ -55,12 +56,15 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Positions => history::positions(&journal()?),
         Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),
         Verb::Latency { plot } => history::latency(&journal()?, *plot),
-        Verb::Kill { scope, state, timeout_ms } => {
+        Verb::Kill { scope, even_unknown, state, timeout_ms } => {
             let target = target()?;
             match scope.as_deref().map(|scope| scope::parse(&target, scope)).transpose()? {
                 // The kill word: the strongest, and the one that needs least.
                 None | Some((ScopeKind::Firm, _)) if *state == StopState::Halted => control::kill(&target, *timeout_ms),
-                scope => scope::restrict(&target, scope.unwrap_or((ScopeKind::Firm, 0)), (*state).into(), *timeout_ms),
+                scope => {
+                    let scope = scope.unwrap_or((ScopeKind::Firm, 0));
+                    scope::restrict(&target, scope, (*state).into(), *even_unknown, *timeout_ms)
+                }
             }
         }
         Verb::Resume { scope, kills, timeout_ms } => {
@@ -71,7 +75,10 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
             }
         }
         Verb::CancelAll { timeout_ms } => control::cancel_all(&target()?, *timeout_ms),
-        Verb::SetLimit { limit, value } => control::set_limit(&target()?, limit, *value),
+        Verb::Risk(RiskVerb::Show) => risk::show(&target()?),
+        Verb::Risk(RiskVerb::Check { file }) => Ok(risk::check(file)),
+        Verb::Risk(RiskVerb::Diff { limits }) => risk::diff(&target()?, limits),
+        Verb::Risk(RiskVerb::Set { limits, why, epoch }) => risk::set(&target()?, limits, why, *epoch),
         Verb::Journal(JournalVerb::Verify) => journal_verbs::verify(&journal()?),
         Verb::Journal(JournalVerb::Stats) => journal_verbs::stats(&journal()?),
         Verb::Journal(JournalVerb::Cat { kind, from_seq, limit, payload }) => {

@@ -23,6 +23,10 @@ pub mod exit {
     pub const UNKNOWN_ORDERS: u8 = 5;
     /// A resume was refused: somebody killed after the operator had looked.
     pub const KILLED_SINCE: u8 = 6;
+    /// Setting limits was refused: others are in force than those that were seen.
+    pub const LIMITS_CHANGED: u8 = 7;
+    /// It needs a role that whoever asked does not have.
+    pub const ROLE: u8 = 8;
 }
 
 /// What came of a command that could be carried out.

@@ -142,7 +142,7 @@ fn halt_advice(reason: &str, facts: &DaemonFacts) -> String {
         "journal_trouble" => format!("mend the journal's disk, {resume}"),
         "ring_full" => format!("bring the drain back (is ternd running, is the journal's disk full?), {resume}"),
         "daily_loss" | "drawdown" => format!(
-            "see `tern positions`; close what has to be closed at the venue, raise limits.{reason}_max if that is right, {resume}"
+            "see `tern positions`; close what has to be closed at the venue, raise limits.{reason}_max (`tern risk set`) if that is right, {resume}"
         ),
         "log_changed" => format!("compare orders and positions with the venue, {resume}"),
         "overfill" | "unknown_execution" => format!("compare with the venue before anything else, {resume}"),

@@ -1,14 +1,14 @@
 //! Records as JSON objects, and those as lines for people.
 
 use serde_json::{Map, Value, json};
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT,
-    CONN_UP, ConnRecord, DatagramHead, InstrumentTrustRecord, Kind, OrderEventRecord, OrderRecord, PositionRecord,
-    RecordHeader, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord, StageRecord, StartRecord, StateRecord,
-    TrustRecord, VenueEventKind,
+    CONN_UP, ConnRecord, DatagramHead, InstrumentTrustRecord, Kind, LimitsRecord, OrderEventRecord, OrderRecord,
+    PositionRecord, RecordHeader, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord, StageRecord, StartRecord,
+    StateRecord, TrustRecord, VenueEventKind,
 };
 use tern_abi::segment::ScopeKind;
 use tern_config::facts::{Names, name_at};
@@ -115,6 +115,18 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             });
             json!({ "kind": what, "limit": limit, "set_state": set, "value": command.value, "scope": command.scope,
                 "epoch": command.epoch, "uid": command.uid, "kill_word": command.kill_word })
+        }),
+        Kind::SetLimits => read(body, |command: SetLimits, _| {
+            let values = command.values().iter().enumerate();
+            let named = values.map(|(index, value)| (name_at(&names.limits, index), json!(value)));
+            let refused = LimitsOutcome::from_index(command.refused as usize);
+            json!({ "uid": command.uid, "why": command.why(), "epoch_seen": command.epoch_seen, "epoch": command.epoch,
+                "refused": refused.filter(|refused| *refused != LimitsOutcome::Set).map(LimitsOutcome::name),
+                "request": command.request, "values": Value::Object(named.collect()) })
+        }),
+        Kind::Limits => read(body, |limits: LimitsRecord, _| {
+            let outcome = LimitsOutcome::from_index(limits.outcome as usize).map_or("?", LimitsOutcome::name);
+            json!({ "outcome": outcome, "epoch": limits.epoch, "cause_seq": limits.cause_seq })
         }),
         Kind::Timer => Some(json!({})),
         Kind::Events => Some(json!({ "bytes": body.len() })),
@@ -227,7 +239,7 @@ mod tests {
     #[test]
     fn every_kind_is_read_or_said_to_be_unreadable() {
         for kind in Kind::ALL {
-            let long = to_json(&header(*kind, &[0; 256]), &[0; 256], &Names::default(), 0);
+            let long = to_json(&header(*kind, &[0; 512]), &[0; 512], &Names::default(), 0);
             assert!(long["body"].get("unreadable_bytes").is_none(), "{long}");
             let short = to_json(&header(*kind, &[1]), &[1], &Names::default(), 0);
             assert_eq!(short["kind"], kind.name());

@@ -136,9 +136,8 @@ fn day_text(day: &Recovered, names: &Names, tail_bytes: u64) -> String {
             command.uid
         ));
     }
-    for command in &day.limits {
-        let name = name_at(&names.limits, command.id as usize);
-        text.push_str(&format!("limit set: {name} = {}, epoch {}\n", command.value, command.epoch));
+    if let Some(command) = &day.limits {
+        text.push_str(&format!("limits: set with epoch {} by uid {}: {}\n", command.epoch, command.uid, command.why()));
     }
     if day.unreadable > 0 {
         text.push_str(&format!("{} records could not be read\n", day.unreadable));
@@ -232,9 +231,12 @@ fn day_json(day: &Recovered, names: &Names, tail_bytes: u64) -> Value {
             "kind": kind.name(), "key": key_text(*kind, *key), "uid": command.uid,
             "state": command.scope_state().map(|(.., state)| state.name()),
         })).collect::<Vec<_>>(),
-        "limits": day.limits.iter().map(|command| json!({
-            "limit": name_at(&names.limits, command.id as usize), "value": command.value, "epoch": command.epoch,
-        })).collect::<Vec<_>>(),
+        "limits": day.limits.as_ref().map(|command| json!({
+            "epoch": command.epoch, "uid": command.uid, "why": command.why(),
+            "values": command.values().iter().enumerate()
+                .map(|(index, value)| (name_at(&names.limits, index), json!(value)))
+                .collect::<serde_json::Map<_, _>>(),
+        })),
         "comparison": {
             "agreed_or_accepted": !day.unreconciled, "differences": day.differences_stopping,
             "found": day.differences.iter().map(difference_json).collect::<Vec<_>>(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::getuid;
 use serde_json::{Value, json};
-use tern_abi::segment::{Scope, ScopeKind, TradingState, Words};
+use tern_abi::segment::{SYMBOL_WORDS, Scope, ScopeKind, TradingState, Words};
 use tern_config::protocol::{Answer, Ask};
 
 use crate::control::{Cancels, ask, wait};
@@ -53,6 +53,70 @@ pub(crate) fn parse(target: &Target, text: &str) -> Result<(ScopeKind, u64), Fai
     }
 }
 
+/// Whether a scope means anything in this instance.
+enum Existence {
+    /// It does.
+    Here,
+    /// It does not; what there is.
+    NotHere(String),
+    /// Nobody can say; why not.
+    NotKnown(&'static str),
+}
+
+/// By what the data plane says of itself: its facts, and the symbols in the segment.
+fn existence(target: &Target, words: &Words, kind: ScopeKind, key: u64) -> Existence {
+    let of = |there: Vec<(u64, String)>, why| match there.iter().any(|(known, _)| *known == key) {
+        true => Existence::Here,
+        false if there.is_empty() => Existence::NotKnown(why),
+        false => Existence::NotHere(there.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(", ")),
+    };
+    let facts = target.dataplane_facts();
+    match kind {
+        ScopeKind::Firm => Existence::Here,
+        ScopeKind::Venue => {
+            let there = facts.venues.iter().map(|id| (u64::from(*id), format!("venue:{id}"))).collect();
+            of(there, "no data plane has said which venues there are")
+        }
+        ScopeKind::Strategy => {
+            let said = facts.strategies.into_iter().map(|strategy| (strategy.name, strategy.id));
+            let mut there: Vec<(String, u16)> = said.collect();
+            if there.is_empty() {
+                there.clone_from(&target.strategies);
+            }
+            let named = there.into_iter().map(|(name, id)| (u64::from(id), format!("strategy:{name} (id {id})")));
+            of(named.collect(), "neither a configuration nor a data plane says which strategies there are")
+        }
+        ScopeKind::Symbol => symbol_existence(words, key),
+    }
+}
+
+/// Symbols that are listed of those that there are.
+const SYMBOLS_LISTED: usize = 10;
+
+fn symbol_existence(words: &Words, key: u64) -> Existence {
+    let count = words.symbol_count.get() as usize;
+    let there = || (0..count).map(|index| words.symbols.get(index));
+    if there().any(|symbol| symbol == key) {
+        return Existence::Here;
+    }
+    match count {
+        0 => Existence::NotKnown("the data plane has not read the venue's directory of symbols yet"),
+        SYMBOL_WORDS.. => Existence::NotKnown("there are more symbols than the data plane shows"),
+        _ => {
+            // Those that begin alike first: most likely it was mistyped.
+            let first = key.to_le_bytes()[0];
+            let mut names: Vec<[u8; 8]> = there().map(u64::to_le_bytes).collect();
+            names.sort_by_key(|name| (name[0] != first, *name));
+            let listed = names.iter().take(SYMBOLS_LISTED);
+            let listed: Vec<String> =
+                listed.map(|name| format!("symbol:{}", String::from_utf8_lossy(name).trim_end())).collect();
+            let more = count.saturating_sub(SYMBOLS_LISTED);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            Existence::NotHere(format!("{}{more}", listed.join(", ")))
+        }
+    }
+}
+
 /// The scope as `--scope` takes it.
 fn text_of(target: &Target, kind: ScopeKind, key: u64) -> String {
     match kind {
@@ -96,15 +160,30 @@ pub(crate) fn restricted(target: &Target, words: &Words) -> (Vec<String>, Value)
 /// the scope's orders are gone.
 ///
 /// # Errors
-/// Exit code 2 for a scope that there is not, 3 when there is no segment, 1 when it may not be written.
+/// Exit code 2 for a scope that there is not here, unless it is restricted `even_unknown`; 3 when there is no segment, 1
+/// when it may not be written.
 pub(crate) fn restrict(
     target: &Target,
     (kind, key): (ScopeKind, u64),
     state: TradingState,
+    even_unknown: bool,
     timeout_ms: u64,
 ) -> Result<Outcome, Failure> {
     let view = target.segment()?;
     let words = view.segment().map_err(Failure::failed)?;
+    let (exists, unsure) = match existence(target, &words, kind, key) {
+        Existence::Here => (Some(true), None),
+        Existence::NotHere(_) if even_unknown => (Some(false), Some("it does not exist here now")),
+        Existence::NotHere(there) => {
+            return Err(Failure::usage(format!(
+                "--scope {}: there is no such {} here, so nothing was stopped; there are: {there}; --even-unknown \
+                 stops it should it come",
+                text_of(target, kind, key),
+                kind.name()
+            )));
+        }
+        Existence::NotKnown(why) => (None, Some(why)),
+    };
     let began = Instant::now();
     let deadline = began + Duration::from_millis(timeout_ms);
     let cancels = Cancels::before(&words);
@@ -116,6 +195,11 @@ pub(crate) fn restrict(
     let in_force = words.scopes.find(kind, key).map_or(state, |scope| scope.state);
     let name = text_of(target, kind, key);
     let mut text = format!("{name} is {} until `tern resume --scope {name}`\n", state_text(in_force));
+    if let Some(unsure) = unsure {
+        text.push_str(&format!(
+            "whether it stops anything is not known: {unsure}; orders under that name are stopped\n"
+        ));
+    }
     // Of one that was halted before, the orders are gone or being cancelled already: nothing begins that could be followed.
     let is_new = in_force == TradingState::Halted && was != TradingState::Halted;
     let report = is_new.then(|| cancels.wait(&words, taken, deadline));
@@ -130,6 +214,7 @@ pub(crate) fn restrict(
     let json = json!({
         "scope": name,
         "state": in_force.name(),
+        "exists": exists,
         "acknowledged": taken,
         "orders": report.as_ref().map(|report| report.json()),
         "waited_ms": began.elapsed().as_millis() as u64,

@@ -11,6 +11,7 @@ use tern_config::facts::name_at;
 use crate::halt::Halt;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::problems::Findings;
+use crate::risk;
 use crate::scope;
 use crate::table::{duration, grouped, tai_time};
 use crate::target::Target;
@@ -114,6 +115,8 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     }));
     let (sentences, restricted) = scope::restricted(target, &words);
     problems.extend(sentences);
+    let (limits_text, sentences, limits) = risk::reduce_only(target, &words);
+    problems.extend(sentences);
     let trusted: Vec<usize> = (0..STREAMS).filter(|stream| words.trust.get(*stream).0 == TRUSTED).collect();
     let distrusted: BTreeMap<usize, String> = (0..STREAMS)
         .map(|stream| (stream, words.trust.get(stream).0))
@@ -135,6 +138,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     line("data plane", format!("{}, run {}", plane.text(), words.runs.get()));
     line("state", state_text);
     line("open orders", grouped(open_orders));
+    line("limits", limits_text);
     line("sessions", listed(&sessions));
     line("strategies", listed(&strategies));
     line("trusted", if trusted.is_empty() { "no stream".into() } else { format!("streams {trusted:?}") });
@@ -181,6 +185,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         "restricted": restricted,
         "open_orders": open_orders,
         "limits_epoch": words.limits_epoch.get(),
+        "limits": limits,
         "sessions": sessions,
         "strategies": strategies,
         "trusted_streams": trusted,

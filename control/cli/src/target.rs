@@ -20,7 +20,7 @@ pub(crate) struct Target {
     pub(crate) heartbeat_loss_ms: u64,
     /// Its interface, where the configuration is known.
     pub(crate) interface: Option<String>,
-    /// Its strategies, name and id, where the configuration is known.
+    /// Its strategies, name and id, where the configuration or the data plane says them.
     pub(crate) strategies: Vec<(String, u16)>,
 }
 
@@ -50,6 +50,10 @@ impl Target {
             },
             (None, None) => return Err(Failure::usage("which instance? give --config FILE or --instance NAME")),
         };
+        if target.strategies.is_empty() {
+            let said = target.dataplane_facts().strategies;
+            target.strategies = said.into_iter().map(|strategy| (strategy.name, strategy.id)).collect();
+        }
         if let Some(journal) = &which.journal {
             target.paths.journal.clone_from(journal);
         }

@@ -1,9 +1,10 @@
 //! The program itself: exit codes, `kill` with the daemon dead, and what it makes of a journal.
 
+mod common;
+
+use common::Bench;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,61 +16,12 @@ use tern_abi::record::{
     StartRecord, VenueEventKind,
 };
 use tern_abi::segment::{DISTRUSTED, KillCause, SessionFault, SessionState, TRUSTED};
-use tern_config::Config;
 use tern_config::facts::{DaemonFacts, DataplaneFacts, Named, Names};
-use tern_hw::segment::{DataPlaneEnds, DataPlaneSegment, SegmentSpec};
+use tern_hw::segment::{DataPlaneEnds, DataPlaneSegment};
 use tern_journal::{Options, Writer};
 use zerocopy::IntoBytes;
 
-struct Bench {
-    folder: PathBuf,
-    config: Config,
-}
-
 impl Bench {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("tern-cli-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join("run")).expect("a temporary folder");
-        let at = |file: &str| folder.join(file).display().to_string();
-        let text = format!(
-            "[instance]\nname = \"cli\"\n[paths]\nsegment = \"{}\"\njournal = \"{}\"\nrun = \"{}\"\n\
-             [port]\nkind = \"socket\"\ninterface = \"lo\"\n\
-             [rings]\norder_slots = 1024\ncapture_bytes = 1048576\ncommand_slots = 16\n",
-            at("segment"),
-            at("journal"),
-            at("run")
-        );
-        std::fs::write(folder.join("tern.toml"), text).expect("a file");
-        let config = Config::load(folder.join("tern.toml")).unwrap_or_else(|problems| panic!("{problems}"));
-        Self { folder, config }
-    }
-
-    fn spec(&self) -> SegmentSpec {
-        SegmentSpec {
-            path: self.config.paths.segment_file().map(Path::to_path_buf),
-            sizes: self.config.rings.sizes(),
-            ..SegmentSpec::new(self.config.instance.name.clone())
-        }
-    }
-
-    fn tern(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_tern"))
-            .env_remove("TERN_CONFIG")
-            .arg("--config")
-            .arg(self.config.file())
-            .args(arguments)
-            .output()
-            .expect("it runs")
-    }
-
-    /// With `--json`: the exit code and what it printed.
-    fn json(&self, arguments: &[&str]) -> (i32, Value) {
-        let output = self.tern(&[&["--json"], arguments].concat());
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{output:?}"));
-        (output.status.code().expect("it was not killed"), value)
-    }
-
     /// A journal of one run: an order, filled in two parts of which one was broken, a refusal, stages.
     fn write_journal(&self) {
         let (mut journal, _) =
@@ -127,12 +79,6 @@ impl Bench {
         stage_ns[..6].copy_from_slice(&[1000, 1100, 1200, 1300, 1400, 1500]);
         add(Kind::Stages, StageRecord { arrival_ns: 900, stage_ns, order: 1, ..StageRecord::default() }.as_bytes());
         journal.seal().expect("it is written");
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use tern_abi::command::{Command as LoopCommand, CommandKind};
+use tern_abi::command::{Command as LoopCommand, SetLimits};
 use tern_abi::event::SIDE_BUY;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
-    ACTION_NEW, Kind, OrderEventRecord, OrderRecord, RecordHeader, StartRecord, StateRecord, VenueEventKind,
+    ACTION_NEW, Kind, LimitsRecord, OrderEventRecord, OrderRecord, RecordHeader, StartRecord, StateRecord,
+    VenueEventKind,
 };
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_config::protocol::PROTOCOL_VERSION;
@@ -142,8 +143,8 @@ fn the_day_is_told_with_what_a_start_would_begin_with() {
     let (code, out, _) = bench.tern(&["recover"]);
     assert_eq!((code, out.lines().next()), (0, Some("the journal is empty")));
     bench.trade();
-    let set = LoopCommand { kind: CommandKind::SetLimit as u32, id: 3, value: 7, epoch: 9, ..LoopCommand::default() };
-    bench.give(Kind::Command, set.as_bytes());
+    bench.give(Kind::SetLimits, SetLimits::new(&[7, 8], (0, 9), 40, "calm").as_bytes());
+    bench.give(Kind::Limits, LimitsRecord { cause_seq: 0, epoch: 9, outcome: 0 }.as_bytes());
     let stop = LoopCommand::set_state(ScopeKind::Symbol, u64::from_le_bytes(*b"MSFT    "), TradingState::Halted, 40);
     bench.give(Kind::Command, stop.as_bytes());
     let (code, said) = bench.json(&["recover", "--dry-run"]);
@@ -155,7 +156,7 @@ fn the_day_is_told_with_what_a_start_would_begin_with() {
     assert_eq!(said["orders"]["open"].as_array().map(Vec::len), Some(2), "{said}");
     assert_eq!(said["positions"][0]["shares"], 30);
     assert_eq!((said["scopes"][0]["key"].as_str(), said["scopes"][0]["uid"].as_u64()), (Some("MSFT"), Some(40)));
-    assert_eq!((said["limits"][0]["value"].as_i64(), said["limits"][0]["epoch"].as_u64()), (Some(7), Some(9)));
+    assert_eq!((said["limits"]["epoch"].as_u64(), said["limits"]["why"].as_str()), (Some(9), Some("calm")), "{said}");
     assert_eq!((said["start"]["segment"].as_bool(), said["start"]["next_order_id"].as_u64()), (Some(false), Some(3)));
     let (_, out, _) = bench.tern(&["recover", "--dry-run"]);
     assert!(out.contains("orders: 2 ids, 2 open, 1 of them not answered; the next id is 3"), "{out}");

@@ -49,7 +49,7 @@ pub struct Names {
     pub order_events: Vec<Named>,
     /// `OrderEventRecord::state`.
     pub order_states: Vec<Named>,
-    /// `Command::id` of a set-limit command.
+    /// Limits by index: `SetLimits::values`, `Command::id` of a set-limit command.
     pub limits: Vec<Named>,
 }
 
@@ -91,6 +91,15 @@ pub struct PortFact {
     pub huge_pages: bool,
 }
 
+/// A strategy that the data plane runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrategyFact {
+    /// Its name in the registry.
+    pub name: String,
+    /// Its id in records.
+    pub id: u16,
+}
+
 /// `<run>/dataplane.json`, written by the data plane when it is ready.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -113,6 +122,10 @@ pub struct DataplaneFacts {
     pub wait: String,
     /// What was asked for and not granted, each with its reason.
     pub fallbacks: Vec<String>,
+    /// Venue ids that orders go to.
+    pub venues: Vec<u16>,
+    /// Strategies.
+    pub strategies: Vec<StrategyFact>,
     /// What the numbers mean.
     pub names: Names,
 }

@@ -7,6 +7,7 @@
 mod day;
 pub mod facts;
 pub mod fields;
+pub mod limits;
 mod locate;
 mod problem;
 pub mod protocol;
@@ -19,7 +20,7 @@ pub use day::{TimeOfDay, UtcOffset};
 pub use problem::{Problem, Problems};
 pub use types::{
     AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
-    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Secret, SelfTrade, Session, Strategy, Wait,
+    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session, Strategy, Wait,
 };
 
 use locate::Source;

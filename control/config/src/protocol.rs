@@ -46,12 +46,14 @@ pub enum Ask {
         /// Changes of the scope that the one who asks has seen: what `status` said.
         changes: u16,
     },
-    /// Set a limit.
-    SetLimit {
-        /// Index of the limit, by the names of the data plane's facts.
-        limit: u32,
-        /// New value.
-        value: i64,
+    /// Set limits, all of them or none, if those that were seen are still in force.
+    SetLimits {
+        /// Epoch of the limits that the one who asks has seen.
+        epoch: u32,
+        /// What changes, by the names of the data plane's facts, in the gate's units.
+        values: BTreeMap<String, i64>,
+        /// Why, for the journal.
+        why: String,
     },
     /// Accept what journal and venue's log say differently after a restart.
     AcceptDifferences {
@@ -98,8 +100,44 @@ pub enum Answer {
         /// Its changes by now; absent when nothing restricts it.
         changes: Option<u16>,
     },
+    /// To `set_limits`.
+    Limits {
+        /// What came of it.
+        verdict: LimitsVerdict,
+        /// Epoch of the limits in force now.
+        epoch: u32,
+        /// For people: what was not done, why, and what to do; empty when it was done.
+        message: String,
+    },
     /// Nothing was done, and why.
     Error(String),
+}
+
+/// What came of a request to set limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitsVerdict {
+    /// They are in force.
+    Set,
+    /// Refused: others are in force than those that were seen.
+    Stale,
+    /// Refused: the one who asks does not have the role that it needs.
+    Role,
+    /// Refused by the loop, as out of range or as made for another build.
+    Refused,
+    /// The loop has not taken it yet. It decides when it does.
+    Waiting,
+}
+
+/// What every line of every version has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+/// The version that a line says it has, whatever else is in it; `None` if it is no such line.
+pub fn version_of(line: &[u8]) -> Option<u32> {
+    serde_json::from_slice::<Versioned>(line).ok().map(|line| line.version)
 }
 
 #[cfg(test)]
@@ -108,8 +146,17 @@ mod tests {
 
     #[test]
     fn requests_look_as_documented() {
-        let line = serde_json::to_string(&Request { version: 1, ask: Ask::SetLimit { limit: 3, value: -5 } });
-        assert_eq!(line.unwrap_or_default(), r#"{"version":1,"ask":{"set_limit":{"limit":3,"value":-5}}}"#);
+        let values = BTreeMap::from([("position_max".to_owned(), 5)]);
+        let line = serde_json::to_string(&Request {
+            version: 4,
+            ask: Ask::SetLimits { epoch: 3, values, why: "calmer".into() },
+        });
+        assert_eq!(
+            line.unwrap_or_default(),
+            r#"{"version":4,"ask":{"set_limits":{"epoch":3,"values":{"position_max":5},"why":"calmer"}}}"#
+        );
+        assert_eq!(version_of(br#"{"version":3,"ask":{"set_limit":{"limit":3,"value":-5}}}"#), Some(3));
+        assert_eq!((version_of(b"{}"), version_of(b"nonsense")), (None, None));
         let line = serde_json::to_string(&Request { version: 2, ask: Ask::Resume { kills: 7 } });
         assert_eq!(line.unwrap_or_default(), r#"{"version":2,"ask":{"resume":{"kills":7}}}"#);
         assert!(serde_json::from_str::<Request>(r#"{"version":1,"ask":"resume"}"#).is_err(), "of what was it seen?");

@@ -44,6 +44,9 @@ pub struct Config {
     /// Limits of the gate at start.
     #[serde(default)]
     pub limits: Limits,
+    /// Who may change limits while it runs.
+    #[serde(default)]
+    pub roles: Roles,
     /// Supervision.
     #[serde(default)]
     pub daemon: Daemon,
@@ -471,6 +474,24 @@ impl Default for Limits {
             drawdown_max: 20_000 * 10_000,
             self_trade: SelfTrade::CancelNewest,
         }
+    }
+}
+
+/// `[roles]`: Unix groups of this host. Nobody's role is asked for a kill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Roles {
+    /// Group whose members may tighten limits; empty = whoever reaches the control socket.
+    pub operator: String,
+    /// Group whose members may also loosen them; empty = root alone.
+    pub risk_officer: String,
+    /// Whether root is a risk officer too.
+    pub root_is_risk_officer: bool,
+}
+
+impl Default for Roles {
+    fn default() -> Self {
+        Self { operator: String::new(), risk_officer: String::new(), root_is_risk_officer: true }
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     }
     check.strategies();
     check.limits();
+    check.roles();
     check.supervision();
     check.problems
 }
@@ -200,6 +201,19 @@ impl Check<'_> {
         self.within("limits.net_max", limits.net_max, 1..=i64::MAX / 2);
         self.within("limits.daily_loss_max", limits.daily_loss_max, 1..=i64::MAX / 2);
         self.within("limits.drawdown_max", limits.drawdown_max, 1..=i64::MAX / 2);
+    }
+
+    fn roles(&mut self) {
+        let roles = &self.config.roles;
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+        for (field, group) in [("roles.operator", &roles.operator), ("roles.risk_officer", &roles.risk_officer)] {
+            if group.len() > 32 || !group.bytes().all(plain) {
+                self.wrong(field, format!("`{group}` cannot name a group"));
+            }
+        }
+        if !roles.root_is_risk_officer && roles.risk_officer.is_empty() {
+            self.wrong("roles.root_is_risk_officer", "nobody could loosen a limit");
+        }
     }
 
     fn supervision(&mut self) {

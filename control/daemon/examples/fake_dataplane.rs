@@ -1,22 +1,44 @@
 //! Stands in for the data plane in the daemon's tests: records, beats, and obeys commands, without a port.
 //!
 //! `TERN_FAKE=fail` ends at once with exit code 1, `usage` with 2, `stuck` stops beating after its first records,
-//! `late_kill` kills before it takes a resume.
+//! `late_kill` kills before it takes a resume, `late_limits` sets limits before it takes a command that does.
+//!
+//! It has two limits, `position_max` = 1000 and `duplicate_window_ns` = 50.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use tern_abi::ABI_VERSION;
-use tern_abi::command::CommandKind;
+use tern_abi::command::{CommandKind, LimitsOutcome, SetLimits};
 use tern_abi::counters::LoopCounter;
-use tern_abi::record::{ACTION_NEW, Kind, OrderRecord, Recorder, StartRecord};
-use tern_abi::segment::KillCause;
+use tern_abi::record::{ACTION_NEW, Kind, LimitsRecord, OrderRecord, Recorder, StartRecord};
+use tern_abi::ring::commands::Sent;
+use tern_abi::segment::{KillCause, LimitsState};
 use tern_config::Config;
-use tern_hw::segment::{DataPlaneSegment, SegmentSpec};
+use tern_config::facts::{DataplaneFacts, Named, Names};
+use tern_hw::segment::{DataPlaneEnds, DataPlaneSegment, SegmentSpec};
 use zerocopy::IntoBytes;
 
 fn now_ns() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// As the loop does it: in the journal first, then in force or refused, then shown.
+fn set_limits(plane: &mut DataPlaneEnds<'_>, command: &SetLimits) {
+    plane.recorder.record(now_ns(), Kind::SetLimits, &[command.as_bytes()]).expect("the reserve has room");
+    let before = plane.limits.read().map_or(0, |limits| limits.epoch);
+    let outcome = match LimitsOutcome::from_index(command.refused as usize) {
+        Some(LimitsOutcome::Set) if command.epoch_seen != before => LimitsOutcome::Stale,
+        Some(LimitsOutcome::Set) if command.values().iter().any(|value| *value < 0) => LimitsOutcome::Range,
+        refused => refused.unwrap_or(LimitsOutcome::Unlike),
+    };
+    let set = outcome == LimitsOutcome::Set;
+    if set {
+        plane.limits.write(&LimitsState::new(command, now_ns()));
+    }
+    let epoch = if set { command.epoch } else { before };
+    let record = LimitsRecord { cause_seq: plane.recorder.next_seq() - 1, epoch, outcome: outcome as u32 };
+    plane.recorder.record(now_ns(), Kind::Limits, &[record.as_bytes()]).expect("the reserve has room");
 }
 
 fn main() -> ExitCode {
@@ -42,13 +64,33 @@ fn main() -> ExitCode {
         .record(now_ns(), Kind::Start, &[start.as_bytes(), config.effective_toml().as_bytes()])
         .expect("room");
 
+    let limits = ["position_max", "duplicate_window_ns"].map(|name| Named::new(name, "")).to_vec();
+    let facts = DataplaneFacts { names: Names { limits, ..Names::default() }, ..DataplaneFacts::default() };
+    tern_config::facts::write(&config.paths.dataplane_facts(), &facts).expect("the run folder is there");
+    let start = SetLimits::new(&[1000, 50], (0, 0), u32::MAX, "");
+    plane.limits.write(&LimitsState::new(&start, now_ns()));
+
     let mut trading = !plane.kill.state().killed();
     let mut order = 0;
     for turn in 1_u64.. {
         if mode != "stuck" || turn < 50 {
             plane.data_plane_beat.beat(now_ns(), turn);
         }
-        while let Ok(Some(mut command)) = plane.commands.next() {
+        while let Ok(Some(sent)) = plane.commands.next() {
+            let mut command = match sent {
+                Sent::Command(command) => command,
+                Sent::SetLimits(limits) => {
+                    if mode == "late_limits" {
+                        // Between the daemon's look and the loop's.
+                        let seen = limits.epoch_seen;
+                        let other = SetLimits::new(&[7, 50], (seen, seen + 1), 77, "somebody else");
+                        set_limits(&mut plane, &other);
+                    }
+                    set_limits(&mut plane, &limits);
+                    plane.commands.done();
+                    continue;
+                }
+            };
             if command.kind == CommandKind::Resume as u32 {
                 if mode == "late_kill" {
                     // Between the daemon's look and the loop's.

@@ -9,7 +9,9 @@
 mod clock;
 mod drain;
 mod journal;
+mod limits;
 mod process;
+mod roles;
 mod run_folder;
 mod server;
 mod shared;

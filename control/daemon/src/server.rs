@@ -12,10 +12,11 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use tern_abi::command::CommandKind;
 use tern_abi::segment::{KillCause, ScopeKind, TradingState};
 use tern_config::Paths;
-use tern_config::protocol::{Answer, Ask, LINE_BYTES_MAX, PROTOCOL_VERSION, Request, Response};
+use tern_config::protocol::{Answer, Ask, LINE_BYTES_MAX, PROTOCOL_VERSION, Request, Response, version_of};
 
 use crate::DaemonError;
 use crate::clock;
+use crate::limits::{self, Wanted};
 use crate::shared::Shared;
 
 /// Clients at once; more are told so and sent away.
@@ -70,13 +71,13 @@ fn converse(mut stream: UnixStream, shared: &Shared<'_>) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {
         let Some(line) = read_line(&mut reader, shared)? else { return Ok(()) };
-        let answer = match serde_json::from_slice::<Request>(&line) {
-            Err(error) => Answer::Error(format!("not a request of protocol version {PROTOCOL_VERSION}: {error}")),
-            Ok(request) if request.version != PROTOCOL_VERSION => Answer::Error(format!(
-                "this ternd speaks protocol version {PROTOCOL_VERSION}, the client {}; use the tern of the same release",
-                request.version
+        // The version first: what another version asks for may not even be a request of this one.
+        let answer = match (version_of(&line), serde_json::from_slice::<Request>(&line)) {
+            (Some(version), _) if version != PROTOCOL_VERSION => Answer::Error(format!(
+                "this ternd speaks protocol version {PROTOCOL_VERSION}, the client {version}; use the tern of the same release"
             )),
-            Ok(request) => answer(&request.ask, uid, shared),
+            (_, Err(error)) => Answer::Error(format!("not a request of protocol version {PROTOCOL_VERSION}: {error}")),
+            (_, Ok(request)) => answer(&request.ask, uid, shared),
         };
         write_answer(&mut stream, answer)?;
     }
@@ -132,16 +133,18 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
                 shared.segment.words().kill.kill(uid, KillCause::Operator, clock::tai_ns());
             }
             tracing::warn!(uid, "kill");
-            command(shared, CommandKind::Kill, uid, 0, 0)
+            command(shared, CommandKind::Kill, uid, 0)
         }
         Ask::Resume { kills } => resume(shared, uid, kills),
         Ask::Lift { ref kind, key, changes } => lift(shared, uid, kind, key, changes),
-        Ask::CancelAll => command(shared, CommandKind::CancelAll, uid, 0, 0),
+        Ask::CancelAll => command(shared, CommandKind::CancelAll, uid, 0),
         Ask::AcceptDifferences { seen } => {
             tracing::warn!(uid, seen, "differences accepted");
-            command(shared, CommandKind::AcceptDifferences, uid, seen, 0)
+            command(shared, CommandKind::AcceptDifferences, uid, seen)
         }
-        Ask::SetLimit { limit, value } => command(shared, CommandKind::SetLimit, uid, limit, value),
+        Ask::SetLimits { epoch, ref values, ref why } => {
+            limits::set(shared, uid, &Wanted { epoch, values, why }, COMMAND_PATIENCE)
+        }
     }
 }
 
@@ -155,7 +158,7 @@ fn resume(shared: &Shared<'_>, uid: u32, kills_seen: u32) -> Answer {
         return Answer::KilledSince { kills };
     }
     tracing::warn!(uid, kills_seen, "resume");
-    let answer = command(shared, CommandKind::Resume, uid, kills_seen, 0);
+    let answer = command(shared, CommandKind::Resume, uid, kills_seen);
     match since() {
         Some(kills) if matches!(answer, Answer::Command { taken: true }) => Answer::KilledSince { kills },
         _ => answer,
@@ -177,8 +180,8 @@ fn lift(shared: &Shared<'_>, uid: u32, kind: &str, key: u64, changes: u16) -> An
     }
 }
 
-fn command(shared: &Shared<'_>, kind: CommandKind, uid: u32, id: u32, value: i64) -> Answer {
-    match shared.send(kind, uid, id, value) {
+fn command(shared: &Shared<'_>, kind: CommandKind, uid: u32, id: u32) -> Answer {
+    match shared.send(kind, uid, id) {
         Ok(ticket) => Answer::Command { taken: shared.wait_taken(ticket, COMMAND_PATIENCE) },
         Err(_) => Answer::Error("the command ring is full: the data plane takes no commands".into()),
     }

@@ -1,11 +1,11 @@
 //! What the daemon's threads share.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
@@ -25,6 +25,7 @@ pub(crate) struct Shared<'a> {
     facts: Mutex<DaemonFacts>,
     draining: AtomicBool,
     serving: AtomicBool,
+    requests: AtomicU64,
 }
 
 impl<'a> Shared<'a> {
@@ -42,6 +43,7 @@ impl<'a> Shared<'a> {
             facts: Mutex::new(facts),
             draining: AtomicBool::new(true),
             serving: AtomicBool::new(true),
+            requests: AtomicU64::new(clock::tai_ns()),
         }
     }
 
@@ -84,18 +86,28 @@ impl<'a> Shared<'a> {
     }
 
     /// Hands a command to the loop.
-    pub(crate) fn send(&self, kind: CommandKind, uid: u32, id: u32, value: i64) -> Result<Ticket, RingFull> {
+    pub(crate) fn send(&self, kind: CommandKind, uid: u32, id: u32) -> Result<Ticket, RingFull> {
         let words = self.segment.words();
         let command = Command {
             kind: kind as u32,
             id,
-            value,
+            value: 0,
             scope: 0,
-            epoch: words.limits_epoch.get() as u32 + u32::from(kind == CommandKind::SetLimit),
+            epoch: words.limits_epoch.get() as u32,
             uid,
             kill_word: 0,
         };
         lock(&self.commands).send(&command)
+    }
+
+    /// Hands all limits at once to the loop.
+    pub(crate) fn send_limits(&self, limits: &SetLimits) -> Result<Ticket, RingFull> {
+        lock(&self.commands).send_limits(limits)
+    }
+
+    /// A number that no other request of this instance has, those of an earlier daemon included: it began with the time.
+    pub(crate) fn next_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Waits until the loop took the command and recorded it.

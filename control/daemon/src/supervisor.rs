@@ -205,7 +205,7 @@ impl<'a> Supervisor<'a> {
         };
         let patience = Duration::from_millis(self.config.daemon.shutdown_ms);
         tracing::info!(pid = process.pid, "asking the data plane to cancel all, log out and end");
-        if self.shared.send(CommandKind::Shutdown, SYSTEM_UID, 0, 0).is_err() {
+        if self.shared.send(CommandKind::Shutdown, SYSTEM_UID, 0).is_err() {
             tracing::warn!("the command ring is full: the data plane takes no commands");
         }
         let mut gone = self.wait_gone(process, patience);

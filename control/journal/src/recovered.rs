@@ -12,11 +12,11 @@ use crate::{JournalError, Reader};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetLimits};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
-    ACTION_CANCEL, ACTION_REPLACE, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, StartRecord,
-    StateRecord, VenueEventKind,
+    ACTION_CANCEL, ACTION_REPLACE, Kind, LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
+    StartRecord, StateRecord, VenueEventKind,
 };
 use tern_abi::segment::{ScopeKind, TradingState};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -151,10 +151,8 @@ pub struct Recovered {
     pub halt: Option<u32>,
     /// Restricted scopes, by kind and key: the command that said so last. They outlive the day.
     pub scopes: BTreeMap<(ScopeKind, u64), Command>,
-    /// Limits that were set while the data plane ran that day, oldest first.
-    pub limits: Vec<Command>,
-    /// Epoch of the limits in force.
-    pub limits_epoch: u32,
+    /// The command by which limits were set last, if any were. They outlive the day.
+    pub limits: Option<SetLimits>,
     /// The last run ended in order.
     pub clean_stop: bool,
     /// Differences that the last run found, the first [`DIFFERENCES_MAX`].
@@ -165,6 +163,8 @@ pub struct Recovered {
     pub unreconciled: bool,
     /// Records whose body is shorter than their kind, or whose kind is unknown.
     pub unreadable: u64,
+    /// Limits that are to be set: what came of it follows.
+    wanted: Option<SetLimits>,
     settled: View,
     run: Option<View>,
 }
@@ -235,6 +235,8 @@ impl Recovered {
             }),
             kind if kind == Kind::State as u16 => read(body, |state: &StateRecord| self.state(state)),
             kind if kind == Kind::Command as u16 => read(body, |command: &Command| self.command(command)),
+            kind if kind == Kind::SetLimits as u16 => read(body, |command: &SetLimits| self.wanted = Some(*command)),
+            kind if kind == Kind::Limits as u16 => read(body, |record: &LimitsRecord| self.set_limits(record)),
             kind if kind == Kind::Reconcile as u16 => read(body, |record: &ReconcileRecord| self.difference(record)),
             kind if kind == Kind::Start as u16 => start_text(body).map(|text| self.start(header.seq, text)).is_some(),
             kind => Kind::from_u16(kind).is_some(),
@@ -296,6 +298,7 @@ impl Recovered {
                 unreadable: self.unreadable,
                 halt: self.halt,
                 scopes: std::mem::take(&mut self.scopes),
+                limits: self.limits,
                 ..Self::default()
             };
         }
@@ -346,10 +349,7 @@ impl Recovered {
     }
 
     fn command(&mut self, command: &Command) {
-        if command.kind == CommandKind::SetLimit as u32 {
-            self.limits.push(*command);
-            self.limits_epoch = command.epoch;
-        } else if command.kind == CommandKind::SetState as u32
+        if command.kind == CommandKind::SetState as u32
             && let Some((kind, key, state)) = command.scope_state()
         {
             if state == TradingState::Running {
@@ -357,6 +357,13 @@ impl Recovered {
             } else {
                 self.scopes.insert((kind, key), *command);
             }
+        }
+    }
+
+    fn set_limits(&mut self, record: &LimitsRecord) {
+        let wanted = self.wanted.take();
+        if record.outcome == LimitsOutcome::Set as u32 {
+            self.limits = wanted.or(self.limits);
         }
     }
 

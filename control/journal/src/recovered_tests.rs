@@ -193,16 +193,17 @@ fn a_scope_is_restricted_until_it_is_lifted_whatever_day_it_is() {
 }
 
 #[test]
-fn limits_that_were_set_hold_for_the_day_however_a_run_ends() {
+fn limits_that_were_set_hold_however_a_run_ends_and_those_that_were_refused_do_not() {
     let mut day = day();
-    let command = Command { kind: CommandKind::SetLimit as u32, id: 4, value: 7, epoch: 9, ..Command::default() };
-    day.give(Kind::Command, command.as_bytes());
-    day.start("next_order_id=4 restarted=1 day=7");
+    let set = |epoch| SetLimits::new(&[7, 8], (epoch - 1, epoch), 40, "calm");
+    let outcome = |epoch, outcome: LimitsOutcome| LimitsRecord { cause_seq: 0, epoch, outcome: outcome as u32 };
+    day.give(Kind::SetLimits, set(1).as_bytes());
+    day.give(Kind::Limits, outcome(1, LimitsOutcome::Set).as_bytes());
+    day.give(Kind::SetLimits, set(5).as_bytes());
+    day.give(Kind::Limits, outcome(1, LimitsOutcome::Stale).as_bytes());
     day.state(0, HALT_SHUTDOWN);
-    day.start("next_order_id=4 restarted=1 day=7");
-    assert_eq!((day.state.limits.as_slice(), day.state.limits_epoch), (&[command][..], 9));
     day.start("next_order_id=0 restarted=0 day=8");
-    assert_eq!((day.state.limits.len(), day.state.limits_epoch), (0, 0));
+    assert_eq!(day.state.limits, Some(set(1)));
 }
 
 #[test]

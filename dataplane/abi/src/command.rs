@@ -1,5 +1,6 @@
 //! Commands from the control plane to the loop. Each is journaled as an input before it takes effect.
 
+use crate::counter_enum;
 use crate::segment::{ScopeKind, TradingState};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -12,7 +13,8 @@ pub enum CommandKind {
     /// Trade again. Only an operator sends it, who has seen `id` kills; the loop puts what the kill word said when it took
     /// the command into `kill_word`, and with another count there the command is refused.
     Resume = 2,
-    /// Set limit `id` (`tern_core::risk::LimitId`) to `value`, for `scope`; takes effect with epoch `epoch`.
+    /// Set limit `id` (`tern_core::risk::LimitId`) to `value`, for `scope`; takes effect with epoch `epoch`. Of journals
+    /// up to layout version 3: the daemon sends [`SetLimits`].
     SetLimit = 3,
     /// Cancel every open order, keep trading.
     CancelAll = 4,
@@ -21,9 +23,12 @@ pub enum CommandKind {
     /// Restrict a scope, or let it run again. Made by the loop itself when it sees that the segment says so: `id` is the
     /// kind of the scope ([`ScopeKind`]) and, from bit 8 on, the state ([`TradingState`]), `value` its key.
     SetState = 6,
+    /// Set every limit at once. In the command ring alone, at the head of a [`SetLimits`]; in the journal that is a record
+    /// of its own kind.
+    SetLimits = 7,
     /// Accept what journal and venue's log say differently after a restart: the venue's log is what counts from here on.
     /// Only an operator sends it, who has seen `id` differences; with another count it is refused.
-    AcceptDifferences = 7,
+    AcceptDifferences = 8,
 }
 
 impl CommandKind {
@@ -36,7 +41,8 @@ impl CommandKind {
             4 => Self::CancelAll,
             5 => Self::Shutdown,
             6 => Self::SetState,
-            7 => Self::AcceptDifferences,
+            7 => Self::SetLimits,
+            8 => Self::AcceptDifferences,
             _ => return None,
         })
     }
@@ -50,6 +56,7 @@ impl CommandKind {
             Self::CancelAll => "cancel_all",
             Self::Shutdown => "shutdown",
             Self::SetState => "set_state",
+            Self::SetLimits => "set_limits",
             Self::AcceptDifferences => "accept_differences",
         }
     }
@@ -99,5 +106,103 @@ impl Command {
     pub fn scope_state(&self) -> Option<(ScopeKind, u64, TradingState)> {
         let kind = ScopeKind::from_index((self.id & 0xFF) as usize)?;
         Some((kind, self.value as u64, TradingState::from_index((self.id >> 8) as usize)?))
+    }
+}
+
+/// Places for limits in a [`SetLimits`]; more than there are, so that adding one keeps the layout.
+pub const LIMITS_MAX: usize = 32;
+/// Longest reason that a [`SetLimits`] carries, bytes of UTF-8.
+pub const WHY_BYTES_MAX: usize = 160;
+
+counter_enum! {
+    /// What came of a [`SetLimits`]. Values are part of the journal's layout.
+    pub enum LimitsOutcome {
+        Set = "set": "The limits are in force.",
+        Stale = "stale_epoch": "Others are in force than those that were seen: somebody set limits, or the data plane began anew.",
+        Role = "role": "Whoever asked does not have the role that it needs.",
+        Range = "range": "A limit is out of range.",
+        Unlike = "unlike": "It is made for another build: it has more or fewer limits, or what it says contradicts itself.",
+    }
+}
+
+/// All limits at once, as it lies in the command ring (there in several slots) and in the journal. It is applied whole,
+/// between two inputs, or not at all.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SetLimits {
+    /// [`CommandKind::SetLimits`] as a number.
+    pub kind: u32,
+    /// Limits in `values`.
+    pub count: u32,
+    /// Names the request, so that whoever made it finds out what came of it; 0 = none.
+    pub request: u64,
+    /// Epoch of the limits against which the change was made: with another one in force it is refused.
+    pub epoch_seen: u32,
+    /// Epoch of the limits after it, greater than `epoch_seen`.
+    pub epoch: u32,
+    /// Who wants it: Unix user id; `u32::MAX` = the system itself.
+    pub uid: u32,
+    /// A [`LimitsOutcome`]: but for `Set`, the daemon has refused it, and it is only to be journaled.
+    pub refused: u32,
+    /// By index of the limit (`tern_core::risk::LimitId`); 0 beyond `count`.
+    pub values: [i64; LIMITS_MAX],
+    /// Why, UTF-8, zero padded.
+    pub why: [u8; WHY_BYTES_MAX],
+}
+
+impl SetLimits {
+    /// All of `values`; those beyond [`LIMITS_MAX`] are left out, and so is what is too long of `why`.
+    pub fn new(values: &[i64], (epoch_seen, epoch): (u32, u32), uid: u32, why: &str) -> Self {
+        let count = values.len().min(LIMITS_MAX);
+        let mut command = Self {
+            kind: CommandKind::SetLimits as u32,
+            count: count as u32,
+            request: 0,
+            epoch_seen,
+            epoch,
+            uid,
+            refused: LimitsOutcome::Set as u32,
+            values: [0; LIMITS_MAX],
+            why: [0; WHY_BYTES_MAX],
+        };
+        command.values[..count].copy_from_slice(&values[..count]);
+        let end = (0..=why.len().min(WHY_BYTES_MAX)).rev().find(|end| why.is_char_boundary(*end)).unwrap_or(0);
+        command.why[..end].copy_from_slice(&why.as_bytes()[..end]);
+        command
+    }
+
+    /// The limits that it has.
+    pub fn values(&self) -> &[i64] {
+        self.values.get(..self.count as usize).unwrap_or(&self.values)
+    }
+
+    /// Why, as text.
+    pub fn why(&self) -> &str {
+        text_of(&self.why)
+    }
+}
+
+/// The text in zero-padded bytes; what is no UTF-8 is left out.
+pub(crate) fn text_of(bytes: &[u8]) -> &str {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    match core::str::from_utf8(&bytes[..end]) {
+        Ok(text) => text,
+        Err(error) => core::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters() {
+        let why = "a".repeat(WHY_BYTES_MAX - 1) + "é and more";
+        let command = SetLimits::new(&[7; LIMITS_MAX + 1], (1, 2), 3, &why);
+        assert_eq!((command.values().len(), command.why().len()), (LIMITS_MAX, WHY_BYTES_MAX - 1));
+        let command = SetLimits::new(&[5, 6], (1, 2), 3, "why not");
+        assert_eq!((command.values(), command.why()), (&[5, 6][..], "why not"));
+        let damaged = SetLimits { count: 99, why: [0xFF; WHY_BYTES_MAX], ..command };
+        assert_eq!((damaged.values().len(), damaged.why()), (LIMITS_MAX, ""));
     }
 }

@@ -26,6 +26,8 @@ pub enum Kind {
     Start = 7,
     /// [`ShedRecord`]: so many datagrams were not captured.
     Shed = 8,
+    /// [`crate::command::SetLimits`].
+    SetLimits = 9,
 
     /// [`OrderRecord`]: an approved order message, recorded before its bytes reach TCP.
     Order = 64,
@@ -45,9 +47,11 @@ pub enum Kind {
     Counters = 71,
     /// [`InstrumentTrustRecord`]: the book of one instrument lost trust, its stream did not.
     InstrumentTrust = 72,
+    /// [`LimitsRecord`]: what came of a `SetLimits`.
+    Limits = 73,
     /// [`crate::reconcile::ReconcileRecord`]: after a restart, what journal and venue's log say differently, and at last
     /// what came of it.
-    Reconcile = 73,
+    Reconcile = 74,
 }
 
 impl Kind {
@@ -61,6 +65,7 @@ impl Kind {
         Kind::Events,
         Kind::Start,
         Kind::Shed,
+        Kind::SetLimits,
         Kind::Order,
         Kind::Refusal,
         Kind::OrderEvent,
@@ -70,6 +75,7 @@ impl Kind {
         Kind::State,
         Kind::Counters,
         Kind::InstrumentTrust,
+        Kind::Limits,
         Kind::Reconcile,
     ];
 
@@ -89,6 +95,7 @@ impl Kind {
             Kind::Events => "events",
             Kind::Start => "start",
             Kind::Shed => "shed",
+            Kind::SetLimits => "set_limits",
             Kind::Order => "order",
             Kind::Refusal => "refusal",
             Kind::OrderEvent => "order_event",
@@ -98,6 +105,7 @@ impl Kind {
             Kind::State => "state",
             Kind::Counters => "counters",
             Kind::InstrumentTrust => "instrument_trust",
+            Kind::Limits => "limits",
             Kind::Reconcile => "reconcile",
         }
     }
@@ -483,4 +491,16 @@ pub struct StateRecord {
     pub trading: u32,
     /// Index of the reason (`tern_core::risk::HaltReason`).
     pub reason: u32,
+}
+
+/// What came of a [`SetLimits`](crate::command::SetLimits).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct LimitsRecord {
+    /// `seq` of the command's record.
+    pub cause_seq: u64,
+    /// Epoch of the limits in force after it.
+    pub epoch: u32,
+    /// A [`LimitsOutcome`](crate::command::LimitsOutcome) as a number.
+    pub outcome: u32,
 }

@@ -2,7 +2,7 @@
 
 use crate::session::DropReason;
 use crate::units::{ConnId, LineId, Stamp, StreamId};
-use tern_abi::command::Command;
+use tern_abi::command::{Command, SetLimits};
 use tern_abi::event::BookEvent;
 
 /// Why an order connection is down.
@@ -72,6 +72,8 @@ pub enum Input<'a> {
     Events(&'a [BookEvent]),
     /// A command of the control plane.
     Command(&'a Command),
+    /// All limits at once.
+    SetLimits(&'a SetLimits),
     /// The time that came with the call passed a deadline.
     Timer,
 }

@@ -10,7 +10,6 @@ use crate::risk::HaltReason;
 use crate::session::{VenueEvent, VenueEventKind};
 use crate::units::{OrderId, Price, Quantity, StrategyId, Symbol};
 use alloc::boxed::Box;
-use tern_abi::command::Command;
 
 pub use tern_abi::reconcile::Difference;
 
@@ -64,8 +63,6 @@ pub struct Ledger {
     pub positions: Box<[LedgerPosition]>,
     /// Why trading was stopped, if it was.
     pub halt: Option<HaltReason>,
-    /// Limits that were set while it ran, oldest first.
-    pub limits: Box<[Command]>,
     /// At least so many records of the day are not in it.
     pub records_missing: u64,
     /// The next order id that the segment knows, when the journal knows nothing of the day; else 0.

@@ -3,7 +3,7 @@
 use crate::input::{ConnEvent, DownReason, Input};
 use crate::session::DropReason;
 use crate::units::{ConnId, LineId, Stamp, StreamId, TaiNs};
-use tern_abi::command::Command;
+use tern_abi::command::{Command, SetLimits};
 use tern_abi::event::BookEvent;
 use tern_abi::record::{
     CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT, CONN_UP, ConnRecord, DatagramHead, Kind,
@@ -47,6 +47,7 @@ pub fn record_input<R: Recorder>(rec: &mut R, now: TaiNs, input: &Input<'_>) -> 
         }
         Input::Events(events) => rec.record(now.0, Kind::Events, &[events.as_bytes()]),
         Input::Command(command) => rec.record(now.0, Kind::Command, &[command.as_bytes()]),
+        Input::SetLimits(limits) => rec.record(now.0, Kind::SetLimits, &[limits.as_bytes()]),
         Input::Timer => rec.record(now.0, Kind::Timer, &[]),
     }
 }
@@ -60,13 +61,27 @@ pub enum NotAnInput {
     Malformed(Kind),
 }
 
-/// An input that borrows from its record.
+/// An input that borrows from its record, or is read out of it because of its alignment.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack of a replay")]
 pub enum Recorded<'a> {
     /// Any input but a command.
     Input(Input<'a>),
     /// A command; [`Input::Command`] wants it by reference.
     Command(Command),
+    /// All limits at once.
+    SetLimits(SetLimits),
+}
+
+impl Recorded<'_> {
+    /// The input.
+    pub const fn input(&self) -> Input<'_> {
+        match self {
+            Self::Input(input) => *input,
+            Self::Command(command) => Input::Command(command),
+            Self::SetLimits(limits) => Input::SetLimits(limits),
+        }
+    }
 }
 
 /// Reads an input back from its record.
@@ -107,6 +122,9 @@ pub fn read_input(now: TaiNs, kind: Kind, body: &[u8]) -> Result<Recorded<'_>, N
         }
         Kind::Events => Input::Events(<[BookEvent]>::try_ref_from_bytes(body).map_err(|_| malformed)?),
         Kind::Command => return Command::read_from_bytes(body).map(Recorded::Command).map_err(|_| malformed),
+        Kind::SetLimits => {
+            return SetLimits::read_from_bytes(body).map(Recorded::SetLimits).map_err(|_| malformed);
+        }
         Kind::Timer => Input::Timer,
         other => return Err(NotAnInput::Other(other)),
     };

@@ -3,9 +3,10 @@
 use super::Engine;
 use crate::clock::Clock;
 use crate::net::OrderTransport;
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Recorder;
+use tern_abi::ring::commands::Sent;
 use tern_abi::segment::{KillState, ScopeKind};
 use tern_core::feed::Feed;
 use tern_core::input::Input;
@@ -94,7 +95,11 @@ where
     pub(super) fn take_command(&mut self, now: TaiNs) -> bool {
         let Some(commands) = &mut self.parts.commands else { return false };
         let command = match commands.next() {
-            Ok(Some(command)) => command,
+            Ok(Some(Sent::Command(command))) => command,
+            Ok(Some(Sent::SetLimits(limits))) => {
+                self.take_limits(now, &limits);
+                return true;
+            }
             Ok(None) => return false,
             Err(_) => {
                 // The ring holds what no daemon wrote: nothing in it can be trusted, so nothing more is read.
@@ -130,8 +135,10 @@ where
             Some(CommandKind::CancelAll) => {
                 self.follow_cancels(next_id, (ScopeKind::Firm, 0), open);
             }
-            Some(CommandKind::SetLimit | CommandKind::SetState | CommandKind::AcceptDifferences) => {}
-            None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
+            // What came of it is shown like limits that are set at once.
+            Some(CommandKind::SetLimit) => self.show_limits(&SetLimits::new(&[], (0, 0), command.uid, ""), now),
+            Some(CommandKind::SetState | CommandKind::AcceptDifferences) => {}
+            Some(CommandKind::SetLimits) | None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
         }
         self.heed_kill();
         self.hand_over();

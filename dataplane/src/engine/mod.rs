@@ -5,6 +5,7 @@
 //! order in which it saw them and takes bytes away.
 
 mod control;
+mod limits;
 mod link;
 mod scopes;
 
@@ -12,6 +13,7 @@ use crate::clock::Clock;
 use crate::net::{OrderTransport, TransportEvent};
 use crate::observe::{self, WireDrops};
 use crate::probe::StageProbe;
+use crate::watch::RiskWatch;
 use scopes::ScopesSeen;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
@@ -99,6 +101,10 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     kill_unrecorded: Option<Command>,
     /// What the pipeline was told of the segment's scopes, and as of which version of them.
     scopes: ScopesSeen,
+    /// The segment says which limits are in force, with what an earlier run left.
+    limits_kept: bool,
+    /// What is shown of what uses the limits.
+    watch: RiskWatch,
     /// Room that the pipeline believes in.
     room_told: usize,
     next_id_told: u32,
@@ -141,6 +147,7 @@ where
             known_streams[stream.index() / 64] |= 1 << (stream.index() % 64);
         }
         let clock = parts.clock.clone();
+        let parts_words = parts.words;
         let kills_seen = parts.words.kill.state().kills();
         let has_sockets = parts.ports.iter().any(|port| port.facts().kind == "socket");
         Self {
@@ -157,6 +164,8 @@ where
             kills_seen,
             kill_unrecorded: None,
             scopes: ScopesSeen::default(),
+            limits_kept: false,
+            watch: RiskWatch::new(parts_words),
             room_told: 0,
             next_id_told: 0,
             cancel_all_before: 0,
@@ -275,6 +284,9 @@ where
     pub fn turn(&mut self) -> bool {
         self.turns += 1;
         self.begin_turn();
+        if !self.limits_kept {
+            self.limits_kept = self.keep_limits();
+        }
         let mut busy = self.heed_kill();
         if busy {
             self.hand_over();
@@ -321,6 +333,7 @@ where
             observe::publish_sockets(parts.words, parts.ports.iter().map(Port::statistics));
         }
         observe::publish(parts.words, &parts.pipeline, &self.drops, &parts.streams, now);
+        self.watch.look(parts.words, parts.pipeline.desk(), now);
         parts.words.counters.set(LoopCounter::CaptureShed, (parts.shed)(&parts.recorder));
         if let Some(transport) = &parts.transport {
             observe::publish_tcp(parts.words, transport.counters());

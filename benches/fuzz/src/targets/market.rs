@@ -1,6 +1,6 @@
 //! Everything between the bytes that come in and the order bytes that go out.
 
-use tern_abi::command::Command;
+use tern_abi::command::{Command, SetLimits};
 use tern_abi::record::{Kind, OrderRecord};
 use tern_abi::vec_recorder::VecRecorder;
 use tern_core::book::{Books, BooksMemory, Capacity, Heap, Instruments, InstrumentsMemory};
@@ -8,6 +8,7 @@ use tern_core::input::{ConnEvent, DownReason, Input};
 use tern_core::outbox::{Carrier, OrderBytes, WindowClosed};
 use tern_core::pipeline::{Config, Desk, Pipeline, PipelineCounter, StrategyConfig};
 use tern_core::probe::{NoProbe, NotIsolated};
+use tern_core::risk::LimitId;
 use tern_core::session::{ControlBytes, DropReason};
 use tern_core::units::{ConnId, LineId, Side, Stamp, StrategyId, StreamId, TaiNs, TraderId};
 use tern_sim::engine::{Engine, Rules};
@@ -196,7 +197,7 @@ pub(super) fn pipeline(data: &[u8]) {
     let mut beginning = if choices.one_in(8) { [].iter() } else { [11, 15, 14, 16].iter() };
     while !choices.is_empty() {
         now = now.plus(1000);
-        let command;
+        let (command, limits);
         let input = match beginning.next().copied().unwrap_or_else(|| choices.u8() % 15) {
             11 => Input::Conn { conn: CONN, event: ConnEvent::Up },
             15 => Input::Conn { conn: CONN, event: ConnEvent::Room(60_000) },
@@ -224,6 +225,16 @@ pub(super) fn pipeline(data: &[u8]) {
                     _ => ConnEvent::Room(usize::from(choices.u16())),
                 };
                 Input::Conn { conn: CONN, event }
+            }
+            12 if choices.one_in(4) => {
+                let epoch_seen = live.desk().gate().limits().epoch;
+                let values: Vec<i64> = LimitId::ALL
+                    .iter()
+                    .map(|_| i64::from(choices.u32().cast_signed()) << (choices.u8() % 32))
+                    .collect();
+                let refused = u32::from(choices.u8() % 8 / 4);
+                limits = SetLimits { refused, ..SetLimits::new(&values, (epoch_seen, epoch_seen + 1), 0, "") };
+                Input::SetLimits(&limits)
             }
             12 => {
                 command = Command {

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::ptr::NonNull;
 
-use tern_abi::command::Command;
+use tern_abi::command::{Command, LIMITS_MAX, WHY_BYTES_MAX};
 use tern_abi::record::{Kind, Recorder};
-use tern_abi::ring::commands::CommandReceiver;
+use tern_abi::ring::commands::{CommandReceiver, Sent};
 use tern_abi::ring::drain::Drain;
 use tern_abi::ring::memory::Memory;
 use tern_abi::ring::recorder::RecordRings;
@@ -66,7 +66,12 @@ pub(super) fn command_ring(data: &[u8]) {
     for taken in 0.. {
         assert!(taken <= RECORDS_MAX, "the ring has no end");
         match receiver.next() {
-            Ok(Some(command)) => assert_eq!(Command::read_from_bytes(command.as_bytes()), Ok(command)),
+            Ok(Some(Sent::Command(command))) => {
+                assert_eq!(Command::read_from_bytes(command.as_bytes()), Ok(command));
+            }
+            Ok(Some(Sent::SetLimits(limits))) => {
+                assert!(limits.values().len() <= LIMITS_MAX && limits.why().len() <= WHY_BYTES_MAX);
+            }
             Ok(None) | Err(_) => break,
         }
         receiver.done();

@@ -4,9 +4,8 @@ use tern_abi::record::{Kind, RecordHeader};
 use tern_abi::segment::NextOrder;
 use tern_abi::vec_recorder::VecRecorder;
 use tern_config::facts::Names;
-use tern_core::input::Input;
 use tern_core::reconcile::LedgerExecution;
-use tern_core::replay::{self, Recorded, read_input};
+use tern_core::replay::{self, read_input};
 use tern_core::units::TaiNs;
 use tern_dataplane::assemble::RunState;
 use tern_dataplane::recovery::{self, Known};
@@ -17,11 +16,7 @@ fn read_and_write(kind: Kind, body: &[u8]) {
     let now = TaiNs(77);
     let Ok(recorded) = read_input(now, kind, body) else { return };
     let mut recorder = VecRecorder::default();
-    let input = match &recorded {
-        Recorded::Input(input) => *input,
-        Recorded::Command(command) => Input::Command(command),
-    };
-    replay::record_input(&mut recorder, now, &input).expect("memory does not run full");
+    replay::record_input(&mut recorder, now, &recorded.input()).expect("memory does not run full");
     let (header, again) = recorder.iter().next().expect("one record");
     assert_eq!(header.kind, kind as u16);
     let reread = read_input(now, kind, again).expect("what was written is read");

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetLimits};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::*;
@@ -111,6 +111,16 @@ impl Day {
     pub(crate) fn command(&mut self, kind: CommandKind, id: u32, value: i64) {
         let command = Command { kind: kind as u32, id, value, epoch: 1, ..Command::default() };
         self.record(Kind::Command, &[command.as_bytes()]);
+    }
+
+    /// All limits as [`LIMITS`] has them but for the shares of an order, against `epoch_seen`; and the epoch that the loop
+    /// says is in force after it.
+    pub(crate) fn set_limits(&mut self, quantity: i64, epoch_seen: u32, refused: LimitsOutcome, epoch_claimed: u32) {
+        let values = [quantity, 100_000_000, 500, 1500, 4, 10, 5, 200, 0, 0, 0, 0, 0, 0, 1];
+        let command = SetLimits::new(&values, (epoch_seen, epoch_seen + 1), 1000, "a test");
+        self.record(Kind::SetLimits, &[SetLimits { refused: refused as u32, ..command }.as_bytes()]);
+        let record = LimitsRecord { cause_seq: self.cause, epoch: epoch_claimed, outcome: 0 };
+        self.record(Kind::Limits, &[record.as_bytes()]);
     }
 
     pub(crate) fn scope(&mut self, kind: ScopeKind, key: u64, state: TradingState) {

@@ -1,14 +1,26 @@
-//! The command ring: from the daemon to the loop, a slot a command.
+//! The command ring: from the daemon to the loop, a slot a command, several for [`SetLimits`].
 
-use super::slot::{SlotConsumer, SlotProducer};
+use super::slot::{SlotConsumer, SlotProducer, SlotRecord, WORD_BYTES, slots_for};
 use super::{Corrupt, memory::Memory};
-use crate::command::Command;
+use crate::command::{Command, CommandKind, SetLimits};
 use crate::record::RingFull;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Slot size of the command ring.
 pub const COMMAND_SLOT_BYTES: usize = 64;
-const _: () = assert!(size_of::<Command>() + super::slot::WORD_BYTES <= COMMAND_SLOT_BYTES);
+const _: () = assert!(size_of::<Command>() + WORD_BYTES <= COMMAND_SLOT_BYTES);
+/// Slots of a [`SetLimits`].
+const LIMITS_SLOTS: u64 = slots_for::<COMMAND_SLOT_BYTES>(size_of::<SetLimits>());
+
+/// What the daemon sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the loop's stack")]
+pub enum Sent {
+    /// Any command but that one.
+    Command(Command),
+    /// All limits at once.
+    SetLimits(SetLimits),
+}
 
 /// The daemon's end.
 pub struct CommandSender<'a>(SlotProducer<'a, COMMAND_SLOT_BYTES>);
@@ -41,6 +53,14 @@ impl CommandSender<'_> {
         self.0.push(command.as_bytes(), &[], 0).map(Ticket)
     }
 
+    /// Hands all limits at once to the loop.
+    ///
+    /// # Errors
+    /// [`RingFull`] as for [`send`](Self::send).
+    pub fn send_limits(&mut self, limits: &SetLimits) -> Result<Ticket, RingFull> {
+        self.0.push(limits.as_bytes(), &[], 0).map(Ticket)
+    }
+
     /// Whether the loop has taken the command and recorded it.
     pub fn taken(&self, ticket: Ticket) -> bool {
         self.0.consumed() > ticket.0
@@ -71,15 +91,34 @@ impl CommandReceiver<'_> {
     /// # Errors
     /// [`Corrupt`] if the ring holds what no sender wrote.
     #[inline]
-    pub fn next(&self) -> Result<Option<Command>, Corrupt> {
+    pub fn next(&self) -> Result<Option<Sent>, Corrupt> {
         let Some(record) = self.0.peek()? else { return Ok(None) };
-        Ok(Command::read_from_prefix(record.slot(0)).ok().map(|(command, _)| command))
+        if record.slots() != 1 {
+            return self.read_limits(&record).map(Some);
+        }
+        Ok(Command::read_from_prefix(record.slot(0)).ok().map(|(command, _)| Sent::Command(command)))
+    }
+
+    #[cold]
+    fn read_limits(&self, record: &SlotRecord<'_, COMMAND_SLOT_BYTES>) -> Result<Sent, Corrupt> {
+        let mut limits = SetLimits::new(&[], (0, 0), 0, "");
+        if record.slots() == LIMITS_SLOTS {
+            let pieces = limits.as_mut_bytes().chunks_mut(COMMAND_SLOT_BYTES - WORD_BYTES);
+            for (index, piece) in (0..).zip(pieces) {
+                piece.copy_from_slice(&record.slot(index)[..piece.len()]);
+            }
+            if limits.kind == CommandKind::SetLimits as u32 {
+                return Ok(Sent::SetLimits(limits));
+            }
+        }
+        Err(Corrupt { what: "it holds a command of a length that there is not", position: self.0.position() })
     }
 
     /// The command that [`next`](Self::next) gave is recorded; killed before, the next run is given it again.
     #[inline]
     pub fn done(&mut self) {
-        self.0.advance(1);
+        let slots = self.0.peek().ok().flatten().map_or(0, |record| record.slots());
+        self.0.advance(slots);
         self.0.commit(self.0.position());
     }
 }

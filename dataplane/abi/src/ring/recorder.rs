@@ -43,6 +43,8 @@ const fn may_use_reserve(kind: Kind) -> bool {
         kind,
         Kind::Start
             | Kind::Command
+            | Kind::SetLimits
+            | Kind::Limits
             | Kind::Conn
             | Kind::Order
             | Kind::OrderEvent

@@ -21,10 +21,17 @@
 #![allow(unsafe_code, reason = "gives raw shared memory its types")]
 
 mod causes;
+mod mirror;
+mod risk;
 mod scopes;
 mod words;
 
 pub use causes::{DISTRUSTED, KillCause, SessionFault, SessionState, TRUSTED};
+pub use mirror::Mirror;
+pub use risk::{
+    HoldingsMirror, HoldingsState, LimitsMirror, LimitsState, NOT_MEASURED, ORDERS_SHOWN, POSITIONS_SHOWN,
+    SYMBOL_WORDS, ShownOrder, ShownPosition, UsageMirror, UsageState,
+};
 pub use scopes::{SCOPES, Scope, ScopeKind, Scopes, ScopesFull, TradingState};
 pub use words::{
     ACCOUNTS, Beat, CONN_STATE_CLOSED, CONN_STATE_CLOSING, CONN_STATE_ESTABLISHED, CONN_STATE_KERNEL,

@@ -1,9 +1,10 @@
 //! A segment in ordinary memory.
 
 use super::*;
-use crate::command::{Command, CommandKind};
+use crate::command::{Command, CommandKind, LIMITS_MAX, SetLimits};
 use crate::counters::LoopCounter;
 use crate::record::{Kind, Recorder};
+use crate::ring::commands::Sent;
 use std::string::ToString;
 use std::vec::Vec;
 
@@ -11,7 +12,7 @@ use std::vec::Vec;
 struct Page([AtomicU64; PAGE_BYTES / 8]);
 
 const SIZES: SegmentSizes =
-    SegmentSizes { order_slots: 64, order_reserve_slots: 16, capture_bytes: 8192, command_slots: 4 };
+    SegmentSizes { order_slots: 64, order_reserve_slots: 16, capture_bytes: 8192, command_slots: 16 };
 
 fn zeroed(bytes: usize) -> Vec<Page> {
     (0..bytes.div_ceil(PAGE_BYTES)).map(|_| Page([const { AtomicU64::new(0) }; PAGE_BYTES / 8])).collect()
@@ -59,11 +60,20 @@ fn what_one_side_writes_the_other_reads() {
     assert_eq!(receiver.next(), Ok(None));
     let command = Command { kind: CommandKind::CancelAll as u32, uid: 1000, ..Command::default() };
     let ticket = sender.send(&command).expect("room");
-    assert_eq!(receiver.next(), Ok(Some(command)));
+    let limits = SetLimits { request: 9, ..SetLimits::new(&[3; LIMITS_MAX], (4, 5), 1000, "because") };
+    let limits_ticket = sender.send_limits(&limits).expect("room");
+    assert_eq!(receiver.next(), Ok(Some(Sent::Command(command))));
     assert!(!sender.taken(ticket));
     receiver.done();
-    assert!(sender.taken(ticket));
+    assert!(sender.taken(ticket) && !sender.taken(limits_ticket));
+    assert_eq!(receiver.next(), Ok(Some(Sent::SetLimits(limits))));
+    assert_eq!(receiver.next(), Ok(Some(Sent::SetLimits(limits))), "the same until it is done");
+    receiver.done();
+    assert!(sender.taken(limits_ticket));
     assert_eq!(receiver.next(), Ok(None));
+    // Of the length of all limits, and something else.
+    sender.send_limits(&SetLimits { kind: CommandKind::Resume as u32, ..limits }).expect("room");
+    assert!(receiver.next().is_err());
 
     ours.counters.add(LoopCounter::Messages, 3);
     ours.refusals.add(5, 1);

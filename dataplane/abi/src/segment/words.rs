@@ -1,6 +1,8 @@
 //! The words of the segment outside the rings. Each group has one writer, said at its type, and cache lines of its own.
 
 use super::causes::KillCause;
+use super::mirror::{Mirror, words_of};
+use super::risk::{HoldingsMirror, LimitsMirror, SYMBOL_WORDS, UsageMirror};
 use super::scopes::Scopes;
 use crate::counters::Counters;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
@@ -50,6 +52,17 @@ pub struct Words {
     pub cancel_all: CancelAll,
     /// Epoch of the limits in force; written by the data plane.
     pub limits_epoch: Word,
+    /// The limits in force, who set them, when and why; written by the data plane before a command that sets them counts as
+    /// taken.
+    pub limits: LimitsMirror,
+    /// What uses the limits now; written by the data plane every millisecond.
+    pub usage: UsageMirror,
+    /// The largest positions and open orders; written by the data plane each time that it has looked through all.
+    pub holdings: HoldingsMirror,
+    /// Symbols that the data plane knows: how many of the words after this one mean something. Written by it.
+    pub symbol_count: Word,
+    /// The symbols as 8 bytes, little-endian, by instrument id; written by the data plane.
+    pub symbols: WordArray<SYMBOL_WORDS>,
     /// Where each order session is, a [`SessionState`](super::SessionState); written by the data plane.
     pub sessions: StateWords<CONNS>,
     /// Why each order session is not ready, a [`SessionFault`](super::SessionFault); written by the data plane.
@@ -488,102 +501,5 @@ pub const CONN_STATE_CLOSING: u32 = 3;
 /// [`ConnState::state`]: established in the kernel: `own_port`, `peer_ip` and `peer_port` alone mean something.
 pub const CONN_STATE_KERNEL: u32 = 4;
 
-const STATE_WORDS: usize = size_of::<ConnState>() / 8;
-const _: () = assert!(size_of::<ConnState>() == 8 * STATE_WORDS && STATE_WORDS == 7);
-
-/// A [`ConnState`] for readers that do not stop its writer: two copies written in turn, so that one is whole even if
-/// the writer was killed over the other.
-#[repr(C, align(128))]
-#[derive(Debug, Default)]
-pub struct ConnMirror([Copy; 2]);
-
-/// `version` is odd while the copy is being written; the copy with the higher version is the newer one.
-#[repr(C, align(64))]
-#[derive(Debug, Default)]
-struct Copy {
-    version: AtomicU64,
-    words: [AtomicU64; STATE_WORDS],
-}
-
-impl ConnMirror {
-    /// Called by the data plane, its single writer.
-    #[inline]
-    pub fn write(&self, state: &ConnState) {
-        let [first, second] = [0, 1].map(|index: usize| self.0[index].version.load(Ordering::Relaxed));
-        // A copy over which an earlier writer was killed is written first: the other is the only whole one.
-        let second_is_next = second & 1 != 0 || (first & 1 == 0 && second < first);
-        let copy = &self.0[usize::from(second_is_next)];
-        let version = (first.max(second) + 1) & !1;
-        copy.version.store(version + 1, Ordering::Relaxed);
-        fence(Ordering::Release);
-        for (word, bytes) in copy.words.iter().zip(state.as_bytes().chunks_exact(8)) {
-            word.store(u64::from_ne_bytes(bytes.try_into().unwrap_or_default()), Ordering::Relaxed);
-        }
-        copy.version.store(version + 2, Ordering::Release);
-    }
-
-    /// The newest whole state; `None` if none was ever written.
-    pub fn read(&self) -> Option<ConnState> {
-        // The writer alternates, so a copy changes under the reader only if it writes twice meanwhile; the bound is for
-        // memory that no writer left.
-        for _ in 0..1000 {
-            let found = [0, 1].map(|index: usize| self.0[index].read().map(|(version, state)| (version, index, state)));
-            // Still there after both were read: else the writer may have passed by twice, and a newer copy was missed.
-            if let Some((version, index, state)) = found.into_iter().flatten().max_by_key(|(version, ..)| *version)
-                && self.0[index].version.load(Ordering::Acquire) == version
-            {
-                return Some(state);
-            }
-            core::hint::spin_loop();
-        }
-        None
-    }
-}
-
-impl Copy {
-    fn read(&self) -> Option<(u64, ConnState)> {
-        let version = self.version.load(Ordering::Acquire);
-        if version == 0 || version & 1 != 0 {
-            return None;
-        }
-        let words: [u64; STATE_WORDS] = core::array::from_fn(|index| self.words[index].load(Ordering::Relaxed));
-        fence(Ordering::Acquire);
-        let whole = self.version.load(Ordering::Relaxed) == version;
-        whole.then(|| ConnState::read_from_bytes(words.as_bytes()).ok()).flatten().map(|state| (version, state))
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_writer_killed_over_one_copy_leaves_the_other_whole() {
-        for killed_over in [0, 1] {
-            let mirror = ConnMirror::default();
-            let state = |snd_nxt| ConnState { snd_nxt, ..ConnState::default() };
-            for n in 1..=5 + killed_over {
-                mirror.write(&state(n));
-            }
-            let newest = 5 + killed_over;
-            // Killed in the middle of the next write.
-            let older = &mirror.0[usize::from(
-                mirror.0[1].version.load(Ordering::Relaxed) < mirror.0[0].version.load(Ordering::Relaxed),
-            )];
-            older.version.fetch_or(1, Ordering::Relaxed);
-            older.words[0].store(99, Ordering::Relaxed);
-            assert_eq!(mirror.read(), Some(state(newest)));
-            mirror.write(&state(50));
-            assert_eq!(mirror.read(), Some(state(50)));
-            mirror.write(&state(51));
-            assert_eq!(mirror.read(), Some(state(51)));
-        }
-    }
-
-    #[test]
-    fn memory_that_no_writer_left_is_no_state() {
-        let mirror = ConnMirror::default();
-        mirror.0.iter().for_each(|copy| copy.version.store(7, Ordering::Relaxed));
-        assert_eq!(mirror.read(), None);
-    }
-}
+/// A [`ConnState`] for readers that do not stop its writer.
+pub type ConnMirror = Mirror<ConnState, { words_of::<ConnState>() }>;

@@ -173,13 +173,13 @@ impl Order {
     /// Shares that may still trade in the worst case: during a replace the greater of what is open and what the
     /// replacement would leave open; a cancel on its way changes nothing.
     #[inline]
-    pub(crate) fn exposure(&self) -> Quantity {
+    pub fn exposure(&self) -> Quantity {
         if matches!(self.life, Life::Dead(_)) { 0 } else { self.leaves.max(self.intended_leaves()) }
     }
 
     /// Price times shares in the worst case, as [`exposure`](Self::exposure) of shares.
     #[inline]
-    pub(crate) fn value(&self) -> Cash {
+    pub fn value(&self) -> Cash {
         let value = |price: Price, shares: Quantity| price.0.saturating_mul(i64::from(shares));
         match self.life {
             Life::Dead(_) => 0,

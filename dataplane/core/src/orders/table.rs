@@ -95,6 +95,18 @@ impl Orders {
         self.walk(self.open.first, List::Age)
     }
 
+    /// Places that orders have lain in so far, for [`open_at`](Self::open_at).
+    pub fn places(&self) -> usize {
+        self.used as usize
+    }
+
+    /// The order in a place, if it is open: who looks at a few places at a time has seen every order that was open all the
+    /// while.
+    pub fn open_at(&self, place: usize) -> Option<&Order> {
+        let order = &self.rows.get(place).filter(|_| place < self.places())?.order;
+        (!matches!(order.life, Life::Dead(_))).then_some(order)
+    }
+
     /// Open orders of one strategy in one instrument, oldest first.
     #[inline]
     pub fn own(&self, owner: usize, instrument: InstrumentId) -> impl Iterator<Item = &Order> {

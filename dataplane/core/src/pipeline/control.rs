@@ -7,7 +7,7 @@ use crate::feed::{Distrust, Feed};
 use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::{Order, OrderState, Slot};
 use crate::probe::{Isolate, Probe};
-use crate::risk::{HaltReason, LimitError, LimitId, Part};
+use crate::risk::{HaltReason, Part};
 use crate::session::{DropReason, OrderAction, OrderSession};
 use crate::strategy::{Call, StrategySet};
 use crate::units::{OrderId, StreamId, Symbol, TaiNs};
@@ -31,7 +31,11 @@ impl Desk {
             Some(CommandKind::SetState) if self.set_state(turn, command) => {}
             Some(CommandKind::AcceptDifferences) if self.accept_differences(turn, command.id) => {}
             Some(
-                CommandKind::Resume | CommandKind::SetLimit | CommandKind::SetState | CommandKind::AcceptDifferences,
+                CommandKind::Resume
+                | CommandKind::SetLimit
+                | CommandKind::SetState
+                | CommandKind::SetLimits
+                | CommandKind::AcceptDifferences,
             )
             | None => {
                 self.count(PipelineCounter::CommandsRefused, 1);
@@ -106,18 +110,6 @@ impl Desk {
         self.gate.set_halt(left);
         self.record_state(turn, left.unwrap_or(HaltReason::NotHalted));
         true
-    }
-
-    pub(super) fn set_limit(&mut self, command: &Command) -> Result<(), LimitError> {
-        if command.scope != 0 {
-            return Err(LimitError::Scope(command.scope));
-        }
-        let id = LimitId::from_index(command.id as usize).ok_or(LimitError::Unknown(command.id))?;
-        let mut limits = *self.gate.limits();
-        limits.set(id, command.value)?;
-        limits.epoch = command.epoch;
-        self.gate.set_limits(limits);
-        Ok(())
     }
 
     /// Wants every open order cancelled, those too whose cancels the venue refused: an operator asks for another try.
@@ -235,7 +227,8 @@ fn sort_of(input: &Input<'_>) -> u32 {
         Input::Events(_) => 4,
         Input::Timer => 5,
         // A kill of the loop's own may wait beside a command of the ring.
-        Input::Command(command) => 8 + command.kind.min(7),
+        Input::SetLimits(_) => 6,
+        Input::Command(command) => 8 + command.kind.min(15),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::orders::{Execution, Executions, Order, OrderIds, OrderNote, OrderStat
 use crate::outbox::Outbox;
 use crate::portfolio::{self, Portfolio};
 use crate::probe::Probe;
-use crate::risk::{Gate, HaltReason, Market, Moment, Owner, Reason};
+use crate::risk::{Gate, HaltReason, LimitId, Market, Moment, Owner, Reason};
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
 use crate::strategy::OrderEvent;
 use crate::units::{InstrumentId, Price, StrategyId, TaiNs, TraderId};
@@ -371,6 +371,8 @@ impl Desk {
         hash.add(self.last_session_seq);
         hash.add(u64::from(self.disabled));
         self.gate.scopes().words().for_each(|word| hash.add(word));
+        hash.add(u64::from(self.gate.limits().epoch));
+        LimitId::ALL.iter().for_each(|id| hash.add(self.gate.limits().get(*id) as u64));
         for order in self.orders.open() {
             hash.add_order(order);
         }

@@ -13,6 +13,7 @@ mod config;
 mod control;
 mod counters;
 mod desk;
+mod limits;
 mod market;
 mod recovery;
 mod trading;
@@ -31,7 +32,7 @@ use crate::feed::Feed;
 use crate::input::{ConnEvent, Input};
 use crate::outbox::{Carrier, WindowClosed};
 use crate::probe::{Isolate, NoProbe, Probe};
-use crate::replay::{NotAnInput, Recorded, read_input};
+use crate::replay::{NotAnInput, read_input};
 use crate::risk::Reason;
 use crate::session::{Control, DropReason, OrderSession, VenueEvent};
 use crate::strategy::{Intent, Intents, StrategySet};
@@ -176,6 +177,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
                 }
             }
             Input::Command(command) => self.desk.on_command(turn, command),
+            Input::SetLimits(limits) => self.desk.on_set_limits(turn, limits),
             Input::Timer => self.on_timer(turn, isolate),
         }
         self.sweep(turn);
@@ -234,14 +236,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         wire: &mut impl FnMut(&[u8]),
     ) -> Result<(), NotAnInput> {
         let recorded = read_input(now, kind, body)?;
-        let command;
-        let input = match recorded {
-            Recorded::Input(input) => input,
-            Recorded::Command(value) => {
-                command = value;
-                Input::Command(&command)
-            }
-        };
+        let input = recorded.input();
         let left = match input {
             Input::Conn { event: ConnEvent::Unsent(messages), .. } => messages,
             _ if self.unsent_known => usize::MAX,

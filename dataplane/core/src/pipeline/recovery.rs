@@ -44,10 +44,6 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     /// Trading is stopped from here on: for the reason it was stopped before, and until the venue's log was compared.
     pub fn recover(&mut self, ledger: Ledger) {
         let desk = &mut self.desk;
-        for command in &ledger.limits {
-            // One that was refused then is refused again.
-            let _ = desk.set_limit(command);
-        }
         desk.gate.set_halt(Some(ledger.halt.unwrap_or(HaltReason::Reconciling)));
         let first_known = ledger.orders.last().map_or(0, |order| order.id.0.saturating_add(1));
         desk.ids.at_least(crate::units::OrderId(first_known.max(ledger.unknown_ids_below)));

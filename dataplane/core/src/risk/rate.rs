@@ -55,6 +55,12 @@ impl Rate {
         TaiNs(self.full_at_ns.saturating_sub(self.orders_ns - wanted_ns))
     }
 
+    /// Tokens that are taken at `now` and not given back yet: up to the burst by orders, up to the reserve beyond it by
+    /// cancels.
+    pub const fn taken(&self, now: TaiNs) -> u64 {
+        self.full_at_ns.saturating_sub(now.0).div_ceil(self.token_ns)
+    }
+
     #[inline]
     const fn fits(&self, now: TaiNs, budget_ns: u64) -> bool {
         self.full_at_ns.saturating_sub(now.0).saturating_add(self.token_ns) <= budget_ns
@@ -84,6 +90,16 @@ mod tests {
         assert_eq!((orders, cancels), (5, 2));
         assert!(!rate.allows_order(now.plus(2_000_000)), "the reserve fills first");
         assert!(rate.allows_order(now.plus(3_000_000)));
+    }
+
+    #[test]
+    fn what_is_taken_is_given_back_token_by_token() {
+        let mut rate = Rate::new(1000, 5, 2);
+        let now = TaiNs(7 * SECOND_NS);
+        assert_eq!(rate.taken(now), 0);
+        (0..4).for_each(|_| rate.take(now));
+        assert_eq!((rate.taken(now), rate.taken(now.plus(1)), rate.taken(now.plus(1_000_000))), (4, 4, 3));
+        assert_eq!((rate.taken(now.plus(4_000_000)), Rate::new(0, 1, 1).taken(now)), (0, 0));
     }
 
     #[test]

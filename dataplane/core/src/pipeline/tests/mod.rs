@@ -3,6 +3,7 @@
 mod connection;
 mod gate;
 mod lifecycle;
+mod limits;
 mod model;
 mod proof;
 mod restart;

@@ -6,15 +6,17 @@ use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::{OrderNote, OrderState};
 use crate::pipeline::{Config, HOUSE, PipelineCounter, UnknownOrders};
 use crate::probe::NotIsolated;
-use crate::risk::{HaltReason, Reason};
+use crate::risk::{HaltReason, LimitId, Limits, Reason};
 use crate::session::{OrderAction, VenueEvent, VenueEventKind};
 use crate::strategy::{Batch, Ctx, Intent, Intents, OrderEvent, Strategy};
 use crate::testing::{Rig, Script, Sent, accepted, config, executed, new, print, replaced, told};
 use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, Symbol, TaiNs};
 use alloc::vec::Vec;
-use tern_abi::command::CommandKind;
+use tern_abi::command::{CommandKind, LimitsOutcome, SetLimits};
 use tern_abi::event::{BookEvent, EventKind, flags};
-use tern_abi::record::{CONN_RECORD_LOST, CONN_RING_ROOM, CONN_UNSENT, ConnRecord, Kind, OrderEventRecord};
+use tern_abi::record::{
+    CONN_RECORD_LOST, CONN_RING_ROOM, CONN_UNSENT, ConnRecord, Kind, LimitsRecord, OrderEventRecord, OrderRecord,
+};
 
 fn known_by_the_venue(order: u32, strategy: u16) -> VenueEvent {
     VenueEvent {
@@ -107,6 +109,13 @@ impl Strategy for Busy {
     fn on_timer(&mut self, _: &Ctx<'_>, _: &mut Intents) {}
 }
 
+/// Limits against `epoch_seen` that let the orders of [`Busy`] pass, and not all of its replaces.
+fn limits_of_epoch(rig: &Rig<(Busy,)>, epoch_seen: u32) -> SetLimits {
+    let limits = Limits { order_quantity_max: 250, ..*rig.pipeline.desk().gate().limits() };
+    let values: Vec<i64> = LimitId::ALL.iter().map(|id| limits.get(*id)).collect();
+    SetLimits::new(&values, (epoch_seen, epoch_seen + 1), 1000, "less")
+}
+
 /// A run with a bit of everything; what is left in the outbox now and then waits for the next input.
 fn run() -> (Rig<(Busy,)>, Vec<Sent>) {
     let mut rig = Rig::ready(config(), 2, (Busy::default(),));
@@ -118,6 +127,7 @@ fn run() -> (Rig<(Busy,)>, Vec<Sent>) {
         match round {
             9 => rig.feed(&[event(0, flags::MARKET_HALTED)]),
             16 => rig.feed(&[event(0, flags::MARKET_RESUMED)]),
+            12 | 14 => rig.input(Input::SetLimits(&limits_of_epoch(&rig, 0))),
             24 => rig.feed(&[BookEvent { kind: EventKind::Delete, ..event(4242, 0) }]),
             _ => {}
         }
@@ -155,6 +165,12 @@ fn the_recorded_inputs_give_the_same_records_orders_and_state() {
     let kinds = |kind| original.rec.records.iter().filter(|(_, k, _)| *k == kind).count();
     assert!(kinds(Kind::Order) > 20 && kinds(Kind::Refusal) > 20 && kinds(Kind::State) >= 2);
     assert_eq!(kinds(Kind::InstrumentTrust), 1);
+    // Limits were set, and set again against an epoch that was not in force any more.
+    let limits: Vec<LimitsRecord> = original.rec.all(Kind::Limits);
+    let outcomes = [LimitsOutcome::Set, LimitsOutcome::Stale].map(|outcome| (outcome as u32, 1));
+    assert_eq!(limits.iter().map(|record| (record.outcome, record.epoch)).collect::<Vec<_>>(), outcomes);
+    let epochs = |epoch| original.rec.all(Kind::Order).iter().any(|order: &OrderRecord| order.limits_epoch == epoch);
+    assert!(epochs(0) && epochs(1));
     assert!(original.refused(Reason::MarketHalted) > 0 && original.refused(Reason::BookUntrusted) > 0);
     // Both things that are no inputs happened, and are recorded.
     let conn: Vec<ConnRecord> = original.rec.all(Kind::Conn);

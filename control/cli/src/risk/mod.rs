@@ -1,0 +1,15 @@
+//! `tern risk`: which limits are in force and what uses them, whether a file's are right, what they would change, and
+//! setting them. What is in force is read from the segment of the data plane, never from the file.
+
+mod check;
+mod diff;
+mod in_force;
+mod set;
+mod show;
+mod wanted;
+
+pub(crate) use check::check;
+pub(crate) use diff::diff;
+pub(crate) use in_force::reduce_only;
+pub(crate) use set::set;
+pub(crate) use show::show;

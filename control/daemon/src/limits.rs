@@ -1,0 +1,112 @@
+//! Setting limits for a client of the control socket: what it may do is decided here, what is in force by the loop.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tern_abi::command::{LimitsOutcome, SetLimits, WHY_BYTES_MAX};
+use tern_abi::segment::LimitsState;
+use tern_config::facts::name_at;
+use tern_config::limits::{Change, change, key_of};
+use tern_config::protocol::{Answer, LimitsVerdict};
+
+use crate::roles::{self, Role};
+use crate::shared::Shared;
+
+/// What a client wants.
+pub(crate) struct Wanted<'a> {
+    /// Epoch of the limits that it has seen.
+    pub(crate) epoch: u32,
+    /// What changes, by the gate's names.
+    pub(crate) values: &'a BTreeMap<String, i64>,
+    /// Why.
+    pub(crate) why: &'a str,
+}
+
+/// Limits by name, and what is done to them.
+type Changes = Vec<(String, Change)>;
+
+/// Has all of it set, or nothing; refusals are journaled too, as soon as it is clear what was wanted.
+pub(crate) fn set(shared: &Shared<'_>, uid: u32, wanted: &Wanted<'_>, patience: Duration) -> Answer {
+    if shared.facts().dataplane_pid == 0 {
+        return Answer::Error("no data plane runs: there are no limits in force that could be set".into());
+    }
+    let Some(now) = shared.segment.words().limits.read() else {
+        return Answer::Error("the data plane has not said yet which limits are in force; ask again".into());
+    };
+    let (values, changes) = match merged(shared, &now, wanted) {
+        Ok(merged) => merged,
+        Err(why) => return Answer::Error(why),
+    };
+    let role = Role::needed(changes.iter().map(|(_, change)| *change));
+    let denied = roles::check(&shared.config.roles, uid, role).err();
+    let mut command = SetLimits::new(&values, (wanted.epoch, wanted.epoch.saturating_add(1)), uid, wanted.why);
+    command.request = shared.next_request();
+    // What is decided against is told from the limits in force: with others, neither values nor role mean anything.
+    let is_stale = now.epoch != wanted.epoch;
+    command.refused = match &denied {
+        _ if is_stale => LimitsOutcome::Stale,
+        Some(_) => LimitsOutcome::Role,
+        None => LimitsOutcome::Set,
+    } as u32;
+    let names: Vec<&str> = changes.iter().map(|(name, _)| name.as_str()).collect();
+    tracing::warn!(uid, epoch = wanted.epoch, ?names, refused = command.refused, why = wanted.why, "set limits");
+    let Ok(ticket) = shared.send_limits(&command) else {
+        return Answer::Error("the command ring is full: the data plane takes no commands".into());
+    };
+    let taken = shared.wait_taken(ticket, patience);
+    let found = shared.segment.words().limits.read().unwrap_or(now);
+    let (verdict, message) = match denied {
+        _ if is_stale => (LimitsVerdict::Stale, stale(wanted.epoch, &found)),
+        Some(who) => (LimitsVerdict::Role, denial(&changes, role, &who)),
+        None if !taken => (
+            LimitsVerdict::Waiting,
+            "the data plane has not taken it yet; when it does, it sets all of it unless others are in force by then"
+                .into(),
+        ),
+        None if found.request == command.request => (LimitsVerdict::Set, String::new()),
+        None if found.epoch != wanted.epoch => (LimitsVerdict::Stale, stale(wanted.epoch, &found)),
+        None => (
+            LimitsVerdict::Refused,
+            "the data plane refuses a value as out of range; nothing was changed (`tern journal cat --kind limits`)"
+                .into(),
+        ),
+    };
+    Answer::Limits { verdict, epoch: found.epoch, message }
+}
+
+/// Every limit by its index, and what changes of which; why not, if it names what there is not.
+fn merged(shared: &Shared<'_>, now: &LimitsState, wanted: &Wanted<'_>) -> Result<(Vec<i64>, Changes), String> {
+    let why = wanted.why;
+    if why.trim().is_empty() || why.len() > WHY_BYTES_MAX || why.chars().any(char::is_control) {
+        return Err(format!("why: 1 to {WHY_BYTES_MAX} bytes of text on one line are needed"));
+    }
+    let names = crate::read_names(shared.config).limits;
+    if names.len() != now.values().len() {
+        return Err("the data plane's facts (dataplane.json) name other limits than it has; restart it".into());
+    }
+    let mut values = now.values().to_vec();
+    let mut changes = Vec::new();
+    for (name, value) in wanted.values {
+        let Some(index) = names.iter().position(|known| known.name == *name) else {
+            let known: Vec<String> = (0..names.len()).map(|index| name_at(&names, index)).collect();
+            return Err(format!("no limit `{name}`; the data plane has: {}", known.join(", ")));
+        };
+        changes.push((name.clone(), change(name, values[index], *value)));
+        values[index] = *value;
+    }
+    Ok((values, changes))
+}
+
+fn stale(seen: u32, found: &LimitsState) -> String {
+    format!(
+        "refused: epoch {seen} was seen, {} is in force; look again (`tern risk diff`), then set it if it is still right",
+        found.epoch
+    )
+}
+
+fn denial(changes: &[(String, Change)], role: Role, who: &str) -> String {
+    let looser = changes.iter().filter(|(_, change)| *change == Change::Looser).map(|(name, _)| key_of(name));
+    let looser: Vec<&str> = looser.collect();
+    let what = if looser.is_empty() { "setting limits".into() } else { format!("loosening {}", looser.join(", ")) };
+    format!("refused: {what} needs the role {}, which has: {who}; nothing was changed", role.name())
+}

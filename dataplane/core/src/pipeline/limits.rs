@@ -1,0 +1,63 @@
+//! Limits change between two inputs: all of them at once, or none.
+
+use super::{Desk, PipelineCounter, Turn, output};
+use crate::risk::{LimitError, LimitId, Limits};
+use tern_abi::command::{Command, LIMITS_MAX, LimitsOutcome, SetLimits};
+use tern_abi::record::{Kind, LimitsRecord, Recorder};
+use zerocopy::IntoBytes;
+
+const _: () = assert!(LimitId::COUNT <= LIMITS_MAX, "a record of all limits has no place for the last of them");
+
+impl Desk {
+    /// A command that was recorded. What came of it is recorded too.
+    pub(super) fn on_set_limits<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, command: &SetLimits) {
+        self.count(PipelineCounter::Commands, 1);
+        let outcome = match limits_after(self.gate.limits(), command) {
+            Ok(limits) => {
+                self.gate.set_limits(limits);
+                LimitsOutcome::Set
+            }
+            Err(outcome) => {
+                self.count(PipelineCounter::CommandsRefused, 1);
+                outcome
+            }
+        };
+        let epoch = self.gate.limits().epoch;
+        let record = LimitsRecord { cause_seq: turn.cause_seq, epoch, outcome: outcome as u32 };
+        output(turn, self, Kind::Limits, record.as_bytes());
+    }
+
+    /// One limit by itself, as journals of earlier builds have it.
+    pub(super) fn set_limit(&mut self, command: &Command) -> Result<(), LimitError> {
+        if command.scope != 0 {
+            return Err(LimitError::Scope(command.scope));
+        }
+        let id = LimitId::from_index(command.id as usize).ok_or(LimitError::Unknown(command.id))?;
+        let mut limits = *self.gate.limits();
+        limits.set(id, command.value)?;
+        limits.epoch = command.epoch;
+        self.gate.set_limits(limits);
+        Ok(())
+    }
+}
+
+/// The limits after `command`, with `now` in force; why not, if it is refused. Decided by the two alone, so that a replay
+/// decides the same.
+fn limits_after(now: &Limits, command: &SetLimits) -> Result<Limits, LimitsOutcome> {
+    match LimitsOutcome::from_index(command.refused as usize) {
+        Some(LimitsOutcome::Set) => {}
+        Some(refused) => return Err(refused),
+        None => return Err(LimitsOutcome::Unlike),
+    }
+    if command.count as usize != LimitId::COUNT || command.epoch <= command.epoch_seen {
+        return Err(LimitsOutcome::Unlike);
+    }
+    if command.epoch_seen != now.epoch {
+        return Err(LimitsOutcome::Stale);
+    }
+    let mut limits = Limits { epoch: command.epoch, ..*now };
+    for (id, value) in LimitId::ALL.iter().zip(command.values()) {
+        limits.set(*id, *value).map_err(|_| LimitsOutcome::Range)?;
+    }
+    Ok(limits)
+}
