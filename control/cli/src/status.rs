@@ -116,7 +116,8 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     let (sentences, restricted) = scope::restricted(target, &words);
     problems.extend(sentences);
     let (limits_text, sentences, limits) = risk::reduce_only(target, &words);
-    problems.extend(sentences);
+    // What a dead data plane had open is the venue's affair by now.
+    problems.extend(sentences.into_iter().filter(|_| plane.pid.is_some()));
     let trusted: Vec<usize> = (0..STREAMS).filter(|stream| words.trust.get(*stream).0 == TRUSTED).collect();
     let distrusted: BTreeMap<usize, String> = (0..STREAMS)
         .map(|stream| (stream, words.trust.get(stream).0))

@@ -106,6 +106,16 @@ const TABLE: &[Wrong] = &[
         "sched_fifo = \"no\"",
         "loop.sched_fifo: invalid type: string \"no\", expected a boolean; right would be: true or false",
     ),
+    wrong(
+        "operator = \"\"",
+        "operator = \"The Desk\"",
+        "roles.operator: `The Desk` cannot name a group; right would be: the name of a group of this host",
+    ),
+    wrong(
+        "root_is_risk_officer = true",
+        "root_is_risk_officer = false",
+        "roles.root_is_risk_officer: nobody could loosen a limit; right would be: true or false",
+    ),
     wrong("order_slots = 65536", "order_slots = 65537", "rings.order_slots: 65537 is not a power of two"),
     wrong("capture_bytes = 268435456", "capture_bytes = 4096", "rings.capture_bytes: 4096 is out of range"),
     wrong("instruments = 12000", "instruments = 0", "capacity.instruments: 0 is out of range"),

@@ -26,7 +26,7 @@ pub(crate) struct Effect {
 const REDUCE_ONLY: (&str, &str) = ("reduce_only", "only what reduces it leaves");
 const SMALLER_ONLY: (&str, &str) = ("smaller_only", "it stays, and can only be made smaller or cancelled");
 const CANCELS_FIRST: (&str, &str) = ("cancels_first", "no new order until fewer are open; cancels go through");
-const STOPS: (&str, &str) = ("stops_trading", "TRADING STOPS with the next price, and every open order is cancelled");
+const STOPS: (&str, &str) = ("stops_trading", "TRADING STOPS at once, and every open order is cancelled");
 
 /// What would change.
 ///

@@ -1,6 +1,7 @@
 //! Limits change between two inputs: all of them at once, or none.
 
 use super::{Desk, PipelineCounter, Turn, output};
+use crate::probe::Probe;
 use crate::risk::{LimitError, LimitId, Limits};
 use tern_abi::command::{Command, LIMITS_MAX, LimitsOutcome, SetLimits};
 use tern_abi::record::{Kind, LimitsRecord, Recorder};
@@ -10,7 +11,7 @@ const _: () = assert!(LimitId::COUNT <= LIMITS_MAX, "a record of all limits has 
 
 impl Desk {
     /// A command that was recorded. What came of it is recorded too.
-    pub(super) fn on_set_limits<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, command: &SetLimits) {
+    pub(super) fn on_set_limits<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, command: &SetLimits) {
         self.count(PipelineCounter::Commands, 1);
         let outcome = match limits_after(self.gate.limits(), command) {
             Ok(limits) => {
@@ -25,6 +26,13 @@ impl Desk {
         let epoch = self.gate.limits().epoch;
         let record = LimitsRecord { cause_seq: turn.cause_seq, epoch, outcome: outcome as u32 };
         output(turn, self, Kind::Limits, record.as_bytes());
+        // A limit below the loss of now is exceeded: that is no matter of the next price, which may be long in coming.
+        if outcome == LimitsOutcome::Set
+            && self.gate.is_open()
+            && let Some(reason) = self.gate.watch_losses()
+        {
+            self.kill(turn, reason);
+        }
     }
 
     /// One limit by itself, as journals of earlier builds have it.

@@ -246,6 +246,11 @@ impl Gate {
         let unrealized = value.saturating_sub(exposure.cost);
         self.stake.remarked(exposure.unrealized, unrealized);
         exposure.unrealized = unrealized;
+        self.watch_losses()
+    }
+
+    /// Why the profit of now stops trading, if it does: limits of loss changed, and no mark has come since.
+    pub(crate) fn watch_losses(&mut self) -> Option<HaltReason> {
         self.stake.watch(self.limits.daily_loss_max, self.limits.drawdown_max)
     }
 

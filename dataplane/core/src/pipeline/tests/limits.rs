@@ -4,9 +4,10 @@ use super::{Ask, say};
 use crate::input::Input;
 use crate::pipeline::PipelineCounter;
 use crate::probe::NotIsolated;
-use crate::risk::{LimitId, Reason};
-use crate::testing::{Rig, Script, accepted, config, executed, new, scripted};
-use crate::units::Side;
+use crate::risk::{HaltReason, LimitId, Reason};
+use crate::session::OrderAction;
+use crate::testing::{Rig, Script, accepted, config, executed, new, print, scripted};
+use crate::units::{OrderId, Side};
 use alloc::vec::Vec;
 use tern_abi::command::{LimitsOutcome, SetLimits};
 use tern_abi::record::{Kind, LimitsRecord, OrderRecord};
@@ -116,4 +117,27 @@ fn a_set_below_what_is_there_leaves_the_way_out() {
         rig.venue(executed(2, 60, 10_0000, 2));
         assert_eq!(say(&mut rig, &lines, new(0, side.opposite(), 10_0000, 40)).len(), 1, "{side:?}: all of it");
     }
+}
+
+#[test]
+fn a_limit_below_the_loss_of_now_stops_trading_at_once_and_takes_orders_back() {
+    let (mut rig, lines) = scripted(config(), 1);
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Buy, 10_0000, 100)).len(), 1);
+    rig.venue(accepted(1, 100, 10_0000));
+    rig.venue(executed(1, 100, 10_0000, 1));
+    rig.feed(&[print(0, 9_9000)]);
+    let loss = -rig.pipeline.desk().gate().stake().profit();
+    assert!(loss > 0, "the price fell");
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Buy, 9_8000, 100)).len(), 1);
+    rig.venue(accepted(2, 100, 9_8000));
+    let enough = changed(&rig, &[(LimitId::DailyLossMax, loss)], 0);
+    rig.input(Input::SetLimits(&enough));
+    assert_eq!(rig.pipeline.desk().gate().halt(), None, "the limit itself is inside");
+    let below = changed(&rig, &[(LimitId::DailyLossMax, loss - 1)], 1);
+    rig.input(Input::SetLimits(&below));
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::DailyLoss));
+    let sent: Vec<OrderAction> = rig.sent().into_iter().map(|sent| sent.action).collect();
+    assert_eq!(sent, [OrderAction::Cancel { order: OrderId(2) }]);
+    let kinds: Vec<Kind> = rig.rec.records.iter().rev().take(4).map(|(_, kind, _)| *kind).collect();
+    assert_eq!(kinds, [Kind::Order, Kind::State, Kind::Limits, Kind::SetLimits], "newest first");
 }
