@@ -15,6 +15,8 @@ use tern_core::units::{AccountId, StrategyId, StreamId, TraderId, VenueId};
 pub struct RunState {
     /// No order id below this is given out.
     pub next_order_id: u32,
+    /// Messages that earlier runs sent in the venue's day.
+    pub messages_sent: u32,
     /// An earlier run may have traded in this session.
     pub restarted: bool,
 }
@@ -24,7 +26,9 @@ impl RunState {
 
     /// As a comment line behind the effective configuration.
     pub fn to_line(self) -> String {
-        format!("{}next_order_id={} restarted={}\n", Self::HEADER, self.next_order_id, u8::from(self.restarted))
+        let Self { next_order_id, messages_sent, restarted } = self;
+        let restarted = u8::from(restarted);
+        format!("{}next_order_id={next_order_id} messages_sent={messages_sent} restarted={restarted}\n", Self::HEADER)
     }
 
     /// Out of the text of a start record.
@@ -34,6 +38,7 @@ impl RunState {
         for word in line.split_whitespace() {
             match word.split_once('=')? {
                 ("next_order_id", value) => state.next_order_id = value.parse().ok()?,
+                ("messages_sent", value) => state.messages_sent = value.parse().ok()?,
                 ("restarted", value) => state.restarted = value != "0",
                 _ => {}
             }
@@ -73,6 +78,8 @@ pub fn limits(config: &LimitsConfig) -> Limits {
             SelfTradeConfig::CancelOldest => SelfTrade::CancelOldest,
             SelfTradeConfig::CancelBoth => SelfTrade::CancelBoth,
         },
+        messages_per_day_max: config.messages_per_day_max,
+        cancel_day_reserve: config.cancel_day_reserve,
         epoch: 0,
     }
 }
@@ -97,6 +104,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         limits,
         orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),
         next_order_id: state.next_order_id,
+        messages_sent: state.messages_sent,
         restarted: state.restarted,
         unknown_orders: UnknownOrders::Cancel,
         ..defaults
@@ -120,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_run_state_survives_the_start_record() {
-        let state = RunState { next_order_id: 77, restarted: true };
+        let state = RunState { next_order_id: 77, messages_sent: 99, restarted: true };
         let text = format!("[instance]\nname = \"x\"\n{}#names {{}}\n", state.to_line());
         assert_eq!(RunState::from_text(&text), Some(state));
         assert_eq!(RunState::from_text("[instance]\n"), None);

@@ -109,9 +109,10 @@ fn utc_s() -> u64 {
 /// What the segment remembers of earlier runs of the day.
 fn run_state(config: &Config, words: &Segment<'_>, day: u32) -> RunState {
     let account = config.session.as_ref().map_or(0, |session| usize::from(session.account));
-    let known = words.next_order.get(account);
+    let (known, messages) = (words.next_order.get(account), words.messages.get(account));
     RunState {
         next_order_id: if known.day == day { known.next } else { 0 },
+        messages_sent: if messages.day == day { messages.count } else { 0 },
         restarted: known.day == day && known.next != 0,
     }
 }
@@ -327,10 +328,10 @@ fn port_fact(facts: &tern_hw::port::PortFacts) -> PortFact {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tern_abi::segment::NextOrder;
+    use tern_abi::segment::{DayCount, NextOrder};
 
     #[test]
-    fn order_ids_go_on_within_the_venues_day_and_begin_anew_with_the_next() {
+    fn order_ids_and_the_count_of_messages_go_on_within_the_venues_day_and_begin_anew() {
         const TEXT: &str = "[instance]\nname = \"day\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[session]\n\
             venue = \"itch_ouch\"\naddress = \"10.1.0.1:9000\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n\
             day_starts = \"02:00\"\nutc_offset = \"-05:00\"\n";
@@ -344,7 +345,9 @@ mod tests {
         let starts_s = 1_795_305_600 + 7 * 3600;
         let before = config.trading_day(starts_s - 1);
         words.next_order.set(1, NextOrder { day: before, next: 700 });
-        assert_eq!(run_state(&config, &words, before), RunState { next_order_id: 700, restarted: true });
+        words.messages.set(1, DayCount { day: before, count: 900 });
+        let known = RunState { next_order_id: 700, messages_sent: 900, restarted: true };
+        assert_eq!(run_state(&config, &words, before), known);
         assert_eq!(run_state(&config, &words, config.trading_day(starts_s)), RunState::default());
     }
 }

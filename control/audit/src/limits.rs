@@ -49,6 +49,7 @@ impl Limits {
             8 | 9 => (&mut ignored, 3_600_000_000_000),
             10..=13 => (&mut ignored, i64::MAX / 2),
             14 => (&mut ignored, 3),
+            15 | 16 => (&mut ignored, COUNT_MAX),
             _ => return,
         };
         if command.scope == 0 && (0..=max).contains(&command.value) {

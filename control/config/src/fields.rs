@@ -79,6 +79,8 @@ pub const FIELDS: &[Field] = &[
     field("limits.daily_loss_max", "1/10000 of the currency unit, from 1 to 4611686018427387903"),
     field("limits.drawdown_max", "1/10000 of the currency unit, from 1 to 4611686018427387903"),
     field("limits.self_trade", "\"off\", \"cancel_newest\", \"cancel_oldest\" or \"cancel_both\""),
+    field("limits.messages_per_day_max", "a positive number of order messages a day"),
+    field("limits.cancel_day_reserve", "a positive number of messages"),
     field("daemon.heartbeat_loss_ms", "milliseconds from 50 to 60000"),
     field("daemon.on_heartbeat_loss", "\"halt\" or \"restart\""),
     field("daemon.restart_pause_ms", "milliseconds from 1 to 60000"),

@@ -421,6 +421,10 @@ pub struct Limits {
     pub drawdown_max: i64,
     /// What becomes of an order that would trade with the account's own.
     pub self_trade: SelfTrade,
+    /// Orders, replaces and cancels a day of the venue.
+    pub messages_per_day_max: u32,
+    /// Messages a day beyond those that only cancels may use.
+    pub cancel_day_reserve: u32,
 }
 
 /// `limits.self_trade`
@@ -455,6 +459,8 @@ impl Default for Limits {
             daily_loss_max: 20_000 * 10_000,
             drawdown_max: 20_000 * 10_000,
             self_trade: SelfTrade::CancelNewest,
+            messages_per_day_max: 1_000_000,
+            cancel_day_reserve: 100_000,
         }
     }
 }

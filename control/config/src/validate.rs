@@ -200,6 +200,8 @@ impl Check<'_> {
         self.within("limits.net_max", limits.net_max, 1..=i64::MAX / 2);
         self.within("limits.daily_loss_max", limits.daily_loss_max, 1..=i64::MAX / 2);
         self.within("limits.drawdown_max", limits.drawdown_max, 1..=i64::MAX / 2);
+        self.within("limits.messages_per_day_max", limits.messages_per_day_max, 1..=u32::MAX);
+        self.within("limits.cancel_day_reserve", limits.cancel_day_reserve, 1..=u32::MAX);
     }
 
     fn supervision(&mut self) {

@@ -102,6 +102,7 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     /// Room that the pipeline believes in.
     room_told: usize,
     next_id_told: u32,
+    messages_told: u32,
     /// Orders below this id were open when the last cancel-all came and are followed until they are gone; 0 = none.
     cancel_all_before: u32,
     /// In which scope they are.
@@ -159,6 +160,7 @@ where
             scopes: ScopesSeen::default(),
             room_told: 0,
             next_id_told: 0,
+            messages_told: 0,
             cancel_all_before: 0,
             cancel_all_scope: (ScopeKind::Firm, 0),
             is_up: false,

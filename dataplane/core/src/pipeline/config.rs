@@ -48,6 +48,8 @@ pub struct Config {
     pub executions_max: usize,
     /// No id below this is given out: what segment and journal know of the account's day. 0 when they know nothing.
     pub next_order_id: u32,
+    /// Messages to the venue in its day that earlier runs sent; ids that were used count as well.
+    pub messages_sent: u32,
     /// An earlier run traded in this session: books are untrusted for that reason until a feed says better.
     pub restarted: bool,
     /// What becomes of open orders of an earlier run.
@@ -69,6 +71,7 @@ impl Default for Config {
             orders_max: 65_536,
             executions_max: 262_144,
             next_order_id: 0,
+            messages_sent: 0,
             restarted: false,
             unknown_orders: UnknownOrders::Cancel,
             feed_silence_ns_max: FEED_SILENCE_NS_MAX,

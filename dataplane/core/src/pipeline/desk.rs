@@ -93,11 +93,13 @@ impl Desk {
                 books.set_stream_distrust(crate::units::StreamId(stream), Some(crate::feed::Distrust::Restarted));
             }
         }
+        let mut gate = Gate::new(config.limits, count, memory);
+        gate.messages_at_least(config.messages_sent);
         Ok(Self {
             orders: Orders::new(config.orders_max, owner_count, count, memory),
             executions: Executions::new(config.executions_max, memory),
             portfolio: Portfolio::new(owner_count, count, memory),
-            gate: Gate::new(config.limits, count, memory),
+            gate,
             outbox: Outbox::default(),
             ids: OrderIds::starting_at(config.next_order_id),
             config,
@@ -364,6 +366,7 @@ impl Desk {
         hash.add(u64::from(self.ids.next()));
         hash.add(self.gate.halt().map_or(0, |reason| reason as u64 + 1));
         hash.add(self.last_session_seq);
+        hash.add(u64::from(self.gate.messages()));
         hash.add(u64::from(self.disabled));
         self.gate.scopes().words().for_each(|word| hash.add(word));
         for order in self.orders.open() {

@@ -119,6 +119,8 @@ impl Desk {
             self.settle(slot);
             self.record_local_end(turn, slot);
         }
+        // A run that knows nothing of earlier ones learns from the ids how many orders and replaces the day had.
+        self.gate.messages_at_least(self.ids.next().saturating_sub(1));
         self.sweep_due = true;
     }
 

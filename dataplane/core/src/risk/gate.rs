@@ -91,6 +91,8 @@ pub(crate) struct NewOrder {
 pub struct Gate {
     limits: Limits,
     rate: Rate,
+    /// Messages of the venue's day.
+    messages: u32,
     halt: Option<HaltReason>,
     exposures: Arena<Exposure>,
     own_prices: Arena<OwnPrices>,
@@ -102,7 +104,16 @@ impl Gate {
     pub(crate) fn new(limits: Limits, instruments: usize, memory: &mut impl Memory) -> Self {
         let rate = Rate::new(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
         let (exposures, own_prices) = (memory.arena(instruments), memory.arena(instruments));
-        Self { limits, rate, halt: None, exposures, own_prices, stake: Stake::default(), scopes: Scopes::default() }
+        Self {
+            limits,
+            rate,
+            messages: 0,
+            halt: None,
+            exposures,
+            own_prices,
+            stake: Stake::default(),
+            scopes: Scopes::default(),
+        }
     }
 
     /// Limits in force.
@@ -125,6 +136,24 @@ impl Gate {
     #[inline]
     pub const fn rate(&self) -> &Rate {
         &self.rate
+    }
+
+    /// Messages that were sent to the venue in its day: orders, replaces, cancels, those of the system too.
+    #[inline]
+    pub const fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    /// At least `sent` messages of the day are known.
+    pub(crate) fn messages_at_least(&mut self, sent: u32) {
+        self.messages = self.messages.max(sent);
+    }
+
+    /// A message is sent at `now`.
+    #[inline]
+    fn take_message(&mut self, now: TaiNs) {
+        self.rate.take(now);
+        self.messages = self.messages.saturating_add(1);
     }
 
     /// What stands at risk in an instrument.
@@ -308,7 +337,7 @@ impl Gate {
         market: &Market<'_>,
     ) -> Result<Approved, Refusal> {
         let view = self.check_new(at, owner, id, new, market)?;
-        self.rate.take(at.now);
+        self.take_message(at.now);
         if let Some(exposure) = self.exposures.get_mut(new.instrument.index()) {
             exposure.last_order = fingerprint(new);
             exposure.last_order_ns = at.now.0;
@@ -380,7 +409,7 @@ impl Gate {
         market: &Market<'_>,
     ) -> Result<Approved, Refusal> {
         let (total, symbol) = self.check_replace(at, order, price, quantity, market)?;
-        self.rate.take(at.now);
+        self.take_message(at.now);
         Ok(Approved::new(OrderView {
             action: OrderAction::Replace { previous: order.id, order: id },
             price,
@@ -437,7 +466,7 @@ impl Gate {
     #[inline]
     pub(crate) fn approve_cancel(&mut self, at: &Moment, order: &Order, symbol: Symbol) -> Result<Approved, Refusal> {
         self.check_cancel(at, order)?;
-        self.rate.take(at.now);
+        self.take_message(at.now);
         Ok(cancel_of(order, symbol))
     }
 
@@ -451,7 +480,7 @@ impl Gate {
         if !self.rate.allows_cancel(at.now) {
             return Err(Refusal::beyond(Reason::Rate, i64::from(self.limits.orders_per_second_max), 0));
         }
-        Ok(())
+        self.check_day(self.limits.messages_per_day_max.saturating_add(self.limits.cancel_day_reserve))
     }
 
     /// Checks a cancel of the system (kill, lost trust, cancel all): only room can stand in its way.
@@ -462,7 +491,7 @@ impl Gate {
         symbol: Symbol,
     ) -> Result<Approved, Refusal> {
         check_way_out(at)?;
-        self.rate.take(at.now);
+        self.take_message(at.now);
         Ok(cancel_of(order, symbol))
     }
 
@@ -535,11 +564,19 @@ impl Gate {
 
     #[inline]
     fn check_rate(&self, at: &Moment) -> Result<(), Refusal> {
-        if self.rate.allows_order(at.now) {
-            Ok(())
-        } else {
-            Err(Refusal::beyond(Reason::Rate, i64::from(self.limits.orders_per_second_max), 0))
+        if !self.rate.allows_order(at.now) {
+            return Err(Refusal::beyond(Reason::Rate, i64::from(self.limits.orders_per_second_max), 0));
         }
+        self.check_day(self.limits.messages_per_day_max)
+    }
+
+    /// Whether the venue's day has room for one more message when it may have `max`.
+    #[inline]
+    fn check_day(&self, max: u32) -> Result<(), Refusal> {
+        if self.messages < max {
+            return Ok(());
+        }
+        Err(Refusal::beyond(Reason::MessagesPerDay, i64::from(max), i64::from(self.messages) + 1))
     }
 }
 

@@ -22,6 +22,8 @@ counter_enum! {
         DailyLossMax = "daily_loss_max": "Loss of the day, realized and unrealized, that stops trading when exceeded, 1/10000.",
         DrawdownMax = "drawdown_max": "Fall of profit below its best of the day that stops trading when exceeded, 1/10000.",
         SelfTrade = "self_trade": "Orders that would trade with the account's own: 0 off, 1 cancel newest, 2 cancel oldest, 3 cancel both.",
+        MessagesPerDayMax = "messages_per_day_max": "Orders, replaces and cancels a day of the venue.",
+        CancelDayReserve = "cancel_day_reserve": "Messages a day beyond those that only cancels may use.",
     }
 }
 
@@ -76,6 +78,10 @@ pub struct Limits {
     pub drawdown_max: Cash,
     /// [`LimitId::SelfTrade`].
     pub self_trade: SelfTrade,
+    /// [`LimitId::MessagesPerDayMax`].
+    pub messages_per_day_max: u32,
+    /// [`LimitId::CancelDayReserve`].
+    pub cancel_day_reserve: u32,
     /// Configuration that they come from; every order record carries it.
     pub epoch: u32,
 }
@@ -98,6 +104,8 @@ impl Default for Limits {
             daily_loss_max: 50_000 * UNIT,
             drawdown_max: 50_000 * UNIT,
             self_trade: SelfTrade::CancelNewest,
+            messages_per_day_max: 2_000_000,
+            cancel_day_reserve: 200_000,
             epoch: 0,
         }
     }
@@ -116,9 +124,12 @@ impl Limits {
             | LimitId::DrawdownMax => i64::MAX / 2,
             LimitId::PriceCollarBps => 10_000,
             LimitId::PositionMax => 1 << 40,
-            LimitId::OpenOrdersMax | LimitId::OrdersPerSecondMax | LimitId::OrderBurstMax | LimitId::CancelReserve => {
-                u32::MAX as i64
-            }
+            LimitId::OpenOrdersMax
+            | LimitId::OrdersPerSecondMax
+            | LimitId::OrderBurstMax
+            | LimitId::CancelReserve
+            | LimitId::MessagesPerDayMax
+            | LimitId::CancelDayReserve => u32::MAX as i64,
             LimitId::IntentAgeNsMax | LimitId::DuplicateWindowNs => 3_600_000_000_000,
             LimitId::SelfTrade => SelfTrade::COUNT as i64 - 1,
         }
@@ -149,6 +160,8 @@ impl Limits {
             LimitId::DailyLossMax => self.daily_loss_max = value,
             LimitId::DrawdownMax => self.drawdown_max = value,
             LimitId::SelfTrade => self.self_trade = SelfTrade::from_index(value as usize).unwrap_or(self.self_trade),
+            LimitId::MessagesPerDayMax => self.messages_per_day_max = value as u32,
+            LimitId::CancelDayReserve => self.cancel_day_reserve = value as u32,
         }
         Ok(())
     }
@@ -171,6 +184,8 @@ impl Limits {
             LimitId::DailyLossMax => self.daily_loss_max,
             LimitId::DrawdownMax => self.drawdown_max,
             LimitId::SelfTrade => self.self_trade as i64,
+            LimitId::MessagesPerDayMax => self.messages_per_day_max as i64,
+            LimitId::CancelDayReserve => self.cancel_day_reserve as i64,
         }
     }
 

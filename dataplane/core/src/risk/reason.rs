@@ -38,6 +38,7 @@ counter_enum! {
         ReduceOnly = "reduce_only": "Its strategy, symbol, venue or firm may only reduce positions, and it could do more.",
         CancelOnly = "cancel_only": "Its strategy, symbol, venue or firm may only cancel.",
         ScopeHalted = "scope_halted": "Its strategy, symbol, venue or firm is halted by an operator.",
+        MessagesPerDay = "messages_per_day": "As many messages as a day may have were sent to the venue.",
     }
 }
 

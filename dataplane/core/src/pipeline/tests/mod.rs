@@ -1,6 +1,7 @@
 //! The pipeline between fakes: what goes in, what is recorded, what leaves.
 
 mod connection;
+mod day;
 mod gate;
 mod lifecycle;
 mod model;
