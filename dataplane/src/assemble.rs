@@ -5,10 +5,10 @@ use tern_config::{Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig};
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
 use tern_core::pipeline::{self, ConfigError, Pipeline, StrategyConfig, UnknownOrders};
-use tern_core::risk::{Limits, SelfTrade};
+use tern_core::risk::{Limits, SelfTrade, SymbolLimits};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
-use tern_core::units::{AccountId, StrategyId, StreamId, TraderId, VenueId};
+use tern_core::units::{AccountId, StrategyId, StreamId, Symbol, TraderId, VenueId};
 
 /// What a run knows that its configuration does not say; recorded with the start of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,8 +80,22 @@ pub fn limits(config: &LimitsConfig) -> Limits {
         },
         messages_per_day_max: config.messages_per_day_max,
         cancel_day_reserve: config.cancel_day_reserve,
+        strategy_position_max: config.strategy_position_max,
         epoch: 0,
     }
+}
+
+/// Those of single symbols.
+pub fn symbol_limits(config: &LimitsConfig) -> Vec<SymbolLimits> {
+    let of = |limits: &tern_config::SymbolLimits| {
+        Some(SymbolLimits {
+            symbol: Symbol::new(&limits.symbol)?,
+            position_max: limits.position_max,
+            order_quantity_max: limits.order_quantity_max,
+            order_notional_max: limits.order_notional_max,
+        })
+    };
+    config.symbol.iter().filter_map(of).collect()
 }
 
 /// A pipeline as the configuration describes it, its hot tables in `memory`.
@@ -102,6 +116,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         venue: VenueId(1),
         conn: crate::engine::CONN,
         limits,
+        symbols: symbol_limits(&config.limits),
         orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),
         next_order_id: state.next_order_id,
         messages_sent: state.messages_sent,

@@ -2,7 +2,7 @@
 
 use crate::answers::{Answer, Answers, Echo, Said};
 use crate::finding::{Disagreement, Finding};
-use crate::limits::Limits;
+use crate::limits::{InForce, Limits};
 use crate::orders::{Chain, Life, Orders, Pending, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tern_abi::command::{Command, CommandKind};
@@ -44,7 +44,7 @@ pub struct Counts {
 /// The second opinion's own view of the day.
 #[derive(Debug, Default)]
 pub struct Audit {
-    limits: Option<Limits>,
+    limits: Option<InForce>,
     orders: Orders,
     /// Trades that the venue told and did not break: order and match number, signed shares and whose they are.
     trades: BTreeMap<(u32, u64), (i128, Owner)>,
@@ -158,7 +158,7 @@ impl Audit {
     }
 
     fn on_start(&mut self, start: &StartRecord, text: &[u8]) {
-        self.limits = std::str::from_utf8(text).ok().and_then(Limits::of_configuration);
+        self.limits = std::str::from_utf8(text).ok().and_then(InForce::of_configuration);
         self.sent_ns.clear();
         // What stands in the segment is told again, before the first order.
         self.scopes.clear();
@@ -334,7 +334,7 @@ impl Audit {
             }
             return;
         }
-        let Some(limits) = self.limits else {
+        let Some(limits) = self.limits.as_ref().map(|limits| limits.of(order.symbol)) else {
             self.disagree(Disagreement::NoLimits, order.order, 0, 0);
             return;
         };

@@ -19,7 +19,7 @@ pub use day::{TimeOfDay, UtcOffset};
 pub use problem::{Problem, Problems};
 pub use types::{
     Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal, Limits, Line, Loop,
-    Mac, Network, Paths, Port, PortKind, Rings, Secret, SelfTrade, Session, Strategy, Wait,
+    Mac, Network, Paths, Port, PortKind, Rings, Secret, SelfTrade, Session, Strategy, SymbolLimits, Wait,
 };
 
 use locate::Source;

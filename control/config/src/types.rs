@@ -425,6 +425,28 @@ pub struct Limits {
     pub messages_per_day_max: u32,
     /// Messages a day beyond those that only cancels may use.
     pub cancel_day_reserve: u32,
+    /// Shares a strategy and instrument, long or short, its open orders included.
+    pub strategy_position_max: i64,
+    /// Limits of single symbols in place of those of all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub symbol: Vec<SymbolLimits>,
+}
+
+/// `[[limits.symbol]]`: what is not given is as for all symbols.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SymbolLimits {
+    /// Which symbol.
+    pub symbol: String,
+    /// In place of `limits.position_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_max: Option<i64>,
+    /// In place of `limits.order_quantity_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_quantity_max: Option<u32>,
+    /// In place of `limits.order_notional_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_notional_max: Option<i64>,
 }
 
 /// `limits.self_trade`
@@ -461,6 +483,8 @@ impl Default for Limits {
             self_trade: SelfTrade::CancelNewest,
             messages_per_day_max: 1_000_000,
             cancel_day_reserve: 100_000,
+            strategy_position_max: 2000,
+            symbol: Vec::new(),
         }
     }
 }

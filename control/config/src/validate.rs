@@ -174,11 +174,7 @@ impl Check<'_> {
                 self.wrong(&at("id"), format!("{} is the id of strategy {first} already", strategy.id));
             }
             for (place, symbol) in strategy.symbols.iter().enumerate() {
-                let known =
-                    |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b".+-=*$^#".contains(&byte);
-                if symbol.is_empty() || symbol.len() > 8 || !symbol.bytes().all(known) {
-                    self.wrong(&at(&format!("symbols[{place}]")), format!("`{symbol}` is not a symbol"));
-                }
+                self.symbol(&at(&format!("symbols[{place}]")), symbol);
             }
         }
     }
@@ -202,6 +198,28 @@ impl Check<'_> {
         self.within("limits.drawdown_max", limits.drawdown_max, 1..=i64::MAX / 2);
         self.within("limits.messages_per_day_max", limits.messages_per_day_max, 1..=u32::MAX);
         self.within("limits.cancel_day_reserve", limits.cancel_day_reserve, 1..=u32::MAX);
+        self.within("limits.strategy_position_max", limits.strategy_position_max, 1..=4_000_000_000);
+        self.symbol_limits();
+    }
+
+    fn symbol_limits(&mut self) {
+        let mut symbols = BTreeMap::new();
+        for (index, limits) in self.config.limits.symbol.iter().enumerate() {
+            let at = |field: &str| format!("limits.symbol[{index}].{field}");
+            self.symbol(&at("symbol"), &limits.symbol);
+            if let Some(first) = symbols.insert(&limits.symbol, index) {
+                self.wrong(&at("symbol"), format!("{} has its limits in entry {first} already", limits.symbol));
+            }
+            if let Some(max) = limits.position_max {
+                self.within(&at("position_max"), max, 1..=4_000_000_000);
+            }
+            if let Some(max) = limits.order_quantity_max {
+                self.within(&at("order_quantity_max"), max, 1..=999_999);
+            }
+            if let Some(max) = limits.order_notional_max {
+                self.within(&at("order_notional_max"), max, 1..=i64::MAX / 2);
+            }
+        }
     }
 
     fn supervision(&mut self) {
@@ -213,6 +231,13 @@ impl Check<'_> {
         self.within("daemon.shutdown_ms", daemon.shutdown_ms, 100..=60_000);
         self.within("journal.segment_bytes", journal.segment_bytes, 1 << 20..=1 << 34);
         self.within("journal.fsync_ms", journal.fsync_ms, 1..=10_000);
+    }
+
+    fn symbol(&mut self, field: &str, symbol: &str) {
+        let known = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b".+-=*$^#".contains(&byte);
+        if symbol.is_empty() || symbol.len() > 8 || !symbol.bytes().all(known) {
+            self.wrong(field, format!("`{symbol}` is not a symbol"));
+        }
     }
 
     fn name(&mut self, field: &str, name: &str) {

@@ -59,6 +59,7 @@ impl Market {
     fn with_rate(strategy: AnyStrategy, seed: u64, per_second: u32, burst: u32) -> Self {
         let mut config = config();
         config.limits.position_max = 100_000;
+        config.limits.strategy_position_max = 100_000;
         config.limits.orders_per_second_max = per_second;
         config.limits.order_burst_max = burst;
         let rig = Rig::ready(config, SYMBOLS, (strategy,));

@@ -102,7 +102,7 @@ impl Desk {
         let mut limits = *self.gate.limits();
         limits.set(id, command.value)?;
         limits.epoch = command.epoch;
-        self.gate.set_limits(limits);
+        self.gate.set_limits(limits, id);
         Ok(())
     }
 

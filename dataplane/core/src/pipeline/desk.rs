@@ -1,6 +1,6 @@
 //! The desk: everything of the pipeline that is neither feed nor session nor strategy.
 
-use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, StrategyConfig};
+use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MAX, StrategyConfig};
 use super::{PipelineCounter, Turn, output};
 use crate::book::{Books, Instruments, Memory, STREAMS_MAX};
 use crate::orders::{Execution, Executions, Order, OrderIds, OrderNote, OrderState, Orders, Slot};
@@ -67,6 +67,13 @@ impl Desk {
         memory: &mut impl Memory,
     ) -> Result<Self, ConfigError> {
         config.limits.validate().map_err(ConfigError::Limit)?;
+        for (index, symbol) in config.symbols.iter().enumerate() {
+            let limit = symbol.out_of_range();
+            let is_again = config.symbols.iter().take(index).any(|earlier| earlier.symbol == symbol.symbol);
+            if limit.is_some() || is_again || index >= SYMBOL_LIMITS_MAX {
+                return Err(ConfigError::Symbol { symbol: symbol.symbol, limit });
+            }
+        }
         if strategies.len() > STRATEGIES_MAX {
             return Err(ConfigError::Strategies { strategies: strategies.len(), configurations: strategies.len() });
         }
@@ -93,7 +100,7 @@ impl Desk {
                 books.set_stream_distrust(crate::units::StreamId(stream), Some(crate::feed::Distrust::Restarted));
             }
         }
-        let mut gate = Gate::new(config.limits, count, memory);
+        let mut gate = Gate::new(config.limits, &config.symbols, count, memory);
         gate.messages_at_least(config.messages_sent);
         Ok(Self {
             orders: Orders::new(config.orders_max, owner_count, count, memory),

@@ -38,6 +38,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         };
         let state = self.feed.on_payload(turn.now, stream, line, payload, &mut sink);
         turn.probe.mark(Stage::Decoded);
+        self.desk.gate.heed_instruments(&self.desk.instruments);
         self.apply_events(turn, Some(stream));
         // Before any strategy is asked: it must not act on books that this very datagram made worthless.
         self.desk.follow_feed(turn, stream, state);

@@ -21,7 +21,7 @@ mod venue;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, StrategyConfig, UnknownOrders};
+pub use config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MAX, StrategyConfig, UnknownOrders};
 pub use counters::PipelineCounter;
 pub use desk::Desk;
 

@@ -213,8 +213,10 @@ impl Desk {
             return None;
         }
         let owner = self.owner_of(event.strategy);
+        let instrument = self.instruments.intern(event.symbol?)?;
+        self.gate.heed_instruments(&self.instruments);
         Some(Identity {
-            instrument: self.instruments.intern(event.symbol?)?,
+            instrument,
             side: event.side?,
             owner: owner.index,
             strategy: owner.strategy,

@@ -1,8 +1,9 @@
 //! The checks. One function an action, cheapest and most damning first; every way out is a [`Reason`] or [`Approved`].
 
+use super::bounds::{Bounds, BoundsTable};
 use super::scopes::{Outcome, check_restricted};
 use super::self_trade::{OwnPrices, own_in_the_way};
-use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, Scopes, SelfTrade, Stake};
+use super::{Approved, Exposure, HaltReason, LimitId, Limits, Rate, Reason, Scopes, SelfTrade, Stake, SymbolLimits};
 use crate::book::{Books, Instruments, Memory};
 use crate::orders::{Order, Orders};
 use crate::portfolio::{Portfolio, Position};
@@ -75,6 +76,17 @@ pub(crate) struct Market<'a> {
     pub(crate) portfolio: &'a Portfolio,
 }
 
+impl Market<'_> {
+    /// An owner's position, seen from the side, with his open orders of the side and `more` shares filled. Walks them.
+    #[cold]
+    fn worst_of(&self, owner: u8, (instrument, side): (InstrumentId, Side), more: i64) -> i64 {
+        let held = self.portfolio.position(usize::from(owner), instrument).shares;
+        let own = self.orders.own(usize::from(owner), instrument).filter(|order| order.side == side);
+        let open: i64 = own.map(|order| i64::from(order.counted)).sum();
+        held.saturating_mul(side.sign()).saturating_add(open).saturating_add(more)
+    }
+}
+
 /// A new order as a strategy wants it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewOrder {
@@ -90,6 +102,9 @@ pub(crate) struct NewOrder {
 #[derive(Debug)]
 pub struct Gate {
     limits: Limits,
+    bounds: BoundsTable,
+    /// Instruments whose entry in `bounds` is known.
+    instruments: usize,
     rate: Rate,
     /// Messages of the venue's day.
     messages: u32,
@@ -101,11 +116,13 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(limits: Limits, instruments: usize, memory: &mut impl Memory) -> Self {
+    pub(crate) fn new(limits: Limits, symbols: &[SymbolLimits], instruments: usize, memory: &mut impl Memory) -> Self {
         let rate = Rate::new(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
         let (exposures, own_prices) = (memory.arena(instruments), memory.arena(instruments));
         Self {
             limits,
+            bounds: BoundsTable::new(&limits, symbols),
+            instruments: 0,
             rate,
             messages: 0,
             halt: None,
@@ -183,13 +200,33 @@ impl Gate {
     /// Our market stopped, or resumed, trading an instrument.
     pub(crate) fn set_halted(&mut self, instrument: InstrumentId, halted: bool) {
         if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
-            exposure.halted = u64::from(halted);
+            exposure.halted = u8::from(halted);
         }
     }
 
-    pub(crate) fn set_limits(&mut self, limits: Limits) {
+    /// A command set `id`; `limits` are all of them now.
+    pub(crate) fn set_limits(&mut self, limits: Limits, id: LimitId) {
         self.limits = limits;
+        self.bounds.set(&limits, id);
         self.rate.set(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
+    }
+
+    /// Instruments were named: those that are new get the bounds of their symbols. One compare when none is.
+    #[inline]
+    pub(crate) fn heed_instruments(&mut self, instruments: &Instruments) {
+        if instruments.len() != self.instruments {
+            self.name_instruments(instruments);
+        }
+    }
+
+    #[cold]
+    fn name_instruments(&mut self, instruments: &Instruments) {
+        for (instrument, symbol) in instruments.iter().skip(self.instruments) {
+            if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
+                exposure.bounds = self.bounds.row_of(symbol);
+            }
+        }
+        self.instruments = instruments.len();
     }
 
     pub(crate) fn set_halt(&mut self, halt: Option<HaltReason>) {
@@ -220,15 +257,33 @@ impl Gate {
         if state == TradingState::Running {
             return Ok(());
         }
-        check_restricted(state, || {
-            let held = market.portfolio.position(usize::from(owner), instrument).shares;
-            let own = market.orders.own(usize::from(owner), instrument).filter(|order| order.side == side);
-            let open: i64 = own.map(|order| i64::from(order.counted)).sum();
-            Outcome {
-                firm: self.exposure(instrument).map_or(i64::MAX, |exposure| exposure.worst(side, more)),
-                owner: held.saturating_mul(side.sign()).saturating_add(open).saturating_add(more),
-            }
+        check_restricted(state, || Outcome {
+            firm: self.exposure(instrument).map_or(i64::MAX, |exposure| exposure.worst(side, more)),
+            owner: market.worst_of(owner, (instrument, side), more),
         })
+    }
+
+    /// Whether the position of the firm, and that of the strategy, stay within their limits, should everything open on
+    /// `side` and `more` shares trade; `worst` is what the firm would have.
+    #[inline]
+    fn check_position(
+        &self,
+        owner: u8,
+        (instrument, side): (InstrumentId, Side),
+        (more, worst): (i64, i64),
+        exposure: &Exposure,
+        market: &Market<'_>,
+    ) -> Result<(), Refusal> {
+        let max = self.bounds.row(exposure.bounds).position_max;
+        if worst > max {
+            return Err(Refusal::beyond(Reason::Position, max, worst));
+        }
+        let max = self.limits.strategy_position_max;
+        let own = if exposure.is_sole_owner(owner) { worst } else { market.worst_of(owner, (instrument, side), more) };
+        if own > max {
+            return Err(Refusal::beyond(Reason::StrategyPosition, max, own));
+        }
+        Ok(())
     }
 
     /// Brings the exposure of the order's instrument up to date with it.
@@ -237,7 +292,7 @@ impl Gate {
         let now = order.exposure();
         let index = order.instrument.index();
         if let Some((exposure, own)) = self.exposures.get_mut(index).zip(self.own_prices.get_mut(index)) {
-            exposure.settle(order.side, order.counted, now);
+            exposure.settle(order.owner, order.side, order.counted, now);
             order.counted = now;
             own.settle(order, exposure.open(order.side));
         }
@@ -361,11 +416,11 @@ impl Gate {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
         self.check_scopes(owner.index, symbol, (new.instrument, new.side), i64::from(new.quantity), market)?;
-        self.check_order(new.instrument, new.price, new.quantity, (0, 0), market.books)?;
-        let worst = exposure.worst(new.side, i64::from(new.quantity));
-        if worst > self.limits.position_max {
-            return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
-        }
+        let bounds = self.bounds.row(exposure.bounds);
+        self.check_order(new.instrument, new.price, new.quantity, (0, 0), bounds, market.books)?;
+        let more = i64::from(new.quantity);
+        let worst = exposure.worst(new.side, more);
+        self.check_position(owner.index, (new.instrument, new.side), (more, worst), exposure, market)?;
         self.check_stake(new.side, new.price.0 * i64::from(new.quantity), worst)?;
         self.check_self_trade(new.instrument, new.side, new.price, market.orders)?;
         let open = market.orders.open_count();
@@ -438,7 +493,8 @@ impl Gate {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
         let standing = (order.leaves, order.counted_value);
-        self.check_order(order.instrument, price, quantity, standing, market.books)?;
+        let bounds = self.bounds.row(exposure.bounds);
+        self.check_order(order.instrument, price, quantity, standing, bounds, market.books)?;
         // The chain's total has the limit of an order at the venue: less than 1,000,000 (OUCH 5.0, 2.2).
         let total = order.executed.saturating_add(quantity);
         let total_max = Limits::max(super::LimitId::OrderQuantityMax);
@@ -449,8 +505,8 @@ impl Gate {
         self.check_scopes(order.owner, symbol, (order.instrument, order.side), more, market)?;
         let worst = exposure.worst(order.side, more);
         // A replace that adds no share is a way out and is never barred by a limit set below what is held.
-        if worst > self.limits.position_max && more > 0 {
-            return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
+        if more > 0 {
+            self.check_position(order.owner, (order.instrument, order.side), (more, worst), exposure, market)?;
         }
         let value = (price.0 * i64::from(quantity)).max(order.price.0.saturating_mul(i64::from(order.leaves)));
         self.check_stake(order.side, value.saturating_sub(order.counted_value), worst)?;
@@ -526,6 +582,7 @@ impl Gate {
         price: Price,
         quantity: Quantity,
         standing: (Quantity, Cash),
+        bounds: &Bounds,
         books: &Books,
     ) -> Result<(), Refusal> {
         if !books.is_trusted(instrument) {
@@ -538,8 +595,7 @@ impl Gate {
         if self.is_halted(instrument) {
             return Err(Refusal::new(Reason::MarketHalted));
         }
-        let limits = &self.limits;
-        let quantity_max = limits.order_quantity_max.max(standing.0);
+        let quantity_max = bounds.order_quantity_max.max(standing.0);
         if quantity == 0 || quantity > quantity_max {
             return Err(Refusal::beyond(Reason::Quantity, i64::from(quantity_max), i64::from(quantity)));
         }
@@ -548,7 +604,7 @@ impl Gate {
         }
         // Neither can overflow: price < 2^31, quantity < 2^32.
         let notional = price.0 * i64::from(quantity);
-        let notional_max = limits.order_notional_max.max(standing.1);
+        let notional_max = bounds.order_notional_max.max(standing.1);
         if notional > notional_max {
             return Err(Refusal::beyond(Reason::Notional, notional_max, notional));
         }
@@ -556,7 +612,7 @@ impl Gate {
             return Err(Refusal::new(Reason::NoReference));
         };
         let distance = (price.0 - reference.0).abs();
-        if distance * 10_000 > reference.0 * i64::from(limits.price_collar_bps) {
+        if distance * 10_000 > reference.0 * i64::from(self.limits.price_collar_bps) {
             return Err(Refusal::beyond(Reason::Collar, reference.0, price.0));
         }
         Ok(())

@@ -24,6 +24,7 @@ counter_enum! {
         SelfTrade = "self_trade": "Orders that would trade with the account's own: 0 off, 1 cancel newest, 2 cancel oldest, 3 cancel both.",
         MessagesPerDayMax = "messages_per_day_max": "Orders, replaces and cancels a day of the venue.",
         CancelDayReserve = "cancel_day_reserve": "Messages a day beyond those that only cancels may use.",
+        StrategyPositionMax = "strategy_position_max": "Shares long or short a strategy and instrument, with its open orders of a side filled.",
     }
 }
 
@@ -82,6 +83,8 @@ pub struct Limits {
     pub messages_per_day_max: u32,
     /// [`LimitId::CancelDayReserve`].
     pub cancel_day_reserve: u32,
+    /// [`LimitId::StrategyPositionMax`].
+    pub strategy_position_max: i64,
     /// Configuration that they come from; every order record carries it.
     pub epoch: u32,
 }
@@ -106,6 +109,7 @@ impl Default for Limits {
             self_trade: SelfTrade::CancelNewest,
             messages_per_day_max: 2_000_000,
             cancel_day_reserve: 200_000,
+            strategy_position_max: 5000,
             epoch: 0,
         }
     }
@@ -123,7 +127,7 @@ impl Limits {
             | LimitId::DailyLossMax
             | LimitId::DrawdownMax => i64::MAX / 2,
             LimitId::PriceCollarBps => 10_000,
-            LimitId::PositionMax => 1 << 40,
+            LimitId::PositionMax | LimitId::StrategyPositionMax => 1 << 40,
             LimitId::OpenOrdersMax
             | LimitId::OrdersPerSecondMax
             | LimitId::OrderBurstMax
@@ -162,6 +166,7 @@ impl Limits {
             LimitId::SelfTrade => self.self_trade = SelfTrade::from_index(value as usize).unwrap_or(self.self_trade),
             LimitId::MessagesPerDayMax => self.messages_per_day_max = value as u32,
             LimitId::CancelDayReserve => self.cancel_day_reserve = value as u32,
+            LimitId::StrategyPositionMax => self.strategy_position_max = value,
         }
         Ok(())
     }
@@ -186,6 +191,7 @@ impl Limits {
             LimitId::SelfTrade => self.self_trade as i64,
             LimitId::MessagesPerDayMax => self.messages_per_day_max as i64,
             LimitId::CancelDayReserve => self.cancel_day_reserve as i64,
+            LimitId::StrategyPositionMax => self.strategy_position_max,
         }
     }
 

@@ -8,6 +8,7 @@
 //! there, the firm's [`Stake`] and the limits.
 
 mod approved;
+mod bounds;
 mod exposure;
 mod gate;
 mod limits;
@@ -18,6 +19,7 @@ mod self_trade;
 mod stake;
 
 pub use approved::Approved;
+pub use bounds::SymbolLimits;
 pub use exposure::Exposure;
 pub use gate::{Gate, Owner, Refusal};
 pub(crate) use gate::{Market, Moment, NewOrder};

@@ -39,6 +39,7 @@ counter_enum! {
         CancelOnly = "cancel_only": "Its strategy, symbol, venue or firm may only cancel.",
         ScopeHalted = "scope_halted": "Its strategy, symbol, venue or firm is halted by an operator.",
         MessagesPerDay = "messages_per_day": "As many messages as a day may have were sent to the venue.",
+        StrategyPosition = "strategy_position": "With its strategy's open orders of that side filled, its position would be beyond the limit.",
     }
 }
 
