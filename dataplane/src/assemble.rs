@@ -81,6 +81,8 @@ pub fn limits(config: &LimitsConfig) -> Limits {
         messages_per_day_max: config.messages_per_day_max,
         cancel_day_reserve: config.cancel_day_reserve,
         strategy_position_max: config.strategy_position_max,
+        executions_max: config.executions_max,
+        executions_window_ns: config.executions_window_ns,
         epoch: 0,
     }
 }

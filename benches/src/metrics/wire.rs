@@ -93,6 +93,7 @@ order_notional_max = 5_000_000_0000
 position_max = 20000
 strategy_position_max = 20000
 messages_per_day_max = 1_000_000_000
+executions_max = 1_000_000_000
 orders_per_second_max = 20000
 order_burst_max = 2000
 cancel_reserve = 2000

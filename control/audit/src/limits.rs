@@ -125,6 +125,8 @@ impl Limits {
             10..=13 => (&mut ignored, i64::MAX / 2),
             14 => (&mut ignored, 3),
             15 | 16 => (&mut ignored, COUNT_MAX),
+            18 => (&mut ignored, COUNT_MAX),
+            19 => (&mut ignored, 3_600_000_000_000),
             17 => (&mut ignored, 1 << 40),
             _ => return false,
         };

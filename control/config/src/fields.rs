@@ -82,6 +82,8 @@ pub const FIELDS: &[Field] = &[
     field("limits.messages_per_day_max", "a positive number of order messages a day"),
     field("limits.cancel_day_reserve", "a positive number of messages"),
     field("limits.strategy_position_max", "shares from 1 to 4000000000"),
+    field("limits.executions_max", "a positive number of executions"),
+    field("limits.executions_window_ns", "nanoseconds from 0 (not checked) to 3600000000000"),
     field("limits.symbol[].symbol", "a symbol of 1 to 8 capital letters, digits and .+-=*$^#, each only once"),
     field("limits.symbol[].position_max", "shares from 1 to 4000000000"),
     field("limits.symbol[].order_quantity_max", "shares from 1 to 999999"),

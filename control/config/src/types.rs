@@ -427,6 +427,10 @@ pub struct Limits {
     pub cancel_day_reserve: u32,
     /// Shares a strategy and instrument, long or short, its open orders included.
     pub strategy_position_max: i64,
+    /// Executions of a strategy in the window with which it is stopped until an operator lets it go on.
+    pub executions_max: u32,
+    /// Window in which a strategy's executions are counted; 0 = not checked.
+    pub executions_window_ns: u64,
     /// Limits of single symbols in place of those of all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub symbol: Vec<SymbolLimits>,
@@ -484,6 +488,8 @@ impl Default for Limits {
             messages_per_day_max: 1_000_000,
             cancel_day_reserve: 100_000,
             strategy_position_max: 2000,
+            executions_max: 1000,
+            executions_window_ns: 60_000_000_000,
             symbol: Vec::new(),
         }
     }

@@ -199,6 +199,8 @@ impl Check<'_> {
         self.within("limits.messages_per_day_max", limits.messages_per_day_max, 1..=u32::MAX);
         self.within("limits.cancel_day_reserve", limits.cancel_day_reserve, 1..=u32::MAX);
         self.within("limits.strategy_position_max", limits.strategy_position_max, 1..=4_000_000_000);
+        self.within("limits.executions_max", limits.executions_max, 1..=u32::MAX);
+        self.within("limits.executions_window_ns", limits.executions_window_ns, 0..=3_600_000_000_000);
         self.symbol_limits();
     }
 

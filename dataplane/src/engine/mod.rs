@@ -287,6 +287,7 @@ where
                 self.kill_unrecorded = None;
             }
         }
+        self.tell_throttled();
         if self.heed_scopes() {
             busy = true;
             self.hand_over();

@@ -81,6 +81,7 @@ order_notional_max = 5000000000000
 price_collar_percent = 50
 position_max = 100000
 strategy_position_max = 100000
+executions_max = 100000
 orders_per_second_max = 1000000
 order_burst_max = 100000
 open_orders_max = 1000

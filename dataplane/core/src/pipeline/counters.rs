@@ -44,5 +44,6 @@ counter_enum! {
         Commands = "commands": "Commands taken.",
         CommandsRefused = "commands_refused": "Commands that are unknown or out of range.",
         OtherConn = "other_conn": "Inputs of a connection that is not ours.",
+        StrategiesThrottled = "strategies_throttled": "Strategies stopped because they traded as often as they may in a while.",
     }
 }

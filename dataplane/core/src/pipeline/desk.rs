@@ -37,6 +37,8 @@ pub struct Desk {
     notes: [u64; OrderNote::COUNT],
     /// The session was ready when last asked; strategies may look.
     pub(crate) session_ready: bool,
+    /// The venue's log was told up to now on this connection.
+    pub(crate) caught_up: bool,
     /// The recorder has room for orders.
     pub(crate) ring_room: bool,
     /// Sorts of input of which one was refused and not taken since, a bit each.
@@ -119,6 +121,7 @@ impl Desk {
             refusals: [0; Reason::COUNT],
             notes: [0; OrderNote::COUNT],
             session_ready: false,
+            caught_up: false,
             ring_room: true,
             refused_inputs: 0,
             sweep_due: false,

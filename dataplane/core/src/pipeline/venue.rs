@@ -121,6 +121,7 @@ impl Desk {
         }
         // A run that knows nothing of earlier ones learns from the ids how many orders and replaces the day had.
         self.gate.messages_at_least(self.ids.next().saturating_sub(1));
+        self.caught_up = true;
         self.sweep_due = true;
     }
 
@@ -152,6 +153,7 @@ impl Desk {
             let before = self.held(&fill);
             self.portfolio.apply(&fill);
             self.position_changed(turn, &fill, &before);
+            self.watch_executions(turn, fill.owner);
         }
         if let Some(broken) = applied.broken {
             self.count(PipelineCounter::Broken, 1);

@@ -1,8 +1,9 @@
 //! The checks. One function an action, cheapest and most damning first; every way out is a [`Reason`] or [`Approved`].
 
 use super::bounds::{Bounds, BoundsTable};
-use super::scopes::{Outcome, check_restricted};
+use super::scopes::{OWNERS, Outcome, check_restricted};
 use super::self_trade::{OwnPrices, own_in_the_way};
+use super::throttle::Repeats;
 use super::{Approved, Exposure, HaltReason, LimitId, Limits, Rate, Reason, Scopes, SelfTrade, Stake, SymbolLimits};
 use crate::book::{Books, Instruments, Memory};
 use crate::orders::{Order, Orders};
@@ -113,6 +114,7 @@ pub struct Gate {
     own_prices: Arena<OwnPrices>,
     stake: Stake,
     scopes: Scopes,
+    repeats: [Repeats; OWNERS],
 }
 
 impl Gate {
@@ -130,6 +132,7 @@ impl Gate {
             own_prices,
             stake: Stake::default(),
             scopes: Scopes::default(),
+            repeats: [Repeats::default(); OWNERS],
         }
     }
 
@@ -243,6 +246,24 @@ impl Gate {
         &mut self.scopes
     }
 
+    /// An order of a strategy traded. Whether it has traded as often as it may, and is stopped now.
+    pub(crate) fn executed(&mut self, owner: u8, now: TaiNs) -> bool {
+        let (max, window_ns) = (self.limits.executions_max, self.limits.executions_window_ns);
+        let Some(repeats) = self.repeats.get_mut(usize::from(owner)) else { return false };
+        let is_too_often = window_ns != 0 && repeats.add(now, window_ns) >= max && !self.scopes.is_throttled(owner);
+        if is_too_often {
+            self.scopes.throttle(owner);
+        }
+        is_too_often
+    }
+
+    /// An operator lets a strategy go on: what it traded before is forgotten.
+    pub(crate) fn forget_executions(&mut self, owner: u8) {
+        if let Some(repeats) = self.repeats.get_mut(usize::from(owner)) {
+            *repeats = Repeats::default();
+        }
+    }
+
     /// Whether the scopes that an order falls under let it: none restricted is one compare.
     #[inline]
     fn check_scopes(
@@ -257,7 +278,7 @@ impl Gate {
         if state == TradingState::Running {
             return Ok(());
         }
-        check_restricted(state, || Outcome {
+        check_restricted(state, self.scopes.is_throttled(owner), || Outcome {
             firm: self.exposure(instrument).map_or(i64::MAX, |exposure| exposure.worst(side, more)),
             owner: market.worst_of(owner, (instrument, side), more),
         })

@@ -25,6 +25,8 @@ counter_enum! {
         MessagesPerDayMax = "messages_per_day_max": "Orders, replaces and cancels a day of the venue.",
         CancelDayReserve = "cancel_day_reserve": "Messages a day beyond those that only cancels may use.",
         StrategyPositionMax = "strategy_position_max": "Shares long or short a strategy and instrument, with its open orders of a side filled.",
+        ExecutionsMax = "executions_max": "Executions of a strategy in the window, with which it is stopped until an operator lets it go on.",
+        ExecutionsWindowNs = "executions_window_ns": "Window in which a strategy's executions are counted, ns; 0 = not checked.",
     }
 }
 
@@ -85,6 +87,10 @@ pub struct Limits {
     pub cancel_day_reserve: u32,
     /// [`LimitId::StrategyPositionMax`].
     pub strategy_position_max: i64,
+    /// [`LimitId::ExecutionsMax`].
+    pub executions_max: u32,
+    /// [`LimitId::ExecutionsWindowNs`].
+    pub executions_window_ns: u64,
     /// Configuration that they come from; every order record carries it.
     pub epoch: u32,
 }
@@ -110,6 +116,8 @@ impl Default for Limits {
             messages_per_day_max: 2_000_000,
             cancel_day_reserve: 200_000,
             strategy_position_max: 5000,
+            executions_max: 5000,
+            executions_window_ns: 60_000_000_000,
             epoch: 0,
         }
     }
@@ -133,8 +141,9 @@ impl Limits {
             | LimitId::OrderBurstMax
             | LimitId::CancelReserve
             | LimitId::MessagesPerDayMax
-            | LimitId::CancelDayReserve => u32::MAX as i64,
-            LimitId::IntentAgeNsMax | LimitId::DuplicateWindowNs => 3_600_000_000_000,
+            | LimitId::CancelDayReserve
+            | LimitId::ExecutionsMax => u32::MAX as i64,
+            LimitId::IntentAgeNsMax | LimitId::DuplicateWindowNs | LimitId::ExecutionsWindowNs => 3_600_000_000_000,
             LimitId::SelfTrade => SelfTrade::COUNT as i64 - 1,
         }
     }
@@ -167,6 +176,8 @@ impl Limits {
             LimitId::MessagesPerDayMax => self.messages_per_day_max = value as u32,
             LimitId::CancelDayReserve => self.cancel_day_reserve = value as u32,
             LimitId::StrategyPositionMax => self.strategy_position_max = value,
+            LimitId::ExecutionsMax => self.executions_max = value as u32,
+            LimitId::ExecutionsWindowNs => self.executions_window_ns = value as u64,
         }
         Ok(())
     }
@@ -192,6 +203,8 @@ impl Limits {
             LimitId::MessagesPerDayMax => self.messages_per_day_max as i64,
             LimitId::CancelDayReserve => self.cancel_day_reserve as i64,
             LimitId::StrategyPositionMax => self.strategy_position_max,
+            LimitId::ExecutionsMax => self.executions_max as i64,
+            LimitId::ExecutionsWindowNs => self.executions_window_ns as i64,
         }
     }
 

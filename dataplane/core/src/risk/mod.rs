@@ -17,6 +17,7 @@ mod reason;
 mod scopes;
 mod self_trade;
 mod stake;
+mod throttle;
 
 pub use approved::Approved;
 pub use bounds::SymbolLimits;

@@ -40,6 +40,7 @@ counter_enum! {
         ScopeHalted = "scope_halted": "Its strategy, symbol, venue or firm is halted by an operator.",
         MessagesPerDay = "messages_per_day": "As many messages as a day may have were sent to the venue.",
         StrategyPosition = "strategy_position": "With its strategy's open orders of that side filled, its position would be beyond the limit.",
+        RepeatedExecutions = "repeated_executions": "Its strategy traded as often as it may in a while; an operator has to let it go on.",
     }
 }
 

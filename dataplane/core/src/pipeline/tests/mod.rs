@@ -10,6 +10,7 @@ mod restart;
 mod scopes;
 mod self_trade;
 mod stake;
+mod throttle;
 mod way_out;
 
 use super::PipelineCounter;
