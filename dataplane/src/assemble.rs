@@ -83,6 +83,10 @@ pub fn limits(config: &LimitsConfig) -> Limits {
         strategy_position_max: config.strategy_position_max,
         executions_max: config.executions_max,
         executions_window_ns: config.executions_window_ns,
+        volume_percent_max: config.volume_percent_max,
+        volume_shares_min: config.volume_shares_min,
+        reference_move_bps: config.reference_move_percent.saturating_mul(100),
+        reference_spread_bps: config.reference_spread_percent.saturating_mul(100),
         epoch: 0,
     }
 }

@@ -431,6 +431,14 @@ pub struct Limits {
     pub executions_max: u32,
     /// Window in which a strategy's executions are counted; 0 = not checked.
     pub executions_window_ns: u64,
+    /// Shares of an order, percent of what others traded in the symbol in the last one to two minutes.
+    pub volume_percent_max: u32,
+    /// Shares that an order may have however little was traded.
+    pub volume_shares_min: u32,
+    /// How far the reference of the collar moves in a second at most, percent.
+    pub reference_move_percent: u32,
+    /// Widest spread of which the middle is a reference, percent of it.
+    pub reference_spread_percent: u32,
     /// Limits of single symbols in place of those of all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub symbol: Vec<SymbolLimits>,
@@ -490,6 +498,10 @@ impl Default for Limits {
             strategy_position_max: 2000,
             executions_max: 1000,
             executions_window_ns: 60_000_000_000,
+            volume_percent_max: 10,
+            volume_shares_min: 1000,
+            reference_move_percent: 5,
+            reference_spread_percent: 10,
             symbol: Vec::new(),
         }
     }

@@ -201,6 +201,10 @@ impl Check<'_> {
         self.within("limits.strategy_position_max", limits.strategy_position_max, 1..=4_000_000_000);
         self.within("limits.executions_max", limits.executions_max, 1..=u32::MAX);
         self.within("limits.executions_window_ns", limits.executions_window_ns, 0..=3_600_000_000_000);
+        self.within("limits.volume_percent_max", limits.volume_percent_max, 1..=10_000);
+        self.within("limits.volume_shares_min", limits.volume_shares_min, 1..=999_999);
+        self.within("limits.reference_move_percent", limits.reference_move_percent, 1..=100);
+        self.within("limits.reference_spread_percent", limits.reference_spread_percent, 1..=100);
         self.symbol_limits();
     }
 

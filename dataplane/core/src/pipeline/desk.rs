@@ -386,6 +386,7 @@ impl Desk {
             [exposure.position, exposure.open[0], exposure.open[1]].iter().for_each(|value| hash.add(*value as u64));
             hash.add(u64::from(exposure.is_halted()));
         }
+        self.gate.sight_words().for_each(|word| hash.add(word));
         let stake = self.gate.stake();
         [stake.gross(), stake.profit(), stake.drawdown()].iter().for_each(|value| hash.add(*value as u64));
         for owner in 0..self.owner_count {

@@ -153,6 +153,7 @@ impl Desk {
             let before = self.held(&fill);
             self.portfolio.apply(&fill);
             self.position_changed(turn, &fill, &before);
+            self.gate.own_traded(turn.now, fill.instrument);
             self.watch_executions(turn, fill.owner);
         }
         if let Some(broken) = applied.broken {

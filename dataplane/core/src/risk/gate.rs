@@ -2,7 +2,8 @@
 
 use super::bounds::{Bounds, BoundsTable};
 use super::scopes::{OWNERS, Outcome, check_restricted};
-use super::self_trade::{OwnPrices, own_in_the_way};
+use super::self_trade::own_in_the_way;
+use super::sight::Sight;
 use super::throttle::Repeats;
 use super::{Approved, Exposure, HaltReason, LimitId, Limits, Rate, Reason, Scopes, SelfTrade, Stake, SymbolLimits};
 use crate::book::{Books, Instruments, Memory};
@@ -111,7 +112,7 @@ pub struct Gate {
     messages: u32,
     halt: Option<HaltReason>,
     exposures: Arena<Exposure>,
-    own_prices: Arena<OwnPrices>,
+    pub(super) sights: Arena<Sight>,
     stake: Stake,
     scopes: Scopes,
     repeats: [Repeats; OWNERS],
@@ -120,7 +121,7 @@ pub struct Gate {
 impl Gate {
     pub(crate) fn new(limits: Limits, symbols: &[SymbolLimits], instruments: usize, memory: &mut impl Memory) -> Self {
         let rate = Rate::new(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
-        let (exposures, own_prices) = (memory.arena(instruments), memory.arena(instruments));
+        let (exposures, sights) = (memory.arena(instruments), memory.arena(instruments));
         Self {
             limits,
             bounds: BoundsTable::new(&limits, symbols),
@@ -129,7 +130,7 @@ impl Gate {
             messages: 0,
             halt: None,
             exposures,
-            own_prices,
+            sights,
             stake: Stake::default(),
             scopes: Scopes::default(),
             repeats: [Repeats::default(); OWNERS],
@@ -186,7 +187,7 @@ impl Gate {
     #[inline]
     pub(crate) fn prefetch(&self, instrument: InstrumentId) {
         prefetch_slice(&self.exposures, instrument.index());
-        prefetch_slice(&self.own_prices, instrument.index());
+        prefetch_slice(&self.sights, instrument.index());
     }
 
     /// Every instrument's exposure, by instrument id.
@@ -312,10 +313,10 @@ impl Gate {
     pub(crate) fn settle(&mut self, order: &mut Order) {
         let now = order.exposure();
         let index = order.instrument.index();
-        if let Some((exposure, own)) = self.exposures.get_mut(index).zip(self.own_prices.get_mut(index)) {
+        if let Some((exposure, sight)) = self.exposures.get_mut(index).zip(self.sights.get_mut(index)) {
             exposure.settle(order.owner, order.side, order.counted, now);
             order.counted = now;
-            own.settle(order, exposure.open(order.side));
+            sight.own.settle(order, exposure.open(order.side));
         }
         order.counted = now;
         let value = order.value();
@@ -384,7 +385,8 @@ impl Gate {
         price: Price,
         orders: &Orders,
     ) -> Result<(), Refusal> {
-        let may_cross = self.own_prices.get(instrument.index()).is_some_and(|own| own.may_cross(side, price));
+        let sight = self.sights.get(instrument.index());
+        let may_cross = sight.is_some_and(|sight| sight.own.may_cross(side, price));
         if !may_cross || self.limits.self_trade == SelfTrade::Off {
             return Ok(());
         }
@@ -438,10 +440,11 @@ impl Gate {
         };
         self.check_scopes(owner.index, symbol, (new.instrument, new.side), i64::from(new.quantity), market)?;
         let bounds = self.bounds.row(exposure.bounds);
-        self.check_order(new.instrument, new.price, new.quantity, (0, 0), bounds, market.books)?;
+        self.check_order(new.instrument, new.price, new.quantity, (0, 0), bounds, market)?;
         let more = i64::from(new.quantity);
         let worst = exposure.worst(new.side, more);
         self.check_position(owner.index, (new.instrument, new.side), (more, worst), exposure, market)?;
+        self.check_volume(at.now, new.instrument, new.quantity, worst)?;
         self.check_stake(new.side, new.price.0 * i64::from(new.quantity), worst)?;
         self.check_self_trade(new.instrument, new.side, new.price, market.orders)?;
         let open = market.orders.open_count();
@@ -515,7 +518,7 @@ impl Gate {
         };
         let standing = (order.leaves, order.counted_value);
         let bounds = self.bounds.row(exposure.bounds);
-        self.check_order(order.instrument, price, quantity, standing, bounds, market.books)?;
+        self.check_order(order.instrument, price, quantity, standing, bounds, market)?;
         // The chain's total has the limit of an order at the venue: less than 1,000,000 (OUCH 5.0, 2.2).
         let total = order.executed.saturating_add(quantity);
         let total_max = Limits::max(super::LimitId::OrderQuantityMax);
@@ -528,6 +531,7 @@ impl Gate {
         // A replace that adds no share is a way out and is never barred by a limit set below what is held.
         if more > 0 {
             self.check_position(order.owner, (order.instrument, order.side), (more, worst), exposure, market)?;
+            self.check_volume(at.now, order.instrument, quantity, worst)?;
         }
         let value = (price.0 * i64::from(quantity)).max(order.price.0.saturating_mul(i64::from(order.leaves)));
         self.check_stake(order.side, value.saturating_sub(order.counted_value), worst)?;
@@ -604,8 +608,9 @@ impl Gate {
         quantity: Quantity,
         standing: (Quantity, Cash),
         bounds: &Bounds,
-        books: &Books,
+        market: &Market<'_>,
     ) -> Result<(), Refusal> {
+        let books = market.books;
         if !books.is_trusted(instrument) {
             return Err(Refusal::new(Reason::BookUntrusted));
         }
@@ -629,7 +634,7 @@ impl Gate {
         if notional > notional_max {
             return Err(Refusal::beyond(Reason::Notional, notional_max, notional));
         }
-        let Some(reference) = status.last_price.or_else(|| mid(books, instrument)) else {
+        let Some(reference) = self.reference(instrument, market) else {
             return Err(Refusal::new(Reason::NoReference));
         };
         let distance = (price.0 - reference.0).abs();
@@ -670,13 +675,6 @@ fn check_way_out(at: &Moment) -> Result<(), Refusal> {
         return Err(Refusal::new(Reason::OutboxFull));
     }
     Ok(())
-}
-
-/// The middle of a two-sided book.
-#[inline]
-fn mid(books: &Books, instrument: InstrumentId) -> Option<Price> {
-    let top = books.top(instrument);
-    Some(Price((top.bid?.price.0 + top.ask?.price.0) / 2))
 }
 
 /// What makes two new orders of an instrument the same. Never 0, which stands for "none yet".

@@ -27,6 +27,10 @@ counter_enum! {
         StrategyPositionMax = "strategy_position_max": "Shares long or short a strategy and instrument, with its open orders of a side filled.",
         ExecutionsMax = "executions_max": "Executions of a strategy in the window, with which it is stopped until an operator lets it go on.",
         ExecutionsWindowNs = "executions_window_ns": "Window in which a strategy's executions are counted, ns; 0 = not checked.",
+        VolumePercentMax = "volume_percent_max": "Shares an order, percent of what others traded in the instrument in the last one to two minutes.",
+        VolumeSharesMin = "volume_shares_min": "Shares that an order may have however little was traded.",
+        ReferenceMoveBps = "reference_move_bps": "How far the reference of the collar moves in a second at most, 1/100 percent.",
+        ReferenceSpreadBps = "reference_spread_bps": "Widest spread of which the middle is a reference, 1/100 percent of it.",
     }
 }
 
@@ -91,6 +95,14 @@ pub struct Limits {
     pub executions_max: u32,
     /// [`LimitId::ExecutionsWindowNs`].
     pub executions_window_ns: u64,
+    /// [`LimitId::VolumePercentMax`].
+    pub volume_percent_max: u32,
+    /// [`LimitId::VolumeSharesMin`].
+    pub volume_shares_min: Quantity,
+    /// [`LimitId::ReferenceMoveBps`].
+    pub reference_move_bps: u32,
+    /// [`LimitId::ReferenceSpreadBps`].
+    pub reference_spread_bps: u32,
     /// Configuration that they come from; every order record carries it.
     pub epoch: u32,
 }
@@ -118,6 +130,10 @@ impl Default for Limits {
             strategy_position_max: 5000,
             executions_max: 5000,
             executions_window_ns: 60_000_000_000,
+            volume_percent_max: 10,
+            volume_shares_min: 1000,
+            reference_move_bps: 500,
+            reference_spread_bps: 1000,
             epoch: 0,
         }
     }
@@ -134,7 +150,7 @@ impl Limits {
             | LimitId::NetMax
             | LimitId::DailyLossMax
             | LimitId::DrawdownMax => i64::MAX / 2,
-            LimitId::PriceCollarBps => 10_000,
+            LimitId::PriceCollarBps | LimitId::ReferenceMoveBps | LimitId::ReferenceSpreadBps => 10_000,
             LimitId::PositionMax | LimitId::StrategyPositionMax => 1 << 40,
             LimitId::OpenOrdersMax
             | LimitId::OrdersPerSecondMax
@@ -142,7 +158,9 @@ impl Limits {
             | LimitId::CancelReserve
             | LimitId::MessagesPerDayMax
             | LimitId::CancelDayReserve
-            | LimitId::ExecutionsMax => u32::MAX as i64,
+            | LimitId::ExecutionsMax
+            | LimitId::VolumePercentMax
+            | LimitId::VolumeSharesMin => u32::MAX as i64,
             LimitId::IntentAgeNsMax | LimitId::DuplicateWindowNs | LimitId::ExecutionsWindowNs => 3_600_000_000_000,
             LimitId::SelfTrade => SelfTrade::COUNT as i64 - 1,
         }
@@ -178,6 +196,10 @@ impl Limits {
             LimitId::StrategyPositionMax => self.strategy_position_max = value,
             LimitId::ExecutionsMax => self.executions_max = value as u32,
             LimitId::ExecutionsWindowNs => self.executions_window_ns = value as u64,
+            LimitId::VolumePercentMax => self.volume_percent_max = value as u32,
+            LimitId::VolumeSharesMin => self.volume_shares_min = value as u32,
+            LimitId::ReferenceMoveBps => self.reference_move_bps = value as u32,
+            LimitId::ReferenceSpreadBps => self.reference_spread_bps = value as u32,
         }
         Ok(())
     }
@@ -205,6 +227,10 @@ impl Limits {
             LimitId::StrategyPositionMax => self.strategy_position_max,
             LimitId::ExecutionsMax => self.executions_max as i64,
             LimitId::ExecutionsWindowNs => self.executions_window_ns as i64,
+            LimitId::VolumePercentMax => self.volume_percent_max as i64,
+            LimitId::VolumeSharesMin => self.volume_shares_min as i64,
+            LimitId::ReferenceMoveBps => self.reference_move_bps as i64,
+            LimitId::ReferenceSpreadBps => self.reference_spread_bps as i64,
         }
     }
 

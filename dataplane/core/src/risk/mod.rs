@@ -14,8 +14,10 @@ mod gate;
 mod limits;
 mod rate;
 mod reason;
+mod reference;
 mod scopes;
 mod self_trade;
+mod sight;
 mod stake;
 mod throttle;
 

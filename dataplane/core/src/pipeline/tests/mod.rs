@@ -6,6 +6,7 @@ mod day;
 mod gate;
 mod lifecycle;
 mod model;
+mod reference;
 mod restart;
 mod scopes;
 mod self_trade;
