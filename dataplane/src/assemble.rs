@@ -1,6 +1,7 @@
 //! From the configuration to the parts of a pipeline. The same for a live run and for a replay: what decides is made
 //! here once, from the configuration alone.
 
+use std::collections::BTreeMap;
 use tern_config::{Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig};
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
@@ -91,17 +92,33 @@ pub fn limits(config: &LimitsConfig) -> Limits {
     }
 }
 
-/// Those of single symbols.
-pub fn symbol_limits(config: &LimitsConfig) -> Vec<SymbolLimits> {
-    let of = |limits: &tern_config::SymbolLimits| {
-        Some(SymbolLimits {
-            symbol: Symbol::new(&limits.symbol)?,
-            position_max: limits.position_max,
-            order_quantity_max: limits.order_quantity_max,
-            order_notional_max: limits.order_notional_max,
-        })
+/// What the configuration says of single symbols: their limits, and what the day's lists say of them.
+fn symbol_limits(config: &Config) -> Vec<SymbolLimits> {
+    let mut symbols: BTreeMap<Symbol, SymbolLimits> = BTreeMap::new();
+    let mut with = |name: &str, change: &dyn Fn(&mut SymbolLimits)| {
+        if let Some(symbol) = Symbol::new(name) {
+            change(symbols.entry(symbol).or_insert(SymbolLimits::new(symbol)));
+        }
     };
-    config.symbol.iter().filter_map(of).collect()
+    for limits in &config.limits.symbol {
+        with(&limits.symbol, &|symbol| {
+            symbol.position_max = limits.position_max;
+            symbol.order_quantity_max = limits.order_quantity_max;
+            symbol.order_notional_max = limits.order_notional_max;
+        });
+    }
+    if let Some(reference) = &config.reference {
+        for (name, shares) in &reference.locates {
+            with(name, &|symbol| symbol.short_max = Some(i64::from(*shares)));
+        }
+        for name in &reference.easy_to_borrow {
+            with(name, &|symbol| symbol.short_max = Some(i64::MAX));
+        }
+        for name in &reference.restricted {
+            with(name, &|symbol| symbol.restricted = true);
+        }
+    }
+    symbols.into_values().collect()
 }
 
 /// A pipeline as the configuration describes it, its hot tables in `memory`.
@@ -122,7 +139,9 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         venue: VenueId(1),
         conn: crate::engine::CONN,
         limits,
-        symbols: symbol_limits(&config.limits),
+        symbols: symbol_limits(config),
+        // Lists that there are not say nothing; what they leave out is not to be borrowed.
+        short_max: if config.reference.is_some() { 0 } else { i64::MAX },
         orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),
         next_order_id: state.next_order_id,
         messages_sent: state.messages_sent,
@@ -153,5 +172,20 @@ mod tests {
         let text = format!("[instance]\nname = \"x\"\n{}#names {{}}\n", state.to_line());
         assert_eq!(RunState::from_text(&text), Some(state));
         assert_eq!(RunState::from_text("[instance]\n"), None);
+    }
+
+    #[test]
+    fn limits_and_lists_of_symbols_reach_the_gate_as_one() {
+        const TEXT: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n\
+            [[limits.symbol]]\nsymbol = \"SPY\"\nposition_max = 7\n[reference]\ndate = \"2026-11-22\"\n\
+            restricted = [\"BAD\"]\neasy_to_borrow = [\"SPY\"]\nlocates = { GME = 500, SPY = 1 }\n";
+        let config = Config::parse(std::path::Path::new("test"), TEXT).unwrap_or_else(|problems| panic!("{problems}"));
+        let of = |name: &str| SymbolLimits::new(Symbol::new(name).expect("a symbol"));
+        let expected = [
+            SymbolLimits { restricted: true, ..of("BAD") },
+            SymbolLimits { short_max: Some(500), ..of("GME") },
+            SymbolLimits { position_max: Some(7), short_max: Some(i64::MAX), ..of("SPY") },
+        ];
+        assert_eq!(symbol_limits(&config), expected);
     }
 }

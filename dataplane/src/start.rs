@@ -67,6 +67,8 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut report = Report::default();
+    let day = config.trading_day(utc_s());
+    config.check_reference(day).map_err(|problem| tern_config::Problems(vec![problem]))?;
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Into::into),
         sizes: config.rings.sizes(),
@@ -86,7 +88,6 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
     if let Source::Kernel(why) = clock.source() {
         report.fallback(format!("time is read from the kernel: {why}"));
     }
-    let day = config.trading_day(utc_s());
     let state = run_state(config, &words, day);
 
     let mut arenas = Arenas::new(config.port.huge_pages == AutoOff::Auto);

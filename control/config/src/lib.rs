@@ -10,6 +10,7 @@ pub mod fields;
 mod locate;
 mod problem;
 pub mod protocol;
+mod reference;
 mod types;
 mod validate;
 
@@ -17,6 +18,7 @@ use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
 pub use problem::{Problem, Problems};
+pub use reference::{Date, Reference};
 pub use types::{
     Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal, Limits, Line, Loop,
     Mac, Network, Paths, Port, PortKind, Rings, Secret, SelfTrade, Session, Strategy, SymbolLimits, Wait,
@@ -55,7 +57,9 @@ impl Config {
         })?;
         config.source = source;
         config.fill_paths();
+        let unread = config.fill_reference().err();
         let mut problems = validate::problems(&config);
+        problems.extend(unread);
         problems.extend(config.fill_password().err());
         problems.sort_by_key(|problem| (problem.line, problem.column));
         if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use tern_abi::segment::SegmentSizes;
 
 use crate::day::{TimeOfDay, UtcOffset};
+use crate::reference::Reference;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -44,6 +45,9 @@ pub struct Config {
     /// Limits of the gate at start.
     #[serde(default)]
     pub limits: Limits,
+    /// Restricted symbols and what may be sold short, for one day; absent where nothing is known of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
     /// Supervision.
     #[serde(default)]
     pub daemon: Daemon,

@@ -7,6 +7,7 @@ use std::path::Path;
 use tern_abi::segment::INSTANCE_BYTES_MAX;
 
 use crate::problem::Problem;
+use crate::reference::Reference;
 use crate::types::{Config, PortKind, Session};
 
 /// Longest path of a Unix socket: `sun_path` without its final zero (unix(7)).
@@ -24,6 +25,9 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     }
     check.strategies();
     check.limits();
+    if let Some(reference) = &config.reference {
+        check.reference(reference);
+    }
     check.supervision();
     check.problems
 }
@@ -225,6 +229,21 @@ impl Check<'_> {
             if let Some(max) = limits.order_notional_max {
                 self.within(&at("order_notional_max"), max, 1..=i64::MAX / 2);
             }
+        }
+    }
+
+    fn reference(&mut self, reference: &Reference) {
+        if reference.date.is_none() && reference.file.is_none() {
+            self.wrong("reference.date", "required");
+        }
+        for (name, symbols) in [("restricted", &reference.restricted), ("easy_to_borrow", &reference.easy_to_borrow)] {
+            for (place, symbol) in symbols.iter().enumerate() {
+                self.symbol(&format!("reference.{name}[{place}]"), symbol);
+            }
+        }
+        for (symbol, shares) in &reference.locates {
+            self.symbol("reference.locates", symbol);
+            self.within(&format!("reference.locates.{symbol}"), *shares, 1..=u32::MAX);
         }
     }
 

@@ -48,6 +48,9 @@ pub struct Config {
     pub limits: Limits,
     /// Limits of single symbols, each symbol once and at most [`SYMBOL_LIMITS_MAX`] of them.
     pub symbols: Vec<SymbolLimits>,
+    /// Shares that may be sold short in a symbol of which [`symbols`](Self::symbols) says nothing: 0 where what may be
+    /// borrowed is known, `i64::MAX` where it is not.
+    pub short_max: i64,
     /// Orders kept, open and recently dead. Dead ones make room for new ones.
     pub orders_max: usize,
     /// Executions kept for broken trades and repeats.
@@ -75,6 +78,7 @@ impl Default for Config {
             conn: ConnId(0),
             limits: Limits::default(),
             symbols: Vec::new(),
+            short_max: i64::MAX,
             orders_max: 65_536,
             executions_max: 262_144,
             next_order_id: 0,

@@ -102,7 +102,7 @@ impl Desk {
                 books.set_stream_distrust(crate::units::StreamId(stream), Some(crate::feed::Distrust::Restarted));
             }
         }
-        let mut gate = Gate::new(config.limits, &config.symbols, count, memory);
+        let mut gate = Gate::new(config.limits, (&config.symbols, config.short_max), count, memory);
         gate.messages_at_least(config.messages_sent);
         Ok(Self {
             orders: Orders::new(config.orders_max, owner_count, count, memory),

@@ -19,12 +19,24 @@ pub struct SymbolLimits {
     pub order_quantity_max: Option<Quantity>,
     /// In place of [`LimitId::OrderNotionalMax`].
     pub order_notional_max: Option<Cash>,
+    /// Shares that may be sold short, held ones and open sales included; in place of
+    /// [`Config::short_max`](crate::pipeline::Config::short_max).
+    pub short_max: Option<i64>,
+    /// No order may be sent in it.
+    pub restricted: bool,
 }
 
 impl SymbolLimits {
     /// Every limit of `symbol` as that of all.
     pub const fn new(symbol: Symbol) -> Self {
-        Self { symbol, position_max: None, order_quantity_max: None, order_notional_max: None }
+        Self {
+            symbol,
+            position_max: None,
+            order_quantity_max: None,
+            order_notional_max: None,
+            short_max: None,
+            restricted: false,
+        }
     }
 
     /// The first limit that is out of range, with its value.
@@ -50,14 +62,27 @@ pub(super) struct Bounds {
     pub(super) order_notional_max: Cash,
     /// Shares an order.
     pub(super) order_quantity_max: Quantity,
+    /// No order may be sent.
+    pub(super) restricted: bool,
+    /// Shares that may be sold short.
+    pub(super) short_max: i64,
 }
 
-impl Bounds {
-    const UNBOUNDED: Self =
-        Self { position_max: i64::MAX, order_notional_max: i64::MAX, order_quantity_max: Quantity::MAX };
+const _: () = assert!(size_of::<Bounds>() == 32);
 
-    const fn of_all(limits: &Limits) -> Self {
+impl Bounds {
+    const UNBOUNDED: Self = Self {
+        position_max: i64::MAX,
+        order_notional_max: i64::MAX,
+        order_quantity_max: Quantity::MAX,
+        restricted: false,
+        short_max: i64::MAX,
+    };
+
+    const fn of_all(limits: &Limits, short_max: i64) -> Self {
         Self {
+            restricted: false,
+            short_max,
             position_max: limits.position_max,
             order_notional_max: limits.order_notional_max,
             order_quantity_max: limits.order_quantity_max,
@@ -66,6 +91,8 @@ impl Bounds {
 
     fn of_symbol(&self, symbol: &SymbolLimits, ceiling: &Self) -> Self {
         Self {
+            restricted: symbol.restricted,
+            short_max: symbol.short_max.unwrap_or(self.short_max),
             position_max: symbol.position_max.map_or(self.position_max, |max| max.min(ceiling.position_max)),
             order_notional_max: symbol
                 .order_notional_max
@@ -81,22 +108,28 @@ impl Bounds {
 #[derive(Debug)]
 pub(super) struct BoundsTable {
     rows: Box<[Bounds]>,
+    /// By symbol.
     symbols: Box<[SymbolLimits]>,
+    /// Shares that may be sold short in a symbol of which nothing is said.
+    short_max: i64,
     /// What was set by command.
     ceiling: Bounds,
 }
 
 impl BoundsTable {
-    pub(super) fn new(limits: &Limits, symbols: &[SymbolLimits]) -> Self {
-        let rows: Vec<Bounds> = core::iter::repeat_n(Bounds::of_all(limits), 1 + symbols.len()).collect();
-        let mut table = Self { rows: rows.into(), symbols: symbols.into(), ceiling: Bounds::UNBOUNDED };
+    pub(super) fn new(limits: &Limits, symbols: &[SymbolLimits], short_max: i64) -> Self {
+        let all = Bounds::of_all(limits, short_max);
+        let rows: Vec<Bounds> = core::iter::repeat_n(all, 1 + symbols.len()).collect();
+        let mut symbols: Box<[SymbolLimits]> = symbols.into();
+        symbols.sort_unstable_by_key(|limits| limits.symbol);
+        let mut table = Self { rows: rows.into(), symbols, short_max, ceiling: Bounds::UNBOUNDED };
         table.work_out(limits);
         table
     }
 
     fn work_out(&mut self, limits: &Limits) {
         let Some((all, own)) = self.rows.split_first_mut() else { return };
-        *all = Bounds::of_all(limits);
+        *all = Bounds::of_all(limits, self.short_max);
         for (row, symbol) in own.iter_mut().zip(&self.symbols) {
             *row = all.of_symbol(symbol, &self.ceiling);
         }
@@ -113,9 +146,9 @@ impl BoundsTable {
         self.work_out(limits);
     }
 
-    /// The entry of a symbol, which its instrument keeps. Walks the symbols that have limits of their own.
+    /// The entry of a symbol, which its instrument keeps.
     pub(super) fn row_of(&self, symbol: Symbol) -> u16 {
-        let own = self.symbols.iter().position(|limits| limits.symbol == symbol);
+        let own = self.symbols.binary_search_by_key(&symbol, |limits| limits.symbol);
         own.map_or(0, |index| u16::try_from(index + 1).unwrap_or(0))
     }
 
@@ -123,7 +156,8 @@ impl BoundsTable {
     #[inline]
     pub(super) fn row(&self, row: u16) -> &Bounds {
         // There is no row that an instrument keeps and the table lacks; nothing would be allowed in it.
-        const NOTHING: &Bounds = &Bounds { position_max: 0, order_notional_max: 0, order_quantity_max: 0 };
+        const NOTHING: &Bounds =
+            &Bounds { position_max: 0, order_notional_max: 0, order_quantity_max: 0, restricted: true, short_max: 0 };
         self.rows.get(usize::from(row)).unwrap_or(NOTHING)
     }
 }

@@ -119,12 +119,17 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(limits: Limits, symbols: &[SymbolLimits], instruments: usize, memory: &mut impl Memory) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        (symbols, short_max): (&[SymbolLimits], i64),
+        instruments: usize,
+        memory: &mut impl Memory,
+    ) -> Self {
         let rate = Rate::new(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
         let (exposures, sights) = (memory.arena(instruments), memory.arena(instruments));
         Self {
             limits,
-            bounds: BoundsTable::new(&limits, symbols),
+            bounds: BoundsTable::new(&limits, symbols, short_max),
             instruments: 0,
             rate,
             messages: 0,
@@ -459,13 +464,17 @@ impl Gate {
         if since_ns < self.limits.duplicate_window_ns && exposure.last_order == fingerprint(new) {
             return Err(Refusal::beyond(Reason::Duplicate, self.limits.duplicate_window_ns as i64, since_ns as i64));
         }
+        let short = new.side == Side::Sell && worst > 0;
+        if short {
+            self.check_short((new.instrument, new.price), (more, worst), bounds, market.books)?;
+        }
         self.check_rate(at)?;
         Ok(OrderView {
             action: OrderAction::New { order: id },
             symbol,
             instrument: new.instrument,
             side: new.side,
-            short: new.side == Side::Sell && exposure.position - exposure.open(Side::Sell) < i64::from(new.quantity),
+            short,
             price: new.price,
             quantity: new.quantity,
             time_in_force: new.time_in_force,
@@ -539,6 +548,9 @@ impl Gate {
         if order.side == Side::Sell && !order.short && exposure.position - exposure.open(Side::Sell) < more {
             return Err(Refusal::new(Reason::ShortMark));
         }
+        if order.short {
+            self.check_short((order.instrument, price), (more, worst), bounds, market.books)?;
+        }
         self.check_rate(at)?;
         Ok((total, symbol))
     }
@@ -611,6 +623,9 @@ impl Gate {
         market: &Market<'_>,
     ) -> Result<(), Refusal> {
         let books = market.books;
+        if bounds.restricted {
+            return Err(Refusal::new(Reason::Restricted));
+        }
         if !books.is_trusted(instrument) {
             return Err(Refusal::new(Reason::BookUntrusted));
         }

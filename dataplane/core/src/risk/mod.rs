@@ -17,6 +17,7 @@ mod reason;
 mod reference;
 mod scopes;
 mod self_trade;
+mod short_sale;
 mod sight;
 mod stake;
 mod throttle;

@@ -42,6 +42,9 @@ counter_enum! {
         StrategyPosition = "strategy_position": "With its strategy's open orders of that side filled, its position would be beyond the limit.",
         RepeatedExecutions = "repeated_executions": "Its strategy traded as often as it may in a while; an operator has to let it go on.",
         Volume = "volume": "More shares than the limit's part of what others traded in the instrument lately.",
+        Restricted = "restricted": "The symbol is on the firm's restricted list of the day.",
+        NotLocated = "not_located": "More shares would be sold short than may be: the symbol is not easy to borrow.",
+        ShortSalePrice = "short_sale_price": "A short sale at or below the best bid, in a symbol that is under Rule 201.",
     }
 }
 

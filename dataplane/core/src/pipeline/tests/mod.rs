@@ -10,6 +10,7 @@ mod reference;
 mod restart;
 mod scopes;
 mod self_trade;
+mod short_sale;
 mod stake;
 mod throttle;
 mod way_out;
