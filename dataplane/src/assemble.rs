@@ -9,7 +9,7 @@ use tern_core::pipeline::{self, ConfigError, Pipeline, StrategyConfig, UnknownOr
 use tern_core::risk::{Limits, SelfTrade, SymbolLimits};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
-use tern_core::units::{AccountId, StrategyId, StreamId, Symbol, TraderId, VenueId};
+use tern_core::units::{AccountId, StrategyId, StreamId, Symbol, TaiNs, TraderId, VenueId};
 
 /// What a run knows that its configuration does not say; recorded with the start of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub struct RunState {
     pub next_order_id: u32,
     /// Messages that earlier runs sent in the venue's day.
     pub messages_sent: u32,
+    /// From when orders may be sent, TAI ns.
+    pub opens_ns: u64,
+    /// Until before when, TAI ns; 0 = no end.
+    pub closes_ns: u64,
     /// An earlier run may have traded in this session.
     pub restarted: bool,
 }
@@ -27,9 +31,13 @@ impl RunState {
 
     /// As a comment line behind the effective configuration.
     pub fn to_line(self) -> String {
-        let Self { next_order_id, messages_sent, restarted } = self;
+        let Self { next_order_id, messages_sent, opens_ns, closes_ns, restarted } = self;
         let restarted = u8::from(restarted);
-        format!("{}next_order_id={next_order_id} messages_sent={messages_sent} restarted={restarted}\n", Self::HEADER)
+        let header = Self::HEADER;
+        format!(
+            "{header}next_order_id={next_order_id} messages_sent={messages_sent} opens_ns={opens_ns} \
+             closes_ns={closes_ns} restarted={restarted}\n"
+        )
     }
 
     /// Out of the text of a start record.
@@ -40,6 +48,8 @@ impl RunState {
             match word.split_once('=')? {
                 ("next_order_id", value) => state.next_order_id = value.parse().ok()?,
                 ("messages_sent", value) => state.messages_sent = value.parse().ok()?,
+                ("opens_ns", value) => state.opens_ns = value.parse().ok()?,
+                ("closes_ns", value) => state.closes_ns = value.parse().ok()?,
                 ("restarted", value) => state.restarted = value != "0",
                 _ => {}
             }
@@ -88,6 +98,8 @@ pub fn limits(config: &LimitsConfig) -> Limits {
         volume_shares_min: config.volume_shares_min,
         reference_move_bps: config.reference_move_percent.saturating_mul(100),
         reference_spread_bps: config.reference_spread_percent.saturating_mul(100),
+        equity: config.equity,
+        leverage_percent_max: config.leverage_percent_max,
         epoch: 0,
     }
 }
@@ -145,6 +157,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),
         next_order_id: state.next_order_id,
         messages_sent: state.messages_sent,
+        hours: (TaiNs(state.opens_ns), if state.closes_ns == 0 { TaiNs::NEVER } else { TaiNs(state.closes_ns) }),
         restarted: state.restarted,
         unknown_orders: UnknownOrders::Cancel,
         ..defaults
@@ -168,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_run_state_survives_the_start_record() {
-        let state = RunState { next_order_id: 77, messages_sent: 99, restarted: true };
+        let state = RunState { next_order_id: 77, messages_sent: 99, opens_ns: 5, closes_ns: 9, restarted: true };
         let text = format!("[instance]\nname = \"x\"\n{}#names {{}}\n", state.to_line());
         assert_eq!(RunState::from_text(&text), Some(state));
         assert_eq!(RunState::from_text("[instance]\n"), None);

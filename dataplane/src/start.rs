@@ -88,7 +88,8 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
     if let Source::Kernel(why) = clock.source() {
         report.fallback(format!("time is read from the kernel: {why}"));
     }
-    let state = run_state(config, &words, day);
+    let mut state = run_state(config, &words, day);
+    (state.opens_ns, state.closes_ns) = hours(config, day, Clock::now(&clock).0);
 
     let mut arenas = Arenas::new(config.port.huge_pages == AutoOff::Auto);
     let parts = parts(&mut arenas)?;
@@ -115,7 +116,15 @@ fn run_state(config: &Config, words: &Segment<'_>, day: u32) -> RunState {
         next_order_id: if known.day == day { known.next } else { 0 },
         messages_sent: if messages.day == day { messages.count } else { 0 },
         restarted: known.day == day && known.next != 0,
+        ..RunState::default()
     }
+}
+
+/// From when and until before when orders may be sent, in the loop's time, of which it is `now_ns`.
+fn hours(config: &Config, day: u32, now_ns: u64) -> (u64, u64) {
+    let ahead_s = (now_ns / 1_000_000_000).cast_signed() - utc_s().cast_signed();
+    let tai_ns = |utc_s: i64| (utc_s + ahead_s).max(0).cast_unsigned().saturating_mul(1_000_000_000);
+    config.order_hours(day).map_or((0, 0), |(from, until)| (tai_ns(from), tai_ns(until)))
 }
 
 struct Run<'c> {
@@ -347,8 +356,24 @@ mod tests {
         let before = config.trading_day(starts_s - 1);
         words.next_order.set(1, NextOrder { day: before, next: 700 });
         words.messages.set(1, DayCount { day: before, count: 900 });
-        let known = RunState { next_order_id: 700, messages_sent: 900, restarted: true };
+        let known = RunState { next_order_id: 700, messages_sent: 900, restarted: true, ..RunState::default() };
         assert_eq!(run_state(&config, &words, before), known);
         assert_eq!(run_state(&config, &words, config.trading_day(starts_s)), RunState::default());
+    }
+
+    #[test]
+    fn the_hours_of_the_day_are_in_the_loops_time() {
+        let text = "[instance]\nname = \"day\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[session]\n\
+            venue = \"itch_ouch\"\naddress = \"10.1.0.1:9000\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n\
+            orders_from = \"09:30\"\norders_until = \"16:00\"\n";
+        let config = Config::parse(std::path::Path::new("test"), text).unwrap_or_else(|problems| panic!("{problems}"));
+        const SECOND_NS: u64 = 1_000_000_000;
+        let day = config.trading_day(utc_s());
+        let midnight_s = u64::from(day) * 86_400;
+        // TAI is 37 seconds ahead; the second may change while this looks.
+        let (opens_ns, closes_ns) = hours(&config, day, (utc_s() + 37) * SECOND_NS);
+        assert_eq!(closes_ns - opens_ns, (6 * 3600 + 1800) * SECOND_NS);
+        let ahead_s = opens_ns / SECOND_NS - (midnight_s + 9 * 3600 + 1800);
+        assert!((36..=37).contains(&ahead_s), "{ahead_s}");
     }
 }

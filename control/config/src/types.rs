@@ -357,6 +357,12 @@ pub struct Session {
     /// The venue's time: what is added to UTC.
     #[serde(default)]
     pub utc_offset: UtcOffset,
+    /// From when orders may be sent, in the venue's time; absent: from the beginning of its day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders_from: Option<TimeOfDay>,
+    /// Until before when, in the venue's time; absent: to the end of its day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders_until: Option<TimeOfDay>,
 }
 
 const fn heartbeat_ms() -> u64 {
@@ -443,6 +449,10 @@ pub struct Limits {
     pub reference_move_percent: u32,
     /// Widest spread of which the middle is a reference, percent of it.
     pub reference_spread_percent: u32,
+    /// What the account was worth when the day began, 1/10000 of the currency unit; 0 = leverage is not checked.
+    pub equity: i64,
+    /// Positions at cost and open orders, percent of equity and the day's profit.
+    pub leverage_percent_max: u32,
     /// Limits of single symbols in place of those of all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub symbol: Vec<SymbolLimits>,
@@ -506,6 +516,8 @@ impl Default for Limits {
             volume_shares_min: 1000,
             reference_move_percent: 5,
             reference_spread_percent: 10,
+            equity: 0,
+            leverage_percent_max: 200,
             symbol: Vec::new(),
         }
     }

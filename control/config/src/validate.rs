@@ -162,6 +162,11 @@ impl Check<'_> {
         self.within("session.heartbeat_ms", session.heartbeat_ms, 10..=60_000);
         self.within("session.silence_ms", session.silence_ms, 100..=300_000);
         self.within("session.reconnect_ms", session.reconnect_ms, 1..=60_000);
+        if let Some((from, until)) = self.config.order_hours(1)
+            && from >= until
+        {
+            self.wrong("session.orders_until", "not after orders_from within the venue's day");
+        }
         if session.silence_ms <= session.heartbeat_ms {
             let message = format!("{} is not more than heartbeat_ms = {}", session.silence_ms, session.heartbeat_ms);
             self.wrong("session.silence_ms", message);
@@ -209,6 +214,8 @@ impl Check<'_> {
         self.within("limits.volume_shares_min", limits.volume_shares_min, 1..=999_999);
         self.within("limits.reference_move_percent", limits.reference_move_percent, 1..=100);
         self.within("limits.reference_spread_percent", limits.reference_spread_percent, 1..=100);
+        self.within("limits.equity", limits.equity, 0..=i64::MAX / 2);
+        self.within("limits.leverage_percent_max", limits.leverage_percent_max, 1..=10_000);
         self.symbol_limits();
     }
 

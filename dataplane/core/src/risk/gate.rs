@@ -108,6 +108,8 @@ pub struct Gate {
     /// Instruments whose entry in `bounds` is known.
     instruments: usize,
     rate: Rate,
+    /// Orders may be sent from the first time until before the second.
+    hours: (TaiNs, TaiNs),
     /// Messages of the venue's day.
     messages: u32,
     halt: Option<HaltReason>,
@@ -132,6 +134,7 @@ impl Gate {
             bounds: BoundsTable::new(&limits, symbols, short_max),
             instruments: 0,
             rate,
+            hours: (TaiNs(0), TaiNs::NEVER),
             messages: 0,
             halt: None,
             exposures,
@@ -173,6 +176,11 @@ impl Gate {
     /// At least `sent` messages of the day are known.
     pub(crate) fn messages_at_least(&mut self, sent: u32) {
         self.messages = self.messages.max(sent);
+    }
+
+    /// Orders may be sent from `opens` until before `closes`.
+    pub(crate) const fn set_hours(&mut self, (opens, closes): (TaiNs, TaiNs)) {
+        self.hours = (opens, closes);
     }
 
     /// A message is sent at `now`.
@@ -377,6 +385,10 @@ impl Gate {
         }
         if net > self.limits.net_max {
             return Err(Refusal::beyond(Reason::Net, self.limits.net_max, net));
+        }
+        match self.limits.leverage_max(self.stake.profit()) {
+            Some(max) if gross > max => return Err(Refusal::beyond(Reason::Leverage, max, gross)),
+            _ => {}
         }
         Ok(())
     }
@@ -599,6 +611,11 @@ impl Gate {
         check_way_out(at)?;
         if !at.ring_room {
             return Err(Refusal::new(Reason::RingReserve));
+        }
+        let (opens, closes) = self.hours;
+        if at.now < opens || at.now >= closes {
+            let bound = if at.now < opens { opens } else { closes };
+            return Err(Refusal::beyond(Reason::OutOfHours, bound.0 as i64, at.now.0 as i64));
         }
         if at.age_ns > self.limits.intent_age_ns_max {
             return Err(Refusal::beyond(

@@ -31,6 +31,8 @@ counter_enum! {
         VolumeSharesMin = "volume_shares_min": "Shares that an order may have however little was traded.",
         ReferenceMoveBps = "reference_move_bps": "How far the reference of the collar moves in a second at most, 1/100 percent.",
         ReferenceSpreadBps = "reference_spread_bps": "Widest spread of which the middle is a reference, 1/100 percent of it.",
+        Equity = "equity": "What the account was worth when the day began, 1/10000 of the currency unit; 0 = leverage is not checked.",
+        LeveragePercentMax = "leverage_percent_max": "Positions at cost and open orders, percent of equity and the day's profit.",
     }
 }
 
@@ -103,6 +105,10 @@ pub struct Limits {
     pub reference_move_bps: u32,
     /// [`LimitId::ReferenceSpreadBps`].
     pub reference_spread_bps: u32,
+    /// [`LimitId::Equity`].
+    pub equity: Cash,
+    /// [`LimitId::LeveragePercentMax`].
+    pub leverage_percent_max: u32,
     /// Configuration that they come from; every order record carries it.
     pub epoch: u32,
 }
@@ -134,6 +140,8 @@ impl Default for Limits {
             volume_shares_min: 1000,
             reference_move_bps: 500,
             reference_spread_bps: 1000,
+            equity: 0,
+            leverage_percent_max: 200,
             epoch: 0,
         }
     }
@@ -149,8 +157,12 @@ impl Limits {
             | LimitId::GrossMax
             | LimitId::NetMax
             | LimitId::DailyLossMax
-            | LimitId::DrawdownMax => i64::MAX / 2,
-            LimitId::PriceCollarBps | LimitId::ReferenceMoveBps | LimitId::ReferenceSpreadBps => 10_000,
+            | LimitId::DrawdownMax
+            | LimitId::Equity => i64::MAX / 2,
+            LimitId::PriceCollarBps
+            | LimitId::LeveragePercentMax
+            | LimitId::ReferenceMoveBps
+            | LimitId::ReferenceSpreadBps => 10_000,
             LimitId::PositionMax | LimitId::StrategyPositionMax => 1 << 40,
             LimitId::OpenOrdersMax
             | LimitId::OrdersPerSecondMax
@@ -200,6 +212,8 @@ impl Limits {
             LimitId::VolumeSharesMin => self.volume_shares_min = value as u32,
             LimitId::ReferenceMoveBps => self.reference_move_bps = value as u32,
             LimitId::ReferenceSpreadBps => self.reference_spread_bps = value as u32,
+            LimitId::Equity => self.equity = value,
+            LimitId::LeveragePercentMax => self.leverage_percent_max = value as u32,
         }
         Ok(())
     }
@@ -231,7 +245,21 @@ impl Limits {
             LimitId::VolumeSharesMin => self.volume_shares_min as i64,
             LimitId::ReferenceMoveBps => self.reference_move_bps as i64,
             LimitId::ReferenceSpreadBps => self.reference_spread_bps as i64,
+            LimitId::Equity => self.equity,
+            LimitId::LeveragePercentMax => self.leverage_percent_max as i64,
         }
+    }
+
+    /// What leverage allows on what the account is worth with this profit of the day; what does not fit in the number is
+    /// allowed less.
+    #[inline]
+    pub(super) const fn leverage_max(&self, profit: Cash) -> Option<Cash> {
+        if self.equity == 0 {
+            return None;
+        }
+        let worth = self.equity.saturating_add(profit);
+        let worth = if worth > 0 { worth } else { 0 };
+        Some(worth.saturating_mul(self.leverage_percent_max as i64) / 100)
     }
 
     /// Checks every limit's range, as [`set`](Self::set) would.

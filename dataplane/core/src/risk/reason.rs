@@ -45,6 +45,8 @@ counter_enum! {
         Restricted = "restricted": "The symbol is on the firm's restricted list of the day.",
         NotLocated = "not_located": "More shares would be sold short than may be: the symbol is not easy to borrow.",
         ShortSalePrice = "short_sale_price": "A short sale at or below the best bid, in a symbol that is under Rule 201.",
+        OutOfHours = "out_of_hours": "Before or after the hours of the day in which orders may be sent.",
+        Leverage = "leverage": "All positions at cost and all open orders would be more than the leverage allows on what the account is worth.",
     }
 }
 

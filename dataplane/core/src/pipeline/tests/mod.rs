@@ -4,6 +4,7 @@ mod bounds;
 mod connection;
 mod day;
 mod gate;
+mod hours;
 mod lifecycle;
 mod model;
 mod reference;
