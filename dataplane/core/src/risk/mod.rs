@@ -9,6 +9,7 @@
 
 mod approved;
 mod bounds;
+mod checks;
 mod exposure;
 mod gate;
 mod limits;

@@ -68,7 +68,7 @@ impl Gate {
     }
 
     /// Whether an order is small beside what others traded lately. What only closes a position is a way out.
-    #[inline]
+    #[inline(always)]
     pub(super) fn check_volume(
         &self,
         now: TaiNs,
@@ -76,10 +76,16 @@ impl Gate {
         quantity: Quantity,
         worst: i64,
     ) -> Result<(), Refusal> {
-        let limits = self.limits();
-        if quantity <= limits.volume_shares_min || worst <= 0 {
+        if quantity <= self.limits().volume_shares_min || worst <= 0 {
             return Ok(());
         }
+        self.check_recent(now, instrument, quantity)
+    }
+
+    /// An order beyond the floor.
+    #[inline(never)]
+    fn check_recent(&self, now: TaiNs, instrument: InstrumentId, quantity: Quantity) -> Result<(), Refusal> {
+        let limits = self.limits();
         let recent = self.sights.get(instrument.index()).map_or(0, |sight| sight.recent_shares(now));
         // Below 2^33 * 2^32; what does not fit is more than an order can have.
         let part = recent.saturating_mul(u64::from(limits.volume_percent_max)) / 100;
