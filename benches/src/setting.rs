@@ -126,6 +126,9 @@ params = { instruments = 12500 }
 order_quantity_max = 10000
 order_notional_max = 5_000_000_0000
 position_max = 20000
+strategy_position_max = 20000
+messages_per_day_max = 1_000_000_000
+executions_max = 1_000_000_000
 orders_per_second_max = 1000000
 order_burst_max = 100000
 cancel_reserve = 100000

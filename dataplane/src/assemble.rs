@@ -1,14 +1,15 @@
 //! From the configuration to the parts of a pipeline. The same for a live run and for a replay: what decides is made
 //! here once, from the configuration alone.
 
+use std::collections::BTreeMap;
 use tern_config::{AfterRestart as AfterRestartConfig, Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig};
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
 use tern_core::pipeline::{self, AfterRestart, ConfigError, Pipeline, StrategyConfig, UnknownOrders};
-use tern_core::risk::{HaltReason, Limits, SelfTrade};
+use tern_core::risk::{HaltReason, Limits, SelfTrade, SymbolLimits};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
-use tern_core::units::{AccountId, StrategyId, StreamId, TraderId, VenueId};
+use tern_core::units::{AccountId, StrategyId, StreamId, Symbol, TaiNs, TraderId, VenueId};
 use tern_journal::recovered::{DAY_BEGINS, RUN_LINE};
 
 /// What a run knows that its configuration does not say; recorded with the start of the run.
@@ -16,6 +17,12 @@ use tern_journal::recovered::{DAY_BEGINS, RUN_LINE};
 pub struct RunState {
     /// No order id below this is given out.
     pub next_order_id: u32,
+    /// Messages that earlier runs sent in the venue's day.
+    pub messages_sent: u32,
+    /// From when orders may be sent, TAI ns.
+    pub opens_ns: u64,
+    /// Until before when, TAI ns; 0 = no end.
+    pub closes_ns: u64,
     /// An earlier run may have traded in this session.
     pub restarted: bool,
     /// The venue's trading day ([`Config::trading_day`]).
@@ -33,13 +40,14 @@ pub struct RunState {
 impl RunState {
     /// As a comment line behind the effective configuration.
     pub fn to_line(self) -> String {
-        let Self { next_order_id, day, records_missing, .. } = self;
+        let Self { next_order_id, messages_sent, opens_ns, closes_ns, day, records_missing, .. } = self;
         let restarted = u8::from(self.restarted);
         let journal = self.journal_seq.map_or_else(String::new, |seq| format!(" journal_seq={seq}"));
         let halt = self.halt.map_or_else(String::new, |reason| format!(" halt={}", reason as u32));
         let begins = self.day_begins.map_or_else(String::new, |seq| format!(" {DAY_BEGINS}={seq}"));
         format!(
-            "{RUN_LINE}next_order_id={next_order_id} restarted={restarted} day={day}{journal} \
+            "{RUN_LINE}next_order_id={next_order_id} messages_sent={messages_sent} opens_ns={opens_ns} \
+             closes_ns={closes_ns} restarted={restarted} day={day}{journal} \
              records_missing={records_missing}{begins}{halt}\n"
         )
     }
@@ -51,6 +59,9 @@ impl RunState {
         for word in line.split_whitespace() {
             match word.split_once('=')? {
                 ("next_order_id", value) => state.next_order_id = value.parse().ok()?,
+                ("messages_sent", value) => state.messages_sent = value.parse().ok()?,
+                ("opens_ns", value) => state.opens_ns = value.parse().ok()?,
+                ("closes_ns", value) => state.closes_ns = value.parse().ok()?,
                 ("restarted", value) => state.restarted = value != "0",
                 ("day", value) => state.day = value.parse().ok()?,
                 ("journal_seq", value) => state.journal_seq = Some(value.parse().ok()?),
@@ -98,8 +109,48 @@ pub fn limits(config: &LimitsConfig) -> Limits {
             SelfTradeConfig::CancelOldest => SelfTrade::CancelOldest,
             SelfTradeConfig::CancelBoth => SelfTrade::CancelBoth,
         },
+        messages_per_day_max: config.messages_per_day_max,
+        cancel_day_reserve: config.cancel_day_reserve,
+        strategy_position_max: config.strategy_position_max,
+        executions_max: config.executions_max,
+        executions_window_ns: config.executions_window_ns,
+        volume_percent_max: config.volume_percent_max,
+        volume_shares_min: config.volume_shares_min,
+        reference_move_bps: config.reference_move_percent.saturating_mul(100),
+        reference_spread_bps: config.reference_spread_percent.saturating_mul(100),
+        equity: config.equity,
+        leverage_percent_max: config.leverage_percent_max,
         epoch: 0,
     }
+}
+
+/// What the configuration says of single symbols: their limits, and what the day's lists say of them.
+fn symbol_limits(config: &Config) -> Vec<SymbolLimits> {
+    let mut symbols: BTreeMap<Symbol, SymbolLimits> = BTreeMap::new();
+    let mut with = |name: &str, change: &dyn Fn(&mut SymbolLimits)| {
+        if let Some(symbol) = Symbol::new(name) {
+            change(symbols.entry(symbol).or_insert(SymbolLimits::new(symbol)));
+        }
+    };
+    for limits in &config.limits.symbol {
+        with(&limits.symbol, &|symbol| {
+            symbol.position_max = limits.position_max;
+            symbol.order_quantity_max = limits.order_quantity_max;
+            symbol.order_notional_max = limits.order_notional_max;
+        });
+    }
+    if let Some(reference) = &config.reference {
+        for (name, shares) in &reference.locates {
+            with(name, &|symbol| symbol.short_max = Some(i64::from(*shares)));
+        }
+        for name in &reference.easy_to_borrow {
+            with(name, &|symbol| symbol.short_max = Some(i64::MAX));
+        }
+        for name in &reference.restricted {
+            with(name, &|symbol| symbol.restricted = true);
+        }
+    }
+    symbols.into_values().collect()
 }
 
 /// A pipeline as the configuration describes it, its hot tables in `memory`.
@@ -120,8 +171,13 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         venue: VENUE,
         conn: crate::engine::CONN,
         limits,
+        symbols: symbol_limits(config),
+        // Lists that there are not say nothing; what they leave out is not to be borrowed.
+        short_max: if config.reference.is_some() { 0 } else { i64::MAX },
         orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),
         next_order_id: state.next_order_id,
+        messages_sent: state.messages_sent,
+        hours: (TaiNs(state.opens_ns), if state.closes_ns == 0 { TaiNs::NEVER } else { TaiNs(state.closes_ns) }),
         restarted: state.restarted,
         unknown_orders: UnknownOrders::Cancel,
         after_restart: match config.session.as_ref().map(|session| session.after_restart) {
@@ -165,6 +221,9 @@ mod tests {
     fn the_run_state_survives_the_start_record() {
         let state = RunState {
             next_order_id: 77,
+            messages_sent: 99,
+            opens_ns: 5,
+            closes_ns: 9,
             restarted: true,
             day: 9,
             journal_seq: Some(5),
@@ -178,5 +237,20 @@ mod tests {
         // A run that did not read the journal says so by saying nothing.
         let fresh = RunState { day: 9, ..RunState::default() };
         assert_eq!(RunState::from_text(&fresh.to_line()), Some(fresh));
+    }
+
+    #[test]
+    fn limits_and_lists_of_symbols_reach_the_gate_as_one() {
+        const TEXT: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n\
+            [[limits.symbol]]\nsymbol = \"SPY\"\nposition_max = 7\n[reference]\ndate = \"2026-11-22\"\n\
+            restricted = [\"BAD\"]\neasy_to_borrow = [\"SPY\"]\nlocates = { GME = 500, SPY = 1 }\n";
+        let config = Config::parse(std::path::Path::new("test"), TEXT).unwrap_or_else(|problems| panic!("{problems}"));
+        let of = |name: &str| SymbolLimits::new(Symbol::new(name).expect("a symbol"));
+        let expected = [
+            SymbolLimits { restricted: true, ..of("BAD") },
+            SymbolLimits { short_max: Some(500), ..of("GME") },
+            SymbolLimits { position_max: Some(7), short_max: Some(i64::MAX), ..of("SPY") },
+        ];
+        assert_eq!(symbol_limits(&config), expected);
     }
 }

@@ -8,7 +8,7 @@ use crate::assemble::RunState;
 use anyhow::Context;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tern_abi::segment::{LimitsState, NextOrder, Scope, Words};
+use tern_abi::segment::{DayCount, LimitsState, NextOrder, Scope, Words};
 use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
 use tern_core::risk::HaltReason;
 use tern_core::units::{OrderId, Price, StrategyId, Symbol};
@@ -24,8 +24,17 @@ pub struct Known {
     pub day: u32,
     /// What the segment remembers of the account.
     pub next_order: NextOrder,
+    /// What it remembers of the messages that were sent in a day.
+    pub messages: DayCount,
     /// The journal's last record, as the daemon told the segment when it last opened it.
     pub journaled_seq: u64,
+}
+
+impl Known {
+    /// A day of which the segment remembers nothing.
+    pub fn of_day(day: u32) -> Self {
+        Self { day, next_order: NextOrder::default(), messages: DayCount::default(), journaled_seq: 0 }
+    }
 }
 
 /// Reads what the earlier runs of the day left behind. Waits up to `patience` until no slot of the order ring is
@@ -58,14 +67,18 @@ pub fn begin(journal: &Recovered, known: &Known, slots: u64) -> RunState {
     let in_journal = if is_same_day { journal.next_order_id } else { 0 };
     let in_segment = if known.next_order.day == known.day { known.next_order.next } else { 0 };
     let next_order_id = in_journal.max(in_segment);
+    let in_journal = if is_same_day { journal.messages } else { 0 };
+    let in_segment = if known.messages.day == known.day { known.messages.count } else { 0 };
     RunState {
         next_order_id,
+        messages_sent: in_journal.max(in_segment),
         restarted: next_order_id != 0,
         day: known.day,
         journal_seq: Some(journal.last_seq),
         records_missing,
         day_begins: is_same_day.then_some(journal.day_begins),
         halt: journal.halt.and_then(|reason| stop(reason, is_same_day)),
+        ..RunState::default()
     }
 }
 
@@ -166,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_segment_that_knows_of_orders_beside_a_journal_that_does_not_is_told() {
-        let known = Known { day: 5, next_order: NextOrder { day: 5, next: 40 }, journaled_seq: 90 };
+        let known = Known { day: 5, next_order: NextOrder { day: 5, next: 40 }, journaled_seq: 90, ..Known::of_day(5) };
         let folder = Path::new("/nonexistent/journal");
         let (state, journal) = take_over(folder, &known, || 3, Duration::ZERO).expect("an empty journal");
         assert_eq!((state.next_order_id, state.restarted, state.records_missing), (40, true, 90));
@@ -203,7 +216,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tern-recovery-missing-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join("00000002.journal"), b"x").expect("a later segment");
-        let known = Known { day: 5, next_order: NextOrder::default(), journaled_seq: 0 };
+        let known = Known::of_day(5);
         let refused = take_over(&folder, &known, || 0, Duration::ZERO).map(|_| ()).expect_err("a segment is missing");
         std::fs::remove_dir_all(&folder).expect("it was made");
         assert!(refused.to_string().contains("00000001"), "{refused}");

@@ -11,13 +11,13 @@ use crate::net::OrderTransport;
 use crate::net::bypass::{BypassConfig, BypassTcp};
 use crate::net::kernel::KernelTcp;
 use crate::place;
-use crate::recovery;
+use crate::recovery::{self, Known};
 use anyhow::Context;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tern_abi::ABI_VERSION;
 use tern_abi::record::{Kind, Recorder, StartRecord};
-use tern_abi::segment::{NextOrder, Segment};
+use tern_abi::segment::Segment;
 use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact, StrategyFact};
 use tern_config::{AutoOff, Config, Mac, PortKind, Wait};
 use tern_core::feed::Feed;
@@ -71,6 +71,8 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut report = Report::default();
+    let day = config.trading_day(utc_s());
+    config.check_reference(day).map_err(|problem| tern_config::Problems(vec![problem]))?;
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Into::into),
         sizes: config.rings.sizes(),
@@ -91,10 +93,11 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
         report.fallback(format!("time is read from the kernel: {why}"));
     }
     let day = config.trading_day(utc_s());
-    let (state, ledger) = match &config.session {
+    let (mut state, ledger) = match &config.session {
         Some(_) => take_over(config, &ends, day, Clock::now(&clock).0)?,
         None => (RunState { day, ..RunState::default() }, None),
     };
+    (state.opens_ns, state.closes_ns) = hours(config, day, Clock::now(&clock).0);
 
     let mut arenas = Arenas::new(config.port.huge_pages == AutoOff::Auto);
     let parts = parts(&mut arenas)?;
@@ -124,11 +127,10 @@ fn take_over(
     now_ns: u64,
 ) -> anyhow::Result<(RunState, Option<Ledger>)> {
     let words = ends.segment;
-    let known =
-        recovery::Known { day, next_order: next_order(config, &words), journaled_seq: words.journaled_seq.get() };
     let undrained = || ends.recorder.undrained_slots();
-    let (state, journal) = recovery::take_over(&config.paths.journal, &known, undrained, JOURNAL_PATIENCE)
-        .context("recovering the day from the journal")?;
+    let (state, journal) =
+        recovery::take_over(&config.paths.journal, &known(config, &words, day), undrained, JOURNAL_PATIENCE)
+            .context("recovering the day from the journal")?;
     if words.runs.get() == 1 {
         recovery::remind(&journal, &words, now_ns)?;
     }
@@ -137,9 +139,21 @@ fn take_over(
 }
 
 /// What the segment remembers of the account.
-fn next_order(config: &Config, words: &Segment<'_>) -> NextOrder {
+fn known(config: &Config, words: &Segment<'_>, day: u32) -> Known {
     let account = config.session.as_ref().map_or(0, |session| usize::from(session.account));
-    words.next_order.get(account)
+    Known {
+        day,
+        next_order: words.next_order.get(account),
+        messages: words.messages.get(account),
+        journaled_seq: words.journaled_seq.get(),
+    }
+}
+
+/// From when and until before when orders may be sent, in the loop's time, of which it is `now_ns`.
+fn hours(config: &Config, day: u32, now_ns: u64) -> (u64, u64) {
+    let ahead_s = (now_ns / 1_000_000_000).cast_signed() - utc_s().cast_signed();
+    let tai_ns = |utc_s: i64| (utc_s + ahead_s).max(0).cast_unsigned().saturating_mul(1_000_000_000);
+    config.order_hours(day).map_or((0, 0), |(from, until)| (tai_ns(from), tai_ns(until)))
 }
 
 struct Run<'c> {
@@ -357,9 +371,10 @@ fn port_fact(facts: &tern_hw::port::PortFacts) -> PortFact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tern_abi::segment::{DayCount, NextOrder};
 
     #[test]
-    fn order_ids_go_on_within_the_venues_day_and_begin_anew_with_the_next() {
+    fn order_ids_and_the_count_of_messages_go_on_within_the_venues_day_and_begin_anew() {
         const TEXT: &str = "[instance]\nname = \"day\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[session]\n\
             venue = \"itch_ouch\"\naddress = \"10.1.0.1:9000\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n\
             day_starts = \"02:00\"\nutc_offset = \"-05:00\"\n";
@@ -373,13 +388,30 @@ mod tests {
         let starts_s = 1_795_305_600 + 7 * 3600;
         let before = config.trading_day(starts_s - 1);
         words.next_order.set(1, NextOrder { day: before, next: 700 });
+        words.messages.set(1, DayCount { day: before, count: 900 });
         let state_on = |day| {
-            let known = recovery::Known { day, next_order: next_order(&config, &words), journaled_seq: 0 };
             let folder = std::path::Path::new("/nonexistent/journal");
-            let (state, _) = recovery::take_over(folder, &known, || 0, Duration::ZERO).expect("an empty journal");
-            (state.next_order_id, state.restarted)
+            let (state, _) = recovery::take_over(folder, &known(&config, &words, day), || 0, Duration::ZERO)
+                .expect("an empty journal");
+            (state.next_order_id, state.messages_sent, state.restarted)
         };
-        assert_eq!(state_on(before), (700, true));
-        assert_eq!(state_on(config.trading_day(starts_s)), (0, false));
+        assert_eq!(state_on(before), (700, 900, true));
+        assert_eq!(state_on(config.trading_day(starts_s)), (0, 0, false));
+    }
+
+    #[test]
+    fn the_hours_of_the_day_are_in_the_loops_time() {
+        let text = "[instance]\nname = \"day\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[session]\n\
+            venue = \"itch_ouch\"\naddress = \"10.1.0.1:9000\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n\
+            orders_from = \"09:30\"\norders_until = \"16:00\"\n";
+        let config = Config::parse(std::path::Path::new("test"), text).unwrap_or_else(|problems| panic!("{problems}"));
+        const SECOND_NS: u64 = 1_000_000_000;
+        let day = config.trading_day(utc_s());
+        let midnight_s = u64::from(day) * 86_400;
+        // TAI is 37 seconds ahead; the second may change while this looks.
+        let (opens_ns, closes_ns) = hours(&config, day, (utc_s() + 37) * SECOND_NS);
+        assert_eq!(closes_ns - opens_ns, (6 * 3600 + 1800) * SECOND_NS);
+        let ahead_s = opens_ns / SECOND_NS - (midnight_s + 9 * 3600 + 1800);
+        assert!((36..=37).contains(&ahead_s), "{ahead_s}");
     }
 }

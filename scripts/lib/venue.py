@@ -44,6 +44,7 @@ gross_max = 500_000_000_0000
 net_max = 500_000_000_0000
 daily_loss_max = 10_000_000_0000
 drawdown_max = 10_000_000_0000
+executions_max = 1_000_000
 
 # two shared cores run the exchange, the daemon, the capture and the loop: a pause of a second is no fault here
 [daemon]

@@ -12,7 +12,6 @@ use tern_abi::record::{
     ACTION_NEW, DatagramHead, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, StageRecord,
     StartRecord, VenueEventKind,
 };
-use tern_abi::segment::NextOrder;
 use tern_dataplane::assemble::RunState;
 use tern_dataplane::recovery::{Known, ledger, take_over};
 use tern_journal::{Options, Writer};
@@ -135,7 +134,7 @@ fn measure(plan: Plan, name: &str, records: u64, target_ms: f64) -> Row {
     let disk = Scratch::disk();
     let folder = disk.path().join("journal");
     let orders = write_journal(&folder, records);
-    let known = Known { day: DAY, next_order: NextOrder::default(), journaled_seq: 0 };
+    let known = Known::of_day(DAY);
     let recover = || {
         ms(|| {
             let (state, journal) = take_over(&folder, &known, || 0, Duration::ZERO).expect("a whole journal");

@@ -2,7 +2,7 @@
 
 use crate::answers::{Answer, Answers, Echo, Said};
 use crate::finding::{Disagreement, Finding};
-use crate::limits::Limits;
+use crate::limits::{InForce, Limits};
 use crate::orders::{Chain, Life, Orders, Pending, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tern_abi::command::{Command, CommandKind, SetLimits};
@@ -47,7 +47,7 @@ pub struct Counts {
 /// The second opinion's own view of the day.
 #[derive(Debug, Default)]
 pub struct Audit {
-    limits: Option<Limits>,
+    limits: Option<InForce>,
     orders: Orders,
     /// Trades that the venue told and did not break: order and match number, signed shares and whose they are.
     trades: BTreeMap<(u32, u64), (i128, Owner)>,
@@ -171,7 +171,7 @@ impl Audit {
         self.unreconciled = run_value(text, "journal_seq").is_some();
         // Runs before that began with the file's limits.
         let before = self.limits.take().filter(|_| self.unreconciled);
-        self.limits = Limits::of_configuration(text).map(|limits| limits.tightened_by(before.as_ref()));
+        self.limits = InForce::of_configuration(text).map(|limits| limits.tightened_by(before.as_ref()));
         // Before runs did that, a kill was kept by the segment alone, and an end that was asked for ended it.
         self.killed &= self.unreconciled || (start.run > 1 && !self.shutting_down);
         self.sent_ns.clear();
@@ -223,8 +223,8 @@ impl Audit {
 
     fn on_set_limits(&mut self, command: &SetLimits) {
         let Some(limits) = &mut self.limits else { return };
-        let before = (limits.orders_per_second_max, limits.order_burst_max);
-        if limits.set_all(command) && before != (limits.orders_per_second_max, limits.order_burst_max) {
+        let before = limits.rate();
+        if limits.set_all(command) && before != limits.rate() {
             // What was sent before was sent under another rate.
             self.sent_ns.clear();
         }
@@ -232,8 +232,9 @@ impl Audit {
 
     /// The epoch in force after a command, as the loop says it.
     fn on_limits(&mut self, claimed: &LimitsRecord) {
-        if let Some(limits) = self.limits.filter(|limits| limits.epoch != claimed.epoch) {
-            self.disagree(Disagreement::LimitsEpoch, 0, limits.epoch.into(), claimed.epoch.into());
+        let ought = self.limits.as_ref().map(InForce::epoch);
+        if let Some(epoch) = ought.filter(|epoch| *epoch != claimed.epoch) {
+            self.disagree(Disagreement::LimitsEpoch, 0, epoch.into(), claimed.epoch.into());
         }
     }
 
@@ -374,7 +375,7 @@ impl Audit {
             }
             return;
         }
-        let Some(limits) = self.limits else {
+        let Some(limits) = self.limits.as_ref().map(|limits| limits.of(order.symbol)) else {
             self.disagree(Disagreement::NoLimits, order.order, 0, 0);
             return;
         };

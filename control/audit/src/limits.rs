@@ -1,6 +1,7 @@
 //! The limits that ought to be in force: from the start record's configuration, then as commands change them.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use tern_abi::command::{Command, LimitsOutcome, SetLimits};
 use tern_config::facts::Names;
 
@@ -21,9 +22,44 @@ pub(crate) struct Limits {
     count: usize,
 }
 
+/// Limits of one symbol in place of those of all.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct OfSymbol {
+    order_quantity_max: Option<i64>,
+    order_notional_max: Option<i64>,
+    position_max: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    symbol: String,
+    #[serde(flatten)]
+    limits: OfSymbol,
+}
+
+#[derive(Deserialize)]
+struct Symbols {
+    #[serde(default)]
+    symbol: Vec<Named>,
+}
+
 #[derive(Deserialize)]
 struct Effective {
     limits: Limits,
+}
+
+#[derive(Deserialize)]
+struct EffectiveSymbols {
+    limits: Symbols,
+}
+
+/// The limits of all symbols, and those of single ones.
+#[derive(Clone, Debug)]
+pub(crate) struct InForce {
+    all: Limits,
+    symbols: BTreeMap<[u8; 8], OfSymbol>,
+    /// What was set by command: no symbol has more.
+    commanded: OfSymbol,
 }
 
 /// Shares an order may have at most: below 1,000,000 (OUCH 5.0, 2.1).
@@ -31,16 +67,94 @@ const QUANTITY_MAX: i64 = 999_999;
 /// Largest value of the limits that are counts.
 const COUNT_MAX: i64 = u32::MAX as i64;
 
-impl Limits {
+impl InForce {
     /// Those of an effective configuration; `None` if the text does not say them.
     pub(crate) fn of_configuration(text: &str) -> Option<Self> {
         let count = Names::split_start_text(text).1.limits.len();
-        toml::from_str::<Effective>(text).ok().map(|effective| Limits { count, ..effective.limits })
+        let all = Limits { count, ..toml::from_str::<Effective>(text).ok()?.limits };
+        let named = toml::from_str::<EffectiveSymbols>(text).ok()?.limits.symbol;
+        let padded = |name: &str| -> [u8; 8] {
+            std::array::from_fn(|index| name.as_bytes().get(index).copied().unwrap_or(b' '))
+        };
+        let symbols = named.iter().map(|named| (padded(&named.symbol), named.limits)).collect();
+        Some(Self { all, symbols, commanded: OfSymbol::default() })
     }
 
     /// A restart loosens nothing: of each, the tighter of this and what was in force before.
     pub(crate) fn tightened_by(mut self, before: Option<&Self>) -> Self {
-        let Some(before) = before else { return self };
+        if let Some(before) = before {
+            let all = self.all.tightened_by(&before.all);
+            self.replace(all);
+        }
+        self
+    }
+
+    /// Puts other limits in force. What changes is a ceiling for every symbol from then on.
+    fn replace(&mut self, all: Limits) {
+        let (before, ceiling) = (std::mem::replace(&mut self.all, all), &mut self.commanded);
+        for (before, now, ceiling) in [
+            (before.order_quantity_max, all.order_quantity_max, &mut ceiling.order_quantity_max),
+            (before.order_notional_max, all.order_notional_max, &mut ceiling.order_notional_max),
+            (before.position_max, all.position_max, &mut ceiling.position_max),
+        ] {
+            if before != now {
+                *ceiling = Some(now);
+            }
+        }
+    }
+
+    /// Order messages a second and at once.
+    pub(crate) fn rate(&self) -> (i64, i64) {
+        (self.all.orders_per_second_max, self.all.order_burst_max)
+    }
+
+    /// Epoch of what is in force.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.all.epoch
+    }
+
+    /// Those of the orders in a symbol.
+    pub(crate) fn of(&self, symbol: [u8; 8]) -> Limits {
+        let own = self.symbols.get(&symbol).copied().unwrap_or_default();
+        let pick = |own: Option<i64>, commanded: Option<i64>, all: i64| match (own, commanded) {
+            (Some(own), Some(commanded)) => own.min(commanded),
+            (Some(own), None) => own,
+            (None, _) => all,
+        };
+        let (all, commanded) = (self.all, self.commanded);
+        Limits {
+            order_quantity_max: pick(own.order_quantity_max, commanded.order_quantity_max, all.order_quantity_max),
+            order_notional_max: pick(own.order_notional_max, commanded.order_notional_max, all.order_notional_max),
+            position_max: pick(own.position_max, commanded.position_max, all.position_max),
+            ..all
+        }
+    }
+
+    /// A `SetLimit`.
+    pub(crate) fn set(&mut self, command: &Command) {
+        let mut all = self.all;
+        if command.scope == 0 && all.set_one(command.id as usize, command.value) {
+            self.replace(Limits { epoch: command.epoch, ..all });
+        }
+    }
+
+    /// All of a `SetLimits`, or none of it; whether they are in force.
+    pub(crate) fn set_all(&mut self, command: &SetLimits) -> bool {
+        let mut all = Limits { epoch: command.epoch, ..self.all };
+        let is_meant = command.refused == LimitsOutcome::Set as u32
+            && command.epoch_seen == self.all.epoch
+            && command.epoch > command.epoch_seen
+            && (self.all.count == 0 || command.count as usize == self.all.count);
+        let set = is_meant && command.values().iter().enumerate().all(|(index, value)| all.set_one(index, *value));
+        if set {
+            self.replace(all);
+        }
+        set
+    }
+}
+
+impl Limits {
+    fn tightened_by(mut self, before: &Self) -> Self {
         for (limit, before) in [
             (&mut self.order_quantity_max, before.order_quantity_max),
             (&mut self.order_notional_max, before.order_notional_max),
@@ -54,28 +168,7 @@ impl Limits {
         self
     }
 
-    /// A `SetLimit`. Numbers are those of the journal's layout; what a command may not set changes nothing.
-    pub(crate) fn set(&mut self, command: &Command) {
-        if command.scope == 0 && self.set_one(command.id as usize, command.value) {
-            self.epoch = command.epoch;
-        }
-    }
-
-    /// All of a `SetLimits`, or none of it; whether they are in force.
-    pub(crate) fn set_all(&mut self, command: &SetLimits) -> bool {
-        let mut limits = Self { epoch: command.epoch, ..*self };
-        let is_meant = command.refused == LimitsOutcome::Set as u32
-            && command.epoch_seen == self.epoch
-            && command.epoch > command.epoch_seen
-            && (self.count == 0 || command.count as usize == self.count);
-        let set = is_meant && command.values().iter().enumerate().all(|(index, value)| limits.set_one(index, *value));
-        if set {
-            *self = limits;
-        }
-        set
-    }
-
-    /// Sets one by its number; whether there is such a limit and the value is in its range.
+    /// Sets one by its number, that of the journal's layout; whether there is such a limit and the value is in its range.
     fn set_one(&mut self, index: usize, value: i64) -> bool {
         // A limit that is not recomputed here moves the epoch all the same.
         let mut ignored = 0;

@@ -17,6 +17,17 @@ type Planted = (&'static str, Lie, fn(&mut Day));
 
 const LIES: &[Planted] = &[
     ("beyond order_quantity_max", Lie::OrderQuantity, |day| day.order(new(1, BUY, 1001))),
+    ("beyond what its symbol may have, after an order beyond what all may", Lie::OrderQuantity, |day| {
+        day.order_with(new(1, BUY, 2000), |order| order.symbol = *b"WIDE    ");
+        day.order_with(new(2, BUY, 2001), |order| order.symbol = *b"WIDE    ");
+    }),
+    ("beyond a limit that a command set for all, symbols included", Lie::OrderQuantity, |day| {
+        day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
+        day.order_with(new(1, BUY, 100), |order| {
+            order.symbol = *b"WIDE    ";
+            order.limits_epoch = 1;
+        });
+    }),
     ("no shares", Lie::OrderQuantity, |day| day.order(new(1, BUY, 0))),
     ("beyond order_notional_max", Lie::OrderNotional, |day| {
         day.order_with(new(1, BUY, 1000), |order| order.price = 100_0001);

@@ -134,9 +134,17 @@ fn state_text(state: TradingState) -> String {
     state.name().replace('_', "-")
 }
 
+/// Who restricted it. The system does so itself only in the loop: a strategy that traded too often.
+fn by(scope: &Scope) -> By {
+    match By::of_uid(scope.uid) {
+        By::Daemon => By::DataPlane,
+        by => by,
+    }
+}
+
 /// For programs.
 fn json_of(target: &Target, scope: &Scope) -> Value {
-    let by = By::of_uid(scope.uid);
+    let by = by(scope);
     json!({ "scope": text_of(target, scope.kind, scope.key), "state": scope.state.name(), "by": by.name(),
         "uid": scope.uid, "since_ns": scope.since_ns, "changes": scope.changes })
 }
@@ -149,7 +157,7 @@ pub(crate) fn restricted(target: &Target, words: &Words) -> (Vec<String>, Value)
         format!(
             "{name} is {}: by {}{}; `tern resume --scope {name}` lifts it",
             state_text(scope.state),
-            By::of_uid(scope.uid).text(),
+            by(scope).text(),
             since(Some(scope.since_ns)),
         )
     });

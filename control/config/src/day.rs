@@ -38,6 +38,23 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The hours of the trading day `day` in which orders may be sent: from the first moment until before the second, in
+    /// seconds since 1970 UTC. `None` without a session.
+    pub fn order_hours(&self, day: u32) -> Option<(i64, i64)> {
+        let session = self.session.as_ref()?;
+        let midnight_s = i64::from(day) * DAY_S - i64::from(session.utc_offset.minutes) * MINUTE_S;
+        let starts = session.day_starts.minutes;
+        // What is before the start of the day is on the next date.
+        let at = |time: TimeOfDay| {
+            let date_s = if time.minutes < starts { DAY_S } else { 0 };
+            midnight_s + date_s + i64::from(time.minutes) * MINUTE_S
+        };
+        let begins_s = midnight_s + i64::from(starts) * MINUTE_S;
+        Some((session.orders_from.map_or(begins_s, at), session.orders_until.map_or(begins_s + DAY_S, at)))
+    }
+}
+
 fn trading_day(starts: TimeOfDay, offset: UtcOffset, utc_s: u64) -> u32 {
     let shift_s = (i64::from(offset.minutes) - i64::from(starts.minutes)) * MINUTE_S;
     let day = utc_s.saturating_add_signed(shift_s).cast_signed().max(0) / DAY_S;
@@ -129,6 +146,29 @@ mod tests {
         // Minutes count, and nothing is below 0.
         assert_eq!((day("00:30", "+05:30", MIDNIGHT_S - 5 * 3600 - 1), day("00:30", "+05:30", 0)), (DAY - 1, 0));
         assert_eq!((day("00:30", "+05:30", MIDNIGHT_S - 5 * 3600), day("23:59", "-12:00", 5)), (DAY, 0));
+    }
+
+    #[test]
+    fn order_hours_lie_in_the_venues_day_also_where_that_spans_two_dates() {
+        let hours = |keys: &str| {
+            let text = format!(
+                "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[session]\nvenue = \"itch_ouch\"\n\
+                 address = \"10.1.0.1:9000\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n{keys}"
+            );
+            let config = Config::parse(std::path::Path::new("test"), &text).map_err(|problems| problems.to_string())?;
+            let (from, until) = config.order_hours(DAY).expect("a session");
+            let after = |at: i64| (at - MIDNIGHT_S.cast_signed()) / 60;
+            assert_eq!(config.trading_day(from.cast_unsigned()), DAY);
+            Ok::<_, String>((after(from), after(until)))
+        };
+        assert_eq!(hours(""), Ok((0, 24 * 60)));
+        let new_york = "utc_offset = \"-05:00\"\norders_from = \"09:30\"\norders_until = \"16:00\"\n";
+        assert_eq!(hours(new_york), Ok((14 * 60 + 30, 21 * 60)));
+        let chicago =
+            "day_starts = \"17:00\"\nutc_offset = \"-06:00\"\norders_from = \"18:00\"\norders_until = \"15:15\"\n";
+        assert_eq!(hours(chicago), Ok((24 * 60, 24 * 60 + 21 * 60 + 15)));
+        let shown = hours("orders_from = \"16:00\"\norders_until = \"09:30\"\n").expect_err("refused");
+        assert!(shown.contains("session.orders_until: not after orders_from within the venue's day"), "{shown}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod limits;
 mod locate;
 mod problem;
 pub mod protocol;
+mod reference;
 mod types;
 mod validate;
 
@@ -18,9 +19,11 @@ use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
 pub use problem::{Problem, Problems};
+pub use reference::{Date, Reference};
 pub use types::{
     AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
-    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session, Strategy, Wait,
+    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session, Strategy,
+    SymbolLimits, Wait,
 };
 
 use locate::Source;
@@ -56,7 +59,9 @@ impl Config {
         })?;
         config.source = source;
         config.fill_paths();
+        let unread = config.fill_reference().err();
         let mut problems = validate::problems(&config);
+        problems.extend(unread);
         problems.extend(config.fill_password().err());
         problems.sort_by_key(|problem| (problem.line, problem.column));
         if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use tern_abi::segment::SegmentSizes;
 
 use crate::day::{TimeOfDay, UtcOffset};
+use crate::reference::Reference;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -47,6 +48,9 @@ pub struct Config {
     /// Who may change limits while it runs.
     #[serde(default)]
     pub roles: Roles,
+    /// Restricted symbols and what may be sold short, for one day; absent where nothing is known of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
     /// Supervision.
     #[serde(default)]
     pub daemon: Daemon,
@@ -371,6 +375,12 @@ pub struct Session {
     /// The venue's time: what is added to UTC.
     #[serde(default)]
     pub utc_offset: UtcOffset,
+    /// From when orders may be sent, in the venue's time; absent: from the beginning of its day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders_from: Option<TimeOfDay>,
+    /// Until before when, in the venue's time; absent: to the end of its day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders_until: Option<TimeOfDay>,
 }
 
 const fn heartbeat_ms() -> u64 {
@@ -439,6 +449,48 @@ pub struct Limits {
     pub drawdown_max: i64,
     /// What becomes of an order that would trade with the account's own.
     pub self_trade: SelfTrade,
+    /// Orders, replaces and cancels a day of the venue.
+    pub messages_per_day_max: u32,
+    /// Messages a day beyond those that only cancels may use.
+    pub cancel_day_reserve: u32,
+    /// Shares a strategy and instrument, long or short, its open orders included.
+    pub strategy_position_max: i64,
+    /// Executions of a strategy in the window with which it is stopped until an operator lets it go on.
+    pub executions_max: u32,
+    /// Window in which a strategy's executions are counted; 0 = not checked.
+    pub executions_window_ns: u64,
+    /// Shares of an order, percent of what others traded in the symbol in the last one to two minutes.
+    pub volume_percent_max: u32,
+    /// Shares that an order may have however little was traded.
+    pub volume_shares_min: u32,
+    /// How far the reference of the collar moves in a second at most, percent.
+    pub reference_move_percent: u32,
+    /// Widest spread of which the middle is a reference, percent of it.
+    pub reference_spread_percent: u32,
+    /// What the account was worth when the day began, 1/10000 of the currency unit; 0 = leverage is not checked.
+    pub equity: i64,
+    /// Positions at cost and open orders, percent of equity and the day's profit.
+    pub leverage_percent_max: u32,
+    /// Limits of single symbols in place of those of all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub symbol: Vec<SymbolLimits>,
+}
+
+/// `[[limits.symbol]]`: what is not given is as for all symbols.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SymbolLimits {
+    /// Which symbol.
+    pub symbol: String,
+    /// In place of `limits.position_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_max: Option<i64>,
+    /// In place of `limits.order_quantity_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_quantity_max: Option<u32>,
+    /// In place of `limits.order_notional_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_notional_max: Option<i64>,
 }
 
 /// `limits.self_trade`
@@ -473,6 +525,18 @@ impl Default for Limits {
             daily_loss_max: 20_000 * 10_000,
             drawdown_max: 20_000 * 10_000,
             self_trade: SelfTrade::CancelNewest,
+            messages_per_day_max: 1_000_000,
+            cancel_day_reserve: 100_000,
+            strategy_position_max: 2000,
+            executions_max: 1000,
+            executions_window_ns: 60_000_000_000,
+            volume_percent_max: 10,
+            volume_shares_min: 1000,
+            reference_move_percent: 5,
+            reference_spread_percent: 10,
+            equity: 0,
+            leverage_percent_max: 200,
+            symbol: Vec::new(),
         }
     }
 }

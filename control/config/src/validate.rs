@@ -7,6 +7,7 @@ use std::path::Path;
 use tern_abi::segment::INSTANCE_BYTES_MAX;
 
 use crate::problem::Problem;
+use crate::reference::Reference;
 use crate::types::{Config, PortKind, Session};
 
 /// Longest path of a Unix socket: `sun_path` without its final zero (unix(7)).
@@ -25,6 +26,9 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     check.strategies();
     check.limits();
     check.roles();
+    if let Some(reference) = &config.reference {
+        check.reference(reference);
+    }
     check.supervision();
     check.problems
 }
@@ -159,6 +163,11 @@ impl Check<'_> {
         self.within("session.heartbeat_ms", session.heartbeat_ms, 10..=60_000);
         self.within("session.silence_ms", session.silence_ms, 100..=300_000);
         self.within("session.reconnect_ms", session.reconnect_ms, 1..=60_000);
+        if let Some((from, until)) = self.config.order_hours(1)
+            && from >= until
+        {
+            self.wrong("session.orders_until", "not after orders_from within the venue's day");
+        }
         if session.silence_ms <= session.heartbeat_ms {
             let message = format!("{} is not more than heartbeat_ms = {}", session.silence_ms, session.heartbeat_ms);
             self.wrong("session.silence_ms", message);
@@ -175,11 +184,7 @@ impl Check<'_> {
                 self.wrong(&at("id"), format!("{} is the id of strategy {first} already", strategy.id));
             }
             for (place, symbol) in strategy.symbols.iter().enumerate() {
-                let known =
-                    |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b".+-=*$^#".contains(&byte);
-                if symbol.is_empty() || symbol.len() > 8 || !symbol.bytes().all(known) {
-                    self.wrong(&at(&format!("symbols[{place}]")), format!("`{symbol}` is not a symbol"));
-                }
+                self.symbol(&at(&format!("symbols[{place}]")), symbol);
             }
         }
     }
@@ -201,6 +206,53 @@ impl Check<'_> {
         self.within("limits.net_max", limits.net_max, 1..=i64::MAX / 2);
         self.within("limits.daily_loss_max", limits.daily_loss_max, 1..=i64::MAX / 2);
         self.within("limits.drawdown_max", limits.drawdown_max, 1..=i64::MAX / 2);
+        self.within("limits.messages_per_day_max", limits.messages_per_day_max, 1..=u32::MAX);
+        self.within("limits.cancel_day_reserve", limits.cancel_day_reserve, 1..=u32::MAX);
+        self.within("limits.strategy_position_max", limits.strategy_position_max, 1..=4_000_000_000);
+        self.within("limits.executions_max", limits.executions_max, 1..=u32::MAX);
+        self.within("limits.executions_window_ns", limits.executions_window_ns, 0..=3_600_000_000_000);
+        self.within("limits.volume_percent_max", limits.volume_percent_max, 1..=10_000);
+        self.within("limits.volume_shares_min", limits.volume_shares_min, 1..=999_999);
+        self.within("limits.reference_move_percent", limits.reference_move_percent, 1..=100);
+        self.within("limits.reference_spread_percent", limits.reference_spread_percent, 1..=100);
+        self.within("limits.equity", limits.equity, 0..=i64::MAX / 2);
+        self.within("limits.leverage_percent_max", limits.leverage_percent_max, 1..=10_000);
+        self.symbol_limits();
+    }
+
+    fn symbol_limits(&mut self) {
+        let mut symbols = BTreeMap::new();
+        for (index, limits) in self.config.limits.symbol.iter().enumerate() {
+            let at = |field: &str| format!("limits.symbol[{index}].{field}");
+            self.symbol(&at("symbol"), &limits.symbol);
+            if let Some(first) = symbols.insert(&limits.symbol, index) {
+                self.wrong(&at("symbol"), format!("{} has its limits in entry {first} already", limits.symbol));
+            }
+            if let Some(max) = limits.position_max {
+                self.within(&at("position_max"), max, 1..=4_000_000_000);
+            }
+            if let Some(max) = limits.order_quantity_max {
+                self.within(&at("order_quantity_max"), max, 1..=999_999);
+            }
+            if let Some(max) = limits.order_notional_max {
+                self.within(&at("order_notional_max"), max, 1..=i64::MAX / 2);
+            }
+        }
+    }
+
+    fn reference(&mut self, reference: &Reference) {
+        if reference.date.is_none() && reference.file.is_none() {
+            self.wrong("reference.date", "required");
+        }
+        for (name, symbols) in [("restricted", &reference.restricted), ("easy_to_borrow", &reference.easy_to_borrow)] {
+            for (place, symbol) in symbols.iter().enumerate() {
+                self.symbol(&format!("reference.{name}[{place}]"), symbol);
+            }
+        }
+        for (symbol, shares) in &reference.locates {
+            self.symbol("reference.locates", symbol);
+            self.within(&format!("reference.locates.{symbol}"), *shares, 1..=u32::MAX);
+        }
     }
 
     fn roles(&mut self) {
@@ -225,6 +277,13 @@ impl Check<'_> {
         self.within("daemon.shutdown_ms", daemon.shutdown_ms, 100..=60_000);
         self.within("journal.segment_bytes", journal.segment_bytes, 1 << 20..=1 << 34);
         self.within("journal.fsync_ms", journal.fsync_ms, 1..=10_000);
+    }
+
+    fn symbol(&mut self, field: &str, symbol: &str) {
+        let known = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b".+-=*$^#".contains(&byte);
+        if symbol.is_empty() || symbol.len() > 8 || !symbol.bytes().all(known) {
+            self.wrong(field, format!("`{symbol}` is not a symbol"));
+        }
     }
 
     fn name(&mut self, field: &str, name: &str) {

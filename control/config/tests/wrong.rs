@@ -177,6 +177,17 @@ const TABLE: &[Wrong] = &[
         "limits.position_maximum: unknown field `position_maximum`, expected one of",
     ),
     wrong(
+        "symbol = \"SPY\"",
+        "symbol = \"spy\"",
+        "limits.symbol[0].symbol: `spy` is not a symbol; right would be: a symbol",
+    ),
+    wrong(
+        "symbol = \"SPY\"",
+        "symbol = \"SPY\"\n[[limits.symbol]]\nsymbol = \"SPY\"",
+        "limits.symbol[1].symbol: SPY has its limits in entry 0 already",
+    ),
+    wrong("position_max = 50000", "position_max = 0", "limits.symbol[0].position_max: 0 is out of range"),
+    wrong(
         "on_heartbeat_loss = \"halt\"",
         "on_heartbeat_loss = \"ignore\"",
         "daemon.on_heartbeat_loss: unknown variant `ignore`",

@@ -147,6 +147,8 @@ pub struct Recovered {
     pub last_tai_ns: u64,
     /// No order id below this may be given out; 0 when none was.
     pub next_order_id: u32,
+    /// Order messages of the day: orders, replaces and cancels.
+    pub messages: u32,
     /// Index of the reason for which trading is stopped; the end of a run is none. It outlives the day.
     pub halt: Option<u32>,
     /// Restricted scopes, by kind and key: the command that said so last. They outlive the day.
@@ -318,6 +320,7 @@ impl Recovered {
     }
 
     fn order(&mut self, order: &OrderRecord) {
+        self.messages = self.messages.saturating_add(1);
         self.view().symbols.insert(order.instrument, order.symbol);
         if order.action == ACTION_CANCEL {
             return;

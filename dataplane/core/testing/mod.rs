@@ -386,6 +386,7 @@ pub fn config() -> Config {
     config.limits.orders_per_second_max = 1_000_000;
     config.limits.order_notional_max = i64::MAX / 4;
     config.limits.position_max = 10_000;
+    config.limits.strategy_position_max = 10_000;
     config
 }
 

@@ -9,7 +9,7 @@ use crate::observe;
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Recorder;
 use tern_abi::record::RingFull;
-use tern_abi::segment::{NextOrder, SessionFault};
+use tern_abi::segment::{DayCount, NextOrder, SessionFault};
 use tern_core::feed::Feed;
 use tern_core::input::{ConnEvent, Input};
 use tern_core::probe::Isolate;
@@ -123,7 +123,7 @@ where
             return sent;
         }
         let now = self.network_time();
-        self.tell_next_order();
+        self.tell_day();
         let mut open = self.hand_over_control();
         while open && self.parts.pipeline.next_order_bytes(CONN).is_some() {
             // The last look at the kill word, and at what is restricted, before bytes are out of reach. A kill puts its
@@ -171,14 +171,21 @@ where
         true
     }
 
-    /// The segment knows of an order id before its bytes are out: a restart never gives it out again.
+    /// The segment knows of an order id before its bytes are out: a restart never gives it out again. So it knows of every
+    /// message that counts for the day.
     #[inline]
-    pub(super) fn tell_next_order(&mut self) {
+    pub(super) fn tell_day(&mut self) {
         let next = self.parts.pipeline.next_order_id();
         if next != self.next_id_told {
             let account = usize::from(self.config.account);
             self.parts.words.next_order.set(account, NextOrder { day: self.config.day, next });
             self.next_id_told = next;
+        }
+        let count = self.parts.pipeline.desk().gate().messages();
+        if count != self.messages_told {
+            let account = usize::from(self.config.account);
+            self.parts.words.messages.set(account, DayCount { day: self.config.day, count });
+            self.messages_told = count;
         }
     }
 

@@ -108,6 +108,7 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     /// Room that the pipeline believes in.
     room_told: usize,
     next_id_told: u32,
+    messages_told: u32,
     /// Orders below this id were open when the last cancel-all came and are followed until they are gone; 0 = none.
     cancel_all_before: u32,
     /// In which scope they are.
@@ -168,6 +169,7 @@ where
             watch: RiskWatch::new(parts_words),
             room_told: 0,
             next_id_told: 0,
+            messages_told: 0,
             cancel_all_before: 0,
             cancel_all_scope: (ScopeKind::Firm, 0),
             is_up: false,
@@ -297,6 +299,7 @@ where
                 self.kill_unrecorded = None;
             }
         }
+        self.tell_throttled();
         if self.heed_scopes() {
             busy = true;
             self.hand_over();

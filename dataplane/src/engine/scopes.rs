@@ -6,7 +6,7 @@ use crate::net::OrderTransport;
 use tern_abi::command::Command;
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Recorder;
-use tern_abi::segment::{SCOPES, Scope, TradingState};
+use tern_abi::segment::{SCOPES, Scope, ScopeKind, TradingState};
 use tern_core::feed::Feed;
 use tern_core::input::Input;
 use tern_core::probe::Isolate;
@@ -14,12 +14,17 @@ use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_hw::port::Port;
 
+/// Who restricts a scope when the loop does so itself.
+const SYSTEM_UID: u32 = u32::MAX;
+
 /// What the pipeline was told.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ScopesSeen {
     /// `None`: to be looked at again.
     version: Option<u64>,
     told: [Option<Scope>; SCOPES],
+    /// Strategies whose throttle stands in the segment, a bit each.
+    throttled: u32,
 }
 
 impl ScopesSeen {
@@ -48,6 +53,40 @@ where
     O: OrderSession,
     S: StrategySet,
 {
+    /// A strategy that the pipeline stopped for trading too often stands in the segment, where an operator finds it and lets
+    /// it go on, and where it outlives this run.
+    #[inline]
+    pub(super) fn tell_throttled(&mut self) {
+        let throttled = self.parts.pipeline.desk().gate().scopes().throttled();
+        if throttled != self.scopes.throttled {
+            self.write_throttled(throttled);
+        }
+    }
+
+    #[cold]
+    fn write_throttled(&mut self, throttled: u32) {
+        // What runs again may be stopped again.
+        self.scopes.throttled &= throttled;
+        for owner in self.parts.pipeline.desk().owners() {
+            let bit = 1 << owner.index;
+            if throttled & !self.scopes.throttled & bit == 0 {
+                continue;
+            }
+            let scope = Scope {
+                kind: ScopeKind::Strategy,
+                key: owner.strategy.0.into(),
+                state: TradingState::CancelOnly,
+                uid: SYSTEM_UID,
+                since_ns: self.parts.clock.now().0,
+                changes: 0,
+            };
+            // A table without room is tried again: without a place in it nobody could lift the restriction.
+            if self.parts.words.scopes.restrict(&scope).is_ok() {
+                self.scopes.throttled |= bit;
+            }
+        }
+    }
+
     /// Acts on scopes that changed. Also on those that an earlier run left restricted: its first turn has seen none.
     #[inline]
     pub(super) fn heed_scopes(&mut self) -> bool {

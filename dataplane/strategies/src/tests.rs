@@ -59,6 +59,7 @@ impl Market {
     fn with_rate(strategy: AnyStrategy, seed: u64, per_second: u32, burst: u32) -> Self {
         let mut config = config();
         config.limits.position_max = 100_000;
+        config.limits.strategy_position_max = 100_000;
         config.limits.orders_per_second_max = per_second;
         config.limits.order_burst_max = burst;
         let rig = Rig::ready(config, SYMBOLS, (strategy,));
@@ -303,7 +304,11 @@ fn the_maker_leaves_a_part_of_the_burst_to_others() {
 #[test]
 fn orders_are_priced_in_the_venues_increments_whatever_the_book_shows() {
     let prices = |name: &str, bid: (i64, u32), ask: (i64, u32)| -> Vec<i64> {
-        let mut rig = Rig::ready(config(), SYMBOLS, (strategy(name, &[("instruments", 1)]),));
+        let mut config = config();
+        // A symbol that cost 10 costs a dollar a while later.
+        config.limits.reference_move_bps = 10_000;
+        let mut rig = Rig::ready(config, SYMBOLS, (strategy(name, &[("instruments", 1)]),));
+        rig.now = rig.now.plus(2_000_000_000);
         let adds = [add(0, 1, Side::Buy, bid.0, bid.1), add(0, 2, Side::Sell, ask.0, ask.1)];
         rig.feed(&[print(0, (bid.0 + ask.0) / 2), adds[0], adds[1]]);
         rig.sent().iter().map(|message| message.price.0).collect()

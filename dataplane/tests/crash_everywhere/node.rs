@@ -121,7 +121,7 @@ impl Node {
     pub(crate) fn begin(seed: u64, before: &[Record], in_segment: u32, arms: AfterRestart, left: usize) -> Self {
         let mut journal = Recovered::default();
         before.iter().for_each(|(header, body)| journal.apply(header, body));
-        let known = Known { day: DAY, next_order: NextOrder { day: DAY, next: in_segment }, journaled_seq: 0 };
+        let known = Known { next_order: NextOrder { day: DAY, next: in_segment }, ..Known::of_day(DAY) };
         let state = recovery::begin(&journal, &known, 0);
         let mut config = Config {
             orders_max: 512,

@@ -7,7 +7,7 @@ use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{CONN_DOWN, CONN_UNSENT, ConnRecord, Kind};
 use tern_abi::segment::{CancelAllState, KillCause, Scope, ScopeKind, TradingState};
-use tern_core::risk::Reason;
+use tern_core::risk::{LimitId, Reason};
 use tern_dataplane::engine::CONN;
 use tern_hw::segment::{DaemonSegment, DataPlaneSegment};
 use zerocopy::FromBytes;
@@ -183,6 +183,39 @@ fn a_kill_that_takes_orders_back_replays_to_the_byte() {
     let outcome = replayed(&file);
     assert_eq!((outcome.mismatches, outcome.differences), (0, Vec::new()));
     assert!(outcome.orders as usize > at_venue && outcome.inputs > 100, "{} orders", outcome.orders);
+}
+
+#[test]
+fn a_throttled_strategy_stands_in_the_segment_and_is_lifted_there() {
+    let file = SegmentFile::new("throttle");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::AcceptAndFill);
+    world.log_in();
+    world.open_market(2);
+    let command = Command {
+        kind: CommandKind::SetLimit as u32,
+        id: LimitId::ExecutionsMax as u32,
+        value: 2,
+        epoch: 1,
+        ..Command::default()
+    };
+    let mut daemon = DaemonSegment::open(&file.spec()).expect("the daemon's side");
+    daemon.ends().expect("ring ends").commands.send(&command).expect("room");
+    drop(daemon);
+    world.trade(20);
+    let stands = |world: &World<'_>| world.engine.words().scopes.find(ScopeKind::Strategy, 1).map(|scope| scope.state);
+    assert_eq!(stands(&world), Some(TradingState::CancelOnly));
+    let entered = world.gateway.count(b'O');
+    world.trade(20);
+    assert_eq!(world.gateway.count(b'O'), entered);
+    world.engine.words().scopes.lift(ScopeKind::Strategy, 1, 1, 0, 6).expect("seen");
+    world.trade(20);
+    assert!(world.gateway.count(b'O') > entered, "it goes on");
+    assert_eq!(stands(&world), Some(TradingState::CancelOnly), "and is stopped again");
+    drop(world);
+    drop(segment);
+    let outcome = replayed(&file);
+    assert_eq!((outcome.mismatches, outcome.differences), (0, Vec::new()));
 }
 
 #[test]

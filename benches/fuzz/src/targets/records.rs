@@ -1,7 +1,6 @@
 //! Records of a journal as the replay reads them.
 
 use tern_abi::record::{Kind, RecordHeader};
-use tern_abi::segment::NextOrder;
 use tern_abi::vec_recorder::VecRecorder;
 use tern_config::facts::Names;
 use tern_core::reconcile::LedgerExecution;
@@ -52,7 +51,7 @@ pub(super) fn recovered_day(data: &[u8]) {
         let body_bytes = body.len() as u32;
         journal.apply(&RecordHeader { seq, tai_ns: seq, kind: u16::from(kind) % 80, flags: 0, body_bytes }, body);
     }
-    let known = Known { day: journal.day.unwrap_or(0), next_order: NextOrder::default(), journaled_seq: 0 };
+    let known = Known::of_day(journal.day.unwrap_or(0));
     let state = recovery::begin(&journal, &known, 0);
     assert_eq!(RunState::from_text(&state.to_line()), Some(state));
     let ledger = recovery::ledger(&journal, &state);

@@ -79,6 +79,7 @@ fn what_one_side_writes_the_other_reads() {
     ours.refusals.add(5, 1);
     ours.refusals.add(REFUSAL_WORDS, 1);
     ours.next_order.set(2, NextOrder { day: 20_000, next: 77 });
+    ours.messages.set(2, DayCount { day: 20_000, count: 99 });
     ours.trading.set(false, 4, 900);
     ours.trading.set(false, 4, 901);
     ours.trust.set(3, TRUSTED, 900);
@@ -91,6 +92,7 @@ fn what_one_side_writes_the_other_reads() {
     assert_eq!(theirs.counters.snapshot().iter().sum::<u64>(), 3);
     assert_eq!((theirs.refusals.get(5), theirs.refusals.get(REFUSAL_WORDS)), (1, 0));
     assert_eq!(theirs.next_order.get(2), NextOrder { day: 20_000, next: 77 });
+    assert_eq!(theirs.messages.get(2), DayCount { day: 20_000, count: 99 });
     assert_eq!((theirs.trading.get(), theirs.trading.since_ns()), ((false, 4), 900), "since the first time");
     assert_eq!((theirs.trust.get(3), theirs.trust.get(STREAMS)), ((DISTRUSTED + 5, 950), (0, 0)));
     assert_eq!(theirs.data_plane_beat.last(), (100, 2));

@@ -46,6 +46,8 @@ pub struct Words {
     pub durable_seq: Word,
     /// Next order id of each account; written by the data plane before it uses an id.
     pub next_order: NextOrders,
+    /// Messages of the venue's day of each account; written by the data plane before a message leaves.
+    pub messages: DayCounts,
     /// Whether it trades, and why not; written by the data plane.
     pub trading: Trading,
     /// How far the last cancel-all is, or the last cancelling of a halted scope; written by the data plane.
@@ -380,6 +382,36 @@ impl NextOrders {
     pub fn set(&self, account: usize, next: NextOrder) {
         if let Some(word) = self.0.get(account) {
             word.store(u64::from(next.day) << 32 | u64::from(next.next), Ordering::Release);
+        }
+    }
+}
+
+/// A count of each account that begins again with the venue's day.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct DayCounts([AtomicU64; ACCOUNTS]);
+
+/// One of the [`DayCounts`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayCount {
+    /// The trading day that is counted, as the data plane numbers days.
+    pub day: u32,
+    /// The count.
+    pub count: u32,
+}
+
+impl DayCounts {
+    /// Of the account with this index.
+    pub fn get(&self, account: usize) -> DayCount {
+        let word = self.0.get(account).map_or(0, |word| word.load(Ordering::Acquire));
+        DayCount { day: (word >> 32) as u32, count: word as u32 }
+    }
+
+    /// Called by the data plane.
+    #[inline]
+    pub fn set(&self, account: usize, counted: DayCount) {
+        if let Some(word) = self.0.get(account) {
+            word.store(u64::from(counted.day) << 32 | u64::from(counted.count), Ordering::Release);
         }
     }
 }

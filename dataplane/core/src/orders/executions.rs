@@ -5,6 +5,9 @@ use crate::index::Index;
 use crate::units::{InstrumentId, OrderId, Price, Quantity, Side};
 use tern_abi::arena::Arena;
 
+/// Executions that [`Executions::is_recent`] looks through.
+const RECENT: usize = 32;
+
 /// One execution of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Execution {
@@ -63,6 +66,13 @@ impl Executions {
     /// Whether the execution is known.
     pub(crate) fn contains(&self, match_number: u64, order: OrderId) -> bool {
         self.place(match_number, order).is_some()
+    }
+
+    /// Whether one of the last executions had this match number, whatever our order was called.
+    pub(crate) fn is_recent(&self, match_number: u64) -> bool {
+        let (newer, older) = self.ring.split_at(self.next.min(self.ring.len()));
+        let mut recent = newer.iter().rev().chain(older.iter().rev()).take(RECENT).flatten();
+        recent.any(|execution| execution.match_number == match_number)
     }
 
     pub(crate) fn insert(&mut self, execution: Execution) {

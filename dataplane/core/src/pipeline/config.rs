@@ -1,7 +1,8 @@
 //! What a pipeline is told once, at its construction.
 
-use crate::risk::{LimitError, Limits};
-use crate::units::{AccountId, ConnId, StrategyId, TraderId, VenueId};
+use crate::risk::{LimitError, LimitId, Limits, SymbolLimits};
+use crate::units::{AccountId, ConnId, StrategyId, Symbol, TaiNs, TraderId, VenueId};
+use alloc::vec::Vec;
 
 /// What becomes of an open order that the venue knows and this run does not: one of a run before a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub struct StrategyConfig {
     pub trader: TraderId,
 }
 
+/// Most symbols with limits of their own.
+pub const SYMBOL_LIMITS_MAX: usize = u16::MAX as usize - 1;
+
 /// Most strategies of a host.
 pub const STRATEGIES_MAX: usize = 16;
 
@@ -52,12 +56,21 @@ pub struct Config {
     pub conn: ConnId,
     /// Limits at start.
     pub limits: Limits,
+    /// Limits of single symbols, each symbol once and at most [`SYMBOL_LIMITS_MAX`] of them.
+    pub symbols: Vec<SymbolLimits>,
+    /// Shares that may be sold short in a symbol of which [`symbols`](Self::symbols) says nothing: 0 where what may be
+    /// borrowed is known, `i64::MAX` where it is not.
+    pub short_max: i64,
     /// Orders kept, open and recently dead. Dead ones make room for new ones.
     pub orders_max: usize,
     /// Executions kept for broken trades and repeats.
     pub executions_max: usize,
     /// No id below this is given out: what segment and journal know of the account's day. 0 when they know nothing.
     pub next_order_id: u32,
+    /// Messages to the venue in its day that earlier runs sent; ids that were used count as well.
+    pub messages_sent: u32,
+    /// From when, and until before when, orders may be sent. Cancels may be at any time.
+    pub hours: (TaiNs, TaiNs),
     /// An earlier run traded in this session: books are untrusted for that reason until a feed says better.
     pub restarted: bool,
     /// What becomes of open orders of an earlier run.
@@ -78,9 +91,13 @@ impl Default for Config {
             venue: VenueId(1),
             conn: ConnId(0),
             limits: Limits::default(),
+            symbols: Vec::new(),
+            short_max: i64::MAX,
             orders_max: 65_536,
             executions_max: 262_144,
             next_order_id: 0,
+            messages_sent: 0,
+            hours: (TaiNs(0), TaiNs::NEVER),
             restarted: false,
             unknown_orders: UnknownOrders::Cancel,
             after_restart: AfterRestart::Operator,
@@ -104,6 +121,13 @@ pub enum ConfigError {
     },
     /// Two strategies have the same id, or one has [`HOUSE`]'s.
     StrategyId(StrategyId),
+    /// A limit of a symbol is out of range, or the symbol stands there twice.
+    Symbol {
+        /// The symbol.
+        symbol: Symbol,
+        /// The limit that is out of range and its value; `None`: it stands there twice, or there are too many.
+        limit: Option<(LimitId, i64)>,
+    },
     /// No order would fit: `orders_max` is 0 or smaller than `limits.open_orders_max`.
     Orders {
         /// `orders_max`.
@@ -126,6 +150,14 @@ impl core::fmt::Display for ConfigError {
                 "{strategies} strategies but {configurations} configurations; give one each, at most {STRATEGIES_MAX}"
             ),
             Self::StrategyId(id) => write!(f, "strategy id {} is taken or reserved; give each its own", id.0),
+            Self::Symbol { symbol, limit: Some((id, value)) } => {
+                let max = Limits::max(*id);
+                write!(f, "limit {} of {symbol} is {value}; it must be between 0 and {max}", id.name())
+            }
+            Self::Symbol { symbol, limit: None } => write!(
+                f,
+                "limits of {symbol} are given twice, or of more than {SYMBOL_LIMITS_MAX} symbols; give each symbol once"
+            ),
             Self::Orders { orders_max, open_orders_max } => write!(
                 f,
                 "orders_max is {orders_max}, fewer than the {open_orders_max} of open_orders_max; make it larger"

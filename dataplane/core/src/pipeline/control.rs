@@ -52,8 +52,10 @@ impl Desk {
         let Some(part) = self.part_of(kind, key).filter(|part| self.gate.scopes_mut().set(*part, state)) else {
             return false;
         };
-        if state != TradingState::Running {
-            self.recall(turn);
+        match (state, part) {
+            (TradingState::Running, Part::Owner(owner)) => self.gate.forget_executions(owner),
+            (TradingState::Running, _) => {}
+            _ => self.recall(turn),
         }
         if state == TradingState::Halted {
             self.want_cancels(|desk, order| desk.is_part(part, order));
@@ -78,6 +80,18 @@ impl Desk {
             Part::All(_) => true,
             Part::Owner(owner) => order.owner == owner,
             Part::Symbol(symbol) => self.instruments.symbol(order.instrument) == Some(symbol),
+        }
+    }
+
+    /// A strategy traded. One that has traded as often as it may is stopped as an operator would stop it, and what it has
+    /// open is cancelled. The house has no strategy that could be stopped.
+    pub(super) fn watch_executions<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, owner: u8) {
+        // The venue's log tells at once what happened over the day.
+        let is_strategy = usize::from(owner) + 1 < self.owners().len();
+        if self.caught_up && is_strategy && self.gate.executed(owner, turn.now) {
+            self.count(PipelineCounter::StrategiesThrottled, 1);
+            self.recall(turn);
+            self.want_cancels(|_, order| order.owner == owner);
         }
     }
 
@@ -237,6 +251,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     pub(super) fn on_conn<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, event: ConnEvent) {
         match event {
             ConnEvent::Up => {
+                self.desk.caught_up = false;
                 self.control.clear();
                 self.session.on_connected(turn.now, &mut self.control);
             }

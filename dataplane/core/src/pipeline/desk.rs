@@ -1,6 +1,6 @@
 //! The desk: everything of the pipeline that is neither feed nor session nor strategy.
 
-use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, StrategyConfig};
+use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MAX, StrategyConfig};
 use super::recovery::Recovery;
 use super::{PipelineCounter, Turn, output};
 use crate::book::{Books, Instruments, Memory, STREAMS_MAX};
@@ -38,6 +38,8 @@ pub struct Desk {
     notes: [u64; OrderNote::COUNT],
     /// The session was ready when last asked; strategies may look.
     pub(crate) session_ready: bool,
+    /// The venue's log was told up to now on this connection.
+    pub(crate) caught_up: bool,
     /// The recorder has room for orders.
     pub(crate) ring_room: bool,
     /// Sorts of input of which one was refused and not taken since, a bit each.
@@ -70,6 +72,13 @@ impl Desk {
         memory: &mut impl Memory,
     ) -> Result<Self, ConfigError> {
         config.limits.validate().map_err(ConfigError::Limit)?;
+        for (index, symbol) in config.symbols.iter().enumerate() {
+            let limit = symbol.out_of_range();
+            let is_again = config.symbols.iter().take(index).any(|earlier| earlier.symbol == symbol.symbol);
+            if limit.is_some() || is_again || index >= SYMBOL_LIMITS_MAX {
+                return Err(ConfigError::Symbol { symbol: symbol.symbol, limit });
+            }
+        }
         if strategies.len() > STRATEGIES_MAX {
             return Err(ConfigError::Strategies { strategies: strategies.len(), configurations: strategies.len() });
         }
@@ -96,11 +105,14 @@ impl Desk {
                 books.set_stream_distrust(crate::units::StreamId(stream), Some(crate::feed::Distrust::Restarted));
             }
         }
+        let mut gate = Gate::new(config.limits, (&config.symbols, config.short_max), count, memory);
+        gate.messages_at_least(config.messages_sent);
+        gate.set_hours(config.hours);
         Ok(Self {
             orders: Orders::new(config.orders_max, owner_count, count, memory),
             executions: Executions::new(config.executions_max, memory),
             portfolio: Portfolio::new(owner_count, count, memory),
-            gate: Gate::new(config.limits, count, memory),
+            gate,
             outbox: Outbox::default(),
             ids: OrderIds::starting_at(config.next_order_id),
             config,
@@ -113,6 +125,7 @@ impl Desk {
             refusals: [0; Reason::COUNT],
             notes: [0; OrderNote::COUNT],
             session_ready: false,
+            caught_up: false,
             ring_room: true,
             refused_inputs: 0,
             sweep_due: false,
@@ -369,6 +382,7 @@ impl Desk {
         hash.add(u64::from(self.ids.next()));
         hash.add(self.gate.halt().map_or(0, |reason| reason as u64 + 1));
         hash.add(self.last_session_seq);
+        hash.add(u64::from(self.gate.messages()));
         hash.add(u64::from(self.disabled));
         self.gate.scopes().words().for_each(|word| hash.add(word));
         hash.add(u64::from(self.gate.limits().epoch));
@@ -380,6 +394,7 @@ impl Desk {
             [exposure.position, exposure.open[0], exposure.open[1]].iter().for_each(|value| hash.add(*value as u64));
             hash.add(u64::from(exposure.is_halted()));
         }
+        self.gate.sight_words().for_each(|word| hash.add(word));
         let stake = self.gate.stake();
         [stake.gross(), stake.profit(), stake.drawdown()].iter().for_each(|value| hash.add(*value as u64));
         for owner in 0..self.owner_count {

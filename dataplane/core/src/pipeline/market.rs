@@ -2,13 +2,13 @@
 
 use super::buffers::FeedSink;
 use super::{Desk, Pipeline, PipelineCounter, Turn, output};
-use crate::book::{BookError, STREAMS_MAX};
+use crate::book::{BookChange, BookError, STREAMS_MAX};
 use crate::feed::{Distrust, Feed, FeedState};
 use crate::probe::{Isolate, Probe, Stage};
 use crate::risk::HaltReason;
 use crate::session::OrderSession;
 use crate::strategy::{Batch, Call, StrategySet};
-use crate::units::{InstrumentId, LineId, StreamId, TaiNs};
+use crate::units::{InstrumentId, LineId, Price, Quantity, Side, StreamId, TaiNs};
 use tern_abi::event::BookEvent;
 use tern_abi::record::{Kind, Recorder, TrustRecord};
 use zerocopy::IntoBytes;
@@ -38,6 +38,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         };
         let state = self.feed.on_payload(turn.now, stream, line, payload, &mut sink);
         turn.probe.mark(Stage::Decoded);
+        self.desk.gate.heed_instruments(&self.desk.instruments);
         self.apply_events(turn, Some(stream));
         // Before any strategy is asked: it must not act on books that this very datagram made worthless.
         self.desk.follow_feed(turn, stream, state);
@@ -76,7 +77,12 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             self.desk.prefetch(group, Desk::prefetch_orders);
             for event in group {
                 match self.desk.books.apply(event) {
-                    Ok(change) => self.changes.push(change),
+                    Ok(change) => {
+                        if let Some((price, shares)) = change.traded {
+                            self.desk.printed(turn.now, event, &change, (price, shares));
+                        }
+                        self.changes.push(change);
+                    }
                     Err(error) => self.desk.event_failed(event, stream, error),
                 }
             }
@@ -117,6 +123,25 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
 }
 
 impl Desk {
+    /// Shares traded in the market. What others trade moves the reference and counts as volume; what we trade does not.
+    #[inline]
+    fn printed(&mut self, now: TaiNs, event: &BookEvent, change: &BookChange, (price, shares): (Price, Quantity)) {
+        let instrument = change.instrument;
+        let side = change.side.unwrap_or(Side::Buy);
+        // An order may trade at another price than its own; then only the match number tells.
+        let (may_be_open, may_be_recent) = self.gate.may_be_own(now, instrument, side, price);
+        let is_own = (may_be_open && self.is_own_order(instrument, event.order))
+            || (may_be_recent && self.executions.is_recent(event.other));
+        if !is_own {
+            self.gate.printed(now, instrument, price, shares);
+        }
+    }
+
+    #[cold]
+    fn is_own_order(&self, instrument: InstrumentId, reference: u64) -> bool {
+        reference != 0 && self.orders.in_instrument(instrument).any(|order| order.venue_order == reference)
+    }
+
     /// Asks for what strategies and gate will look at, should these events make them act: behind millions of orders that
     /// came and went it is in no near cache.
     #[inline]

@@ -23,7 +23,9 @@ mod venue;
 #[cfg(test)]
 mod tests;
 
-pub use config::{AfterRestart, Config, ConfigError, HOUSE, STRATEGIES_MAX, StrategyConfig, UnknownOrders};
+pub use config::{
+    AfterRestart, Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MAX, StrategyConfig, UnknownOrders,
+};
 pub use counters::PipelineCounter;
 pub use desk::Desk;
 

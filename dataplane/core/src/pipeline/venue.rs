@@ -122,6 +122,9 @@ impl Desk {
             self.settle(slot);
             self.record_local_end(turn, slot);
         }
+        // A run that knows nothing of earlier ones learns from the ids how many orders and replaces the day had.
+        self.gate.messages_at_least(self.ids.next().saturating_sub(1));
+        self.caught_up = true;
         self.sweep_due = true;
     }
 
@@ -153,6 +156,8 @@ impl Desk {
             let before = self.held(&fill);
             self.portfolio.apply(&fill);
             self.position_changed(turn, &fill, &before);
+            self.gate.own_traded(turn.now, fill.instrument);
+            self.watch_executions(turn, fill.owner);
         }
         if let Some(broken) = applied.broken {
             self.count(PipelineCounter::Broken, 1);
@@ -214,8 +219,10 @@ impl Desk {
             return None;
         }
         let owner = self.owner_of(event.strategy);
+        let instrument = self.instruments.intern(event.symbol?)?;
+        self.gate.heed_instruments(&self.instruments);
         Some(Identity {
-            instrument: self.instruments.intern(event.symbol?)?,
+            instrument,
             side: event.side?,
             owner: owner.index,
             strategy: owner.strategy,

@@ -14,8 +14,13 @@ pub struct Exposure {
     /// The last new order: its price with side and shares mixed in, and when it was sent.
     pub(super) last_order: u64,
     pub(super) last_order_ns: u64,
+    /// Owners that ever had an order here, a bit each.
+    pub(super) owners: u32,
+    /// Its entry in the table of bounds.
+    pub(super) bounds: u16,
     /// Not 0: our market stopped trading the instrument.
-    pub(super) halted: u64,
+    pub(super) halted: u8,
+    pub(super) reserved: u8,
     /// Cost of the position, all strategies; short is negative. 1/10000.
     pub(super) cost: i64,
     /// What closing at the last mark would add to that. 1/10000.
@@ -41,6 +46,12 @@ impl Exposure {
         self.halted != 0
     }
 
+    /// Whether no owner but this one ever had an order here: what the firm holds is his.
+    #[inline]
+    pub(super) const fn is_sole_owner(&self, owner: u8) -> bool {
+        self.owners & !(1 << owner) == 0
+    }
+
     /// The position, seen from `side` (long is positive for buys), with every open order of `side` and `more` shares
     /// filled and none of the other side.
     #[inline]
@@ -48,9 +59,10 @@ impl Exposure {
         self.position.saturating_mul(side.sign()).saturating_add(self.open[side.index()]).saturating_add(more)
     }
 
-    /// An order of `side` stood for `before` shares and stands for `after` now.
+    /// An order of `owner` on `side` stood for `before` shares and stands for `after` now.
     #[inline]
-    pub(crate) const fn settle(&mut self, side: Side, before: Quantity, after: Quantity) {
+    pub(crate) const fn settle(&mut self, owner: u8, side: Side, before: Quantity, after: Quantity) {
+        self.owners |= 1 << owner;
         self.open[side.index()] += after as i64 - before as i64;
     }
 }

@@ -1,22 +1,19 @@
-//! The checks. One function an action, cheapest and most damning first; every way out is a [`Reason`] or [`Approved`].
+//! The gate: one function an action, cheapest and most damning check first; every way out is a [`Reason`] or [`Approved`].
+//! The single checks are in `checks.rs`.
 
-use super::scopes::{Outcome, check_restricted};
-use super::self_trade::{OwnPrices, own_in_the_way};
-use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, Scopes, SelfTrade, Stake};
+use super::bounds::BoundsTable;
+use super::checks::check_way_out;
+use super::scopes::OWNERS;
+use super::sight::Sight;
+use super::throttle::Repeats;
+use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, Scopes, Stake, SymbolLimits};
 use crate::book::{Books, Instruments, Memory};
 use crate::orders::{Order, Orders};
 use crate::portfolio::{Portfolio, Position};
 use crate::session::{OrderAction, OrderView, TimeInForce};
-use crate::units::{Cash, InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
+use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
 use tern_abi::arena::Arena;
 use tern_abi::prefetch::prefetch_slice;
-use tern_abi::segment::TradingState;
-
-/// Highest price an order may have: OUCH 5.0, 1.2: $199,999.9900; above it a price means "market".
-const PRICE_MAX: Price = Price(1_999_999_900);
-
-/// The trading state in which an instrument trades (ITCH 5.0, 1.2.2: `T`).
-const TRADING: u8 = b'T';
 
 /// A strategy, as the gate knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +41,7 @@ impl Refusal {
     pub(crate) const fn new(reason: Reason) -> Self {
         Self { reason, limit: 0, value: 0 }
     }
-    const fn beyond(reason: Reason, limit: i64, value: i64) -> Self {
+    pub(super) const fn beyond(reason: Reason, limit: i64, value: i64) -> Self {
         Self { reason, limit, value }
     }
 }
@@ -75,6 +72,17 @@ pub(crate) struct Market<'a> {
     pub(crate) portfolio: &'a Portfolio,
 }
 
+impl Market<'_> {
+    /// An owner's position, seen from the side, with his open orders of the side and `more` shares filled. Walks them.
+    #[cold]
+    pub(super) fn worst_of(&self, owner: u8, (instrument, side): (InstrumentId, Side), more: i64) -> i64 {
+        let held = self.portfolio.position(usize::from(owner), instrument).shares;
+        let own = self.orders.own(usize::from(owner), instrument).filter(|order| order.side == side);
+        let open: i64 = own.map(|order| i64::from(order.counted)).sum();
+        held.saturating_mul(side.sign()).saturating_add(open).saturating_add(more)
+    }
+}
+
 /// A new order as a strategy wants it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewOrder {
@@ -90,20 +98,46 @@ pub(crate) struct NewOrder {
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub struct Gate {
-    limits: Limits,
-    rate: Rate,
-    halt: Option<HaltReason>,
-    exposures: Arena<Exposure>,
-    own_prices: Arena<OwnPrices>,
-    stake: Stake,
-    scopes: Scopes,
+    pub(super) limits: Limits,
+    pub(super) bounds: BoundsTable,
+    /// Instruments whose entry in `bounds` is known.
+    instruments: usize,
+    pub(super) rate: Rate,
+    /// Orders may be sent from the first time until before the second.
+    pub(super) hours: (TaiNs, TaiNs),
+    /// Messages of the venue's day.
+    pub(super) messages: u32,
+    pub(super) halt: Option<HaltReason>,
+    pub(super) exposures: Arena<Exposure>,
+    pub(super) sights: Arena<Sight>,
+    pub(super) stake: Stake,
+    pub(super) scopes: Scopes,
+    repeats: [Repeats; OWNERS],
 }
 
 impl Gate {
-    pub(crate) fn new(limits: Limits, instruments: usize, memory: &mut impl Memory) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        (symbols, short_max): (&[SymbolLimits], i64),
+        instruments: usize,
+        memory: &mut impl Memory,
+    ) -> Self {
         let rate = Rate::new(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
-        let (exposures, own_prices) = (memory.arena(instruments), memory.arena(instruments));
-        Self { limits, rate, halt: None, exposures, own_prices, stake: Stake::default(), scopes: Scopes::default() }
+        let (exposures, sights) = (memory.arena(instruments), memory.arena(instruments));
+        Self {
+            limits,
+            bounds: BoundsTable::new(&limits, symbols, short_max),
+            instruments: 0,
+            rate,
+            hours: (TaiNs(0), TaiNs::NEVER),
+            messages: 0,
+            halt: None,
+            exposures,
+            sights,
+            stake: Stake::default(),
+            scopes: Scopes::default(),
+            repeats: [Repeats::default(); OWNERS],
+        }
     }
 
     /// Limits in force.
@@ -128,6 +162,29 @@ impl Gate {
         &self.rate
     }
 
+    /// Messages that were sent to the venue in its day: orders, replaces, cancels, those of the system too.
+    #[inline]
+    pub const fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    /// At least `sent` messages of the day are known.
+    pub(crate) fn messages_at_least(&mut self, sent: u32) {
+        self.messages = self.messages.max(sent);
+    }
+
+    /// Orders may be sent from `opens` until before `closes`.
+    pub(crate) const fn set_hours(&mut self, (opens, closes): (TaiNs, TaiNs)) {
+        self.hours = (opens, closes);
+    }
+
+    /// A message is sent at `now`.
+    #[inline]
+    fn take_message(&mut self, now: TaiNs) {
+        self.rate.take(now);
+        self.messages = self.messages.saturating_add(1);
+    }
+
     /// What stands at risk in an instrument.
     #[inline]
     pub fn exposure(&self, instrument: InstrumentId) -> Option<&Exposure> {
@@ -138,7 +195,7 @@ impl Gate {
     #[inline]
     pub(crate) fn prefetch(&self, instrument: InstrumentId) {
         prefetch_slice(&self.exposures, instrument.index());
-        prefetch_slice(&self.own_prices, instrument.index());
+        prefetch_slice(&self.sights, instrument.index());
     }
 
     /// Every instrument's exposure, by instrument id.
@@ -155,13 +212,33 @@ impl Gate {
     /// Our market stopped, or resumed, trading an instrument.
     pub(crate) fn set_halted(&mut self, instrument: InstrumentId, halted: bool) {
         if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
-            exposure.halted = u64::from(halted);
+            exposure.halted = u8::from(halted);
         }
     }
 
+    /// A command put these limits in force.
     pub(crate) fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
+        let before = core::mem::replace(&mut self.limits, limits);
+        self.bounds.set(&before, &limits);
         self.rate.set(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
+    }
+
+    /// Instruments were named: those that are new get the bounds of their symbols. One compare when none is.
+    #[inline]
+    pub(crate) fn heed_instruments(&mut self, instruments: &Instruments) {
+        if instruments.len() != self.instruments {
+            self.name_instruments(instruments);
+        }
+    }
+
+    #[cold]
+    fn name_instruments(&mut self, instruments: &Instruments) {
+        for (instrument, symbol) in instruments.iter().skip(self.instruments) {
+            if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
+                exposure.bounds = self.bounds.row_of(symbol);
+            }
+        }
+        self.instruments = instruments.len();
     }
 
     pub(crate) fn set_halt(&mut self, halt: Option<HaltReason>) {
@@ -178,29 +255,22 @@ impl Gate {
         &mut self.scopes
     }
 
-    /// Whether the scopes that an order falls under let it: none restricted is one compare.
-    #[inline]
-    fn check_scopes(
-        &self,
-        owner: u8,
-        symbol: Symbol,
-        (instrument, side): (InstrumentId, Side),
-        more: i64,
-        market: &Market<'_>,
-    ) -> Result<(), Refusal> {
-        let state = self.scopes.state(owner, symbol);
-        if state == TradingState::Running {
-            return Ok(());
+    /// An order of a strategy traded. Whether it has traded as often as it may, and is stopped now.
+    pub(crate) fn executed(&mut self, owner: u8, now: TaiNs) -> bool {
+        let (max, window_ns) = (self.limits.executions_max, self.limits.executions_window_ns);
+        let Some(repeats) = self.repeats.get_mut(usize::from(owner)) else { return false };
+        let is_too_often = window_ns != 0 && repeats.add(now, window_ns) >= max && !self.scopes.is_throttled(owner);
+        if is_too_often {
+            self.scopes.throttle(owner);
         }
-        check_restricted(state, || {
-            let held = market.portfolio.position(usize::from(owner), instrument).shares;
-            let own = market.orders.own(usize::from(owner), instrument).filter(|order| order.side == side);
-            let open: i64 = own.map(|order| i64::from(order.counted)).sum();
-            Outcome {
-                firm: self.exposure(instrument).map_or(i64::MAX, |exposure| exposure.worst(side, more)),
-                owner: held.saturating_mul(side.sign()).saturating_add(open).saturating_add(more),
-            }
-        })
+        is_too_often
+    }
+
+    /// An operator lets a strategy go on: what it traded before is forgotten.
+    pub(crate) fn forget_executions(&mut self, owner: u8) {
+        if let Some(repeats) = self.repeats.get_mut(usize::from(owner)) {
+            *repeats = Repeats::default();
+        }
     }
 
     /// Brings the exposure of the order's instrument up to date with it.
@@ -208,10 +278,10 @@ impl Gate {
     pub(crate) fn settle(&mut self, order: &mut Order) {
         let now = order.exposure();
         let index = order.instrument.index();
-        if let Some((exposure, own)) = self.exposures.get_mut(index).zip(self.own_prices.get_mut(index)) {
-            exposure.settle(order.side, order.counted, now);
+        if let Some((exposure, sight)) = self.exposures.get_mut(index).zip(self.sights.get_mut(index)) {
+            exposure.settle(order.owner, order.side, order.counted, now);
             order.counted = now;
-            own.settle(order, exposure.open(order.side));
+            sight.own.settle(order, exposure.open(order.side));
         }
         order.counted = now;
         let value = order.value();
@@ -260,41 +330,6 @@ impl Gate {
         self.exposure(instrument).is_some_and(|exposure| exposure.position != 0)
     }
 
-    /// Whether `more` value on `side` keeps the firm within its limits. What only closes a position is a way out.
-    #[inline]
-    fn check_stake(&self, side: Side, more: i64, worst: i64) -> Result<(), Refusal> {
-        if worst <= 0 || more <= 0 {
-            return Ok(());
-        }
-        let (gross, net) = (self.stake.gross().saturating_add(more), self.stake.net(side).saturating_add(more));
-        if gross > self.limits.gross_max {
-            return Err(Refusal::beyond(Reason::Gross, self.limits.gross_max, gross));
-        }
-        if net > self.limits.net_max {
-            return Err(Refusal::beyond(Reason::Net, self.limits.net_max, net));
-        }
-        Ok(())
-    }
-
-    /// Whether an order of `side` at `price` leaves the account's own alone. One compare unless it reaches their prices.
-    #[inline]
-    fn check_self_trade(
-        &self,
-        instrument: InstrumentId,
-        side: Side,
-        price: Price,
-        orders: &Orders,
-    ) -> Result<(), Refusal> {
-        let may_cross = self.own_prices.get(instrument.index()).is_some_and(|own| own.may_cross(side, price));
-        if !may_cross || self.limits.self_trade == SelfTrade::Off {
-            return Ok(());
-        }
-        match own_in_the_way(orders, instrument, side, price) {
-            Some(own) => Err(Refusal::beyond(Reason::SelfTrade, own.price.0, price.0)),
-            None => Ok(()),
-        }
-    }
-
     /// Shares changed hands.
     #[inline]
     pub(crate) fn add_position(&mut self, instrument: InstrumentId, shares: i64) {
@@ -314,7 +349,7 @@ impl Gate {
         market: &Market<'_>,
     ) -> Result<Approved, Refusal> {
         let view = self.check_new(at, owner, id, new, market)?;
-        self.rate.take(at.now);
+        self.take_message(at.now);
         if let Some(exposure) = self.exposures.get_mut(new.instrument.index()) {
             exposure.last_order = fingerprint(new);
             exposure.last_order_ns = at.now.0;
@@ -338,11 +373,12 @@ impl Gate {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
         self.check_scopes(owner.index, symbol, (new.instrument, new.side), i64::from(new.quantity), market)?;
-        self.check_order(new.instrument, new.price, new.quantity, (0, 0), market.books)?;
-        let worst = exposure.worst(new.side, i64::from(new.quantity));
-        if worst > self.limits.position_max {
-            return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
-        }
+        let bounds = self.bounds.row(exposure.bounds);
+        self.check_order(new.instrument, new.price, new.quantity, (0, 0), bounds, market)?;
+        let more = i64::from(new.quantity);
+        let worst = exposure.worst(new.side, more);
+        self.check_position(owner.index, (new.instrument, new.side), (more, worst), exposure, market)?;
+        self.check_volume(at.now, new.instrument, new.quantity, worst)?;
         self.check_stake(new.side, new.price.0 * i64::from(new.quantity), worst)?;
         self.check_self_trade(new.instrument, new.side, new.price, market.orders)?;
         let open = market.orders.open_count();
@@ -357,13 +393,17 @@ impl Gate {
         if since_ns < self.limits.duplicate_window_ns && exposure.last_order == fingerprint(new) {
             return Err(Refusal::beyond(Reason::Duplicate, self.limits.duplicate_window_ns as i64, since_ns as i64));
         }
+        let short = new.side == Side::Sell && worst > 0;
+        if short {
+            self.check_short((new.instrument, new.price), (more, worst), bounds, market.books)?;
+        }
         self.check_rate(at)?;
         Ok(OrderView {
             action: OrderAction::New { order: id },
             symbol,
             instrument: new.instrument,
             side: new.side,
-            short: new.side == Side::Sell && exposure.position - exposure.open(Side::Sell) < i64::from(new.quantity),
+            short,
             price: new.price,
             quantity: new.quantity,
             time_in_force: new.time_in_force,
@@ -386,7 +426,7 @@ impl Gate {
         market: &Market<'_>,
     ) -> Result<Approved, Refusal> {
         let (total, symbol) = self.check_replace(at, order, price, quantity, market)?;
-        self.rate.take(at.now);
+        self.take_message(at.now);
         Ok(Approved::new(OrderView {
             action: OrderAction::Replace { previous: order.id, order: id },
             price,
@@ -415,7 +455,8 @@ impl Gate {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
         let standing = (order.leaves, order.counted_value);
-        self.check_order(order.instrument, price, quantity, standing, market.books)?;
+        let bounds = self.bounds.row(exposure.bounds);
+        self.check_order(order.instrument, price, quantity, standing, bounds, market)?;
         // The chain's total has the limit of an order at the venue: less than 1,000,000 (OUCH 5.0, 2.2).
         let total = order.executed.saturating_add(quantity);
         let total_max = Limits::max(super::LimitId::OrderQuantityMax);
@@ -426,14 +467,18 @@ impl Gate {
         self.check_scopes(order.owner, symbol, (order.instrument, order.side), more, market)?;
         let worst = exposure.worst(order.side, more);
         // A replace that adds no share is a way out and is never barred by a limit set below what is held.
-        if worst > self.limits.position_max && more > 0 {
-            return Err(Refusal::beyond(Reason::Position, self.limits.position_max, worst));
+        if more > 0 {
+            self.check_position(order.owner, (order.instrument, order.side), (more, worst), exposure, market)?;
+            self.check_volume(at.now, order.instrument, quantity, worst)?;
         }
         let value = (price.0 * i64::from(quantity)).max(order.price.0.saturating_mul(i64::from(order.leaves)));
         self.check_stake(order.side, value.saturating_sub(order.counted_value), worst)?;
         self.check_self_trade(order.instrument, order.side, price, market.orders)?;
         if order.side == Side::Sell && !order.short && exposure.position - exposure.open(Side::Sell) < more {
             return Err(Refusal::new(Reason::ShortMark));
+        }
+        if order.short {
+            self.check_short((order.instrument, price), (more, worst), bounds, market.books)?;
         }
         self.check_rate(at)?;
         Ok((total, symbol))
@@ -443,7 +488,7 @@ impl Gate {
     #[inline]
     pub(crate) fn approve_cancel(&mut self, at: &Moment, order: &Order, symbol: Symbol) -> Result<Approved, Refusal> {
         self.check_cancel(at, order)?;
-        self.rate.take(at.now);
+        self.take_message(at.now);
         Ok(cancel_of(order, symbol))
     }
 
@@ -457,7 +502,7 @@ impl Gate {
         if !self.rate.allows_cancel(at.now) {
             return Err(Refusal::beyond(Reason::Rate, i64::from(self.limits.orders_per_second_max), 0));
         }
-        Ok(())
+        self.check_day(self.limits.messages_per_day_max.saturating_add(self.limits.cancel_day_reserve))
     }
 
     /// Checks a cancel of the system (kill, lost trust, cancel all): only room can stand in its way.
@@ -468,107 +513,9 @@ impl Gate {
         symbol: Symbol,
     ) -> Result<Approved, Refusal> {
         check_way_out(at)?;
-        self.rate.take(at.now);
+        self.take_message(at.now);
         Ok(cancel_of(order, symbol))
     }
-
-    /// What does not depend on the order.
-    #[inline]
-    fn check_moment(&self, at: &Moment) -> Result<(), Refusal> {
-        match self.halt {
-            None => {}
-            Some(HaltReason::Killed) => return Err(Refusal::new(Reason::Killed)),
-            Some(_) => return Err(Refusal::new(Reason::Halted)),
-        }
-        check_way_out(at)?;
-        if !at.ring_room {
-            return Err(Refusal::new(Reason::RingReserve));
-        }
-        if at.age_ns > self.limits.intent_age_ns_max {
-            return Err(Refusal::beyond(
-                Reason::TooOld,
-                self.limits.intent_age_ns_max as i64,
-                i64::try_from(at.age_ns).unwrap_or(i64::MAX),
-            ));
-        }
-        Ok(())
-    }
-
-    /// What depends on instrument, price and shares alone. `standing` is what an order that is being replaced stands for
-    /// already, shares and value: a limit that was set below it does not keep it from being made smaller.
-    #[inline]
-    fn check_order(
-        &self,
-        instrument: InstrumentId,
-        price: Price,
-        quantity: Quantity,
-        standing: (Quantity, Cash),
-        books: &Books,
-    ) -> Result<(), Refusal> {
-        if !books.is_trusted(instrument) {
-            return Err(Refusal::new(Reason::BookUntrusted));
-        }
-        let status = books.status(instrument);
-        if status.trading_state != TRADING {
-            return Err(Refusal::beyond(Reason::NotTrading, i64::from(TRADING), i64::from(status.trading_state)));
-        }
-        if self.is_halted(instrument) {
-            return Err(Refusal::new(Reason::MarketHalted));
-        }
-        let limits = &self.limits;
-        let quantity_max = limits.order_quantity_max.max(standing.0);
-        if quantity == 0 || quantity > quantity_max {
-            return Err(Refusal::beyond(Reason::Quantity, i64::from(quantity_max), i64::from(quantity)));
-        }
-        if price.0 <= 0 || price > PRICE_MAX {
-            return Err(Refusal::beyond(Reason::Price, PRICE_MAX.0, price.0));
-        }
-        // Neither can overflow: price < 2^31, quantity < 2^32.
-        let notional = price.0 * i64::from(quantity);
-        let notional_max = limits.order_notional_max.max(standing.1);
-        if notional > notional_max {
-            return Err(Refusal::beyond(Reason::Notional, notional_max, notional));
-        }
-        let Some(reference) = status.last_price.or_else(|| mid(books, instrument)) else {
-            return Err(Refusal::new(Reason::NoReference));
-        };
-        let distance = (price.0 - reference.0).abs();
-        if distance * 10_000 > reference.0 * i64::from(limits.price_collar_bps) {
-            return Err(Refusal::beyond(Reason::Collar, reference.0, price.0));
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn check_rate(&self, at: &Moment) -> Result<(), Refusal> {
-        if self.rate.allows_order(at.now) {
-            Ok(())
-        } else {
-            Err(Refusal::beyond(Reason::Rate, i64::from(self.limits.orders_per_second_max), 0))
-        }
-    }
-}
-
-/// What even a cancel needs.
-#[inline]
-fn check_way_out(at: &Moment) -> Result<(), Refusal> {
-    if !at.session_ready {
-        return Err(Refusal::new(Reason::SessionNotReady));
-    }
-    if !at.window_open {
-        return Err(Refusal::new(Reason::WindowClosed));
-    }
-    if !at.outbox_room {
-        return Err(Refusal::new(Reason::OutboxFull));
-    }
-    Ok(())
-}
-
-/// The middle of a two-sided book.
-#[inline]
-fn mid(books: &Books, instrument: InstrumentId) -> Option<Price> {
-    let top = books.top(instrument);
-    Some(Price((top.bid?.price.0 + top.ask?.price.0) / 2))
 }
 
 /// What makes two new orders of an instrument the same. Never 0, which stands for "none yet".

@@ -22,6 +22,17 @@ counter_enum! {
         DailyLossMax = "daily_loss_max": "Loss of the day, realized and unrealized, that stops trading when exceeded, 1/10000.",
         DrawdownMax = "drawdown_max": "Fall of profit below its best of the day that stops trading when exceeded, 1/10000.",
         SelfTrade = "self_trade": "Orders that would trade with the account's own: 0 off, 1 cancel newest, 2 cancel oldest, 3 cancel both.",
+        MessagesPerDayMax = "messages_per_day_max": "Orders, replaces and cancels a day of the venue.",
+        CancelDayReserve = "cancel_day_reserve": "Messages a day beyond those that only cancels may use.",
+        StrategyPositionMax = "strategy_position_max": "Shares long or short a strategy and instrument, with its open orders of a side filled.",
+        ExecutionsMax = "executions_max": "Executions of a strategy in the window, with which it is stopped until an operator lets it go on.",
+        ExecutionsWindowNs = "executions_window_ns": "Window in which a strategy's executions are counted, ns; 0 = not checked.",
+        VolumePercentMax = "volume_percent_max": "Shares an order, percent of what others traded in the instrument in the last one to two minutes.",
+        VolumeSharesMin = "volume_shares_min": "Shares that an order may have however little was traded.",
+        ReferenceMoveBps = "reference_move_bps": "How far the reference of the collar moves in a second at most, 1/100 percent.",
+        ReferenceSpreadBps = "reference_spread_bps": "Widest spread of which the middle is a reference, 1/100 percent of it.",
+        Equity = "equity": "What the account was worth when the day began, 1/10000 of the currency unit; 0 = leverage is not checked.",
+        LeveragePercentMax = "leverage_percent_max": "Positions at cost and open orders, percent of equity and the day's profit.",
     }
 }
 
@@ -76,6 +87,28 @@ pub struct Limits {
     pub drawdown_max: Cash,
     /// [`LimitId::SelfTrade`].
     pub self_trade: SelfTrade,
+    /// [`LimitId::MessagesPerDayMax`].
+    pub messages_per_day_max: u32,
+    /// [`LimitId::CancelDayReserve`].
+    pub cancel_day_reserve: u32,
+    /// [`LimitId::StrategyPositionMax`].
+    pub strategy_position_max: i64,
+    /// [`LimitId::ExecutionsMax`].
+    pub executions_max: u32,
+    /// [`LimitId::ExecutionsWindowNs`].
+    pub executions_window_ns: u64,
+    /// [`LimitId::VolumePercentMax`].
+    pub volume_percent_max: u32,
+    /// [`LimitId::VolumeSharesMin`].
+    pub volume_shares_min: Quantity,
+    /// [`LimitId::ReferenceMoveBps`].
+    pub reference_move_bps: u32,
+    /// [`LimitId::ReferenceSpreadBps`].
+    pub reference_spread_bps: u32,
+    /// [`LimitId::Equity`].
+    pub equity: Cash,
+    /// [`LimitId::LeveragePercentMax`].
+    pub leverage_percent_max: u32,
     /// Configuration that they come from; every order record carries it.
     pub epoch: u32,
 }
@@ -98,6 +131,17 @@ impl Default for Limits {
             daily_loss_max: 50_000 * UNIT,
             drawdown_max: 50_000 * UNIT,
             self_trade: SelfTrade::CancelNewest,
+            messages_per_day_max: 2_000_000,
+            cancel_day_reserve: 200_000,
+            strategy_position_max: 5000,
+            executions_max: 5000,
+            executions_window_ns: 60_000_000_000,
+            volume_percent_max: 10,
+            volume_shares_min: 1000,
+            reference_move_bps: 500,
+            reference_spread_bps: 1000,
+            equity: 0,
+            leverage_percent_max: 200,
             epoch: 0,
         }
     }
@@ -113,13 +157,23 @@ impl Limits {
             | LimitId::GrossMax
             | LimitId::NetMax
             | LimitId::DailyLossMax
-            | LimitId::DrawdownMax => i64::MAX / 2,
-            LimitId::PriceCollarBps => 10_000,
-            LimitId::PositionMax => 1 << 40,
-            LimitId::OpenOrdersMax | LimitId::OrdersPerSecondMax | LimitId::OrderBurstMax | LimitId::CancelReserve => {
-                u32::MAX as i64
-            }
-            LimitId::IntentAgeNsMax | LimitId::DuplicateWindowNs => 3_600_000_000_000,
+            | LimitId::DrawdownMax
+            | LimitId::Equity => i64::MAX / 2,
+            LimitId::PriceCollarBps
+            | LimitId::LeveragePercentMax
+            | LimitId::ReferenceMoveBps
+            | LimitId::ReferenceSpreadBps => 10_000,
+            LimitId::PositionMax | LimitId::StrategyPositionMax => 1 << 40,
+            LimitId::OpenOrdersMax
+            | LimitId::OrdersPerSecondMax
+            | LimitId::OrderBurstMax
+            | LimitId::CancelReserve
+            | LimitId::MessagesPerDayMax
+            | LimitId::CancelDayReserve
+            | LimitId::ExecutionsMax
+            | LimitId::VolumePercentMax
+            | LimitId::VolumeSharesMin => u32::MAX as i64,
+            LimitId::IntentAgeNsMax | LimitId::DuplicateWindowNs | LimitId::ExecutionsWindowNs => 3_600_000_000_000,
             LimitId::SelfTrade => SelfTrade::COUNT as i64 - 1,
         }
     }
@@ -149,6 +203,17 @@ impl Limits {
             LimitId::DailyLossMax => self.daily_loss_max = value,
             LimitId::DrawdownMax => self.drawdown_max = value,
             LimitId::SelfTrade => self.self_trade = SelfTrade::from_index(value as usize).unwrap_or(self.self_trade),
+            LimitId::MessagesPerDayMax => self.messages_per_day_max = value as u32,
+            LimitId::CancelDayReserve => self.cancel_day_reserve = value as u32,
+            LimitId::StrategyPositionMax => self.strategy_position_max = value,
+            LimitId::ExecutionsMax => self.executions_max = value as u32,
+            LimitId::ExecutionsWindowNs => self.executions_window_ns = value as u64,
+            LimitId::VolumePercentMax => self.volume_percent_max = value as u32,
+            LimitId::VolumeSharesMin => self.volume_shares_min = value as u32,
+            LimitId::ReferenceMoveBps => self.reference_move_bps = value as u32,
+            LimitId::ReferenceSpreadBps => self.reference_spread_bps = value as u32,
+            LimitId::Equity => self.equity = value,
+            LimitId::LeveragePercentMax => self.leverage_percent_max = value as u32,
         }
         Ok(())
     }
@@ -171,7 +236,30 @@ impl Limits {
             LimitId::DailyLossMax => self.daily_loss_max,
             LimitId::DrawdownMax => self.drawdown_max,
             LimitId::SelfTrade => self.self_trade as i64,
+            LimitId::MessagesPerDayMax => self.messages_per_day_max as i64,
+            LimitId::CancelDayReserve => self.cancel_day_reserve as i64,
+            LimitId::StrategyPositionMax => self.strategy_position_max,
+            LimitId::ExecutionsMax => self.executions_max as i64,
+            LimitId::ExecutionsWindowNs => self.executions_window_ns as i64,
+            LimitId::VolumePercentMax => self.volume_percent_max as i64,
+            LimitId::VolumeSharesMin => self.volume_shares_min as i64,
+            LimitId::ReferenceMoveBps => self.reference_move_bps as i64,
+            LimitId::ReferenceSpreadBps => self.reference_spread_bps as i64,
+            LimitId::Equity => self.equity,
+            LimitId::LeveragePercentMax => self.leverage_percent_max as i64,
         }
+    }
+
+    /// What leverage allows on what the account is worth with this profit of the day; what does not fit in the number is
+    /// allowed less.
+    #[inline]
+    pub(super) const fn leverage_max(&self, profit: Cash) -> Option<Cash> {
+        if self.equity == 0 {
+            return None;
+        }
+        let worth = self.equity.saturating_add(profit);
+        let worth = if worth > 0 { worth } else { 0 };
+        Some(worth.saturating_mul(self.leverage_percent_max as i64) / 100)
     }
 
     /// Checks every limit's range, as [`set`](Self::set) would.

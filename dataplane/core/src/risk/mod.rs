@@ -8,16 +8,23 @@
 //! there, the firm's [`Stake`] and the limits.
 
 mod approved;
+mod bounds;
+mod checks;
 mod exposure;
 mod gate;
 mod limits;
 mod rate;
 mod reason;
+mod reference;
 mod scopes;
 mod self_trade;
+mod short_sale;
+mod sight;
 mod stake;
+mod throttle;
 
 pub use approved::Approved;
+pub use bounds::SymbolLimits;
 pub use exposure::Exposure;
 pub use gate::{Gate, Owner, Refusal};
 pub(crate) use gate::{Market, Moment, NewOrder};

@@ -19,7 +19,7 @@ counter_enum! {
         Quantity = "quantity": "No shares, or more than an order may have.",
         Price = "price": "A price that no order may have.",
         Notional = "notional": "Price times shares is above the limit.",
-        NoReference = "no_reference": "Neither a last trade nor a two-sided book to compare the price with.",
+        NoReference = "no_reference": "Neither a trade of others nor a two-sided book of theirs, near enough, to compare the price with.",
         Collar = "collar": "The price is too far from the reference.",
         Position = "position": "With every open order of that side filled, the position would be beyond the limit.",
         OpenOrders = "open_orders": "As many orders as may be open are open.",
@@ -38,6 +38,15 @@ counter_enum! {
         ReduceOnly = "reduce_only": "Its strategy, symbol, venue or firm may only reduce positions, and it could do more.",
         CancelOnly = "cancel_only": "Its strategy, symbol, venue or firm may only cancel.",
         ScopeHalted = "scope_halted": "Its strategy, symbol, venue or firm is halted by an operator.",
+        MessagesPerDay = "messages_per_day": "As many messages as a day may have were sent to the venue.",
+        StrategyPosition = "strategy_position": "With its strategy's open orders of that side filled, its position would be beyond the limit.",
+        RepeatedExecutions = "repeated_executions": "Its strategy traded as often as it may in a while; an operator has to let it go on.",
+        Volume = "volume": "More shares than the limit's part of what others traded in the instrument lately.",
+        Restricted = "restricted": "The symbol is on the firm's restricted list of the day.",
+        NotLocated = "not_located": "More shares would be sold short than may be: the symbol is not easy to borrow.",
+        ShortSalePrice = "short_sale_price": "A short sale at or below the best bid, in a symbol that is under Rule 201.",
+        OutOfHours = "out_of_hours": "Before or after the hours of the day in which orders may be sent.",
+        Leverage = "leverage": "All positions at cost and all open orders would be more than the leverage allows on what the account is worth.",
     }
 }
 

@@ -8,7 +8,7 @@ use crate::units::Symbol;
 use tern_abi::segment::{SCOPES, ScopeKind, TradingState};
 
 /// Owners that there can be: strategies, and the house.
-const OWNERS: usize = crate::pipeline::STRATEGIES_MAX + 1;
+pub(super) const OWNERS: usize = crate::pipeline::STRATEGIES_MAX + 1;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,8 @@ pub struct Scopes {
     firm: TradingState,
     venue: TradingState,
     owners: [TradingState; OWNERS],
+    /// Owners that were stopped for trading too often, a bit each.
+    throttled: u32,
     symbols: [(Symbol, TradingState); SCOPES],
     is_any: bool,
 }
@@ -26,6 +28,7 @@ impl Default for Scopes {
             firm: TradingState::Running,
             venue: TradingState::Running,
             owners: [TradingState::Running; OWNERS],
+            throttled: 0,
             symbols: [(Symbol([0; 8]), TradingState::Running); SCOPES],
             is_any: false,
         }
@@ -54,7 +57,13 @@ impl Scopes {
             Part::All(ScopeKind::Venue) => self.venue = state,
             Part::All(_) => self.firm = state,
             Part::Owner(owner) => match self.owners.get_mut(usize::from(owner)) {
-                Some(place) => *place = state,
+                Some(place) => {
+                    *place = state;
+                    // An operator who says anything else has taken it over.
+                    if state != TradingState::CancelOnly {
+                        self.throttled &= !(1 << owner);
+                    }
+                }
                 None => return false,
             },
             Part::Symbol(symbol) => {
@@ -66,9 +75,33 @@ impl Scopes {
                 *place = (symbol, state);
             }
         }
+        self.note_any();
+        true
+    }
+
+    /// An owner traded as often as he may: cancels are all that he sends until an operator lets him go on.
+    pub(crate) fn throttle(&mut self, owner: u8) {
+        if let Some(state) = self.owners.get_mut(usize::from(owner)) {
+            *state = stricter(*state, TradingState::CancelOnly);
+            self.throttled |= 1 << owner;
+        }
+        self.note_any();
+    }
+
+    /// Owners that are stopped for trading too often, a bit each by index.
+    #[inline]
+    pub const fn throttled(&self) -> u32 {
+        self.throttled
+    }
+
+    /// Whether an owner is stopped for trading too often.
+    pub(crate) const fn is_throttled(&self, owner: u8) -> bool {
+        self.throttled & 1 << owner != 0
+    }
+
+    fn note_any(&mut self) {
         let all = [self.firm, self.venue].into_iter().chain(self.owners).chain(self.symbols.map(|(_, state)| state));
         self.is_any = all.into_iter().any(|state| state != TradingState::Running);
-        true
     }
 
     /// Whether anything is restricted.
@@ -94,7 +127,8 @@ impl Scopes {
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let symbols = self.symbols.iter().filter(|(_, state)| *state != TradingState::Running);
         let symbols = symbols.flat_map(|(symbol, state)| [u64::from_le_bytes(symbol.0), *state as u64]);
-        [self.firm, self.venue].into_iter().chain(self.owners).map(|state| state as u64).chain(symbols)
+        let states = [self.firm, self.venue].into_iter().chain(self.owners).map(|state| state as u64);
+        states.chain([u64::from(self.throttled)]).chain(symbols)
     }
 }
 
@@ -112,7 +146,11 @@ pub(super) struct Outcome {
 /// # Errors
 /// The refusal, unless the scope may reduce and the order only reduces, the firm's position and its strategy's.
 #[cold]
-pub(super) fn check_restricted(state: TradingState, outcome: impl FnOnce() -> Outcome) -> Result<(), Refusal> {
+pub(super) fn check_restricted(
+    state: TradingState,
+    is_throttled: bool,
+    outcome: impl FnOnce() -> Outcome,
+) -> Result<(), Refusal> {
     match state {
         TradingState::Running => Ok(()),
         TradingState::ReduceOnly => {
@@ -122,6 +160,7 @@ pub(super) fn check_restricted(state: TradingState, outcome: impl FnOnce() -> Ou
                 _ => Ok(()),
             }
         }
+        TradingState::CancelOnly if is_throttled => Err(Refusal::new(Reason::RepeatedExecutions)),
         TradingState::CancelOnly => Err(Refusal::new(Reason::CancelOnly)),
         TradingState::Halted => Err(Refusal::new(Reason::ScopeHalted)),
     }

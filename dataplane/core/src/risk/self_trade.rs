@@ -66,6 +66,13 @@ impl OwnPrices {
         };
     }
 
+    /// Whether an open order of `side` may stand at `price`: none stands where this says no.
+    #[inline]
+    pub(super) const fn may_stand(&self, side: Side, price: Price) -> bool {
+        let ours = self.0[side.index()];
+        ours != 0 && rank(side, price) <= ours
+    }
+
     /// Whether an order of `side` at `price` reaches the bound of the other side.
     #[inline]
     pub(super) const fn may_cross(&self, side: Side, price: Price) -> bool {

@@ -327,7 +327,8 @@ proptest! {
             prop_assert!(quantity <= 100 || i64::from(quantity) <= limits.position_max);
         }
         let cancel = rig.pipeline.check_intent(now, 0, u64::MAX, &Intent::Cancel { order: OrderId(order) });
-        prop_assert!(cancel == Ok(()) || order != 1 || limits.orders_per_second_max == 0 || cancel == Err(Reason::Rate));
+        prop_assert!(cancel == Ok(()) || order != 1 || limits.orders_per_second_max == 0
+            || matches!(cancel, Err(Reason::Rate | Reason::MessagesPerDay)));
     }
 }
 

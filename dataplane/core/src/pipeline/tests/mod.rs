@@ -1,15 +1,21 @@
 //! The pipeline between fakes: what goes in, what is recorded, what leaves.
 
+mod bounds;
 mod connection;
+mod day;
 mod gate;
+mod hours;
 mod lifecycle;
 mod limits;
 mod model;
 mod proof;
+mod reference;
 mod restart;
 mod scopes;
 mod self_trade;
+mod short_sale;
 mod stake;
+mod throttle;
 mod way_out;
 
 use super::PipelineCounter;

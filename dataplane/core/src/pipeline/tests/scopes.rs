@@ -228,7 +228,9 @@ proptest! {
                     let side = if sell { Side::Sell } else { Side::Buy };
                     // Beside one another, so that none would trade with an own one.
                     let price = if sell { 10_0100 } else { 10_0000 };
-                    let sent = say(&mut rig, &lines[owner], new(instrument, side, price, 1 + number as u32));
+                    let mut sent = say(&mut rig, &lines[owner], new(instrument, side, price, 1 + number as u32));
+                    // Of many orders the last cancels leave with the next input.
+                    sent.retain(|action| !matches!(action, OrderAction::Cancel { .. }));
                     let name = symbol(["S0", "S1"][instrument as usize]);
                     let strictest = said.iter().filter(|(kind, key, _)| match kind {
                         ScopeKind::Firm | ScopeKind::Venue => true,

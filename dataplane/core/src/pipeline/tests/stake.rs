@@ -67,6 +67,28 @@ fn gross_counts_what_is_held_and_both_sides_of_what_is_open() {
 }
 
 #[test]
+fn leverage_is_on_what_the_account_is_worth_with_the_days_profit() {
+    let (mut rig, lines) = holding();
+    limit(&mut rig, LimitId::LeveragePercentMax, 150);
+    limit(&mut rig, LimitId::Equity, 2000_0000);
+    // 3,000 may be held, 1,000 is.
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 201)), 0);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 200)), 1);
+    rig.venue(accepted(2, 200, 10_0000));
+    rig.venue(told(VenueEventKind::Canceled, 2, 200));
+    // A dollar lost on each of 100 shares: 2,850 may be held.
+    market(&mut rig, 1, 9_0000);
+    assert_eq!(rig.pipeline.desk().gate().stake().profit(), -100_0000);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 186)), 0);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 185)), 1);
+    assert_eq!(rig.refused(Reason::Leverage), 2);
+    // Worth nothing, it can close.
+    limit(&mut rig, LimitId::Equity, 1);
+    assert_eq!(say(&mut rig, &lines, new(2, Side::Buy, 10_0000, 1)), 0);
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Sell, 10_0000, 100)), 1);
+}
+
+#[test]
 fn net_is_a_limit_to_either_side() {
     let (mut rig, lines) = holding();
     limit(&mut rig, LimitId::NetMax, 1500_0000);

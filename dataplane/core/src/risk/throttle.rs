@@ -1,0 +1,70 @@
+//! Repeated executions (RTS 6, 15(3)): how often a strategy traded lately. One that traded too often sends nothing until
+//! an operator lets it.
+
+use crate::units::TaiNs;
+
+/// Parts in which the window moves on.
+const PARTS: u64 = 8;
+
+/// Executions of one strategy, by the part of the window in which they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Repeats {
+    /// The present part and those before it; one more than the window has, so that nothing younger is forgotten.
+    counts: [u32; PARTS as usize + 1],
+    /// Number of the present part.
+    part: u64,
+}
+
+impl Repeats {
+    /// One more at `now`. How many there were in the last `window_ns`, or up to an eighth of it longer.
+    pub(super) fn add(&mut self, now: TaiNs, window_ns: u64) -> u32 {
+        let part = now.0 / (window_ns / PARTS).max(1);
+        // A window that was set anew counts its parts differently: all are taken to be new.
+        let length = self.counts.len();
+        let steps = part.saturating_sub(self.part).min(length as u64) as usize;
+        self.counts.rotate_right(steps % length);
+        self.counts.iter_mut().take(steps).for_each(|count| *count = 0);
+        self.part = part;
+        if let Some(count) = self.counts.first_mut() {
+            *count = count.saturating_add(1);
+        }
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_window_is_counted_and_what_is_long_past_is_not() {
+        let mut repeats = Repeats::default();
+        let start = 7_000_000;
+        for (at, count) in
+            [(0, 1), (0, 2), (500, 3), (1000, 4), (1124, 5), (1125, 4), (3000, 1), (3999, 2), (90_000, 1)]
+        {
+            assert_eq!(repeats.add(TaiNs(start + at), 1000), count, "at {at}");
+        }
+    }
+
+    #[test]
+    fn the_count_is_that_of_the_window_or_of_an_eighth_more() {
+        let (mut repeats, mut all) = (Repeats::default(), std::vec::Vec::new());
+        let mut now = 1_000_000_u64;
+        for step in 0..5000_u64 {
+            now += step * step % 97;
+            all.push(now);
+            let younger = |age| all.iter().filter(|at| now - **at < age).count() as u32;
+            let counted = repeats.add(TaiNs(now), 1000);
+            assert!(counted >= younger(1000) && counted <= younger(1125), "{counted} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_shorter_window_and_none_do_not_lose_count_or_overflow() {
+        let mut repeats = Repeats::default();
+        assert_eq!(repeats.add(TaiNs(u64::MAX), 1), 1);
+        assert_eq!(repeats.add(TaiNs(5), 0), 2);
+        assert_eq!(repeats.add(TaiNs(5), u64::MAX), 3);
+    }
+}
