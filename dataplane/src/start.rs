@@ -149,11 +149,13 @@ fn known(config: &Config, words: &Segment<'_>, day: u32) -> Known {
     }
 }
 
-/// From when and until before when orders may be sent, in the loop's time, of which it is `now_ns`.
+/// From when and until before when orders may be sent, in the loop's time, of which it is `now_ns`. 0: no bound, where the
+/// configuration gives none; a run that outlives its day by a moment must not stop for it.
 fn hours(config: &Config, day: u32, now_ns: u64) -> (u64, u64) {
     let ahead_s = (now_ns / 1_000_000_000).cast_signed() - utc_s().cast_signed();
     let tai_ns = |utc_s: i64| (utc_s + ahead_s).max(0).cast_unsigned().saturating_mul(1_000_000_000);
-    config.order_hours(day).map_or((0, 0), |(from, until)| (tai_ns(from), tai_ns(until)))
+    let (Some(session), Some((from, until))) = (&config.session, config.order_hours(day)) else { return (0, 0) };
+    (session.orders_from.map_or(0, |_| tai_ns(from)), session.orders_until.map_or(0, |_| tai_ns(until)))
 }
 
 struct Run<'c> {
@@ -413,5 +415,9 @@ mod tests {
         assert_eq!(closes_ns - opens_ns, (6 * 3600 + 1800) * SECOND_NS);
         let ahead_s = opens_ns / SECOND_NS - (midnight_s + 9 * 3600 + 1800);
         assert!((36..=37).contains(&ahead_s), "{ahead_s}");
+        let always = text.replace("orders_from = \"09:30\"\norders_until = \"16:00\"\n", "");
+        let config =
+            Config::parse(std::path::Path::new("test"), &always).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(hours(&config, day, 77 * SECOND_NS), (0, 0));
     }
 }

@@ -375,10 +375,10 @@ pub struct Session {
     /// The venue's time: what is added to UTC.
     #[serde(default)]
     pub utc_offset: UtcOffset,
-    /// From when orders may be sent, in the venue's time; absent: from the beginning of its day.
+    /// From when orders may be sent, in the venue's time; absent: at any time before `orders_until`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders_from: Option<TimeOfDay>,
-    /// Until before when, in the venue's time; absent: to the end of its day.
+    /// Until before when, in the venue's time; absent: at any time after `orders_from`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders_until: Option<TimeOfDay>,
 }
