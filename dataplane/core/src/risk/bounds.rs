@@ -106,6 +106,7 @@ impl Bounds {
 
 /// The bounds of all instruments. The first entry is that of most, the others those of the symbols that have their own.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct BoundsTable {
     rows: Box<[Bounds]>,
     /// By symbol.

@@ -44,7 +44,7 @@ impl Ours {
             orders: Orders::new(ORDERS, 2, 1, &mut Heap),
             executions: Executions::new(EXECUTIONS, &mut Heap),
             portfolio: Portfolio::new(2, 1, &mut Heap),
-            gate: Gate::new(limits, 1, &mut Heap),
+            gate: Gate::new(limits, (&[], 0), 1, &mut Heap),
             ids: OrderIds::starting_at(next_id),
             last_session_seq: 0,
             sweep_due: false,
