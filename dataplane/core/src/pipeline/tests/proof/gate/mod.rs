@@ -9,6 +9,7 @@ mod promises;
 mod steps;
 mod told;
 mod verdict;
+mod words;
 
 use super::from_env;
 use super::random::Random;
