@@ -10,7 +10,7 @@ use crate::risk::{LimitId, Limits};
 use crate::session::{TimeInForce, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
 use crate::testing::{add, print};
-use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, Symbol, UNIT};
+use crate::units::{InstrumentId, OrderId, Price, Side, UNIT};
 use std::vec;
 use std::vec::Vec;
 use tern_abi::command::{Command, CommandKind};
