@@ -187,3 +187,41 @@ fn quotes_that_nobody_means_cost_nothing() {
     assert_eq!((gate.halt(), gate.stake().profit()), (None, 0));
     assert!(!rig.pipeline.desk().books().is_trusted(InstrumentId(0)));
 }
+
+// What the limits of money do not promise, as the compliance page says it.
+
+#[test]
+fn closing_at_a_profit_moves_net_by_the_profit_more_than_was_counted() {
+    let (mut rig, lines) = scripted(config(), 3);
+    // Short 100 of the first at 10.00, long 200 of the second.
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Sell, 10_0000, 100)), 1);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 200)), 1);
+    (1..=2).for_each(|order| rig.venue(accepted(order, 100 * order, 10_0000)));
+    (1..=2).for_each(|order| rig.venue(executed(order, 100 * order, 10_0000, u64::from(order))));
+    assert_eq!(rig.pipeline.desk().gate().stake().net(Side::Buy), 1000_0000);
+    limit(&mut rig, LimitId::NetMax, 2500_0000);
+    limit(&mut rig, LimitId::PriceCollarBps, 10_000);
+    // Bought back at 5.00, 500 are counted and 1000 come; what is bought beside it fills the limit as counted.
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Buy, 5_0000, 100)), 1);
+    assert_eq!(say(&mut rig, &lines, new(2, Side::Buy, 10_0000, 101)), 0);
+    assert_eq!(say(&mut rig, &lines, new(2, Side::Buy, 10_0000, 100)), 1);
+    rig.venue(executed(3, 100, 5_0000, 3));
+    rig.venue(executed(4, 100, 10_0000, 4));
+    let stake = rig.pipeline.desk().gate().stake();
+    assert_eq!((stake.net(Side::Buy), stake.realized()), (3000_0000, 500_0000));
+}
+
+#[test]
+fn of_two_strategies_that_hold_opposite_positions_neither_closes_against_gross() {
+    let (mut rig, lines) = super::two();
+    assert_eq!(super::say(&mut rig, &lines[0], new(0, Side::Buy, 10_0000, 100)).len(), 1);
+    rig.venue(accepted(1, 100, 10_0000));
+    rig.venue(executed(1, 100, 10_0000, 1));
+    assert_eq!(super::say(&mut rig, &lines[1], new(0, Side::Sell, 10_0000, 100)).len(), 1);
+    rig.venue(accepted(2, 100, 10_0000));
+    rig.venue(executed(2, 100, 10_0000, 2));
+    assert_eq!(rig.pipeline.desk().gate().stake().gross(), 2000_0000, "though the firm is flat");
+    limit(&mut rig, LimitId::GrossMax, 2000_0000);
+    assert_eq!(super::say(&mut rig, &lines[0], new(0, Side::Sell, 10_0000, 100)).len(), 0);
+    assert_eq!(rig.refused(Reason::Gross), 1);
+}

@@ -9,6 +9,7 @@ mod promises;
 mod steps;
 mod told;
 mod verdict;
+mod words;
 
 use super::from_env;
 use super::random::Random;
@@ -68,6 +69,7 @@ fn episode(seed: u64, fault: Option<Fault>, seen: &mut Seen) -> Result<(), Found
     let mut taken = steps::opening(&mut random);
     let mut matches = 0;
     let is_slow = random.permille(100);
+    let mut is_beyond = false;
     for number in 0..EPISODE_STEPS {
         let step = match taken.get(number as usize) {
             Some(step) => step.clone(),
@@ -77,14 +79,17 @@ fn episode(seed: u64, fault: Option<Fault>, seen: &mut Seen) -> Result<(), Found
                 step
             }
         };
-        let result = one_step(&mut pair, &step, random.permille(100), seen);
         seen.steps += 1;
+        is_beyond |= pair.firm.is_beyond();
+        if is_beyond {
+            // What the gate holds on to there is no sum any more: all that is asked is that it does not panic.
+            pair.take(&step);
+            continue;
+        }
+        let result = one_step(&mut pair, &step, random.permille(100), seen);
         if let Err(what) = result {
             let last = taken.split_off(taken.len().saturating_sub(8).min(number as usize));
             return Err(Found { step: number, what, last });
-        }
-        if pair.firm.is_beyond() {
-            break;
         }
     }
     Ok(())
@@ -213,7 +218,7 @@ fn faults() -> Vec<Fault> {
 }
 
 /// Steps in which every planted fault has to be found.
-const FAULT_STEPS: u64 = 200_000;
+const FAULT_STEPS: u64 = 400_000;
 
 #[test]
 fn every_planted_fault_is_found() {

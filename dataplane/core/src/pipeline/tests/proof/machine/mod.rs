@@ -306,6 +306,9 @@ const ALIVE: Budget =
 /// One order, and a process that may die over it.
 const MORTAL: Budget =
     Budget { enters: 1, replaces: 2, cancels: 1, trades: 2, odd: 3, kills: 0, may_die: true, holds: false };
+/// One order, to which everything odd happens.
+const ODD: Budget =
+    Budget { enters: 1, replaces: 2, cancels: 2, trades: 2, odd: 4, kills: 0, may_die: false, holds: false };
 /// Messages that wait for TCP, and an operator who takes them back.
 const HELD: Budget =
     Budget { enters: 2, replaces: 1, cancels: 1, trades: 1, odd: 1, kills: 1, may_die: false, holds: true };
@@ -322,6 +325,7 @@ fn search(name: &str, budget: Budget, depth: u8, tell: bool) {
 #[test]
 fn no_order_of_events_loses_an_order() {
     search("alive", ALIVE, 8, false);
+    search("odd", ODD, 8, false);
     search("mortal", MORTAL, 8, false);
     search("held", HELD, 8, false);
 }
@@ -331,8 +335,9 @@ fn no_order_of_events_loses_an_order() {
 fn no_order_of_events_loses_an_order_in_full() {
     let depth = |otherwise| from_env("TERN_PROOF_DEPTH").map_or(otherwise, |depth| depth as u8);
     search("alive", ALIVE, depth(11), true);
-    search("mortal", MORTAL, depth(12), true);
-    search("held", HELD, depth(12), true);
+    search("odd", ODD, depth(13), true);
+    search("mortal", MORTAL, depth(13), true);
+    search("held", HELD, depth(13), true);
 }
 
 /// What is planted in order to see whether the search finds it.
