@@ -261,7 +261,9 @@ fn a_call_gives_so_many_intents_and_the_outbox_holds_so_many_messages() {
 
 #[test]
 fn asked_beforehand_a_replace_without_an_id_left_is_refused_as_it_is_when_sent() {
-    let (mut rig, lines) = scripted(crate::pipeline::Config { next_order_id: u32::MAX - 1, ..config() }, 1);
+    // Ids are also what is known of the day's messages.
+    let limits = crate::risk::Limits { messages_per_day_max: u32::MAX, ..config().limits };
+    let (mut rig, lines) = scripted(crate::pipeline::Config { next_order_id: u32::MAX - 1, limits, ..config() }, 1);
     lines.borrow_mut().push_back(BUY);
     rig.input(Input::Timer);
     rig.venue(accepted(u32::MAX - 1, 100, 10_0000));
