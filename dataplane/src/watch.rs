@@ -147,6 +147,11 @@ impl RiskWatch {
             LimitId::NetMax => stake.net(Side::Buy).max(stake.net(Side::Sell)),
             LimitId::DailyLossMax => stake.profit().saturating_neg().max(0),
             LimitId::DrawdownMax => stake.drawdown(),
+            LimitId::MessagesPerDayMax => i64::from(gate.messages()),
+            LimitId::LeveragePercentMax if gate.limits().equity > 0 => {
+                let worth = gate.limits().equity.saturating_add(stake.profit()).max(1);
+                i64::try_from(i128::from(stake.gross()) * 100 / i128::from(worth)).unwrap_or(i64::MAX)
+            }
             _ => return None,
         })
     }
@@ -163,6 +168,7 @@ const fn is_of_what_stands(id: LimitId) -> bool {
             | LimitId::OpenOrdersMax
             | LimitId::GrossMax
             | LimitId::NetMax
+            | LimitId::LeveragePercentMax
     )
 }
 

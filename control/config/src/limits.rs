@@ -1,7 +1,7 @@
 //! Limits by name: what a file's `[limits]` means to the gate, and which changes loosen.
 //!
-//! The gate's limits have the names of the file's keys, but for the collar, which the file has in percent and the gate in
-//! 1/100 percent. So a key of whole numbers that is added to `[limits]` needs no line here but its direction.
+//! The gate's limits have the names of the file's keys, but for those that the file has in percent and the gate in 1/100
+//! percent. So a key of whole numbers that is added to `[limits]` needs no line here but its direction.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,8 +13,14 @@ use crate::locate::Source;
 use crate::problem::{Problem, Problems};
 use crate::types::{Config, Limits};
 
-/// The collar in the file, and at the gate.
-const COLLAR: (&str, &str) = ("price_collar_percent", "price_collar_bps");
+/// Percents in the file, and at the gate.
+const PERCENTS: &[(&str, &str)] = &[
+    ("price_collar_percent", "price_collar_bps"),
+    ("reference_move_percent", "reference_move_bps"),
+    ("reference_spread_percent", "reference_spread_bps"),
+];
+/// What the account is worth: of nothing, leverage is not checked.
+const EQUITY: &str = "equity";
 /// What becomes of orders that would trade with our own.
 const SELF_TRADE: &str = "self_trade";
 /// Its values in the file, in the order of the gate's numbers.
@@ -68,12 +74,26 @@ const DIRECTIONS: &[(&str, Direction)] = &[
     ("net_max", Direction::Up),
     ("daily_loss_max", Direction::Up),
     ("drawdown_max", Direction::Up),
+    ("messages_per_day_max", Direction::Up),
+    ("cancel_day_reserve", Direction::Up),
+    ("strategy_position_max", Direction::Up),
+    ("executions_max", Direction::Up),
+    ("executions_window_ns", Direction::Down),
+    ("volume_percent_max", Direction::Up),
+    ("volume_shares_min", Direction::Up),
+    ("reference_move_bps", Direction::Up),
+    ("reference_spread_bps", Direction::Up),
+    (EQUITY, Direction::Up),
+    ("leverage_percent_max", Direction::Up),
 ];
 
 /// What it does to set the limit that the gate calls `name` from `from` to `to`.
 pub fn change(name: &str, from: i64, to: i64) -> Change {
     if from == to {
         return Change::None;
+    }
+    if name == EQUITY && (from == 0 || to == 0) {
+        return if from == 0 { Change::Tighter } else { Change::Looser };
     }
     let tighter = match DIRECTIONS.iter().find(|(known, _)| *known == name) {
         Some((_, Direction::Up)) => to < from,
@@ -92,7 +112,16 @@ pub fn has_direction(name: &str) -> bool {
 
 /// The key of the file for the limit that the gate calls `name`.
 pub fn key_of(name: &str) -> &str {
-    if name == COLLAR.1 { COLLAR.0 } else { name }
+    PERCENTS.iter().find(|(_, gate)| *gate == name).map_or(name, |(file, _)| file)
+}
+
+/// The gate's name of a key of the file.
+fn name_of(key: &str) -> &str {
+    PERCENTS.iter().find(|(file, _)| *file == key).map_or(key, |(_, gate)| gate)
+}
+
+fn is_percent(name: &str) -> bool {
+    PERCENTS.iter().any(|(_, gate)| *gate == name)
 }
 
 /// A value as the file has it: `5` for 500/100 percent, `cancel_both` for 3.
@@ -101,8 +130,8 @@ pub fn text_of(name: &str, value: i64) -> String {
         Ok(index) if name == SELF_TRADE => {
             SELF_TRADES.get(index).map_or_else(|| value.to_string(), |name| (*name).into())
         }
-        _ if name == COLLAR.1 && value % 100 == 0 => (value / 100).to_string(),
-        _ if name == COLLAR.1 => format!("{}.{:02}", value / 100, value % 100),
+        _ if is_percent(name) && value % 100 == 0 => (value / 100).to_string(),
+        _ if is_percent(name) => format!("{}.{:02}", value / 100, value % 100),
         _ => value.to_string(),
     }
 }
@@ -110,12 +139,14 @@ pub fn text_of(name: &str, value: i64) -> String {
 /// The unit of a value, as [`text_of`] writes it; empty where there is none.
 pub fn unit_of(name: &str) -> &'static str {
     match name {
-        "order_quantity_max" | "position_max" => "shares",
-        "order_notional_max" | "gross_max" | "net_max" | "daily_loss_max" | "drawdown_max" => "1/10000",
+        "order_quantity_max" | "position_max" | "strategy_position_max" | "volume_shares_min" => "shares",
+        "order_notional_max" | "gross_max" | "net_max" | "daily_loss_max" | "drawdown_max" | EQUITY => "1/10000",
         "open_orders_max" => "orders",
         "orders_per_second_max" => "messages/s",
-        "order_burst_max" | "cancel_reserve" => "messages",
-        _ if name == COLLAR.1 => "percent",
+        "order_burst_max" | "cancel_reserve" | "messages_per_day_max" | "cancel_day_reserve" => "messages",
+        "executions_max" => "executions",
+        "volume_percent_max" | "leverage_percent_max" => "percent",
+        _ if is_percent(name) => "percent",
         _ if name.contains("_ns") => "ns",
         _ => "",
     }
@@ -137,10 +168,8 @@ fn value_of(key: &str, value: &Value) -> Option<(String, i64)> {
     }
     // What the types let pass and an i64 does not hold is out of every range.
     let number = value.as_i64().or_else(|| value.as_u64().map(|_| i64::MAX))?;
-    match key == COLLAR.0 {
-        true => Some((COLLAR.1.into(), number.saturating_mul(100))),
-        false => Some((key.into(), number)),
-    }
+    let name = name_of(key);
+    Some((name.into(), if is_percent(name) { number.saturating_mul(100) } else { number }))
 }
 
 /// A file of which only the limits count.
@@ -211,7 +240,7 @@ impl Limits {
         })?;
         let all = all.values();
         let keys = lines.iter().filter_map(|line| line.split(' ').next());
-        let names = keys.map(|key| if key == COLLAR.0 { COLLAR.1 } else { key });
+        let names = keys.map(name_of);
         Ok(names.filter_map(|name| all.get_key_value(name).map(|(name, value)| (name.clone(), *value))).collect())
     }
 }
@@ -250,6 +279,8 @@ mod tests {
         {
             assert_eq!(change("self_trade", from, to), what, "{from} to {to}");
         }
+        assert_eq!((change("equity", 0, 5), change("equity", 5, 0)), (Change::Tighter, Change::Looser));
+        assert_eq!((change("equity", 5, 6), change("equity", 6, 5)), (Change::Looser, Change::Tighter));
         assert_eq!(change("of_another_release", 5, 4), Change::Looser, "what is not known is not let pass");
         assert!(has_direction("self_trade") && !has_direction("of_another_release"));
     }
@@ -258,7 +289,7 @@ mod tests {
     fn values_are_the_gates() {
         let values = Limits::default().values();
         assert_eq!((values["price_collar_bps"], values["self_trade"], values["position_max"]), (500, 1, 2000));
-        assert_eq!(values.len(), 15);
+        assert_eq!((values["reference_move_bps"], values.len()), (500, 26));
         assert_eq!((text_of("price_collar_bps", 500), text_of("price_collar_bps", 250)), ("5".into(), "2.50".into()));
         assert_eq!((text_of("self_trade", 3), text_of("self_trade", 9)), ("cancel_both".into(), "9".into()));
     }
