@@ -19,6 +19,8 @@ pub struct RunState {
     pub next_order_id: u32,
     /// Messages that earlier runs sent in the venue's day.
     pub messages_sent: u32,
+    /// The best profit of earlier runs of the day, 1/10000.
+    pub high_water: i64,
     /// From when orders may be sent, TAI ns.
     pub opens_ns: u64,
     /// Until before when, TAI ns; 0 = no end.
@@ -40,14 +42,14 @@ pub struct RunState {
 impl RunState {
     /// As a comment line behind the effective configuration.
     pub fn to_line(self) -> String {
-        let Self { next_order_id, messages_sent, opens_ns, closes_ns, day, records_missing, .. } = self;
+        let Self { next_order_id, messages_sent, high_water, opens_ns, closes_ns, day, records_missing, .. } = self;
         let restarted = u8::from(self.restarted);
         let journal = self.journal_seq.map_or_else(String::new, |seq| format!(" journal_seq={seq}"));
         let halt = self.halt.map_or_else(String::new, |reason| format!(" halt={}", reason as u32));
         let begins = self.day_begins.map_or_else(String::new, |seq| format!(" {DAY_BEGINS}={seq}"));
         format!(
-            "{RUN_LINE}next_order_id={next_order_id} messages_sent={messages_sent} opens_ns={opens_ns} \
-             closes_ns={closes_ns} restarted={restarted} day={day}{journal} \
+            "{RUN_LINE}next_order_id={next_order_id} messages_sent={messages_sent} \
+             high_water={high_water} opens_ns={opens_ns} closes_ns={closes_ns} restarted={restarted} day={day}{journal} \
              records_missing={records_missing}{begins}{halt}\n"
         )
     }
@@ -60,6 +62,7 @@ impl RunState {
             match word.split_once('=')? {
                 ("next_order_id", value) => state.next_order_id = value.parse().ok()?,
                 ("messages_sent", value) => state.messages_sent = value.parse().ok()?,
+                ("high_water", value) => state.high_water = value.parse().ok()?,
                 ("opens_ns", value) => state.opens_ns = value.parse().ok()?,
                 ("closes_ns", value) => state.closes_ns = value.parse().ok()?,
                 ("restarted", value) => state.restarted = value != "0",
@@ -177,6 +180,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),
         next_order_id: state.next_order_id,
         messages_sent: state.messages_sent,
+        high_water: state.high_water,
         hours: (TaiNs(state.opens_ns), if state.closes_ns == 0 { TaiNs::NEVER } else { TaiNs(state.closes_ns) }),
         restarted: state.restarted,
         unknown_orders: UnknownOrders::Cancel,
@@ -222,6 +226,7 @@ mod tests {
         let state = RunState {
             next_order_id: 77,
             messages_sent: 99,
+            high_water: 7,
             opens_ns: 5,
             closes_ns: 9,
             restarted: true,

@@ -26,6 +26,8 @@ pub struct Known {
     pub next_order: NextOrder,
     /// What it remembers of the messages that were sent in a day.
     pub messages: DayCount,
+    /// And of the best profit of its last run, 1/10000.
+    pub high_water: i64,
     /// The journal's last record, as the daemon told the segment when it last opened it.
     pub journaled_seq: u64,
 }
@@ -33,7 +35,7 @@ pub struct Known {
 impl Known {
     /// A day of which the segment remembers nothing.
     pub fn of_day(day: u32) -> Self {
-        Self { day, next_order: NextOrder::default(), messages: DayCount::default(), journaled_seq: 0 }
+        Self { day, next_order: NextOrder::default(), messages: DayCount::default(), high_water: 0, journaled_seq: 0 }
     }
 }
 
@@ -72,6 +74,7 @@ pub fn begin(journal: &Recovered, known: &Known, slots: u64) -> RunState {
     RunState {
         next_order_id,
         messages_sent: in_journal.max(in_segment),
+        high_water: if known.next_order.day == known.day { known.high_water.max(0) } else { 0 },
         restarted: next_order_id != 0,
         day: known.day,
         journal_seq: Some(journal.last_seq),
@@ -183,6 +186,9 @@ mod tests {
         let folder = Path::new("/nonexistent/journal");
         let (state, journal) = take_over(folder, &known, || 3, Duration::ZERO).expect("an empty journal");
         assert_eq!((state.next_order_id, state.restarted, state.records_missing), (40, true, 90));
+        let lucky = Known { high_water: 8, ..known };
+        assert_eq!(begin(&journal, &lucky, 0).high_water, 8);
+        assert_eq!(begin(&journal, &Known { day: 6, ..lucky }, 0).high_water, 0, "of another day");
         let ledger = ledger(&journal, &state);
         assert_eq!((ledger.unknown_ids_below, ledger.records_missing), (40, 90));
         assert_eq!(read(folder, &state).expect("an empty journal"), Some(ledger), "a replay has the same");

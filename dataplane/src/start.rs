@@ -145,6 +145,7 @@ fn known(config: &Config, words: &Segment<'_>, day: u32) -> Known {
         day,
         next_order: words.next_order.get(account),
         messages: words.messages.get(account),
+        high_water: words.usage.read().map_or(0, |usage| usage.high_water),
         journaled_seq: words.journaled_seq.get(),
     }
 }

@@ -120,7 +120,8 @@ impl RiskWatch {
     }
 
     fn usage(&self, desk: &Desk, now: TaiNs) -> UsageState {
-        let mut usage = UsageState { tai_ns: now.0, reduce_only: 0, used: [NOT_MEASURED; LIMITS_MAX] };
+        let high_water = desk.gate().stake().high_water();
+        let mut usage = UsageState { tai_ns: now.0, reduce_only: 0, high_water, used: [NOT_MEASURED; LIMITS_MAX] };
         let limits = desk.gate().limits();
         for ((index, id), place) in LimitId::ALL.iter().enumerate().zip(&mut usage.used) {
             let Some(used) = self.used(*id, desk, now) else { continue };

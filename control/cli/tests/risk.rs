@@ -45,7 +45,7 @@ fn say_limits(bench: &Bench, words: &Words) {
     {
         used[index(name)] = value;
     }
-    words.usage.write(&UsageState { tai_ns: 5, reduce_only: 0, used });
+    words.usage.write(&UsageState { tai_ns: 5, reduce_only: 0, high_water: 0, used });
     let mut positions = [ShownPosition::default(); POSITIONS_SHOWN];
     positions[0] = ShownPosition { symbol: *b"MSFT    ", shares: 1500, open_buy: 100, open_sell: 0 };
     positions[1] = ShownPosition { symbol: *b"AAPL    ", shares: -300, open_buy: 0, open_sell: 0 };

@@ -71,6 +71,8 @@ pub struct UsageState {
     pub tai_ns: u64,
     /// Limits that are below what is there already, so that only what reduces it leaves: a bit each, by index.
     pub reduce_only: u64,
+    /// The best profit of the day so far, 1/10000: drawdown is measured from it, over restarts too.
+    pub high_water: i64,
     /// In the limit's unit, by its index; [`NOT_MEASURED`] where nothing is.
     pub used: [i64; LIMITS_MAX],
 }

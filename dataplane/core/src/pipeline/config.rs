@@ -1,7 +1,7 @@
 //! What a pipeline is told once, at its construction.
 
 use crate::risk::{LimitError, LimitId, Limits, SymbolLimits};
-use crate::units::{AccountId, ConnId, StrategyId, Symbol, TaiNs, TraderId, VenueId};
+use crate::units::{AccountId, Cash, ConnId, StrategyId, Symbol, TaiNs, TraderId, VenueId};
 use alloc::vec::Vec;
 
 /// What becomes of an open order that the venue knows and this run does not: one of a run before a crash.
@@ -69,6 +69,8 @@ pub struct Config {
     pub next_order_id: u32,
     /// Messages to the venue in its day that earlier runs sent; ids that were used count as well.
     pub messages_sent: u32,
+    /// The best profit of the day so far, 1/10000: drawdown is measured from it.
+    pub high_water: Cash,
     /// From when, and until before when, orders may be sent. Cancels may be at any time.
     pub hours: (TaiNs, TaiNs),
     /// An earlier run traded in this session: books are untrusted for that reason until a feed says better.
@@ -97,6 +99,7 @@ impl Default for Config {
             executions_max: 262_144,
             next_order_id: 0,
             messages_sent: 0,
+            high_water: 0,
             hours: (TaiNs(0), TaiNs::NEVER),
             restarted: false,
             unknown_orders: UnknownOrders::Cancel,

@@ -107,6 +107,7 @@ impl Desk {
         }
         let mut gate = Gate::new(config.limits, (&config.symbols, config.short_max), count, memory);
         gate.messages_at_least(config.messages_sent);
+        gate.high_water_at_least(config.high_water);
         gate.set_hours(config.hours);
         Ok(Self {
             orders: Orders::new(config.orders_max, owner_count, count, memory),

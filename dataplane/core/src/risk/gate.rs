@@ -11,7 +11,7 @@ use crate::book::{Books, Instruments, Memory};
 use crate::orders::{Order, Orders};
 use crate::portfolio::{Portfolio, Position};
 use crate::session::{OrderAction, OrderView, TimeInForce};
-use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
+use crate::units::{Cash, InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
 use tern_abi::arena::Arena;
 use tern_abi::prefetch::prefetch_slice;
 
@@ -166,6 +166,11 @@ impl Gate {
     #[inline]
     pub const fn messages(&self) -> u32 {
         self.messages
+    }
+
+    /// An earlier run of the day had this profit at its best.
+    pub(crate) fn high_water_at_least(&mut self, profit: Cash) {
+        self.stake.high_water = self.stake.high_water.max(profit);
     }
 
     /// At least `sent` messages of the day are known.

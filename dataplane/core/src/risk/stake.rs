@@ -48,6 +48,10 @@ impl Stake {
     pub const fn profit(&self) -> Cash {
         self.realized.saturating_add(self.unrealized)
     }
+    /// The best profit of the day so far, at least 0.
+    pub const fn high_water(&self) -> Cash {
+        self.high_water
+    }
     /// How far profit is below its best of the day, which is at least 0.
     #[inline]
     pub const fn drawdown(&self) -> Cash {

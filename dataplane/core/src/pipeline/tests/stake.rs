@@ -175,6 +175,19 @@ fn profit_that_melts_away_stops_trading_too() {
 }
 
 #[test]
+fn the_best_profit_of_an_earlier_run_of_the_day_is_what_a_fall_is_measured_from() {
+    for (high_water, halt) in [(30_0000, None), (30_0001, Some(HaltReason::Drawdown))] {
+        let (mut rig, lines) = scripted(crate::pipeline::Config { high_water, ..config() }, 1);
+        limit(&mut rig, LimitId::DrawdownMax, 30_0000);
+        assert_eq!(rig.pipeline.desk().gate().stake().drawdown(), high_water);
+        assert_eq!(say(&mut rig, &lines, new(0, Side::Buy, 10_0000, 100)), 1);
+        rig.venue(accepted(1, 100, 10_0000));
+        rig.venue(executed(1, 100, 10_0000, 1));
+        assert_eq!(rig.pipeline.desk().gate().halt(), halt);
+    }
+}
+
+#[test]
 fn quotes_that_nobody_means_cost_nothing() {
     let (mut rig, _) = holding();
     limit(&mut rig, LimitId::DailyLossMax, 1);
