@@ -89,6 +89,7 @@ enum Act {
     /// What is on its way to the venue is lost.
     Reconnect,
     Die,
+    AnotherLog,
 }
 
 impl World {
@@ -116,6 +117,10 @@ impl World {
             acts.push(Act::Reconnect);
             if budget.may_die {
                 acts.push(Act::Die);
+                // What is on its way is unknown for ever then, and goes on counting.
+                if self.venue.inbound.is_empty() {
+                    acts.push(Act::AnotherLog);
+                }
             }
         }
         acts
@@ -168,7 +173,7 @@ impl World {
             Act::Kill => budget.kills -= 1,
             Act::Deed(_) => budget.trades -= 1,
             Act::Answer(Answer::Does(_) | Answer::Ignores) | Act::Hear | Act::Wait | Act::HandOver | Act::Begin => {}
-            Act::Answer(_) | Act::OddDeed(_) | Act::Reconnect | Act::Die => budget.odd -= 1,
+            Act::Answer(_) | Act::OddDeed(_) | Act::Reconnect | Act::Die | Act::AnotherLog => budget.odd -= 1,
         }
         next.happen(act, bench);
         let World { ours, venue, last_sent, budget, .. } = &mut next;
@@ -214,14 +219,15 @@ impl World {
                     bench.with(ours, |bench| bench.hear(&event));
                 }
             }
-            Act::Reconnect | Act::Die => {
+            Act::Reconnect | Act::Die | Act::AnotherLog => {
                 venue.inbound.clear();
                 venue.heard = venue.log.len();
                 let log = &venue.log;
-                bench.with(
-                    ours,
-                    |bench| if matches!(act, Act::Die) { bench.restart(log) } else { bench.reconnect(log) },
-                );
+                bench.with(ours, |bench| match act {
+                    Act::Die => bench.restart(log),
+                    Act::AnotherLog => bench.meet_another_log(log),
+                    _ => bench.reconnect(log),
+                });
             }
         }
     }
