@@ -312,6 +312,8 @@ const ALIVE: Budget =
 /// One order, and a process that may die over it.
 const MORTAL: Budget =
     Budget { enters: 1, replaces: 2, cancels: 1, trades: 2, odd: 3, kills: 0, may_die: true, holds: false };
+/// Two orders, and a process that may die over them.
+const MORTAL_TWO: Budget = Budget { enters: 2, odd: 2, ..MORTAL };
 /// One order, to which everything odd happens.
 const ODD: Budget =
     Budget { enters: 1, replaces: 2, cancels: 2, trades: 2, odd: 4, kills: 0, may_die: false, holds: false };
@@ -343,6 +345,7 @@ fn no_order_of_events_loses_an_order_in_full() {
     search("alive", ALIVE, depth(11), true);
     search("odd", ODD, depth(13), true);
     search("mortal", MORTAL, depth(13), true);
+    search("mortal, two", MORTAL_TWO, depth(10), true);
     search("held", HELD, depth(13), true);
 }
 
