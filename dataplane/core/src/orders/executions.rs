@@ -27,6 +27,8 @@ pub struct Execution {
     pub side: Side,
     /// The venue broke it since.
     pub broken: bool,
+    /// Said by a log of the venue that is gone, and not yet by the one now.
+    pub(crate) old_log: bool,
 }
 
 /// The executions, newest kept. Both sides of a trade with ourselves share a match number, so the key is it and the
@@ -95,6 +97,20 @@ impl Executions {
         let mut of_trade = self.iter().filter(|execution| execution.match_number == match_number);
         let first = of_trade.next()?;
         of_trade.next().is_none().then_some(first.order)
+    }
+
+    /// The venue's log is another one from here on: it may say them all again.
+    pub(crate) fn log_changed(&mut self) {
+        self.ring.iter_mut().flatten().for_each(|execution| execution.old_log = true);
+    }
+
+    /// Whether a known execution is said for the first time by the log that the venue has now.
+    pub(crate) fn is_told_again(&mut self, match_number: u64, order: OrderId) -> bool {
+        let place = self.place(match_number, order);
+        match place.and_then(|place| self.ring.get_mut(place as usize)) {
+            Some(Some(execution)) => core::mem::take(&mut execution.old_log),
+            _ => false,
+        }
     }
 
     /// Marks an execution broken; `None` when it is unknown or broken already.

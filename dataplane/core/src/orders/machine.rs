@@ -50,11 +50,13 @@ pub struct Applied {
     pub fill: Option<Execution>,
     /// A trade that no longer stands, to be taken out of the position.
     pub broken: Option<Execution>,
+    /// An order that turned out to be the one in `slot` under a former id: it is over.
+    pub merged: Option<Slot>,
 }
 
 impl Applied {
     const fn new(slot: Option<Slot>, note: OrderNote) -> Self {
-        Self { slot, note, fill: None, broken: None }
+        Self { slot, note, fill: None, broken: None, merged: None }
     }
 }
 
@@ -115,6 +117,11 @@ impl Orders {
     /// 3.2. The accepted total and price may differ from what was sent.
     fn accepted(&mut self, slot: Slot, event: &VenueEvent) -> OrderNote {
         let Some(order) = self.get_mut(slot) else { return OrderNote::NotOurs };
+        if core::mem::take(&mut order.old_log) {
+            // Told again from its start: what it lost since then is told again too.
+            order.life = Life::New;
+            order.executed = 0;
+        }
         let note = match order.life {
             Life::New => OrderNote::Applied,
             Life::Dead(OrderState::Lost | OrderState::Dropped) => OrderNote::Revived,
@@ -162,6 +169,9 @@ impl Orders {
                 None => self.adopt(event, identity),
             };
         };
+        if let Some(known) = self.slot(event.order).filter(|known| *known != slot) {
+            return self.merge(slot, known, event);
+        }
         let Some(order) = self.get(slot) else { return Applied::new(None, OrderNote::NotOurs) };
         let note = match order.life {
             Life::Dead(_) => OrderNote::Revived,
@@ -173,6 +183,7 @@ impl Orders {
         if let Some(order) = self.get_mut(slot) {
             order.life = Life::Live;
             order.doubtful = false;
+            order.old_log = false;
             order.leaves = event.quantity;
             order.pending_total = 0;
             order.venue_order = event.venue_order;
@@ -189,9 +200,42 @@ impl Orders {
         Applied::new(Some(slot), note)
     }
 
+    /// A log that begins anew told an order under its first id, where it is known under a later one: it is that order.
+    fn merge(&mut self, former: Slot, known: Slot, event: &VenueEvent) -> Applied {
+        let executed = self.get(former).map_or(0, |order| order.executed);
+        self.bury(former, OrderState::Canceled);
+        if let Some(order) = self.get_mut(known)
+            && core::mem::take(&mut order.old_log)
+        {
+            order.leaves = event.quantity;
+            order.executed = executed;
+            order.price = event.price;
+            order.venue_order = event.venue_order;
+            if !event.live {
+                self.bury(known, OrderState::Canceled);
+            }
+        }
+        Applied { merged: Some(former), ..Applied::new(Some(known), OrderNote::Duplicate) }
+    }
+
+    /// An execution that is in the position already. If the order was told again from its start, its shares are gone again.
+    fn executed_again(&mut self, slot: Slot, event: &VenueEvent, executions: &mut Executions) {
+        let is_told_again = executions.is_told_again(event.match_number, event.order);
+        let Some(order) = self.get_mut(slot).filter(|order| is_told_again && !order.old_log) else { return };
+        if matches!(order.life, Life::Dead(_)) {
+            return;
+        }
+        order.leaves = order.leaves.saturating_sub(event.quantity);
+        order.executed = order.executed.saturating_add(event.quantity);
+        if order.leaves == 0 {
+            self.bury(slot, OrderState::Filled);
+        }
+    }
+
     /// 3.6. What traded, traded: the position follows even where the order does not fit.
     fn executed(&mut self, slot: Slot, event: &VenueEvent, executions: &mut Executions) -> Applied {
         if executions.contains(event.match_number, event.order) {
+            self.executed_again(slot, event, executions);
             return Applied::new(Some(slot), OrderNote::Duplicate);
         }
         let Some(order) = self.get_mut(slot) else { return Applied::new(None, OrderNote::UnknownExecution) };
@@ -207,6 +251,7 @@ impl Orders {
             owner: order.owner,
             side: order.side,
             broken: false,
+            old_log: false,
         };
         executions.insert(execution);
         if order.leaves == 0 {
@@ -288,6 +333,19 @@ impl Orders {
                 order.doubtful = matches!(order.life, Life::New) || order.pending.0 != 0;
                 order.cancel_sent = OrderId(0);
                 order.forget_refused_cancels();
+            }
+        }
+    }
+
+    /// The venue's log is another one from here on. What it does not know of may have arrived under the old one, and goes
+    /// on counting; what it does know it may tell again from the start.
+    pub(crate) fn log_changed(&mut self) {
+        let mut at = self.first_open();
+        while let Some(slot) = at {
+            at = self.next_open(slot);
+            if let Some(order) = self.get_mut(slot) {
+                order.doubtful = false;
+                order.old_log = true;
             }
         }
     }

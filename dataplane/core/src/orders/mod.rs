@@ -99,6 +99,8 @@ pub struct Order {
     pub(crate) cancel_due: TaiNs,
     /// First heard of from the venue.
     pub(crate) adopted: bool,
+    /// Known from a log of the venue that is gone: the one now may tell it again, from its start.
+    pub(crate) old_log: bool,
 }
 
 impl Order {

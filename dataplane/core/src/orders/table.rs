@@ -247,6 +247,7 @@ impl Orders {
         order.cancel_sent = OrderId(0);
         order.cancel_wanted = false;
         order.doubtful = false;
+        order.old_log = false;
         order.forget_refused_cancels();
         self.unlink(List::Age, slot.0, true);
         self.unlink(List::Own, slot.0, true);
@@ -349,6 +350,7 @@ const BLANK: Order = Order {
     cancels_refused: 0,
     cancel_due: TaiNs(0),
     adopted: false,
+    old_log: false,
 };
 
 impl Order {

@@ -423,6 +423,11 @@ impl Fnv {
         self.add(u64::from(order.instrument.0) << 32 | u64::from(order.leaves));
         self.add(order.price.0 as u64);
         self.add(u64::from(order.executed) << 32 | u64::from(order.pending_total));
-        self.add(u64::from(order.owner) << 16 | (order.state() as u64) << 8 | order.side as u64);
+        self.add(
+            u64::from(order.old_log) << 32
+                | u64::from(order.owner) << 16
+                | (order.state() as u64) << 8
+                | order.side as u64,
+        );
     }
 }

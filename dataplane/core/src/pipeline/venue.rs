@@ -99,14 +99,8 @@ impl Desk {
             return;
         }
         self.halt(turn, HaltReason::LogChanged);
-        // What the new log does not know of may have arrived under the old one: it goes on counting.
-        let mut at = self.orders.first_open();
-        while let Some(slot) = at {
-            at = self.orders.next_open(slot);
-            if let Some(order) = self.orders.get_mut(slot) {
-                order.doubtful = false;
-            }
-        }
+        self.orders.log_changed();
+        self.executions.log_changed();
     }
 
     /// The venue's log has been replayed: what it does not know of never arrived.
@@ -145,7 +139,7 @@ impl Desk {
         if event.kind == VenueEventKind::CancelRejected {
             self.cancel_refused(turn, applied.slot);
         }
-        if let Some(slot) = applied.slot {
+        for slot in [applied.merged, applied.slot].into_iter().flatten() {
             self.settle(slot);
         }
         let told = self.record_order_event(turn, event, applied.slot, applied.note);

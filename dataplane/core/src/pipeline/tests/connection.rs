@@ -309,6 +309,47 @@ fn another_log_of_the_venue_is_counted_from_its_start_and_stops_trading() {
 }
 
 #[test]
+fn another_log_that_tells_all_again_leaves_orders_as_they_were() {
+    let (mut rig, lines) = scripted(config(), 1);
+    let mut log = Vec::new();
+    let mut hear = |rig: &mut Rig<(Script,)>, event: VenueEvent| {
+        let session_seq = log.len() as u64 + 1;
+        let (symbol, side) = (crate::units::Symbol::new("S0"), Some(Side::Buy));
+        log.push(VenueEvent { session_seq, symbol, side, strategy: Some(crate::units::StrategyId(1)), ..event });
+        rig.venue(log[log.len() - 1]);
+    };
+    lines.borrow_mut().extend([new(0, Side::Buy, 10_0000, 100), new(0, Side::Buy, 9_9000, 50)]);
+    rig.input(Input::Timer);
+    hear(&mut rig, accepted(1, 100, 10_0000));
+    hear(&mut rig, accepted(2, 50, 9_9000));
+    hear(&mut rig, executed(1, 40, 10_0000, 1));
+    // Without a number of its own that would tell it from another: a part of the second is cancelled.
+    hear(&mut rig, told(VenueEventKind::Canceled, 2, 20));
+    hear(&mut rig, executed(2, 10, 9_9000, 2));
+    lines.borrow_mut().push_back(Intent::Replace { order: OrderId(1), price: Price(10_0100), quantity: 60 });
+    rig.input(Input::Timer);
+    hear(&mut rig, replaced(1, 3, 60, 10_0100));
+    rig.sent();
+    let open = |rig: &Rig<(Script,)>| -> Vec<(u32, u32, u32, OrderState)> {
+        let orders = rig.pipeline.desk().orders().open();
+        orders.map(|order| (order.id().0, order.leaves(), order.executed(), order.state())).collect()
+    };
+    let before = open(&rig);
+    assert_eq!(before, [(3, 60, 40, OrderState::Live), (2, 20, 10, OrderState::Live)]);
+
+    rig.conn(ConnEvent::Down(DownReason::Closed));
+    rig.conn(ConnEvent::Up);
+    rig.conn(ConnEvent::Room(1 << 20));
+    rig.venue(VenueEvent::new(VenueEventKind::LoggedIn));
+    assert_eq!(rig.pipeline.desk().gate().halt(), Some(HaltReason::LogChanged));
+    log.iter().for_each(|event| rig.venue(*event));
+    rig.venue(VenueEvent::new(VenueEventKind::CaughtUp));
+    assert_eq!(open(&rig), before, "none is there twice, none lost shares twice");
+    assert_eq!((rig.open(Side::Buy), rig.pipeline.desk().gate().exposures()[0].position()), (80, 50));
+    assert!(rig.sent().is_empty(), "nothing is cancelled");
+}
+
+#[test]
 fn a_live_order_that_cannot_be_taken_in_stops_trading() {
     let (mut rig, _) = scripted(config(), 1);
     let stranger =

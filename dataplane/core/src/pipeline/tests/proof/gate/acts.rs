@@ -327,6 +327,7 @@ impl Firm {
             order.cancel_sent = None;
             order.cancel_wanted = false;
             order.doubtful = false;
+            order.old_log = false;
             order.forget_refused();
         }
     }
@@ -389,6 +390,7 @@ impl Known {
             doubtful: false,
             cancels_refused: 0,
             cancel_due: None,
+            old_log: false,
             since: 0,
         }
     }

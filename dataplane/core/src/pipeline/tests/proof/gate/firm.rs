@@ -52,6 +52,8 @@ pub(super) struct Known {
     pub(super) doubtful: bool,
     pub(super) cancels_refused: u32,
     pub(super) cancel_due: Option<u64>,
+    /// Known from a log that is gone.
+    pub(super) old_log: bool,
     /// When it came to be open, or dead.
     pub(super) since: u64,
 }
@@ -98,6 +100,8 @@ pub(super) struct Trade {
     pub(super) undone: bool,
     /// Not an execution: a broken one, traded back.
     pub(super) back: bool,
+    /// Said by a log that is gone, and not by the one now.
+    pub(super) old_log: bool,
 }
 
 /// What an owner holds of an instrument.

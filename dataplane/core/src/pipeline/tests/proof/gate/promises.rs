@@ -97,6 +97,17 @@ fn signed(side: Side, shares: Num) -> Num {
 }
 
 fn fill(owner: usize, instrument: usize, side: Side, quantity: Num, price: Num) -> Trade {
-    let (match_number, order) = (u64::MAX, 0);
-    Trade { match_number, order, owner, instrument, side, quantity, price, broken: false, undone: false, back: false }
+    Trade {
+        match_number: u64::MAX,
+        order: 0,
+        owner,
+        instrument,
+        side,
+        quantity,
+        price,
+        broken: false,
+        undone: false,
+        back: false,
+        old_log: false,
+    }
 }

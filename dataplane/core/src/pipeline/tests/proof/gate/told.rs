@@ -42,7 +42,11 @@ impl Firm {
     fn log_changed(&mut self) {
         if std::mem::take(&mut self.last_seq) != 0 {
             self.stop(HaltReason::LogChanged);
-            self.orders.iter_mut().filter(|order| order.is_open()).for_each(|order| order.doubtful = false);
+            for order in self.orders.iter_mut().filter(|order| order.is_open()) {
+                (order.doubtful, order.old_log) = (false, true);
+            }
+            let known: Vec<usize> = self.known_trades().collect();
+            known.into_iter().for_each(|at| self.trades[at].old_log = true);
         }
     }
 
@@ -117,8 +121,12 @@ impl Firm {
     }
 
     fn accepted(&mut self, at: usize, event: &VenueEvent) {
-        if !matches!(self.orders[at].life, Life::New | Life::Dead(true)) {
+        let is_told_again = self.orders[at].old_log;
+        if !is_told_again && !matches!(self.orders[at].life, Life::New | Life::Dead(true)) {
             return;
+        }
+        if is_told_again {
+            (self.orders[at].old_log, self.orders[at].executed) = (false, 0);
         }
         self.revive(at);
         let order = &mut self.orders[at];
@@ -136,8 +144,12 @@ impl Firm {
             }
             return;
         };
+        if let Some(known) = self.find(event.order.0).filter(|known| *known != at) {
+            return self.merge(at, known, event);
+        }
         self.revive(at);
         let order = &mut self.orders[at];
+        order.old_log = false;
         order.pending = None;
         order.id = event.order.0;
         order.leaves = event.quantity.into();
@@ -146,6 +158,20 @@ impl Firm {
         order.cancel_sent = order.cancel_sent.filter(|sent| *sent != event.previous.0);
         if !event.live {
             self.bury(at, false);
+        }
+    }
+
+    /// Told under its first id by a log that begins anew, and known under a later one.
+    fn merge(&mut self, former: usize, known: usize, event: &VenueEvent) {
+        let executed = self.orders[former].executed;
+        self.bury(former, false);
+        if self.orders[known].old_log {
+            let order = &mut self.orders[known];
+            (order.old_log, order.leaves, order.executed) = (false, event.quantity.into(), executed);
+            order.price = event.price.0.into();
+            if !event.live {
+                self.bury(known, false);
+            }
         }
     }
 
@@ -189,7 +215,13 @@ impl Firm {
     fn executed(&mut self, at: Option<usize>, event: &VenueEvent) {
         let (match_number, id) = (event.match_number, event.order.0);
         let is_same = |at: usize| (self.trades[at].match_number, self.trades[at].order) == (match_number, id);
-        if self.known_trades().any(is_same) {
+        let known = self.known_trades().find(|at| is_same(*at));
+        if let Some(known) = known {
+            let is_told_again = std::mem::take(&mut self.trades[known].old_log);
+            if let Some(at) = at.filter(|at| is_told_again && self.orders[*at].is_open() && !self.orders[*at].old_log) {
+                self.orders[at].executed = (self.orders[at].executed + Num::from(event.quantity)).min(U32_MAX);
+                self.left(at, (self.orders[at].leaves - Num::from(event.quantity)).max(0));
+            }
             return;
         }
         let Some(at) = at else { return self.stop(HaltReason::UnknownExecution) };
@@ -212,6 +244,7 @@ impl Firm {
             broken: false,
             undone: false,
             back: false,
+            old_log: false,
         });
         self.holdings_changed(instrument, price);
         if is_overfill {

@@ -105,14 +105,15 @@ impl Hash for Ours {
         for order in self.known() {
             (order.id, order.pending, order.cancel_sent, order.leaves, order.executed, order.pending_total).hash(to);
             (order.counted, order.owner, order.side, order.cancel_wanted, order.doubtful, order.adopted).hash(to);
+            order.old_log.hash(to);
             (order.cancels_refused, order.cancel_due == TaiNs(0), matches!(order.life, Life::New)).hash(to);
             (order.state() as u8).hash(to);
         }
         self.waiting().hash(to);
         // The order of the list decides in which order cancels leave.
         self.orders.open().for_each(|order| order.id.hash(to));
-        for Execution { match_number, order, quantity, broken, .. } in self.executions.iter() {
-            (match_number, order, quantity, broken).hash(to);
+        for Execution { match_number, order, quantity, broken, old_log, .. } in self.executions.iter() {
+            (match_number, order, quantity, broken, old_log).hash(to);
         }
     }
 }
@@ -232,6 +233,15 @@ impl Bench {
         fresh.exchange(&mut self.rig.pipeline.desk);
         self.rig.conn(ConnEvent::Down(DownReason::Reset));
         self.log_in(log);
+    }
+
+    /// The connection breaks, and what it comes back to has a log of its own that says the same from the start: another
+    /// host of the venue (1.3). Trading stops for that; an operator looks and lets it go on.
+    pub(super) fn meet_another_log(&mut self, log: &[VenueEvent]) {
+        self.rig.conn(ConnEvent::Down(DownReason::Reset));
+        self.rig.venue(VenueEvent::new(VenueEventKind::LoggedIn));
+        self.log_in(log);
+        self.rig.command(CommandKind::Resume);
     }
 
     fn log_in(&mut self, log: &[VenueEvent]) {

@@ -89,6 +89,7 @@ enum Act {
     /// What is on its way to the venue is lost.
     Reconnect,
     Die,
+    AnotherLog,
 }
 
 impl World {
@@ -116,6 +117,10 @@ impl World {
             acts.push(Act::Reconnect);
             if budget.may_die {
                 acts.push(Act::Die);
+                // What is on its way is unknown for ever then, and goes on counting.
+                if self.venue.inbound.is_empty() {
+                    acts.push(Act::AnotherLog);
+                }
             }
         }
         acts
@@ -168,7 +173,7 @@ impl World {
             Act::Kill => budget.kills -= 1,
             Act::Deed(_) => budget.trades -= 1,
             Act::Answer(Answer::Does(_) | Answer::Ignores) | Act::Hear | Act::Wait | Act::HandOver | Act::Begin => {}
-            Act::Answer(_) | Act::OddDeed(_) | Act::Reconnect | Act::Die => budget.odd -= 1,
+            Act::Answer(_) | Act::OddDeed(_) | Act::Reconnect | Act::Die | Act::AnotherLog => budget.odd -= 1,
         }
         next.happen(act, bench);
         let World { ours, venue, last_sent, budget, .. } = &mut next;
@@ -214,14 +219,15 @@ impl World {
                     bench.with(ours, |bench| bench.hear(&event));
                 }
             }
-            Act::Reconnect | Act::Die => {
+            Act::Reconnect | Act::Die | Act::AnotherLog => {
                 venue.inbound.clear();
                 venue.heard = venue.log.len();
                 let log = &venue.log;
-                bench.with(
-                    ours,
-                    |bench| if matches!(act, Act::Die) { bench.restart(log) } else { bench.reconnect(log) },
-                );
+                bench.with(ours, |bench| match act {
+                    Act::Die => bench.restart(log),
+                    Act::AnotherLog => bench.meet_another_log(log),
+                    _ => bench.reconnect(log),
+                });
             }
         }
     }
@@ -306,6 +312,8 @@ const ALIVE: Budget =
 /// One order, and a process that may die over it.
 const MORTAL: Budget =
     Budget { enters: 1, replaces: 2, cancels: 1, trades: 2, odd: 3, kills: 0, may_die: true, holds: false };
+/// Two orders, and a process that may die over them.
+const MORTAL_TWO: Budget = Budget { enters: 2, odd: 2, ..MORTAL };
 /// One order, to which everything odd happens.
 const ODD: Budget =
     Budget { enters: 1, replaces: 2, cancels: 2, trades: 2, odd: 4, kills: 0, may_die: false, holds: false };
@@ -337,6 +345,7 @@ fn no_order_of_events_loses_an_order_in_full() {
     search("alive", ALIVE, depth(11), true);
     search("odd", ODD, depth(13), true);
     search("mortal", MORTAL, depth(13), true);
+    search("mortal, two", MORTAL_TWO, depth(10), true);
     search("held", HELD, depth(13), true);
 }
 
