@@ -8,6 +8,7 @@ pub mod memory;
 pub mod pin;
 pub mod port;
 pub mod privilege;
+pub mod reset;
 pub mod segment;
 pub mod signal;
 pub mod socket;

@@ -34,6 +34,20 @@ pub(crate) fn interface_index(interface: &str) -> io::Result<u32> {
     }
 }
 
+/// A socket that sends whole frames on an interface of this namespace, and receives none.
+pub(crate) fn packet_socket(interface: &str) -> io::Result<OwnedFd> {
+    let index = interface_index(interface)?;
+    let socket = socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
+    // SAFETY: plain data, for which zeroes are valid.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_ifindex = index as i32;
+    let length = mem::size_of_val(&address) as u32;
+    // SAFETY: an open socket, and an address with its length that outlive the call.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) })?;
+    Ok(socket)
+}
+
 /// MTU of an interface of this namespace, bytes. By ioctl, because /sys shows the namespace in which it was mounted.
 pub(crate) fn interface_mtu(interface: &str) -> io::Result<u32> {
     let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;

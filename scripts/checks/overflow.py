@@ -57,3 +57,55 @@ def stuck_loop(out, _options):
         assert found["counters"]["loop"]["orders_new"] == before, "new orders after the halt"
         return (f"heartbeat lost, halted ({status['halt_reason']}; {'; '.join(status['problems'])}), 0 new orders afterwards, "
                 f"{found['orders']['received']} order messages on both sides")
+
+
+def stuck_kill(out, _options):
+    """A kill that the loop cannot heed ends the venue's session from outside, and the venue cancels what is open."""
+    with session.Session(out, "--seconds", 14, "--rate", 5000, "--exchange-option=--linger-ms=1500", "--set",
+                         "daemon.heartbeat_loss_ms=20000") as today:
+        today.start()
+        today.wait_orders(300)
+        pid, before = today.pid(), disconnects(today)
+        os.kill(pid, signal.SIGSTOP)
+        said = today.tern.tern("kill", "--timeout-ms", "200", check=False)
+        asked = time.monotonic()
+        assert not said["acknowledged"] and said["orders"]["unknown"] > 100, said
+        assert [ended["ended"] for ended in said["sessions_ended"]] == [True], said
+        today.wait("the exchange sees the session end", lambda: disconnects(today) > before, 5, pause=0.005)
+        took_ms = (time.monotonic() - asked) * 1000
+        os.kill(pid, signal.SIGCONT)
+        today.wait("the loop halts and logs in again", lambda: not today.status()["trading"] and today.logins() >= 2, 10)
+        today.wait("nothing is open", lambda: today.counters()["loop"]["open_orders"] == 0, 10)
+        orders = today.counters()["loop"]["orders_new"]
+        today.wait_closed()
+        today.tern.settle()
+        today.tern.stop()
+        today.consistent(cut=True)
+        assert today.tern.tern("report", check=False) is not None
+        return (f"{said['orders']['unknown']} orders UNKNOWN to the CLI, session ended from outside, seen by the exchange within "
+                f"{took_ms:.0f} ms; the loop came back halted, nothing open, {orders} orders in all, both sides agree")
+
+
+def dead_data_plane(out, _options):
+    """The data plane dies: the daemon ends the venue's session at once, and the venue cancels what is open."""
+    with session.Session(out, "--seconds", 12, "--rate", 5000, "--exchange-option=--linger-ms=1500", "--set",
+                         "daemon.restart_pause_ms=3000") as today:
+        today.start()
+        today.wait_orders(300)
+        open_orders, before = today.counters()["loop"]["open_orders"], disconnects(today)
+        session.kill(today.pid())
+        died = time.monotonic()
+        today.wait("the exchange sees the session end", lambda: disconnects(today) > before, 2, pause=0.005)
+        took_ms = (time.monotonic() - died) * 1000
+        assert today.status()["daemon"]["sessions_ended"] == 1, today.status()["daemon"]
+        today.wait_closed()
+        today.tern.settle()
+        today.tern.stop()
+        today.consistent(cut=True)
+        return f"{open_orders} orders open when it died, the venue saw the session end within {took_ms:.0f} ms, before any restart"
+
+
+def disconnects(today):
+    """Sessions that ended, as the exchange's log says."""
+    with open(today.exchange.orders_log, encoding="utf-8") as lines:
+        return sum(1 for line in lines if '"type":"disconnect"' in line)

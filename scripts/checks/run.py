@@ -34,6 +34,8 @@ CHECKS = {
     "broken_trades": ("money", True, True),
     "overflow": ("overflow", True, True),
     "stuck_loop": ("overflow", True, True),
+    "stuck_kill": ("overflow", True, True),
+    "dead_data_plane": ("overflow", True, True),
     "hostile_frames": ("hostile", True, True),
     "fallback_generic": ("fallbacks", True, True),
     "fallback_pages": ("fallbacks", True, True),

@@ -9,7 +9,7 @@ import subprocess
 from collections import Counter, defaultdict
 
 ORDER_KINDS = {"O": "new", "U": "replace", "X": "cancel"}
-TAKE_BACK = ("kill", "shutdown")
+TAKE_BACK = ("kill", "shutdown", "set_state")
 
 
 class Journal:

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tern_abi::counters::LoopCounter;
 use tern_abi::segment::Words;
 use tern_config::protocol::{Answer, Ask};
+use tern_hw::reset::{Reset, reset};
 
 use crate::halt::{self, Halt};
 use crate::outcome::{Failure, Outcome, exit};
@@ -34,6 +35,8 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
     let deadline = began + Duration::from_millis(timeout_ms);
     let stopped = running && wait(deadline, || !words.trading.get().0);
     let cancelled = stopped && wait(deadline, || words.counters.get(LoopCounter::OpenOrders) == 0);
+    // The loop has not heeded it: the venue's session is ended over its head, and the venue cancels as its port is set.
+    let ended = if stopped { Vec::new() } else { end_sessions(target, &words) };
     let open_now = words.counters.get(LoopCounter::OpenOrders);
 
     let (pending, unknown) = if stopped { (open_now, 0) } else { (0, open_now.max(open_before)) };
@@ -49,6 +52,7 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
             "no data plane runs: {unknown} orders UNKNOWN; they are open until the venue cancels them on disconnect\n"
         ),
     });
+    ended.iter().for_each(|ended| text.push_str(&format!("{}\n", ended.text())));
     if let Err(error) = &told {
         text.push_str(&format!("ternd was not told ({error}): the loop records the kill by itself\n"));
     }
@@ -56,11 +60,55 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
         "killed": true,
         "acknowledged": stopped,
         "orders": { "open_before": open_before, "cancelled": gone, "pending": pending, "unknown": unknown },
+        "sessions_ended": ended.iter().map(Ended::json).collect::<Vec<_>>(),
         "ternd_told": matches!(told, Ok(Answer::Command { .. })),
         "waited_ms": began.elapsed().as_millis() as u64,
     });
     let code = if cancelled || (!running && unknown == 0) { exit::OK } else { exit::UNKNOWN_ORDERS };
     Ok(Outcome { text, json, code })
+}
+
+/// A venue session that was to be ended from outside.
+struct Ended {
+    conn: usize,
+    outcome: Result<Reset, String>,
+}
+
+/// Ends every venue session that the segment knows of.
+fn end_sessions(target: &Target, words: &Words) -> Vec<Ended> {
+    let known = words.conns.iter().enumerate().filter_map(|(conn, mirror)| mirror.read().map(|state| (conn, state)));
+    let ended = known.map(|(conn, state)| {
+        let interface = target.interface_name();
+        let outcome = interface.and_then(|interface| reset(&interface, &state).map_err(|error| error.to_string()));
+        Ended { conn, outcome }
+    });
+    ended.filter(|ended| ended.outcome != Ok(Reset::NoConnection)).collect()
+}
+
+impl Ended {
+    fn text(&self) -> String {
+        let conn = self.conn;
+        match &self.outcome {
+            Ok(Reset::Sent(segments)) => format!(
+                "venue session {conn} was ended from outside ({segments} resets): the venue cancels on disconnect, if its \
+                 port is set so; ask it"
+            ),
+            Ok(_) => {
+                format!("venue session {conn} is the kernel's: it ends with the process of the data plane; end that")
+            }
+            Err(why) => format!("venue session {conn} could NOT be ended from outside: {why}; call the venue"),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let ended = matches!(self.outcome, Ok(Reset::Sent(_)));
+        let why = match &self.outcome {
+            Ok(Reset::Sent(_) | Reset::NoConnection) => None,
+            Ok(Reset::OfKernel) => Some("of_kernel".to_owned()),
+            Err(why) => Some(why.clone()),
+        };
+        json!({ "conn": self.conn, "ended": ended, "why": why })
+    }
 }
 
 /// Trades again; by the daemon alone, which knows who asked. Only what was seen is cleared: `kills_seen`, or what the kill

@@ -194,6 +194,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         "seq": { "last": next_seq.saturating_sub(1), "journaled": journaled, "durable": durable, "waiting": waiting },
         "daemon": { "attach_mode": facts.attach_mode, "nic_stamp": facts.nic_stamp, "restarts": facts.restarts,
             "gave_up": facts.gave_up, "adopted": facts.adopted, "heartbeat_losses": facts.heartbeat_losses,
+            "sessions_ended": facts.sessions_ended,
             "leftovers": facts.leftovers, "journal": facts.journal,
             "shed": { "datagrams": facts.shed_datagrams, "bytes": facts.shed_bytes } },
         "ports": dataplane_facts.ports,

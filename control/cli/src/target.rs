@@ -92,6 +92,15 @@ impl Target {
         tern_config::facts::read(&self.paths.dataplane_facts()).unwrap_or_default().unwrap_or_default()
     }
 
+    /// The interface that carries its orders: of the configuration, or as the data plane said at its start.
+    ///
+    /// # Errors
+    /// Neither says it.
+    pub(crate) fn interface_name(&self) -> Result<String, String> {
+        let said = || self.dataplane_facts().ports.into_iter().map(|port| port.interface).next();
+        self.interface.clone().or_else(said).ok_or_else(|| "no interface is known; give --config FILE".into())
+    }
+
     /// What its numbers mean.
     pub(crate) fn names(&self) -> Names {
         self.dataplane_facts().names

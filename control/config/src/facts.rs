@@ -170,6 +170,9 @@ pub struct DaemonFacts {
     pub gave_up: bool,
     /// Heartbeats lost.
     pub heartbeat_losses: u64,
+    /// Venue sessions of a dead data plane that were ended from outside.
+    #[serde(default)]
+    pub sessions_ended: u64,
     /// The journal.
     pub journal: JournalFacts,
     /// Datagrams that the capture ring shed since the segment was made.

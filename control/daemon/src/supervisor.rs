@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use tern_abi::command::CommandKind;
 use tern_abi::segment::KillCause;
 use tern_config::{Config, HeartbeatLoss};
+use tern_hw::reset::{Reset, reset};
 use tern_hw::segment::SegmentView;
 
 use crate::process::Process;
@@ -89,6 +90,9 @@ impl<'a> Supervisor<'a> {
             tracing::info!(pid = process.pid, "adopted the data plane that runs");
             self.data_plane = DataPlane::Adopted(process);
             self.running(process, true);
+        } else {
+            // Both died, and nobody was there to do it.
+            self.end_sessions();
         }
     }
 
@@ -149,7 +153,24 @@ impl<'a> Supervisor<'a> {
         self.shared.update(|facts| (facts.dataplane_pid, facts.adopted) = (process.pid, adopted));
     }
 
+    /// Ends what the venue still takes for a connection of a data plane that is gone, so that it cancels what is open
+    /// there now, and not when it misses heartbeats. An orderly end leaves none.
+    fn end_sessions(&self) {
+        for conn in &self.shared.segment.words().conns {
+            let Some(state) = conn.read() else { continue };
+            match reset(&self.config.port.interface, &state) {
+                Ok(Reset::Sent(segments)) => {
+                    tracing::warn!(segments, port = state.own_port, "ended the venue's session from outside");
+                    self.shared.update(|facts| facts.sessions_ended += 1);
+                }
+                Ok(Reset::NoConnection | Reset::OfKernel) => {}
+                Err(error) => tracing::error!("the venue's session cannot be ended from outside: {error}"),
+            }
+        }
+    }
+
     fn ended(&mut self, how: &str, code: Option<i32>) {
+        self.end_sessions();
         let _ = std::fs::remove_file(self.config.paths.dataplane_pid());
         self.shared.update(|facts| facts.dataplane_pid = 0);
         tracing::error!("data plane: {how}; its last words are in {}", self.config.paths.dataplane_log().display());
