@@ -3,10 +3,19 @@
 //! the gate. A check more in the gate is a function more in [`verdict`] and a line in its list.
 
 mod acts;
+mod bounds;
+mod checks;
+mod commands;
 mod drive;
 mod firm;
+mod market;
+mod others;
+mod pace;
 mod promises;
+mod quotes;
+mod setting;
 mod steps;
+mod sums;
 mod told;
 mod verdict;
 mod words;
@@ -25,6 +34,7 @@ use std::string::String;
 use std::time::Instant;
 use std::vec::Vec;
 use steps::{Failing, Maker, Step};
+use tern_abi::command::LimitsOutcome;
 use verdict::Ask;
 
 /// Steps of an episode: long enough to fill small tables, short enough that the lists stay so.
@@ -38,17 +48,19 @@ struct Seen {
     steps: u64,
     sent: u64,
     refused: Vec<u64>,
+    limits: [u64; LimitsOutcome::COUNT],
     promises: u64,
 }
 
 impl Seen {
     fn new() -> Self {
-        Self { steps: 0, sent: 0, refused: std::vec![0; Reason::COUNT], promises: 0 }
+        Self { steps: 0, sent: 0, refused: std::vec![0; Reason::COUNT], limits: [0; LimitsOutcome::COUNT], promises: 0 }
     }
     fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.sent += other.sent;
         self.promises += other.promises;
+        self.limits.iter_mut().zip(&other.limits).for_each(|(sum, more)| *sum += more);
         self.refused.iter_mut().zip(&other.refused).for_each(|(sum, more)| *sum += more);
     }
 }
@@ -64,9 +76,9 @@ struct Found {
 /// One episode.
 fn episode(seed: u64, fault: Option<Fault>, seen: &mut Seen) -> Result<(), Found> {
     let mut random = Random::new(seed);
-    let config = steps::config(&mut random);
+    let config = setting::config(&mut random);
     let mut pair = Pair::new(&config, fault);
-    let mut taken = steps::opening(&mut random);
+    let mut taken = setting::opening(&mut random);
     let mut matches = 0;
     let is_slow = random.permille(100);
     let mut is_beyond = false;
@@ -127,6 +139,7 @@ fn one_step(pair: &mut Pair, step: &Step, is_looked_at: bool, seen: &mut Seen) -
         match said {
             Outcome::Sent { .. } => seen.sent += 1,
             Outcome::Refused(refusal) => seen.refused[refusal.reason.index()] += 1,
+            Outcome::Limits(_, outcome) => seen.limits[outcome.index()] += 1,
         }
     }
     match foreseen {
@@ -190,11 +203,12 @@ fn assert_all_met(seen: &Seen) {
         .map(|reason| reason.name())
         .collect();
     assert!(missing.is_empty(), "no step of {} was refused for {missing:?}", seen.steps);
+    assert!(seen.limits.iter().all(|count| *count > 0), "what came of limits: {:?}", seen.limits);
     assert!(seen.sent * 16 > seen.steps, "{} messages in {} steps: too few pass", seen.sent, seen.steps);
 }
 
-/// What can be planted: every limit off by one either way, every check left out, what the gate hears and sees, and two
-/// ways to count too little.
+/// What can be planted: every limit off by one either way, every check left out, what the gate hears and sees, and ways to
+/// count too little or too much.
 fn faults() -> Vec<Fault> {
     use VenueEventKind as Kind;
     let bounds = LimitId::ALL.iter().copied().flat_map(|id| [Fault::Bound(id, 1), Fault::Bound(id, -1)]);
@@ -213,7 +227,22 @@ fn faults() -> Vec<Fault> {
     let ignored = Reason::ALL.iter().copied().filter(is_checked).map(Fault::Ignored);
     let misheard =
         [Kind::Accepted, Kind::Executed, Kind::Canceled, Kind::Replaced, Kind::Modified].map(Fault::Misheard);
-    let others = [Fault::Misprint, Fault::NewSizeAtOnce, Fault::CancelledAtOnce];
+    let others = [
+        Fault::Misprint,
+        Fault::NewSizeAtOnce,
+        Fault::CancelledAtOnce,
+        Fault::OwnPrints,
+        Fault::OwnQuotes,
+        Fault::OldVolume,
+        Fault::FreeCancels,
+        Fault::IdsUnheard,
+        Fault::LastInstant,
+        Fault::NoCeiling,
+        Fault::Unforgotten,
+        Fault::LogCounts,
+        Fault::StaleTaken,
+        Fault::LossLater,
+    ];
     bounds.chain(ignored).chain(misheard).chain(others).collect()
 }
 
