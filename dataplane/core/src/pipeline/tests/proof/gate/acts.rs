@@ -1,6 +1,7 @@
 //! What the firm does: intents, commands, connection, and what leaves by itself after each input.
 
-use super::firm::{Entered, Firm, INSTRUMENTS, Known, Life, Num, OWNERS, Outcome, Pending, Waiting};
+use super::firm::{Entered, Firm, INSTRUMENTS, Num, OWNERS, Outcome, Waiting};
+use super::known::{Known, Life, Pending};
 use super::sums::crosses;
 use super::verdict::{Ask, CANCEL, NEW, REPLACE, strategy_of, symbol_key};
 use crate::risk::{HaltReason, LimitId, Reason, Refusal};
@@ -380,33 +381,5 @@ impl Firm {
             }
             None => Some((bid? + ask?) / 2),
         }
-    }
-}
-
-impl Known {
-    pub(super) fn new(id: u32, owner: usize, instrument: usize, side: Side, price: Num, leaves: Num) -> Self {
-        Self {
-            id,
-            pending: None,
-            cancel_sent: None,
-            cancel_wanted: false,
-            owner,
-            instrument,
-            side,
-            price,
-            leaves,
-            executed: 0,
-            venue_order: 0,
-            short: false,
-            life: Life::New,
-            doubtful: false,
-            cancels_refused: 0,
-            cancel_due: None,
-            since: 0,
-        }
-    }
-
-    pub(super) fn forget_refused(&mut self) {
-        (self.cancels_refused, self.cancel_due) = (0, None);
     }
 }

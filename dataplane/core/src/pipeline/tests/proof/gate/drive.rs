@@ -1,6 +1,7 @@
 //! One episode: a fresh pipeline and a fresh model, the same random steps for both, compared after each.
 
-use super::firm::{Fault, Firm, INSTRUMENTS, Life, Num, OWNERS, Outcome, SIDES};
+use super::firm::{Fault, Firm, INSTRUMENTS, Num, OWNERS, Outcome, SIDES};
+use super::known::Life;
 use super::steps::{Failing, Step};
 use crate::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory};
 use crate::input::{ConnEvent, Input};

@@ -1,5 +1,6 @@
 //! What the model knows: plain lists of all that happened, and sums taken from them anew.
 
+use super::known::Known;
 use super::others::Print;
 use crate::pipeline::UnknownOrders;
 use crate::risk::{HaltReason, LimitId, Reason, Refusal, SymbolLimits};
@@ -17,75 +18,6 @@ pub(super) const INSTRUMENTS: usize = 3;
 /// Two strategies and the house.
 pub(super) const OWNERS: usize = 3;
 pub(super) const SIDES: [Side; 2] = [Side::Buy, Side::Sell];
-
-/// A replacement on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pending {
-    pub(super) id: u32,
-    pub(super) price: Num,
-    /// Of the whole chain.
-    pub(super) total: Num,
-}
-
-/// Where an order is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
-    New,
-    Live,
-    /// `true`: it never left, or never arrived, as far as we know.
-    Dead(bool),
-}
-
-/// An order.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) id: u32,
-    pub(super) pending: Option<Pending>,
-    pub(super) cancel_sent: Option<u32>,
-    pub(super) cancel_wanted: bool,
-    pub(super) owner: usize,
-    pub(super) instrument: usize,
-    pub(super) side: Side,
-    pub(super) price: Num,
-    pub(super) leaves: Num,
-    pub(super) executed: Num,
-    /// The venue's reference, 0 before it is known.
-    pub(super) venue_order: u64,
-    pub(super) short: bool,
-    pub(super) life: Life,
-    pub(super) doubtful: bool,
-    pub(super) cancels_refused: u32,
-    pub(super) cancel_due: Option<u64>,
-    /// When it came to be open, or dead.
-    pub(super) since: u64,
-}
-
-impl Known {
-    pub(super) fn is_open(&self) -> bool {
-        !matches!(self.life, Life::Dead(_))
-    }
-    /// Shares and value that it may come to trade, at worst.
-    pub(super) fn stands_for(&self) -> (Num, Num) {
-        if !self.is_open() {
-            return (0, 0);
-        }
-        let now = (self.leaves, self.leaves * self.price);
-        let Some(pending) = self.pending else { return now };
-        let later = (pending.total - self.executed).max(0);
-        (now.0.max(later), now.1.max(later * pending.price))
-    }
-    /// The id that a cancel has to name.
-    pub(super) fn cancel_target(&self) -> u32 {
-        self.pending.map_or(self.id, |pending| pending.id)
-    }
-    pub(super) fn needs_cancel(&self) -> bool {
-        self.cancel_wanted && self.cancel_due.is_none() && self.cancel_sent != Some(self.cancel_target())
-    }
-    /// The prices at which it may trade.
-    pub(super) fn prices(&self) -> impl Iterator<Item = Num> {
-        [Some(self.price), self.pending.map(|pending| pending.price)].into_iter().flatten()
-    }
-}
 
 /// A trade, or one that was traded back because the history that would undo a break is not kept.
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +129,8 @@ pub(super) enum Fault {
     LastInstant,
     /// The model lets a symbol with limits of its own keep them whatever is set by command.
     NoCeiling,
+    /// The model forgets executions when another window is set for them.
+    WindowForgets,
     /// The model remembers executions from before a strategy was let go on.
     Unforgotten,
     /// The model counts what the venue's log tells of the past as executions of now.

@@ -1,6 +1,11 @@
 //! The gate against a slow model of it: the same random steps for both, compared after each. The model keeps everything
 //! that happened in plain lists and takes every sum anew, in numbers that cannot overflow; it shares no arithmetic with
-//! the gate. A check more in the gate is a function more in [`verdict`] and a line in its list.
+//! the gate. A check more in the gate is a function more in [`checks`] (an intent by itself) or [`sums`] (what it adds to)
+//! and a line in the lists of [`verdict`].
+//!
+//! What decides beside orders and positions is in [`others`] (prints, reference, volume, quotes), [`pace`] (rate, messages
+//! of the day, repeated executions) and [`bounds`] (limits of all and of single symbols, and how they are set). The model
+//! knows neither restarts nor crosses, and no more symbols under a scope than the gate has places for.
 
 mod acts;
 mod bounds;
@@ -8,6 +13,7 @@ mod checks;
 mod commands;
 mod drive;
 mod firm;
+mod known;
 mod market;
 mod others;
 mod pace;
@@ -238,6 +244,7 @@ fn faults() -> Vec<Fault> {
         Fault::IdsUnheard,
         Fault::LastInstant,
         Fault::NoCeiling,
+        Fault::WindowForgets,
         Fault::Unforgotten,
         Fault::LogCounts,
         Fault::StaleTaken,

@@ -1,6 +1,7 @@
 //! What others do: prints that are not ours, the reference that follows them, what traded lately, and quotes.
 
 use super::firm::{Fault, Firm, INSTRUMENTS, Num, SIDES};
+use super::known::Known;
 use crate::risk::LimitId;
 use crate::units::Side;
 use std::vec::Vec;
@@ -40,7 +41,7 @@ impl Firm {
     pub(super) fn note_prices(&mut self) {
         for instrument in 0..INSTRUMENTS {
             for side in SIDES {
-                let here = |order: &&super::firm::Known| (order.instrument, order.side) == (instrument, side);
+                let here = |order: &&Known| (order.instrument, order.side) == (instrument, side);
                 let standing = self.orders.iter().filter(here).filter(|order| order.stands_for().0 > 0);
                 let best = standing.flat_map(|order| order.prices()).map(|price| eagerness(side, price)).max();
                 let known = &mut self.stood[instrument][side.index()];
@@ -59,9 +60,8 @@ impl Firm {
     /// trade that the venue told us of a moment ago.
     fn is_own(&self, event: &BookEvent, side: Side, price: Num) -> bool {
         let instrument = event.instrument as usize;
-        let named = |order: &&super::firm::Known| {
-            order.is_open() && order.instrument == instrument && order.venue_order == event.order
-        };
+        let named =
+            |order: &&Known| order.is_open() && order.instrument == instrument && order.venue_order == event.order;
         let is_named = event.order != 0 && self.orders.iter().any(|order| named(&order));
         if is_named && self.may_stand(instrument, side, price) {
             return true;
@@ -132,7 +132,7 @@ impl Firm {
         prices.sort_by_key(|price| -eagerness(side, *price));
         prices.dedup();
         let is_ours = |reference: u64| {
-            let same = |own: &super::firm::Known| {
+            let same = |own: &Known| {
                 own.is_open() && (own.instrument, own.side, own.venue_order) == (instrument, side, reference)
             };
             self.fault != Some(Fault::OwnQuotes) && self.orders.iter().any(same)

@@ -48,7 +48,8 @@ impl Firm {
         let (times, counted_in) = &mut self.executions[owner];
         if *counted_in != window {
             // What the old window still had is new in the new one.
-            times.retain(|at| is_in(*at, *counted_in));
+            let forgets = self.fault == Some(Fault::WindowForgets);
+            times.retain(|at| is_in(*at, *counted_in) && !forgets);
             times.fill(now);
             *counted_in = window;
         }

@@ -1,6 +1,7 @@
 //! What happens in the market: orders of others and our own in the books, prints, states.
 
-use super::firm::{INSTRUMENTS, Known, Resting};
+use super::firm::{INSTRUMENTS, Resting};
+use super::known::Known;
 use super::steps::{Maker, Step};
 use crate::feed::Distrust;
 use crate::risk::LimitId;
@@ -97,7 +98,9 @@ impl Maker<'_> {
 
     /// Another's order joins the book, or one of ours that is not in any yet.
     fn added(&mut self, instrument: u32, near: i64) -> BookEvent {
-        let is_ours = self.random.permille(350);
+        // Where quotes are the reference it matters whose they are.
+        let is_quiet = self.firm.followed(instrument as usize).is_none();
+        let is_ours = self.random.permille(if is_quiet { 700 } else { 350 });
         if let Some(own) = self.ours(instrument as usize).filter(|_| is_ours) {
             let mut all = self.firm.books.iter().flat_map(|book| &book.orders);
             let is_new = all.all(|order| order.reference != own.venue_order);

@@ -1,7 +1,8 @@
 //! Random steps: mostly sane, often at the very edge of a limit, now and then absurd.
 
 use super::super::random::Random;
-use super::firm::{Firm, INSTRUMENTS, Known, Num};
+use super::firm::{Firm, INSTRUMENTS, Num};
+use super::known::Known;
 use super::verdict::{Ask, strategy_of};
 use crate::feed::Distrust;
 use crate::input::{ConnEvent, DownReason};

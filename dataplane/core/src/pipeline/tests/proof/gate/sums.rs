@@ -1,6 +1,7 @@
 //! The checks of what an intent adds to: positions, money, own orders, short sales, and messages.
 
-use super::firm::{Firm, Life, Num};
+use super::firm::{Firm, Num};
+use super::known::{Known, Life};
 use super::verdict::{Ask, plain, refusal};
 use crate::risk::{LimitId, Reason, Refusal};
 use crate::units::Side;
@@ -48,7 +49,7 @@ pub(super) fn leverage(firm: &Firm, ask: &Ask) -> Option<Refusal> {
 }
 
 /// Whether an order may trade with another one at `price` of the other side.
-pub(super) fn crosses(order: &super::firm::Known, side: Side, price: Num) -> bool {
+pub(super) fn crosses(order: &Known, side: Side, price: Num) -> bool {
     // A price that no order has means "market": nothing is out of its reach.
     let is_market = |theirs: Num| !(0..Num::from(u32::MAX)).contains(&theirs);
     let meets = |theirs: Num| is_market(theirs) || if side == Side::Buy { price >= theirs } else { price <= theirs };

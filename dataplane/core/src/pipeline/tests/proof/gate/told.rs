@@ -1,6 +1,7 @@
 //! What the venue tells the firm of its orders.
 
-use super::firm::{Fault, Firm, INSTRUMENTS, Known, Life, Num, OWNERS, Trade};
+use super::firm::{Fault, Firm, INSTRUMENTS, Num, OWNERS, Trade};
+use super::known::{Known, Life};
 use super::verdict::{strategy_of, symbol_key};
 use crate::pipeline::UnknownOrders;
 use crate::risk::HaltReason;
