@@ -37,10 +37,11 @@ impl Maker<'_> {
         let last = book.last.unwrap_or(10_0000) as i64;
         let near = (last + self.random.within(-200, 200)).clamp(9_0000, 11_0000);
         // An instrument in which nobody traded mostly stays so: then quotes are the reference.
-        let is_quiet = self.firm.followed(instrument as usize).is_none() && self.random.permille(950);
+        let is_quiet = self.firm.followed(instrument as usize).is_none() && self.random.permille(900);
         match self.random.below(1000) {
             0..400 if !is_quiet => self.traded(instrument, near),
             0..650 if book.orders.len() < 10 => self.added(instrument, near),
+            650..780 if is_quiet && book.orders.len() < 10 => self.added(instrument, near),
             650..850 if !book.orders.is_empty() => {
                 let order = self.random.pick(&book.orders).reference;
                 BookEvent { instrument, order, ..BookEvent::new(EventKind::Delete) }
@@ -72,7 +73,7 @@ impl Maker<'_> {
     /// A print of others, or now and then of ours: by the order that it names, or by its number.
     fn traded(&mut self, instrument: u32, price: i64) -> BookEvent {
         let ours = self.ours(instrument as usize).map_or(0, |order| order.venue_order);
-        let order = if self.random.permille(100) { ours } else { 0 };
+        let order = if self.random.permille(120) { ours } else { 0 };
         let many = if self.random.permille(20) { u32::MAX } else { 3 };
         let quantity = self.random.pick(&[1, 10, 100, 1000, 5000, many]);
         let side = self.random.pick(&[Side::Buy, Side::Sell]) as u8;
@@ -110,6 +111,9 @@ impl Maker<'_> {
             }
         }
         let side = self.random.pick(&[Side::Buy, Side::Sell]);
+        // A bid below, an ask above, so that there is a middle.
+        let away = self.random.within(1, 80) * if side == Side::Buy { -1 } else { 1 };
+        let near = if is_quiet && self.random.permille(900) { 10_0000 + away } else { near };
         // Somebody joins us.
         let price = self.ours(instrument as usize).filter(|own| own.side == side).map_or(near, |own| own.price as i64);
         let is_joined = self.random.permille(200) && (9_0000..11_0000).contains(&price);

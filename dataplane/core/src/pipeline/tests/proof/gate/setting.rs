@@ -17,10 +17,10 @@ use tern_abi::event::BookEvent;
 /// The limits of an episode: the default with one place to widen it from.
 fn limits(random: &mut Random) -> Limits {
     let wide = Limits {
-        volume_shares_min: random.pick(&[0, 300, 1000, 1000]),
+        volume_shares_min: random.pick(&[0, 400, 1000, 1000, 1000]),
         volume_percent_max: random.pick(&[10, 100, 1000]),
         reference_move_bps: random.pick(&[0, 500, 500, 10_000]),
-        reference_spread_bps: random.pick(&[0, 10, 10, 1000]),
+        reference_spread_bps: random.pick(&[10, 10, 50, 1000]),
         open_orders_max: 4,
         order_burst_max: 100_000,
         orders_per_second_max: 1_000_000,
@@ -36,12 +36,12 @@ fn limits(random: &mut Random) -> Limits {
         cancel_reserve: random.pick(&[0, 2, 200]),
         gross_max: random.within(1, 60) * 1000 * UNIT,
         net_max: random.within(1, 60) * 500 * UNIT,
-        daily_loss_max: random.within(0, 100) * 10 * UNIT,
-        drawdown_max: random.within(0, 100) * 10 * UNIT,
+        daily_loss_max: random.within(0, 100) * 30 * UNIT,
+        drawdown_max: random.within(0, 100) * 30 * UNIT,
         messages_per_day_max: random.pick(&[20, 60, 2_000_000, 2_000_000]),
         cancel_day_reserve: random.pick(&[0, 2, 20]),
         strategy_position_max: random.pick(&[400, 1500, 5000]),
-        executions_max: random.pick(&[0, 1, 3, 5, 5000]),
+        executions_max: random.pick(&[0, 1, 3, 5, 8, 5000, 5000]),
         executions_window_ns: random.pick(&[0, 7, 8, 800_000, 1_000_000_007, 60_000_000_000]),
         equity: random.pick(&[0, 1, 2]) * random.within(1, 100) * 100 * UNIT,
         leverage_percent_max: random.within(50, 300) as u32,
@@ -102,7 +102,7 @@ pub(super) fn opening(random: &mut Random) -> Vec<Step> {
         match random.below(10) {
             0..7 => events.push(print(instrument, 10_0000)),
             7..9 => {
-                let half = random.within(1, 60);
+                let half = random.within(1, 50);
                 let order = u64::from(instrument) * 2 + 10;
                 events.push(add(instrument, order, Side::Buy, 10_0000 - half, 100));
                 events.push(add(instrument, order + 1, Side::Sell, 10_0000 + half, 100));

@@ -142,8 +142,9 @@ impl Maker<'_> {
             0..70 => self.new_order(),
             70..92 if !open.is_empty() => {
                 let order = &self.firm.orders[self.random.pick(&open)];
-                let (order, price) = (OrderId(self.id_of(order)), self.price(order.instrument, order.side));
-                Intent::Replace { order, price, quantity: self.quantity() }
+                let instrument = order.instrument;
+                let (order, price) = (OrderId(self.id_of(order)), self.price(instrument, order.side));
+                Intent::Replace { order, price, quantity: self.quantity(instrument) }
             }
             92..98 if !open.is_empty() => {
                 let order = &self.firm.orders[self.random.pick(&open)];
@@ -174,7 +175,7 @@ impl Maker<'_> {
         let side = self.random.pick(&[Side::Buy, Side::Sell]);
         let place = (instrument as usize).min(INSTRUMENTS - 1);
         let price = self.price(place, side);
-        let quantity = if self.random.permille(400) { self.edge(place, side, price) } else { self.quantity() };
+        let quantity = if self.random.permille(400) { self.edge(place, side, price) } else { self.quantity(place) };
         order(instrument, side, price, quantity)
     }
 
@@ -192,11 +193,11 @@ impl Maker<'_> {
         })
     }
 
-    fn quantity(&mut self) -> u32 {
-        let max = self.firm.bound(LimitId::OrderQuantityMax) as u32;
+    fn quantity(&mut self, instrument: usize) -> u32 {
+        let max = self.firm.order_bound(LimitId::OrderQuantityMax, instrument) as u32;
         match self.random.below(100) {
-            0..88 => self.random.within(1, 400) as u32,
-            88..93 => self.random.within(1, 1500) as u32,
+            0..91 => self.random.within(1, i64::from(max.clamp(1, 400))) as u32,
+            91..93 => self.random.within(1, 1500) as u32,
             93..98 => self.random.pick(&[max, max.saturating_add(1), max.saturating_sub(1)]),
             _ => self.random.pick(&[0, 1, 999_999, 1_000_000, u32::MAX]),
         }
@@ -221,7 +222,7 @@ impl Maker<'_> {
             _ => -worst,
         };
         if !(0..=self.firm.order_bound(LimitId::OrderQuantityMax, instrument)).contains(&room) {
-            return self.quantity();
+            return self.quantity(instrument);
         }
         (room + Num::from(self.random.within(-1, 1))).max(0) as u32
     }
