@@ -37,10 +37,13 @@ impl Firm {
             }
             EventKind::Delete => self.take_shares(event, Num::MAX).is_some_and(|(.., was_top)| was_top),
             EventKind::Execute | EventKind::ExecuteAtPrice => self.execute(event),
-            EventKind::Trade => {
-                let side = Side::from_u8(event.side).expect("a side");
-                self.trade(event, side, event.price.into());
-                true
+            // A cross without shares says that nothing traded in it; one with shares has no side, and counts as bought.
+            EventKind::Trade | EventKind::Cross => {
+                let has_traded = event.quantity != 0;
+                if has_traded {
+                    self.trade(event, Side::from_u8(event.side).unwrap_or(Side::Buy), event.price.into());
+                }
+                has_traded
             }
             EventKind::TradingState => {
                 book.state = event.code;

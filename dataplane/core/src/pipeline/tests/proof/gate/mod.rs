@@ -1,11 +1,12 @@
 //! The gate against a slow model of it: the same random steps for both, compared after each. The model keeps everything
 //! that happened in plain lists and takes every sum anew, in numbers that cannot overflow; it shares no arithmetic with
-//! the gate. A check more in the gate is a function more in [`checks`] (an intent by itself) or [`sums`] (what it adds to)
-//! and a line in the lists of [`verdict`].
+//! the gate but the steps of time in which that counts (ticks of the reference, parts of volume, eighths of a window). A
+//! check more in the gate is a function more in [`checks`] (an intent by itself) or [`sums`] (what it adds to) and a line
+//! in the lists of [`verdict`].
 //!
 //! What decides beside orders and positions is in [`others`] (prints, reference, volume, quotes), [`pace`] (rate, messages
 //! of the day, repeated executions) and [`bounds`] (limits of all and of single symbols, and how they are set). The model
-//! knows neither restarts nor crosses, and no more symbols under a scope than the gate has places for.
+//! knows no restarts, and no more symbols under a scope than the gate has places for.
 
 mod acts;
 mod bounds;

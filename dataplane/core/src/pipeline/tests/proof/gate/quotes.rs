@@ -77,7 +77,12 @@ impl Maker<'_> {
         let many = if self.random.permille(20) { u32::MAX } else { 3 };
         let quantity = self.random.pick(&[1, 10, 100, 1000, 5000, many]);
         let side = self.random.pick(&[Side::Buy, Side::Sell]) as u8;
-        BookEvent { order, quantity, side, other: self.match_number(), ..print(instrument, price) }
+        let trade = BookEvent { order, quantity, side, other: self.match_number(), ..print(instrument, price) };
+        match self.random.below(100) {
+            0..4 => BookEvent { kind: EventKind::Cross, side: 0, ..trade },
+            4..6 => BookEvent { kind: EventKind::Cross, side: 0, quantity: 0, ..trade },
+            _ => trade,
+        }
     }
 
     fn match_number(&mut self) -> u64 {
