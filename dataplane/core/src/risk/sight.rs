@@ -60,6 +60,10 @@ impl Sight {
 
     #[inline]
     fn follow(&mut self, now: TaiNs, price: u32, move_bps: u32) {
+        if price == 0 {
+            // Nothing trades for nothing. A reference that followed would be forgotten, and the next print taken as it is.
+            return;
+        }
         let tick = tick(now);
         if self.reference == 0 {
             (self.reference, self.moved_at) = (price, tick);
@@ -134,6 +138,17 @@ mod tests {
         assert_eq!(sight.reference(), Some(Price(9_7376)), "what is near is followed at once");
         sight.printed(START.plus(SECOND * 200), Price(1), 1, 0);
         assert_eq!(sight.reference(), Some(Price(9_7376)));
+    }
+
+    #[test]
+    fn a_print_at_zero_is_no_price() {
+        let mut sight = Sight::default();
+        sight.printed(START, Price(0), 1, 10_000);
+        assert_eq!(sight.reference(), None);
+        sight.printed(START, Price(10_0000), 1, 10_000);
+        sight.printed(START.plus(2 * SECOND), Price(0), 7, 10_000);
+        assert_eq!(sight.reference(), Some(Price(10_0000)));
+        assert_eq!(sight.recent_shares(START.plus(2 * SECOND)), 9, "but it is volume");
     }
 
     #[test]

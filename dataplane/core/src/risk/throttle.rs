@@ -13,22 +13,51 @@ pub(super) struct Repeats {
     counts: [u32; PARTS as usize + 1],
     /// Number of the present part.
     part: u64,
+    /// The window in which they are counted.
+    window_ns: u64,
+}
+
+const fn part_of(now: TaiNs, window_ns: u64) -> u64 {
+    let part_ns = window_ns / PARTS;
+    now.0 / if part_ns == 0 { 1 } else { part_ns }
 }
 
 impl Repeats {
     /// One more at `now`. How many there were in the last `window_ns`, or up to an eighth of it longer.
     pub(super) fn add(&mut self, now: TaiNs, window_ns: u64) -> u32 {
-        let part = now.0 / (window_ns / PARTS).max(1);
-        // A window that was set anew counts its parts differently: all are taken to be new.
+        if window_ns != self.window_ns {
+            self.change_window(now, window_ns);
+        }
+        self.move_on(now);
+        if let Some(count) = self.counts.first_mut() {
+            *count = count.saturating_add(1);
+        }
+        self.sum()
+    }
+
+    fn sum(&self) -> u32 {
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Forgets what the window has left behind at `now`.
+    fn move_on(&mut self, now: TaiNs) {
+        let part = part_of(now, self.window_ns);
         let length = self.counts.len();
         let steps = part.saturating_sub(self.part).min(length as u64) as usize;
         self.counts.rotate_right(steps % length);
         self.counts.iter_mut().take(steps).for_each(|count| *count = 0);
         self.part = part;
-        if let Some(count) = self.counts.first_mut() {
-            *count = count.saturating_add(1);
+    }
+
+    /// A window that was set anew has other parts: what the old one still had at `now` is taken to be new in it.
+    #[cold]
+    fn change_window(&mut self, now: TaiNs, window_ns: u64) {
+        self.move_on(now);
+        let mut counts = [0; PARTS as usize + 1];
+        if let Some(count) = counts.first_mut() {
+            *count = self.sum();
         }
-        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+        *self = Self { counts, part: part_of(now, window_ns), window_ns };
     }
 }
 
@@ -66,5 +95,17 @@ mod tests {
         assert_eq!(repeats.add(TaiNs(u64::MAX), 1), 1);
         assert_eq!(repeats.add(TaiNs(5), 0), 2);
         assert_eq!(repeats.add(TaiNs(5), u64::MAX), 3);
+    }
+
+    #[test]
+    fn a_window_that_is_set_anew_keeps_what_the_old_one_still_had_and_no_more() {
+        let start = TaiNs(7_000_000);
+        for window in [100, 500, 999, 1001, 2000, 900_000] {
+            let mut repeats = Repeats::default();
+            assert_eq!((repeats.add(start, 1000), repeats.add(start.plus(900), 1000)), (1, 2));
+            assert_eq!(repeats.add(start.plus(901), window), 3, "{window}");
+            assert_eq!(repeats.add(start.plus(901), 1000), 4, "and back");
+            assert_eq!(repeats.add(start.plus(90_000), window), 1, "{window}: all of them are long past");
+        }
     }
 }

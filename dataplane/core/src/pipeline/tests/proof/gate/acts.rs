@@ -1,7 +1,9 @@
 //! What the firm does: intents, commands, connection, and what leaves by itself after each input.
 
-use super::firm::{Entered, Firm, INSTRUMENTS, Known, Life, Num, OWNERS, Outcome, Pending, Waiting};
-use super::verdict::{Ask, CANCEL, NEW, REPLACE, crosses, strategy_of, symbol_key};
+use super::firm::{Entered, Firm, INSTRUMENTS, Num, OWNERS, Outcome, Waiting};
+use super::known::{Known, Life, Pending};
+use super::sums::crosses;
+use super::verdict::{Ask, CANCEL, NEW, REPLACE, strategy_of, symbol_key};
 use crate::risk::{HaltReason, LimitId, Reason, Refusal};
 use crate::session::{EncodeError, OrderAction};
 use crate::strategy::Intent;
@@ -91,7 +93,7 @@ impl Firm {
     }
 
     fn enter(&mut self, ask: &Ask) -> Result<(), Refusal> {
-        self.take_rate();
+        self.take_message(false);
         let Ask { owner, instrument, side, price, quantity, .. } = *ask;
         self.entered.push(Entered { at: self.now, instrument, side, price, quantity });
         let short = side == Side::Sell && -self.worst(instrument, Side::Sell) < quantity;
@@ -101,23 +103,25 @@ impl Firm {
         self.take_id(id);
         let order = Known { short, ..Known::new(id, owner, instrument, side, price, quantity) };
         self.insert(order);
+        self.note_prices();
         self.write(action)
     }
 
     fn replace(&mut self, at: usize, ask: &Ask) -> Result<(), Refusal> {
-        self.take_rate();
+        self.take_message(false);
         let Known { id: previous, side, short, executed, .. } = self.orders[at];
         let (id, total) = (self.next_id, executed + ask.quantity);
         let action = OrderAction::Replace { previous: OrderId(previous), order: OrderId(id) };
         self.record(Outcome::Sent { action, price: ask.price, quantity: total, side, short, system: false })?;
         self.take_id(id);
         self.orders[at].pending = Some(Pending { id, price: ask.price, total });
+        self.note_prices();
         self.write(action)
     }
 
     /// Whether a cancel was sent.
     fn cancel(&mut self, at: usize, system: bool) -> bool {
-        self.take_rate();
+        self.take_message(system);
         let order = &self.orders[at];
         let action = Self::cancel_of(order);
         let price = order.price;
@@ -176,6 +180,7 @@ impl Firm {
                 order.cancel_sent = order.cancel_sent.filter(|sent| *sent != named);
             }
         }
+        self.note_prices();
     }
 
     pub(super) fn replace_undone(&mut self, at: usize) {
@@ -185,7 +190,7 @@ impl Firm {
     }
 
     /// Takes back what TCP has nothing of, the newest first; all of it when the connection is gone.
-    fn recall(&mut self, all: bool) {
+    pub(super) fn recall(&mut self, all: bool) {
         while let Some(message) = self.waiting.pop_if(|message| all || !message.begun) {
             self.undo(message.action);
         }
@@ -261,7 +266,7 @@ impl Firm {
                 self.is_shutting_down = true;
                 self.kill(HaltReason::Shutdown);
             }
-            Some(CommandKind::SetLimit) if command.scope == 0 => self.set_bound(command.id, command.value),
+            Some(CommandKind::SetLimit) if command.scope == 0 => self.set_limit(command),
             Some(CommandKind::SetState) => self.restrict(command),
             _ => {}
         }
@@ -279,6 +284,9 @@ impl Firm {
             return;
         }
         self.scopes.push((kind, key, state));
+        if kind == ScopeKind::Strategy {
+            self.take_over(key, state);
+        }
         if state != TradingState::Running {
             self.recall(false);
         }
@@ -332,7 +340,7 @@ impl Firm {
         }
     }
 
-    /// A look at what is held in an instrument: profit, and whether it stops trading.
+    /// A look at what is held in an instrument: what that makes of profit, and whether it stops trading.
     pub(super) fn look(&mut self, instrument: usize, price: Option<Num>) {
         let position = self.position(instrument);
         let value = match price {
@@ -342,6 +350,11 @@ impl Firm {
         };
         let cost: Num = self.held.iter().map(|held| held[instrument].cost).sum();
         self.books[instrument].unrealized = value - cost;
+        self.watch_losses();
+    }
+
+    /// Whether the profit of now stops trading.
+    pub(super) fn watch_losses(&mut self) {
         let profit = self.profit();
         self.profits.push(profit);
         let reason = if profit < -self.bound(LimitId::DailyLossMax) {
@@ -369,33 +382,5 @@ impl Firm {
             }
             None => Some((bid? + ask?) / 2),
         }
-    }
-}
-
-impl Known {
-    pub(super) fn new(id: u32, owner: usize, instrument: usize, side: Side, price: Num, leaves: Num) -> Self {
-        Self {
-            id,
-            pending: None,
-            cancel_sent: None,
-            cancel_wanted: false,
-            owner,
-            instrument,
-            side,
-            price,
-            leaves,
-            executed: 0,
-            short: false,
-            life: Life::New,
-            doubtful: false,
-            cancels_refused: 0,
-            cancel_due: None,
-            old_log: false,
-            since: 0,
-        }
-    }
-
-    pub(super) fn forget_refused(&mut self) {
-        (self.cancels_refused, self.cancel_due) = (0, None);
     }
 }

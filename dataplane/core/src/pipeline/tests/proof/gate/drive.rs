@@ -1,12 +1,13 @@
 //! One episode: a fresh pipeline and a fresh model, the same random steps for both, compared after each.
 
-use super::firm::{Fault, Firm, INSTRUMENTS, Life, Num, OWNERS, Outcome, SIDES};
+use super::firm::{Fault, Firm, INSTRUMENTS, Num, OWNERS, Outcome, SIDES};
+use super::known::Life;
 use super::steps::{Failing, Step};
 use crate::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory};
 use crate::input::{ConnEvent, Input};
 use crate::pipeline::{Config, Pipeline, StrategyConfig};
 use crate::probe::{NoProbe, NotIsolated};
-use crate::risk::{Reason, Refusal};
+use crate::risk::{LimitId, Reason, Refusal};
 use crate::session::OrderAction;
 use crate::strategy::Intent;
 use crate::testing::{CONN, FakeFeed, FakeSession, Lines, Rig, STREAM, Script, VecRecorder, payload, venue_bytes};
@@ -14,14 +15,18 @@ use crate::units::{InstrumentId, LineId, OrderId, Side, Stamp, StrategyId, TaiNs
 use std::format;
 use std::string::String;
 use std::vec::Vec;
+use tern_abi::command::LimitsOutcome;
 use tern_abi::event::BookEvent;
-use tern_abi::record::{ACTION_CANCEL, ACTION_NEW, Kind, OrderRecord, RefusalRecord};
+use tern_abi::record::{ACTION_CANCEL, ACTION_NEW, Kind, LimitsRecord, OrderRecord, RefusalRecord};
 use zerocopy::FromBytes;
 
 /// [`OrderRecord::flags`]: sent by the system.
 const FLAG_SYSTEM: u8 = 2;
 /// [`OrderRecord::flags`]: marked short.
 const FLAG_SHORT: u8 = 4;
+
+/// When an episode begins: far from where the ticks of the reference wrap.
+pub(super) const START: TaiNs = TaiNs(1_795_305_600_000_000_000);
 
 type Both = (Script, Script);
 
@@ -44,7 +49,7 @@ fn rig(config: &Config) -> (Rig<Both>, [Lines; 2]) {
     let books = Books::new(BooksMemory::new(capacity));
     let parts = (feed, FakeSession::default(), scripts);
     let pipeline = Pipeline::new(config.clone(), &configs, parts, directory, books).expect("a valid configuration");
-    let rig = Rig { pipeline, rec: VecRecorder::default(), now: TaiNs(1_000_000_000), session_seq: 0 };
+    let rig = Rig { pipeline, rec: VecRecorder::default(), now: START, session_seq: 0 };
     (rig, lines)
 }
 
@@ -106,10 +111,16 @@ impl Pair {
                 self.firm.command(command);
                 self.firm.end();
             }
+            Step::SetLimits(limits) => {
+                self.input(Input::SetLimits(limits));
+                self.firm.set_limits(limits);
+                self.firm.end();
+            }
             Step::Conn(event) => {
                 self.input(Input::Conn { conn: CONN, event: *event });
                 match event {
                     ConnEvent::Down(_) => self.firm.connection_lost(),
+                    ConnEvent::Up => self.firm.caught_up = false,
                     ConnEvent::Room(bytes) => self.firm.room_bytes = *bytes,
                     _ => {}
                 }
@@ -172,8 +183,18 @@ impl Pair {
         let desk = self.rig.pipeline.desk();
         let (gate, firm) = (desk.gate(), &self.firm);
         same("halt", &gate.halt(), &firm.halt)?;
+        let bounds: Vec<Num> = LimitId::ALL.iter().map(|id| gate.limits().get(*id).into()).collect();
+        same("limits", &(bounds, gate.limits().epoch), &(firm.bounds.clone(), firm.epoch))?;
+        same("messages of the day", &gate.messages().into(), &firm.day)?;
+        for owner in 0..OWNERS {
+            let is_throttled = gate.scopes().throttled() & 1 << owner != 0;
+            same("stopped for its executions", &is_throttled, &firm.throttled[owner])?;
+        }
         same("next id", &desk.ids.next(), &firm.next_id)?;
+        // The first of three words of an instrument has the reference in its upper half.
+        let references: Vec<Num> = gate.sight_words().step_by(3).map(|word| Num::from(word >> 32)).collect();
         for (instrument, exposure) in gate.exposures().iter().enumerate() {
+            same("reference", &references[instrument], &firm.followed(instrument).unwrap_or(0))?;
             same("position", &exposure.position().into(), &firm.position(instrument))?;
             for side in SIDES {
                 same("open shares", &exposure.open(side).into(), &firm.open_of(Some(instrument), side).0)?;
@@ -249,6 +270,11 @@ fn outcome(kind: Kind, body: &[u8]) -> Option<Outcome> {
             let record = RefusalRecord::read_from_bytes(body).expect("a refusal's record");
             let reason = Reason::from_index(record.reason as usize).expect("a reason");
             Some(Outcome::Refused(Refusal { reason, limit: record.limit, value: record.value }))
+        }
+        Kind::Limits => {
+            let record = LimitsRecord::read_from_bytes(body).expect("what came of limits");
+            let outcome = LimitsOutcome::from_index(record.outcome as usize).expect("an outcome");
+            Some(Outcome::Limits(record.epoch, outcome))
         }
         _ => None,
     }

@@ -1,11 +1,14 @@
 //! What the model knows: plain lists of all that happened, and sums taken from them anew.
 
+use super::known::Known;
+use super::others::Print;
 use crate::pipeline::UnknownOrders;
-use crate::risk::{HaltReason, LimitId, Limits, Reason, Refusal};
+use crate::risk::{HaltReason, LimitId, Reason, Refusal, SymbolLimits};
 use crate::session::OrderAction;
 use crate::units::{OrderId, Side};
 use std::vec;
 use std::vec::Vec;
+use tern_abi::command::LimitsOutcome;
 use tern_abi::segment::{ScopeKind, TradingState};
 
 /// Wide enough that no sum of the model overflows.
@@ -16,78 +19,10 @@ pub(super) const INSTRUMENTS: usize = 3;
 pub(super) const OWNERS: usize = 3;
 pub(super) const SIDES: [Side; 2] = [Side::Buy, Side::Sell];
 
-/// A replacement on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pending {
-    pub(super) id: u32,
-    pub(super) price: Num,
-    /// Of the whole chain.
-    pub(super) total: Num,
-}
-
-/// Where an order is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
-    New,
-    Live,
-    /// `true`: it never left, or never arrived, as far as we know.
-    Dead(bool),
-}
-
-/// An order.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) id: u32,
-    pub(super) pending: Option<Pending>,
-    pub(super) cancel_sent: Option<u32>,
-    pub(super) cancel_wanted: bool,
-    pub(super) owner: usize,
-    pub(super) instrument: usize,
-    pub(super) side: Side,
-    pub(super) price: Num,
-    pub(super) leaves: Num,
-    pub(super) executed: Num,
-    pub(super) short: bool,
-    pub(super) life: Life,
-    pub(super) doubtful: bool,
-    pub(super) cancels_refused: u32,
-    pub(super) cancel_due: Option<u64>,
-    /// Known from a log that is gone.
-    pub(super) old_log: bool,
-    /// When it came to be open, or dead.
-    pub(super) since: u64,
-}
-
-impl Known {
-    pub(super) fn is_open(&self) -> bool {
-        !matches!(self.life, Life::Dead(_))
-    }
-    /// Shares and value that it may come to trade, at worst.
-    pub(super) fn stands_for(&self) -> (Num, Num) {
-        if !self.is_open() {
-            return (0, 0);
-        }
-        let now = (self.leaves, self.leaves * self.price);
-        let Some(pending) = self.pending else { return now };
-        let later = (pending.total - self.executed).max(0);
-        (now.0.max(later), now.1.max(later * pending.price))
-    }
-    /// The id that a cancel has to name.
-    pub(super) fn cancel_target(&self) -> u32 {
-        self.pending.map_or(self.id, |pending| pending.id)
-    }
-    pub(super) fn needs_cancel(&self) -> bool {
-        self.cancel_wanted && self.cancel_due.is_none() && self.cancel_sent != Some(self.cancel_target())
-    }
-    /// The prices at which it may trade.
-    pub(super) fn prices(&self) -> impl Iterator<Item = Num> {
-        [Some(self.price), self.pending.map(|pending| pending.price)].into_iter().flatten()
-    }
-}
-
 /// A trade, or one that was traded back because the history that would undo a break is not kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trade {
+    pub(super) at: u64,
     pub(super) match_number: u64,
     pub(super) order: u32,
     pub(super) owner: usize,
@@ -154,8 +89,17 @@ pub(super) struct Entered {
 /// What an input led to, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Sent { action: OrderAction, price: Num, quantity: Num, side: Side, short: bool, system: bool },
+    Sent {
+        action: OrderAction,
+        price: Num,
+        quantity: Num,
+        side: Side,
+        short: bool,
+        system: bool,
+    },
     Refused(Refusal),
+    /// All limits at once: the epoch in force after it, and what came of it.
+    Limits(u32, LimitsOutcome),
 }
 
 /// What is planted in order to see whether it is found.
@@ -173,15 +117,49 @@ pub(super) enum Fault {
     NewSizeAtOnce,
     /// The model takes orders off its sums when the cancel is sent.
     CancelledAtOnce,
+    /// The model takes our own prints for those of others.
+    OwnPrints,
+    /// The model takes our own quotes for those of others.
+    OwnQuotes,
+    /// The model forgets the volume of the part before the present one.
+    OldVolume,
+    /// The model does not count the system's cancels as messages of the day.
+    FreeCancels,
+    /// The model does not learn from the venue's ids how many messages the day had.
+    IdsUnheard,
+    /// The model lets orders be sent at the very end of the hours.
+    LastInstant,
+    /// The model lets a symbol with limits of its own keep them whatever is set by command.
+    NoCeiling,
+    /// The model forgets executions when another window is set for them.
+    WindowForgets,
+    /// The model remembers executions from before a strategy was let go on.
+    Unforgotten,
+    /// The model counts what the venue's log tells of the past as executions of now.
+    LogCounts,
+    /// The model takes limits that were made against others than those in force.
+    StaleTaken,
+    /// The model looks at new limits of loss only with the next price.
+    LossLater,
+}
+
+/// An order in a book.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resting {
+    pub(super) reference: u64,
+    pub(super) side: Side,
+    pub(super) price: Num,
+    pub(super) quantity: Num,
 }
 
 /// An instrument's book, as far as orders depend on it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Book {
-    /// Reference, side, price.
-    pub(super) orders: Vec<(u64, Side, Num)>,
+    pub(super) orders: Vec<Resting>,
     pub(super) last: Option<Num>,
     pub(super) state: u8,
+    /// What the venue says of Rule 201.
+    pub(super) short_sale: u8,
     pub(super) halted: bool,
     pub(super) distrusted: bool,
     /// What closing what is held would add, when it was last looked at.
@@ -193,23 +171,38 @@ pub(super) struct Book {
 pub(super) struct Firm {
     pub(super) now: u64,
     pub(super) fault: Option<Fault>,
-    /// Limits set, in order; the last of each counts.
+    /// The limits in force, by id.
     pub(super) bounds: Vec<Num>,
+    /// What was set by command, by id.
+    pub(super) ceilings: Vec<Option<Num>>,
+    pub(super) symbols: Vec<SymbolLimits>,
+    pub(super) short_max: Num,
+    pub(super) epoch: u32,
+    /// From when, and until before when, orders may be sent.
+    pub(super) hours: (u64, u64),
     pub(super) halt: Option<HaltReason>,
     pub(super) is_shutting_down: bool,
     /// All that was said of scopes.
     pub(super) scopes: Vec<(ScopeKind, u64, TradingState)>,
+    /// Owners that were stopped for trading too often.
+    pub(super) throttled: [bool; OWNERS],
+    /// When each owner traded, and the window in which that was counted last.
+    pub(super) executions: [(Vec<u64>, Num); OWNERS],
     pub(super) orders: Vec<Known>,
     pub(super) trades: Vec<Trade>,
     pub(super) held: Holdings,
     /// When a message was sent, and what it took of the rate.
     pub(super) messages: Vec<(u64, Num)>,
+    /// Messages of the venue's day.
+    pub(super) day: Num,
     pub(super) entered: Vec<Entered>,
     /// Profit at each look.
     pub(super) profits: Vec<Num>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) room_bytes: usize,
     pub(super) is_ready: bool,
+    /// The venue's log was told up to now.
+    pub(super) caught_up: bool,
     pub(super) ring_room: bool,
     /// What the recorder says from the next input on.
     pub(super) ring_room_next: bool,
@@ -220,6 +213,10 @@ pub(super) struct Firm {
     pub(super) next_id: u32,
     pub(super) last_seq: u64,
     pub(super) books: Vec<Book>,
+    /// What others traded.
+    pub(super) prints: Vec<Print>,
+    /// The best price at which an order of ours may have stood since any stood there, by side.
+    pub(super) stood: [[Option<Num>; 2]; INSTRUMENTS],
     pub(super) stream_distrusted: bool,
     pub(super) orders_max: usize,
     pub(super) executions_max: usize,
@@ -237,18 +234,27 @@ impl Firm {
             now: 0,
             fault: None,
             bounds: LimitId::ALL.iter().map(|id| Num::from(config.limits.get(*id))).collect(),
+            ceilings: vec![None; LimitId::COUNT],
+            symbols: config.symbols.clone(),
+            short_max: config.short_max.into(),
+            epoch: config.limits.epoch,
+            hours: (config.hours.0.0, config.hours.1.0),
             halt: None,
             is_shutting_down: false,
             scopes: Vec::new(),
+            throttled: [false; OWNERS],
+            executions: Default::default(),
             orders: Vec::new(),
             trades: Vec::new(),
             held: Holdings::default(),
             messages: Vec::new(),
+            day: config.messages_sent.into(),
             entered: Vec::new(),
             profits: vec![0],
             waiting: Vec::new(),
             room_bytes: 0,
             is_ready: false,
+            caught_up: false,
             ring_room: true,
             ring_room_next: true,
             record_fails: false,
@@ -257,6 +263,8 @@ impl Firm {
             next_id: config.next_order_id.max(1),
             last_seq: 0,
             books: vec![Book::default(); INSTRUMENTS],
+            prints: Vec::new(),
+            stood: Default::default(),
             stream_distrusted: false,
             orders_max: config.orders_max,
             executions_max: config.executions_max,
@@ -265,22 +273,6 @@ impl Firm {
             refusals: vec![0; Reason::COUNT],
             out: Vec::new(),
             clock: 0,
-        }
-    }
-
-    pub(super) fn bound(&self, id: LimitId) -> Num {
-        let more = match self.fault {
-            Some(Fault::Bound(of, more)) if of == id => more,
-            _ => 0,
-        };
-        self.bounds[id.index()] + more
-    }
-
-    pub(super) fn set_bound(&mut self, id: u32, value: i64) {
-        if let Some(id) = LimitId::from_index(id as usize)
-            && (0..=Limits::max(id)).contains(&value)
-        {
-            self.bounds[id.index()] = Num::from(value);
         }
     }
 
@@ -363,20 +355,6 @@ impl Firm {
         let all: Vec<usize> = (0..self.trades.len()).filter(|at| !self.trades[*at].back).collect();
         let forgotten = all.len().saturating_sub(self.executions_max);
         all.into_iter().skip(forgotten)
-    }
-
-    /// When the rate would be as if nothing had been sent.
-    pub(super) fn rate_full_at(&self) -> Num {
-        self.messages.iter().fold(0, |full, (at, token)| full.max(Num::from(*at)) + token)
-    }
-    /// What a message takes of the rate, ns; `None` when there is no rate.
-    pub(super) fn token(&self) -> Option<Num> {
-        let rate = self.bound(LimitId::OrdersPerSecondMax);
-        (rate > 0).then(|| (1_000_000_000 + rate - 1) / rate)
-    }
-    pub(super) fn take_rate(&mut self) {
-        let token = self.token().unwrap_or(0);
-        self.messages.push((self.now, token));
     }
 
     pub(super) fn take_id(&mut self, id: u32) {

@@ -1,12 +1,28 @@
 //! The gate against a slow model of it: the same random steps for both, compared after each. The model keeps everything
 //! that happened in plain lists and takes every sum anew, in numbers that cannot overflow; it shares no arithmetic with
-//! the gate. A check more in the gate is a function more in [`verdict`] and a line in its list.
+//! the gate but the steps of time in which that counts (ticks of the reference, parts of volume, eighths of a window). A
+//! check more in the gate is a function more in [`checks`] (an intent by itself) or [`sums`] (what it adds to) and a line
+//! in the lists of [`verdict`].
+//!
+//! What decides beside orders and positions is in [`others`] (prints, reference, volume, quotes), [`pace`] (rate, messages
+//! of the day, repeated executions) and [`bounds`] (limits of all and of single symbols, and how they are set). The model
+//! knows no restarts, and no more symbols under a scope than the gate has places for.
 
 mod acts;
+mod bounds;
+mod checks;
+mod commands;
 mod drive;
 mod firm;
+mod known;
+mod market;
+mod others;
+mod pace;
 mod promises;
+mod quotes;
+mod setting;
 mod steps;
+mod sums;
 mod told;
 mod verdict;
 mod words;
@@ -25,6 +41,7 @@ use std::string::String;
 use std::time::Instant;
 use std::vec::Vec;
 use steps::{Failing, Maker, Step};
+use tern_abi::command::LimitsOutcome;
 use verdict::Ask;
 
 /// Steps of an episode: long enough to fill small tables, short enough that the lists stay so.
@@ -38,17 +55,19 @@ struct Seen {
     steps: u64,
     sent: u64,
     refused: Vec<u64>,
+    limits: [u64; LimitsOutcome::COUNT],
     promises: u64,
 }
 
 impl Seen {
     fn new() -> Self {
-        Self { steps: 0, sent: 0, refused: std::vec![0; Reason::COUNT], promises: 0 }
+        Self { steps: 0, sent: 0, refused: std::vec![0; Reason::COUNT], limits: [0; LimitsOutcome::COUNT], promises: 0 }
     }
     fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.sent += other.sent;
         self.promises += other.promises;
+        self.limits.iter_mut().zip(&other.limits).for_each(|(sum, more)| *sum += more);
         self.refused.iter_mut().zip(&other.refused).for_each(|(sum, more)| *sum += more);
     }
 }
@@ -64,9 +83,9 @@ struct Found {
 /// One episode.
 fn episode(seed: u64, fault: Option<Fault>, seen: &mut Seen) -> Result<(), Found> {
     let mut random = Random::new(seed);
-    let config = steps::config(&mut random);
+    let config = setting::config(&mut random);
     let mut pair = Pair::new(&config, fault);
-    let mut taken = steps::opening(&mut random);
+    let mut taken = setting::opening(&mut random);
     let mut matches = 0;
     let is_slow = random.permille(100);
     let mut is_beyond = false;
@@ -127,6 +146,7 @@ fn one_step(pair: &mut Pair, step: &Step, is_looked_at: bool, seen: &mut Seen) -
         match said {
             Outcome::Sent { .. } => seen.sent += 1,
             Outcome::Refused(refusal) => seen.refused[refusal.reason.index()] += 1,
+            Outcome::Limits(_, outcome) => seen.limits[outcome.index()] += 1,
         }
     }
     match foreseen {
@@ -190,11 +210,12 @@ fn assert_all_met(seen: &Seen) {
         .map(|reason| reason.name())
         .collect();
     assert!(missing.is_empty(), "no step of {} was refused for {missing:?}", seen.steps);
+    assert!(seen.limits.iter().all(|count| *count > 0), "what came of limits: {:?}", seen.limits);
     assert!(seen.sent * 16 > seen.steps, "{} messages in {} steps: too few pass", seen.sent, seen.steps);
 }
 
-/// What can be planted: every limit off by one either way, every check left out, what the gate hears and sees, and two
-/// ways to count too little.
+/// What can be planted: every limit off by one either way, every check left out, what the gate hears and sees, and ways to
+/// count too little or too much.
 fn faults() -> Vec<Fault> {
     use VenueEventKind as Kind;
     let bounds = LimitId::ALL.iter().copied().flat_map(|id| [Fault::Bound(id, 1), Fault::Bound(id, -1)]);
@@ -213,7 +234,23 @@ fn faults() -> Vec<Fault> {
     let ignored = Reason::ALL.iter().copied().filter(is_checked).map(Fault::Ignored);
     let misheard =
         [Kind::Accepted, Kind::Executed, Kind::Canceled, Kind::Replaced, Kind::Modified].map(Fault::Misheard);
-    let others = [Fault::Misprint, Fault::NewSizeAtOnce, Fault::CancelledAtOnce];
+    let others = [
+        Fault::Misprint,
+        Fault::NewSizeAtOnce,
+        Fault::CancelledAtOnce,
+        Fault::OwnPrints,
+        Fault::OwnQuotes,
+        Fault::OldVolume,
+        Fault::FreeCancels,
+        Fault::IdsUnheard,
+        Fault::LastInstant,
+        Fault::NoCeiling,
+        Fault::WindowForgets,
+        Fault::Unforgotten,
+        Fault::LogCounts,
+        Fault::StaleTaken,
+        Fault::LossLater,
+    ];
     bounds.chain(ignored).chain(misheard).chain(others).collect()
 }
 

@@ -20,8 +20,7 @@ pub(super) struct Adds {
 
 impl Firm {
     pub(super) fn adds(&self, ask: &Ask) -> Adds {
-        let shares = ask.order.is_none() || self.more_shares(ask) > 0;
-        Adds { shares, value: self.more_value(ask) > 0 && !self.only_closes(ask) }
+        Adds { shares: self.adds_shares(ask), value: self.more_value(ask) > 0 && !self.only_closes(ask) }
     }
 
     /// What an approved order could come to, with everything that is open filled in the worst order: first its side alone,
@@ -35,9 +34,14 @@ impl Firm {
             let held = Self::holdings(trades.iter());
             if filled == side {
                 let firm: Num = held.iter().map(|held| held[approved.instrument].shares).sum();
-                let (reached, max) = (signed(side, firm), self.bound(LimitId::PositionMax));
+                let (reached, max) = (signed(side, firm), self.order_bound(LimitId::PositionMax, approved.instrument));
                 if adds.shares && reached > max {
                     return Err(format!("filled, {reached} shares are held; {max} may be"));
+                }
+                let own = signed(side, held[approved.owner][approved.instrument].shares);
+                let max = self.bound(LimitId::StrategyPositionMax);
+                if adds.shares && own > max {
+                    return Err(format!("filled, the strategy holds {own} shares; {max} may be"));
                 }
                 // At cost, closing takes off what the position cost, not what the order is worth: then net may move by
                 // more than was counted, and is not promised.
@@ -50,6 +54,10 @@ impl Firm {
             let (gross, max) = (Self::gross_of(&held), self.bound(LimitId::GrossMax));
             if adds.value && gross > max + rounding {
                 return Err(format!("filled, gross is {gross}; {max} may be"));
+            }
+            // With the profit of the approval: what the fills themselves lose is not held against them.
+            if let Some(max) = self.leverage_max().filter(|max| adds.value && gross > max + rounding) {
+                return Err(format!("filled, gross is {gross}; leverage allows {max}"));
             }
         }
         Ok(())
@@ -72,9 +80,13 @@ impl Firm {
 
     /// Closing is never refused for an amount of the firm.
     pub(super) fn can_close(&self, ask: &Ask, refusal: &Refusal) -> Result<(), String> {
-        let is_amount = matches!(refusal.reason, Reason::Position | Reason::Gross | Reason::Net | Reason::ReduceOnly);
-        let of_firm = refusal.reason != Reason::ReduceOnly || self.owner_only_closes(ask);
-        if is_amount && of_firm && self.only_closes(ask) {
+        let is_of_owner = matches!(refusal.reason, Reason::ReduceOnly | Reason::StrategyPosition);
+        let is_of_firm = matches!(
+            refusal.reason,
+            Reason::Position | Reason::Volume | Reason::Gross | Reason::Net | Reason::Leverage | Reason::NotLocated
+        );
+        let is_amount = is_of_firm || (is_of_owner && self.owner_only_closes(ask));
+        if is_amount && self.only_closes(ask) {
             return Err(format!("an order that only closes was refused: {refusal:?}"));
         }
         Ok(())
@@ -82,13 +94,7 @@ impl Firm {
 
     /// Not only the firm's position, the strategy's own too becomes no larger.
     fn owner_only_closes(&self, ask: &Ask) -> bool {
-        let held = self.held[ask.owner][ask.instrument].shares;
-        let own = self
-            .orders
-            .iter()
-            .filter(|order| (order.owner, order.instrument, order.side) == (ask.owner, ask.instrument, ask.side));
-        let open: Num = own.map(|order| order.stands_for().0).sum();
-        signed(ask.side, held) + open + self.more_shares(ask) <= 0
+        self.worst_of_owner(ask) <= 0
     }
 }
 
@@ -97,9 +103,11 @@ fn signed(side: Side, shares: Num) -> Num {
 }
 
 fn fill(owner: usize, instrument: usize, side: Side, quantity: Num, price: Num) -> Trade {
+    let (at, match_number, order) = (0, u64::MAX, 0);
     Trade {
-        match_number: u64::MAX,
-        order: 0,
+        at,
+        match_number,
+        order,
         owner,
         instrument,
         side,

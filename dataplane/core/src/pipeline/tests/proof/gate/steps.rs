@@ -1,19 +1,19 @@
 //! Random steps: mostly sane, often at the very edge of a limit, now and then absurd.
 
 use super::super::random::Random;
-use super::firm::{Firm, INSTRUMENTS, Known, Num};
-use super::verdict::symbol_key;
+use super::firm::{Firm, INSTRUMENTS, Num};
+use super::known::Known;
+use super::verdict::{Ask, strategy_of};
 use crate::feed::Distrust;
 use crate::input::{ConnEvent, DownReason};
-use crate::pipeline::{Config, UnknownOrders};
-use crate::risk::{LimitId, Limits};
+use crate::risk::LimitId;
 use crate::session::{TimeInForce, VenueEvent, VenueEventKind};
 use crate::strategy::Intent;
-use crate::testing::{add, print};
-use crate::units::{InstrumentId, OrderId, Price, Side, UNIT};
+use crate::units::{InstrumentId, OrderId, Price, Side};
+use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::event::{BookEvent, EventKind, flags};
 use tern_abi::segment::{ScopeKind, TradingState};
 
@@ -46,60 +46,8 @@ pub(super) enum Step {
     },
     Venue(VenueEvent),
     Command(Command),
+    SetLimits(Box<SetLimits>),
     Conn(ConnEvent),
-}
-
-/// The limits of an episode: the default with one place to widen it from.
-fn limits(random: &mut Random) -> Limits {
-    let wide = Limits {
-        open_orders_max: 4,
-        order_burst_max: 100_000,
-        orders_per_second_max: 1_000_000,
-        position_max: 3000,
-        ..Limits::default()
-    };
-    if random.permille(500) {
-        return wide;
-    }
-    Limits {
-        orders_per_second_max: random.pick(&[1, 3, 1000, 1_000_000]),
-        order_burst_max: random.pick(&[1, 5, 200]),
-        cancel_reserve: random.pick(&[0, 2, 200]),
-        gross_max: random.within(1, 60) * 1000 * UNIT,
-        net_max: random.within(1, 60) * 500 * UNIT,
-        daily_loss_max: random.within(0, 100) * 10 * UNIT,
-        drawdown_max: random.within(0, 100) * 10 * UNIT,
-        ..wide
-    }
-}
-
-/// The configuration of an episode.
-pub(super) fn config(random: &mut Random) -> Config {
-    let mut limits = limits(random);
-    limits.open_orders_max = random.pick(&[1, 4, 4, 12, 40]);
-    Config {
-        limits,
-        orders_max: random.pick(&[1, 16, 64]).max(limits.open_orders_max as usize),
-        executions_max: random.pick(&[3, 256]),
-        feed_silence_ns_max: 0,
-        next_order_id: if random.permille(10) { u32::MAX - 5 } else { 0 },
-        unknown_orders: random.pick(&[UnknownOrders::Cancel, UnknownOrders::Keep]),
-        pull_on_distrust: random.permille(500),
-        ..Config::default()
-    }
-}
-
-/// What makes an episode's pipeline trade. Now and then an instrument has no print yet.
-pub(super) fn opening(random: &mut Random) -> Vec<Step> {
-    let mut events: Vec<BookEvent> = (0..INSTRUMENTS as u32).map(crate::testing::trading).collect();
-    events
-        .extend((0..INSTRUMENTS as u32).filter(|_| random.permille(950)).map(|instrument| print(instrument, 10_0000)));
-    vec![
-        Step::Datagram { events, distrust: None, age_ns: 0, intents: Vec::new() },
-        Step::Conn(ConnEvent::Up),
-        Step::Conn(ConnEvent::Room(1 << 20)),
-        Step::Venue(VenueEvent::new(VenueEventKind::CaughtUp)),
-    ]
 }
 
 /// Makes steps that know where the model stands.
@@ -124,7 +72,8 @@ impl Maker<'_> {
             500..790 => Step::Venue(self.venue()),
             790..880 => self.hand_over(),
             880..930 => Step::Wait(self.wait()),
-            930..990 => Step::Command(self.command()),
+            930..980 => Step::Command(self.command()),
+            980..990 => Step::SetLimits(Box::new(self.set_limits())),
             990..997 => Step::Conn(self.conn()),
             _ => Step::RingRoom(self.random.permille(300)),
         }
@@ -133,7 +82,7 @@ impl Maker<'_> {
     /// Out of states in which everything is refused: an episode should not end in one.
     fn way_back(&mut self) -> Option<Step> {
         let firm = self.firm;
-        if firm.halt.is_some() && self.random.permille(300) {
+        if firm.halt.is_some() && self.random.permille(500) {
             return Some(Step::Command(Command { kind: CommandKind::Resume as u32, ..Command::default() }));
         }
         if !self.random.permille(250) {
@@ -145,6 +94,9 @@ impl Maker<'_> {
             Some(Step::Conn(ConnEvent::Room(1 << 20)))
         } else if !firm.ring_room_next {
             Some(Step::RingRoom(true))
+        } else if let Some(owner) = firm.throttled.iter().position(|throttled| *throttled) {
+            let key = strategy_of(owner);
+            Some(Step::Command(Command::set_state(ScopeKind::Strategy, key, TradingState::Running, 0)))
         } else if firm.stream_distrusted {
             Some(Step::Datagram { events: Vec::new(), distrust: None, age_ns: 0, intents: Vec::new() })
         } else {
@@ -158,6 +110,8 @@ impl Maker<'_> {
         let instrument = instrument as u32;
         let event = if book.state != b'T' {
             crate::testing::trading(instrument)
+        } else if matches!(book.short_sale, b'1' | b'2') && self.random.permille(100) {
+            BookEvent { instrument, code: b'0', ..BookEvent::new(EventKind::ShortSale) }
         } else if book.halted {
             BookEvent { instrument, flags: flags::MARKET_RESUMED, ..BookEvent::new(EventKind::Other) }
         } else {
@@ -166,7 +120,7 @@ impl Maker<'_> {
         Some(Step::Datagram { events: vec![event], distrust: None, age_ns: 0, intents: Vec::new() })
     }
 
-    fn intents(&mut self) -> Vec<(usize, Intent)> {
+    pub(super) fn intents(&mut self) -> Vec<(usize, Intent)> {
         let count = self.random.pick(&[0, 1, 1, 1, 1, 2, if self.is_slow { 8 } else { 3 }]);
         let mut intents = Vec::new();
         for _ in 0..count {
@@ -188,8 +142,9 @@ impl Maker<'_> {
             0..70 => self.new_order(),
             70..92 if !open.is_empty() => {
                 let order = &self.firm.orders[self.random.pick(&open)];
-                let (order, price) = (OrderId(self.id_of(order)), self.price(order.instrument, order.side));
-                Intent::Replace { order, price, quantity: self.quantity() }
+                let instrument = order.instrument;
+                let (order, price) = (OrderId(self.id_of(order)), self.price(instrument, order.side));
+                Intent::Replace { order, price, quantity: self.quantity(instrument) }
             }
             92..98 if !open.is_empty() => {
                 let order = &self.firm.orders[self.random.pick(&open)];
@@ -220,7 +175,7 @@ impl Maker<'_> {
         let side = self.random.pick(&[Side::Buy, Side::Sell]);
         let place = (instrument as usize).min(INSTRUMENTS - 1);
         let price = self.price(place, side);
-        let quantity = if self.random.permille(400) { self.edge(place, side, price) } else { self.quantity() };
+        let quantity = if self.random.permille(400) { self.edge(place, side, price) } else { self.quantity(place) };
         order(instrument, side, price, quantity)
     }
 
@@ -238,11 +193,11 @@ impl Maker<'_> {
         })
     }
 
-    fn quantity(&mut self) -> u32 {
-        let max = self.firm.bound(LimitId::OrderQuantityMax) as u32;
+    fn quantity(&mut self, instrument: usize) -> u32 {
+        let max = self.firm.order_bound(LimitId::OrderQuantityMax, instrument) as u32;
         match self.random.below(100) {
-            0..88 => self.random.within(1, 400) as u32,
-            88..93 => self.random.within(1, 1500) as u32,
+            0..91 => self.random.within(1, i64::from(max.clamp(1, 400))) as u32,
+            91..93 => self.random.within(1, 1500) as u32,
             93..98 => self.random.pick(&[max, max.saturating_add(1), max.saturating_sub(1)]),
             _ => self.random.pick(&[0, 1, 999_999, 1_000_000, u32::MAX]),
         }
@@ -253,61 +208,30 @@ impl Maker<'_> {
         let firm = self.firm;
         let price = Num::from(price.0).max(1);
         let worst = firm.worst(instrument, side);
-        let room = match self.random.below(6) {
-            0 => firm.bound(LimitId::PositionMax) - worst,
+        let room = match self.random.below(10) {
+            0 => firm.order_bound(LimitId::PositionMax, instrument) - worst,
             1 => (firm.bound(LimitId::GrossMax) - firm.gross()) / price,
             2 => (firm.bound(LimitId::NetMax) - firm.net(side)) / price,
-            3 => firm.bound(LimitId::OrderNotionalMax) / price,
+            3 => firm.order_bound(LimitId::OrderNotionalMax, instrument) / price,
+            6 => self.room_of_strategy(instrument, side),
+            7 => (firm.leverage_max().unwrap_or(0) - firm.gross()) / price,
+            8 => firm.short_max(instrument) - firm.worst(instrument, Side::Sell),
+            9 => (firm.recent_volume(instrument) * firm.bound(LimitId::VolumePercentMax) / 100)
+                .max(firm.bound(LimitId::VolumeSharesMin)),
             4 => -firm.worst(instrument, side.opposite()),
             _ => -worst,
         };
-        if !(0..=firm.bound(LimitId::OrderQuantityMax)).contains(&room) {
-            return self.quantity();
+        if !(0..=self.firm.order_bound(LimitId::OrderQuantityMax, instrument)).contains(&room) {
+            return self.quantity(instrument);
         }
         (room + Num::from(self.random.within(-1, 1))).max(0) as u32
     }
 
-    fn datagram(&mut self) -> Step {
-        let count = self.random.pick(&[0, 1, 1, 2, 3]);
-        let events = (0..count).map(|_| self.market()).collect();
-        let distrust = self.random.permille(20).then_some(Distrust::Gap);
-        let max = self.firm.bound(LimitId::IntentAgeNsMax) as u64;
-        let age_ns = match self.random.below(10) {
-            0..7 => self.random.below(1000),
-            _ => self.random.pick(&[max.saturating_sub(1), max, max + 1, u64::MAX]),
-        };
-        let intents = if self.random.permille(500) { self.intents() } else { Vec::new() };
-        Step::Datagram { events, distrust, age_ns, intents }
-    }
-
-    fn market(&mut self) -> BookEvent {
-        let instrument = self.random.below(INSTRUMENTS as u64) as u32;
-        let book = &self.firm.books[instrument as usize];
-        let last = book.last.unwrap_or(10_0000) as i64;
-        let near = (last + self.random.within(-200, 200)).clamp(9_0000, 11_0000);
-        match self.random.below(1000) {
-            0..400 => print(instrument, near),
-            400..650 if book.orders.len() < 10 => {
-                let side = self.random.pick(&[Side::Buy, Side::Sell]);
-                add(instrument, self.random.word() >> 1, side, near, 1 + self.random.below(9) as u32)
-            }
-            650..960 if !book.orders.is_empty() => {
-                let order = self.random.pick(&book.orders).0;
-                BookEvent { instrument, order, ..BookEvent::new(EventKind::Delete) }
-            }
-            960..975 => {
-                let code = self.random.pick(b"HPQT");
-                BookEvent { code, ..crate::testing::trading(instrument) }
-            }
-            975..990 => {
-                let flags = self.random.pick(&[flags::MARKET_HALTED, flags::MARKET_RESUMED]);
-                BookEvent { instrument, flags, ..BookEvent::new(EventKind::Other) }
-            }
-            990..995 => print(instrument, self.random.pick(&[1, 20_0000, 1_999_999_900, i64::from(u32::MAX)])),
-            // Nobody's order: the book is not the venue's any more.
-            999 if self.random.permille(200) => BookEvent { instrument, order: 1, ..BookEvent::new(EventKind::Delete) },
-            _ => print(instrument, last),
-        }
+    /// Shares that a strategy may still come to hold.
+    fn room_of_strategy(&mut self, instrument: usize, side: Side) -> Num {
+        let owner = self.random.below(2) as usize;
+        let ask = Ask { owner, instrument, side, price: 1, quantity: 0, age_ns: 0, order: None };
+        self.firm.bound(LimitId::StrategyPositionMax) - self.firm.worst_of_owner(&ask)
     }
 
     fn hand_over(&mut self) -> Step {
@@ -322,6 +246,13 @@ impl Maker<'_> {
 
     /// From no time at all to minutes.
     fn wait(&mut self) -> u64 {
+        // The ends of the hours, and the nanoseconds before them.
+        let (now, hours) = (self.firm.now, self.firm.hours);
+        let ends = [hours.0.saturating_sub(1), hours.0, hours.1.saturating_sub(1), hours.1];
+        let next = ends.into_iter().find(|end| *end > now && *end - now < 1_000_000_000_000);
+        if let Some(end) = next.filter(|_| self.random.permille(300)) {
+            return end - now;
+        }
         match self.random.below(10) {
             0..3 => self.random.below(2000),
             3..6 => self.random.below(200_000),
@@ -336,75 +267,6 @@ impl Maker<'_> {
             0..3 => ConnEvent::Down(DownReason::Reset),
             3..5 => ConnEvent::Up,
             _ => ConnEvent::Room(self.random.pick(&[0, 127, 128, 183, 184, 240, 600])),
-        }
-    }
-
-    fn command(&mut self) -> Command {
-        let kind = match self.random.below(1000) {
-            0..30 => CommandKind::Kill,
-            30..40 => CommandKind::CancelAll,
-            40..42 => CommandKind::Shutdown,
-            42..60 => CommandKind::Resume,
-            60..300 => return self.scope(),
-            _ => return self.set_limit(),
-        };
-        Command { kind: kind as u32, ..Command::default() }
-    }
-
-    fn scope(&mut self) -> Command {
-        let symbol = u64::from_le_bytes(*b"NEVER   ");
-        let (kind, key) = match self.random.below(10) {
-            0 => (ScopeKind::Firm, self.random.pick(&[0, 0, 0, 1])),
-            1 => (ScopeKind::Venue, self.random.pick(&[1, 1, 1, 2])),
-            2..5 => (ScopeKind::Strategy, self.random.pick(&[1, 2, 3, 65_535])),
-            5 => (ScopeKind::Symbol, symbol),
-            _ => (ScopeKind::Symbol, symbol_key(self.random.below(INSTRUMENTS as u64) as usize)),
-        };
-        // Mostly lifted again: what is set should not be all there is to see.
-        let state = match self.random.below(10) {
-            0..6 => TradingState::Running,
-            6..8 => TradingState::ReduceOnly,
-            8 => TradingState::CancelOnly,
-            _ => TradingState::Halted,
-        };
-        let lifted = self.firm.scopes.last().filter(|said| said.2 != TradingState::Running);
-        match lifted.filter(|_| self.random.permille(600)) {
-            Some((kind, key, _)) => Command::set_state(*kind, *key, TradingState::Running, 0),
-            None => Command::set_state(kind, key, state, 0),
-        }
-    }
-
-    fn set_limit(&mut self) -> Command {
-        let id = self.random.pick(LimitId::ALL);
-        let max = Limits::max(id);
-        let usual = Limits { position_max: 3000, open_orders_max: 4, ..Limits::default() }.get(id);
-        let is_loss = matches!(id, LimitId::DailyLossMax | LimitId::DrawdownMax);
-        let value = match self.random.below(100) {
-            0..70 if !is_loss => usual,
-            0..30 => usual,
-            30..90 => (self.level(id) + Num::from(self.random.within(-2, 2))).clamp(0, max.into()) as i64,
-            90..97 => self.random.pick(&[0, 1, max, max - 1]),
-            _ => self.random.pick(&[-1, i64::MIN, max.saturating_add(1), i64::MAX]),
-        };
-        let scope = u32::from(self.random.permille(10));
-        Command { kind: CommandKind::SetLimit as u32, id: id as u32, value, scope, epoch: 3, ..Command::default() }
-    }
-
-    /// What a limit is about, as it is now.
-    fn level(&mut self, id: LimitId) -> Num {
-        let firm = self.firm;
-        let instrument = self.random.below(INSTRUMENTS as u64) as usize;
-        let side = self.random.pick(&[Side::Buy, Side::Sell]);
-        match id {
-            LimitId::PositionMax => firm.worst(instrument, side),
-            LimitId::GrossMax => firm.gross(),
-            LimitId::NetMax => firm.net(side),
-            LimitId::DailyLossMax => -firm.profit(),
-            LimitId::DrawdownMax => firm.drawdown(),
-            LimitId::OpenOrdersMax => firm.open().len() as Num,
-            LimitId::OrderQuantityMax => self.random.below(400).into(),
-            LimitId::OrderNotionalMax => firm.entered.last().map_or(0, |last| last.price * last.quantity),
-            _ => self.random.below(5).into(),
         }
     }
 }

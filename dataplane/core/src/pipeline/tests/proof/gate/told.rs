@@ -1,13 +1,12 @@
-//! What the firm is told: by the venue of its orders, by the market of its books.
+//! What the venue tells the firm of its orders.
 
-use super::firm::{Fault, Firm, INSTRUMENTS, Known, Life, Num, OWNERS, Trade};
+use super::firm::{Fault, Firm, INSTRUMENTS, Num, OWNERS, Trade};
+use super::known::{Known, Life};
 use super::verdict::{strategy_of, symbol_key};
 use crate::pipeline::UnknownOrders;
 use crate::risk::HaltReason;
 use crate::session::{VenueEvent, VenueEventKind};
-use crate::units::Side;
 use std::vec::Vec;
-use tern_abi::event::{BookEvent, EventKind, flags};
 
 /// Pause after the first refused cancel; it doubles up to a second, and the twelfth is the last.
 const PAUSE_NS: u64 = 10_000_000;
@@ -37,6 +36,7 @@ impl Firm {
                 self.hear_of_order(event);
             }
         }
+        self.note_prices();
     }
 
     fn log_changed(&mut self) {
@@ -53,6 +53,8 @@ impl Firm {
     /// The log was replayed: what it does not know of never arrived.
     fn caught_up(&mut self) {
         self.is_ready = true;
+        self.caught_up = true;
+        self.learn_messages();
         for at in self.open() {
             if std::mem::take(&mut self.orders[at].doubtful) {
                 match self.orders[at].life {
@@ -92,7 +94,10 @@ impl Firm {
                         let is_last = order.cancels_refused >= REFUSED_MAX;
                         order.cancel_due = Some(if is_last { u64::MAX } else { now + pause.min(PAUSE_NS_MAX) });
                     }
-                    Kind::PriorityUpdated => order.price = event.price.0.into(),
+                    Kind::PriorityUpdated => {
+                        order.price = event.price.0.into();
+                        order.venue_order = reference_of(event);
+                    }
                     _ => {}
                 }
             }
@@ -132,6 +137,7 @@ impl Firm {
         let order = &mut self.orders[at];
         order.leaves = (Num::from(event.quantity) - order.executed).max(0);
         order.price = event.price.0.into();
+        order.venue_order = reference_of(event);
         if !event.live {
             self.bury(at, false);
         }
@@ -154,6 +160,7 @@ impl Firm {
         order.id = event.order.0;
         order.leaves = event.quantity.into();
         order.price = event.price.0.into();
+        order.venue_order = reference_of(event);
         // The venue did the replace first, so a cancel of the old id finds nothing.
         order.cancel_sent = order.cancel_sent.filter(|sent| *sent != event.previous.0);
         if !event.live {
@@ -192,6 +199,7 @@ impl Firm {
         let (price, leaves) = (event.price.0.into(), event.quantity.into());
         let order = Known {
             life: Life::Live,
+            venue_order: reference_of(event),
             cancel_wanted: self.unknown_orders == UnknownOrders::Cancel,
             ..Known::new(event.order.0, owner, instrument, side, price, leaves)
         };
@@ -234,6 +242,7 @@ impl Firm {
         self.left(at, left);
         let price = event.price.0.into();
         self.trades.push(Trade {
+            at: self.now,
             match_number,
             order: id,
             owner,
@@ -247,6 +256,7 @@ impl Firm {
             old_log: false,
         });
         self.holdings_changed(instrument, price);
+        self.count_execution(owner);
         if is_overfill {
             self.stop(HaltReason::Overfill);
         }
@@ -278,88 +288,14 @@ impl Firm {
         self.look(instrument, Some(price));
     }
 
-    /// A datagram of the market; whether the stream is trusted after it.
-    pub(super) fn watch(&mut self, events: &[BookEvent], is_trusted: bool) {
-        let mut looks = Vec::new();
-        for event in events {
-            if self.note(event) {
-                looks.push(event.instrument as usize);
-            }
-        }
-        let was_trusted = !std::mem::replace(&mut self.stream_distrusted, !is_trusted);
-        if was_trusted && !is_trusted && self.pull_on_distrust {
-            self.want_cancels(|_| true);
-        }
-        for instrument in looks {
-            if self.position(instrument) != 0 {
-                self.look(instrument, self.mark_of(instrument));
-            }
-        }
-    }
-
-    /// Whether the event changed a best price or size, or was a trade.
-    fn note(&mut self, event: &BookEvent) -> bool {
-        let instrument = event.instrument as usize;
-        let price = Num::from(event.price);
-        let best = |firm: &Self, side| firm.best(instrument, side);
-        let is_top = |best: Option<Num>, side: Side, price: Num| match best {
-            None => true,
-            Some(best) => {
-                if side == Side::Buy {
-                    price >= best
-                } else {
-                    price <= best
-                }
-            }
-        };
-        match event.kind {
-            EventKind::Add => {
-                let side = if event.side == 1 { Side::Buy } else { Side::Sell };
-                let top = is_top(best(self, side), side, price);
-                self.books[instrument].orders.push((event.order, side, price));
-                top
-            }
-            EventKind::Delete => {
-                let named = self.books[instrument].orders.iter().position(|order| order.0 == event.order);
-                let Some(at) = named else {
-                    // Not the venue's book any more.
-                    let was_trusted = self.is_trusted(instrument);
-                    self.books[instrument].distrusted = true;
-                    if was_trusted && self.pull_on_distrust {
-                        self.want_cancels(|order| order.instrument == instrument);
-                    }
-                    return false;
-                };
-                let (_, side, price) = self.books[instrument].orders[at];
-                let top = is_top(best(self, side), side, price);
-                self.books[instrument].orders.remove(at);
-                top
-            }
-            EventKind::Trade => {
-                self.books[instrument].last = Some(price);
-                true
-            }
-            EventKind::TradingState => {
-                self.books[instrument].state = event.code;
-                false
-            }
-            _ => {
-                let halted = event.flags & flags::MARKET_HALTED != 0;
-                self.books[instrument].halted = halted;
-                false
-            }
-        }
-    }
-
     /// What the gate is told in place of an event: another thing if that is the planted fault.
     pub(super) fn misheard(&self, event: &VenueEvent) -> VenueEvent {
         let by = u32::from(self.fault == Some(Fault::Misheard(event.kind)));
         VenueEvent { quantity: event.quantity.saturating_add(by), ..*event }
     }
+}
 
-    /// The same of the market.
-    pub(super) fn misprinted(&self, event: &BookEvent) -> BookEvent {
-        let by = i64::from(self.fault == Some(Fault::Misprint) && event.kind == EventKind::Trade);
-        BookEvent { price: event.price + by, ..*event }
-    }
+/// The venue's reference of the order that an event of the fake session names.
+fn reference_of(event: &VenueEvent) -> u64 {
+    u64::from(event.order.0) + 1_000_000
 }

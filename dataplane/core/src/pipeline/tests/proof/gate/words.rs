@@ -1,6 +1,7 @@
 //! What the venue may say of orders: mostly what follows from what it was told, now and then late, again, or absurd.
 
-use super::firm::{Known, Life, Num, Pending};
+use super::firm::Num;
+use super::known::{Known, Life, Pending};
 use super::steps::Maker;
 use crate::session::{VenueEvent, VenueEventKind};
 use crate::units::{OrderId, Price, Side, StrategyId, Symbol};
