@@ -13,6 +13,8 @@ use tern_abi::segment::{CONN_STATE_CLOSED, CONN_STATE_KERNEL, ConnState};
 
 /// Bytes that the loop may have sent after it wrote the state down: every message that may wait for TCP, and more.
 const AHEAD_BYTES: u32 = 2048;
+/// A venue gives up a connection that is silent for some ten seconds (SoupBinTCP 3.00: 15).
+const AGE_NS_MAX: u64 = 300_000_000_000;
 /// More bytes than that are never under way.
 const SPAN_MAX: u32 = 65_536;
 
@@ -28,18 +30,22 @@ pub enum Reset {
     NoConnection,
     /// It is one of the kernel's, which ends it with the process.
     OfKernel,
+    /// What the segment knows of it is so old that the venue has given it up long ago, and its numbers may be another's.
+    TooOld,
     /// So many segments were sent.
     Sent(u32),
 }
 
-/// Resets the connection of `state` by segments on `interface`.
+/// Resets the connection of `state` by segments on `interface`; `now_ns` is TAI. Whether the venue heeds them is not known
+/// here.
 ///
 /// # Errors
 /// What the kernel reported: EPERM without CAP_NET_RAW, ENODEV for an interface that there is not.
-pub fn reset(interface: &str, state: &ConnState) -> io::Result<Reset> {
+pub fn reset(interface: &str, state: &ConnState, now_ns: u64) -> io::Result<Reset> {
     match state.state {
         CONN_STATE_CLOSED => return Ok(Reset::NoConnection),
         CONN_STATE_KERNEL => return Ok(Reset::OfKernel),
+        _ if now_ns.saturating_sub(state.tai_ns) > AGE_NS_MAX => return Ok(Reset::TooOld),
         _ => {}
     }
     let socket = sys::packet_socket(interface)?;
@@ -144,9 +150,11 @@ mod tests {
 
     #[test]
     fn without_a_connection_nothing_is_sent() {
-        let of = |kind| reset("no-such-if0", &ConnState { state: kind, ..state() });
+        let of = |kind| reset("no-such-if0", &ConnState { state: kind, ..state() }, 5);
         assert_eq!(of(CONN_STATE_CLOSED).expect("nothing to do"), Reset::NoConnection);
         assert_eq!(of(CONN_STATE_KERNEL).expect("nothing to do"), Reset::OfKernel);
         assert!(of(tern_abi::segment::CONN_STATE_ESTABLISHED).is_err());
+        let late = reset("no-such-if0", &state(), AGE_NS_MAX + 1).expect("nothing is done");
+        assert_eq!(late, Reset::TooOld);
     }
 }

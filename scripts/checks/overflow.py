@@ -71,7 +71,7 @@ def stuck_kill(out, _options):
         said = today.tern.tern("kill", "--timeout-ms", "200", check=False)
         asked = time.monotonic()
         assert not said["acknowledged"] and said["orders"]["unknown"] > 100, said
-        assert [ended["ended"] for ended in said["sessions_ended"]] == [True], said
+        assert [ended["resets"] > 0 for ended in said["sessions_reset"]] == [True], said
         today.wait("the exchange sees the session end", lambda: sessions(today) == 0, 5, pause=0.005)
         took_ms = (time.monotonic() - asked) * 1000
         os.kill(pid, signal.SIGCONT)

@@ -60,7 +60,7 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
         "killed": true,
         "acknowledged": stopped,
         "orders": { "open_before": open_before, "cancelled": gone, "pending": pending, "unknown": unknown },
-        "sessions_ended": ended.iter().map(Ended::json).collect::<Vec<_>>(),
+        "sessions_reset": ended.iter().map(Ended::json).collect::<Vec<_>>(),
         "ternd_told": matches!(told, Ok(Answer::Command { .. })),
         "waited_ms": began.elapsed().as_millis() as u64,
     });
@@ -68,7 +68,7 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
     Ok(Outcome { text, json, code })
 }
 
-/// A venue session that was to be ended from outside.
+/// A venue session that was to be ended from outside. Whether it was, the venue alone knows.
 struct Ended {
     conn: usize,
     outcome: Result<Reset, String>,
@@ -79,7 +79,8 @@ fn end_sessions(target: &Target, words: &Words) -> Vec<Ended> {
     let known = words.conns.iter().enumerate().filter_map(|(conn, mirror)| mirror.read().map(|state| (conn, state)));
     let ended = known.map(|(conn, state)| {
         let interface = target.interface_name();
-        let outcome = interface.and_then(|interface| reset(&interface, &state).map_err(|error| error.to_string()));
+        let outcome = interface
+            .and_then(|interface| reset(&interface, &state, status::tai_ns()).map_err(|error| error.to_string()));
         Ended { conn, outcome }
     });
     ended.filter(|ended| ended.outcome != Ok(Reset::NoConnection)).collect()
@@ -90,10 +91,13 @@ impl Ended {
         let conn = self.conn;
         match &self.outcome {
             Ok(Reset::Sent(segments)) => format!(
-                "venue session {conn} was ended from outside ({segments} resets): the venue cancels on disconnect, if its \
+                "{segments} resets were sent to end venue session {conn} from outside: the venue cancels on disconnect, if its \
                  port is set so; ask it"
             ),
-            Ok(_) => {
+            Ok(Reset::TooOld) => {
+                format!("venue session {conn} was last heard of too long ago to be ended from outside")
+            }
+            Ok(Reset::OfKernel | Reset::NoConnection) => {
                 format!("venue session {conn} is the kernel's: it ends with the process of the data plane; end that")
             }
             Err(why) => format!("venue session {conn} could NOT be ended from outside: {why}; call the venue"),
@@ -101,13 +105,14 @@ impl Ended {
     }
 
     fn json(&self) -> Value {
-        let ended = matches!(self.outcome, Ok(Reset::Sent(_)));
+        let resets = if let Ok(Reset::Sent(segments)) = self.outcome { segments } else { 0 };
         let why = match &self.outcome {
             Ok(Reset::Sent(_) | Reset::NoConnection) => None,
             Ok(Reset::OfKernel) => Some("of_kernel".to_owned()),
+            Ok(Reset::TooOld) => Some("too_old".to_owned()),
             Err(why) => Some(why.clone()),
         };
-        json!({ "conn": self.conn, "ended": ended, "why": why })
+        json!({ "conn": self.conn, "resets": resets, "why": why })
     }
 }
 

@@ -15,6 +15,7 @@ use tern_config::{Config, HeartbeatLoss};
 use tern_hw::reset::{Reset, reset};
 use tern_hw::segment::SegmentView;
 
+use crate::clock;
 use crate::process::Process;
 use crate::run_folder::write_pid;
 use crate::shared::{SYSTEM_UID, Shared};
@@ -158,12 +159,12 @@ impl<'a> Supervisor<'a> {
     fn end_sessions(&self) {
         for conn in &self.shared.segment.words().conns {
             let Some(state) = conn.read() else { continue };
-            match reset(&self.config.port.interface, &state) {
+            match reset(&self.config.port.interface, &state, clock::tai_ns()) {
                 Ok(Reset::Sent(segments)) => {
-                    tracing::warn!(segments, port = state.own_port, "ended the venue's session from outside");
+                    tracing::warn!(segments, port = state.own_port, "reset the venue's session from outside");
                     self.shared.update(|facts| facts.sessions_ended += 1);
                 }
-                Ok(Reset::NoConnection | Reset::OfKernel) => {}
+                Ok(Reset::NoConnection | Reset::OfKernel | Reset::TooOld) => {}
                 Err(error) => tracing::error!("the venue's session cannot be ended from outside: {error}"),
             }
         }

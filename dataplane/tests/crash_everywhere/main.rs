@@ -400,3 +400,21 @@ fn a_kill_outlives_a_restart_and_lifting_it_accepts_no_difference() {
     node.resume();
     assert_eq!(halt(&node), None);
 }
+
+#[test]
+fn one_command_lifts_one_reason() {
+    let seed = 13;
+    let (mut dead, mut exchange) = run(seed, &Point { records: usize::MAX, steps: STEPS, lost: 0, seed: 0 });
+    dead.command(CommandKind::Kill);
+    dead.is_quiet.set(true);
+    dead.settle(&mut exchange);
+    exchange.disconnected();
+    let mut node = Node::begin(seed, &dead.journal.records, 1, AfterRestart::Operator, usize::MAX);
+    node.settle(&mut exchange);
+    let halt = |node: &Node| node.pipeline.desk().gate().halt();
+    assert_eq!(halt(&node), Some(HaltReason::Killed));
+    node.resume();
+    assert_eq!(halt(&node), Some(HaltReason::Restarted), "the restart is a reason of its own");
+    node.resume();
+    assert_eq!(halt(&node), None);
+}

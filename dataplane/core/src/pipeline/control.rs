@@ -114,7 +114,7 @@ impl Desk {
     /// that alone and no resume lifts it.
     fn resume<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) -> bool {
         let Some(halt) = self.gate.halt().filter(|_| !self.shutting_down) else { return true };
-        if self.recovery.stop() == Some(HaltReason::Restarted) {
+        if halt == HaltReason::Restarted {
             self.recovery = Recovery::Over;
         }
         let left = self.recovery.stop();
