@@ -194,6 +194,46 @@ def tai_ns():
     return time.clock_gettime_ns(time.CLOCK_TAI)
 
 
+def quote_all(today, instruments):
+    """Has the maker quote so many instruments."""
+    with open(today.tern.config, encoding="utf-8") as file:
+        text = file.read()
+    maker = 'name = "maker"\nid = 1\n'
+    assert maker in text, "the configuration names no maker"
+    with open(today.tern.config, "w", encoding="utf-8") as file:
+        file.write(text.replace(maker, f"{maker}params = {{ instruments = {instruments} }}\n"))
+
+
+def kill_latency(out, options):
+    """With a thousand orders open: from the moment at which the kill word was written to the last cancel on the wire."""
+    rounds, samples, least = max(2, options.points // 2), [], None
+    with session.Session(out, "--seconds", 8 + 4 * rounds, "--rate", 20000, "--instruments", 1000,
+                         "--exchange-option=--symbols=950", "--exchange-option=--opening-orders=8000",
+                         "--set", "limits.open_orders_max=3000") as today:
+        quote_all(today, 950)
+        today.start()
+        marks = []
+        for _ in range(rounds):
+            today.wait("a thousand orders are open", lambda: today.counters()["loop"]["open_orders"] >= 1000, 30, pause=0.02)
+            said = today.tern.tern("kill")
+            assert said["acknowledged"] and said["orders"]["pending"] == 0, said
+            marks.append((today.status()["halt"]["since_ns"] - (tai_ns() - time.time_ns()), time.time_ns(), said["orders"]["open_before"]))
+            assert today.tern.tern("resume")["resumed"]
+        today.exchange.process.terminate()
+        today.wait_closed()
+        today.consistent(cut=True)
+        cancels = []
+        venue.stamps(today.exchange.pcap, cancels)
+        for killed_ns, resumed_ns, open_orders in marks:
+            of_kill = [stamp - killed_ns for stamp in cancels if killed_ns < stamp < resumed_ns]
+            assert len(of_kill) >= open_orders * 0.9, f"{len(of_kill)} cancels on the wire for {open_orders} open orders"
+            samples.append(max(of_kill) / 1e6)
+            least = min(least or open_orders, open_orders)
+    samples.sort()
+    return (f"{rounds} kills with at least {least} orders open: from the kill word to the last cancel on the wire "
+            f"p50 {samples[len(samples) // 2]:.1f} ms, p99 (of so few: the worst) {samples[-1]:.1f} ms")
+
+
 def kill_and_resume(today, before_resume=lambda: None):
     """Kill under load, a quiet second, resume; (acknowledged at ns, what the kill said, resumed at ns)."""
     today.wait_orders(200)

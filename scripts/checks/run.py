@@ -22,6 +22,7 @@ CHECKS = {
     "recover_kill_stays": ("recover", True, True),
     "kill": ("kill", True, True),
     "kill_without_daemon": ("kill", True, True),
+    "kill_latency": ("kill", False, True),
     "kill_window_closed": ("kill", True, True),
     "kill_in_flight": ("kill", True, True),
     "kill_scope": ("kill", True, True),

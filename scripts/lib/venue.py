@@ -416,8 +416,9 @@ def packets(path):
         at += captured
 
 
-def stamps(path):
-    """First stamp of each datagram by its MoldUDP64 sequence number, and of each order message by its order id."""
+def stamps(path, cancels=None):
+    """First stamp of each datagram by its MoldUDP64 sequence number, and of each order message by its order id; the stamp
+    of each Cancel Order is added to `cancels`."""
     sent, arrived, streams = {}, {}, {}
     for stamp, frame in packets(path):
         if len(frame) < 34 or frame[12:14] != b"\x08\x00":
@@ -433,7 +434,7 @@ def stamps(path):
                 continue
             total = int.from_bytes(frame[16:18], "big")
             begin = header + (frame[header + 12] >> 4) * 4
-            streams.setdefault(source, Stream()).segment(
+            streams.setdefault(source, Stream(cancels)).segment(
                 int.from_bytes(frame[header + 4:header + 8], "big"), 14 + total - begin, frame[begin:14 + total], stamp, arrived)
     return sent, arrived
 
@@ -444,8 +445,9 @@ class Stream:
 
     PACKETS = b"+LUROD"
 
-    def __init__(self):
+    def __init__(self, cancels=None):
         self.tail, self.next = bytearray(), None
+        self.cancels = [] if cancels is None else cancels
 
     def segment(self, sequence, length, payload, stamp, arrived):
         if length == 0:
@@ -467,7 +469,7 @@ class Stream:
             self.next = None
 
     def order_ids(self, stamp, arrived):
-        """Notes the first stamp of each Enter Order and Replace."""
+        """Notes the first stamp of each Enter Order and Replace, and that of each Cancel Order."""
         while len(self.tail) >= 3:
             length = int.from_bytes(self.tail[:2], "big")
             if len(self.tail) < length + 2:
@@ -477,6 +479,8 @@ class Stream:
                 arrived.setdefault(int.from_bytes(message[1:5], "big"), stamp)
             elif kind == b"U" and message[:1] == b"U":
                 arrived.setdefault(int.from_bytes(message[5:9], "big"), stamp)
+            elif kind == b"U" and message[:1] == b"X":
+                self.cancels.append(stamp)
             del self.tail[:length + 2]
 
 
