@@ -162,7 +162,7 @@ struct RunArgs {
     /// After so many order messages, reset the connection in the middle of a message.
     #[arg(long, value_name = "N")]
     reset_after: Option<u64>,
-    /// Plant a wrong first fill, in the log or to the client.
+    /// Plant a wrong fill, the first that completes an order, in the log or to the client.
     #[arg(long, value_enum)]
     wrong_fill: Option<WrongFill>,
 }

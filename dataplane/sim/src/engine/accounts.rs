@@ -375,7 +375,8 @@ impl Engine {
         self.tally.shares += u64::from(shares);
         self.tally.partial_fills += u64::from(order.open > 0);
         self.tally.symbols.insert(order.locate);
-        let wrong = self.wrong_fill.take();
+        // One that completes an order: told too high, more traded than was open, whatever comes later.
+        let wrong = if order.open == 0 { self.wrong_fill.take() } else { None };
         let message = OrderExecuted {
             kind: OrderExecuted::TYPE,
             timestamp: self.timestamp(),

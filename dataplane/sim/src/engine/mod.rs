@@ -98,7 +98,7 @@ pub struct Rules {
     pub intended_size: IntendedSize,
     /// Of 65,536 executions, how many are broken later.
     pub break_share: u32,
-    /// Plants a wrong first fill.
+    /// Plants a wrong fill, the first that completes an order.
     pub wrong_fill: Option<WrongFill>,
     /// Cancels an account's orders when its last connection ends.
     pub cancel_on_disconnect: bool,
