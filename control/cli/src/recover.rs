@@ -5,15 +5,18 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tern_abi::counters::LoopCounter;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
+use tern_abi::record::Kind;
 use tern_abi::segment::{ACCOUNTS, NextOrder, ScopeKind, Words};
 use tern_config::facts::{Names, name_at};
 use tern_config::protocol::{Answer, Ask};
 use tern_journal::JournalError;
 use tern_journal::recovered::{Recovered, RecoveredPosition, last_day_begins, recovered};
+use zerocopy::FromBytes;
 
 use crate::control::{ask, wait};
 use crate::fold::symbol_text;
 use crate::outcome::{Failure, Outcome, exit};
+use crate::records;
 use crate::table::{grouped, money, tai_time};
 use crate::target::Target;
 
@@ -59,7 +62,7 @@ pub(crate) fn accept(target: &Target, seen: u32) -> Result<Outcome, Failure> {
     let refused_before = words.counters.get(LoopCounter::CommandsRefused);
     let taken = matches!(ask(target, Ask::AcceptDifferences { seen })?, Answer::Command { taken: true });
     let refused = || words.counters.get(LoopCounter::CommandsRefused) != refused_before;
-    let accepted = taken && wait(Instant::now() + PATIENCE, || !read(target).is_ok_and(|(day, _)| day.unreconciled));
+    let accepted = taken && wait(Instant::now() + PATIENCE, || says_accepted(target, day.last_seq));
     let trading = words.trading.get().0;
     let json = json!({ "accepted": accepted, "taken": taken, "differences": seen, "trading": trading });
     let (text, code) = match (accepted, taken) {
@@ -73,6 +76,18 @@ pub(crate) fn accept(target: &Target, seen: u32) -> Result<Outcome, Failure> {
         (false, false) => ("the data plane has not taken the command yet\n".into(), exit::UNHEALTHY),
     };
     Ok(Outcome { text, json, code })
+}
+
+/// Whether the journal says so behind record `after_seq`; one that cannot be read says nothing.
+fn says_accepted(target: &Target, after_seq: u64) -> bool {
+    let mut found = false;
+    let read = records::for_each(&target.paths.journal, after_seq + 1, |header, body| {
+        found = header.kind == Kind::Reconcile as u16
+            && ReconcileRecord::read_from_prefix(body)
+                .is_ok_and(|(record, _)| record.difference == Difference::Accepted as u32);
+        !found
+    });
+    found && read.is_ok()
 }
 
 fn read(target: &Target) -> Result<(Recovered, u64), Failure> {
