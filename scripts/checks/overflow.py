@@ -9,13 +9,18 @@ import venue
 
 
 def overflow(out, _options):
-    with session.Session(out, "--seconds", 4, "--set", "port.ring_frames=2048", "--set", "daemon.heartbeat_loss_ms=5000") as today:
+    ring = 2048
+    with session.Session(out, "--seconds", 8, "--set", f"port.ring_frames={ring}", "--set", "daemon.heartbeat_loss_ms=20000") as today:
         today.start()
         today.wait_orders(100)
         pid = today.pid()
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(1.2)
-        os.kill(pid, signal.SIGCONT)
+        before = today.network.sent()
+        try:
+            # twice the ring by the kernel's own count, however slow the exchange is on this host
+            today.wait("the ring overflows", lambda: today.network.sent() - before > 2 * ring, 15)
+        finally:
+            os.kill(pid, signal.SIGCONT)
         today.wait("the gap is counted", lambda: today.counters()["feed"]["gaps"] > 0)
         stopped = venue.orders_sent(today.counters()["loop"])
         refused = today.counters()["refusals"]["book_untrusted"]

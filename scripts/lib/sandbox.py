@@ -96,5 +96,10 @@ class Network:
     @classmethod
     def link_drops(cls):
         """Frames that the exchange's end of the link did not get across, as its own kernel counter says."""
+        return cls.sent("dropped")
+
+    @classmethod
+    def sent(cls, what="packets"):
+        """What the exchange's end of the link has sent so far: `packets`, `bytes`, or `dropped` on the way."""
         text = run("ip", "-n", cls.VENUE, "-j", "-s", "link", "show", "veth-venue")
-        return json.loads(text)[0]["stats64"]["tx"]["dropped"]
+        return json.loads(text)[0]["stats64"]["tx"][what]
