@@ -85,9 +85,15 @@ def kill_data_plane(today, rng, daemon_too):
     today.wait("another data plane runs", back, 40)
     today.wait("the venue's log is compared with the journal",
                lambda: (today.status()["halt"] or {}).get("reason") == "restarted", 40)
-    found = today.tern.tern("recover")["comparison"]
+    # the segment says it a moment before the journal does
+    found = today.wait("the journal has the comparison's end", lambda: ended(today.tern.tern("recover")["comparison"]))
     assert found["agreed_or_accepted"] and found["differences"] == 0, f"nothing was lost, and they differ: {found}"
     today.tern.tern("resume")
+
+
+def ended(comparison):
+    """A comparison that came to an end, or None."""
+    return comparison if comparison["agreed_or_accepted"] or comparison["differences"] else None
 
 
 def again(today):
