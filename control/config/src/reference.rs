@@ -1,4 +1,4 @@
-//! `[reference]`: what a firm's compliance and its lender say of symbols, for one day of the venue. It stands in the
+//! `[reference]`: what a firm's compliance, its lender and yesterday's market say of symbols, for one day of the venue. It stands in the
 //! configuration itself or in a file that this names; the effective configuration has it in full, so that a replay needs
 //! no file.
 
@@ -28,6 +28,8 @@ pub struct Reference {
     pub easy_to_borrow: Vec<String>,
     /// Shares of other symbols that may be sold short, because somebody located them.
     pub locates: BTreeMap<String, u32>,
+    /// Closing prices of the trading day before, 1/10000 of the currency unit: the collar's reference begins there.
+    pub prior_close: BTreeMap<String, u32>,
 }
 
 /// A date of the calendar.

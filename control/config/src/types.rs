@@ -467,6 +467,8 @@ pub struct Limits {
     pub reference_move_percent: u32,
     /// Widest spread of which the middle is a reference, percent of it.
     pub reference_spread_percent: u32,
+    /// Shares of others that a side must have up to the price of which the middle is a reference.
+    pub reference_depth_min: u32,
     /// What the account was worth when the day began, 1/10000 of the currency unit; 0 = leverage is not checked.
     pub equity: i64,
     /// Positions at cost and open orders, percent of equity and the day's profit.
@@ -534,6 +536,7 @@ impl Default for Limits {
             volume_shares_min: 1000,
             reference_move_percent: 5,
             reference_spread_percent: 10,
+            reference_depth_min: 100,
             equity: 0,
             leverage_percent_max: 200,
             symbol: Vec::new(),

@@ -215,6 +215,7 @@ impl Check<'_> {
         self.within("limits.volume_shares_min", limits.volume_shares_min, 1..=999_999);
         self.within("limits.reference_move_percent", limits.reference_move_percent, 1..=100);
         self.within("limits.reference_spread_percent", limits.reference_spread_percent, 1..=100);
+        self.within("limits.reference_depth_min", limits.reference_depth_min, 1..=u32::MAX);
         self.within("limits.equity", limits.equity, 0..=i64::MAX / 2);
         self.within("limits.leverage_percent_max", limits.leverage_percent_max, 1..=10_000);
         self.symbol_limits();
@@ -248,6 +249,10 @@ impl Check<'_> {
             for (place, symbol) in symbols.iter().enumerate() {
                 self.symbol(&format!("reference.{name}[{place}]"), symbol);
             }
+        }
+        for (symbol, price) in &reference.prior_close {
+            self.symbol("reference.prior_close", symbol);
+            self.within(&format!("reference.prior_close.{symbol}"), *price, 1..=1_999_999_900);
         }
         for (symbol, shares) in &reference.locates {
             self.symbol("reference.locates", symbol);

@@ -36,11 +36,13 @@ pub enum EventKind {
     Broken = 9,
     /// Trading state of the instrument changed to `code` (the venue's letter).
     TradingState = 10,
-    /// An instrument was introduced; `order` holds the symbol's eight bytes.
+    /// An instrument was introduced; `order` holds the symbol's eight bytes, `quantity` the shares of a round lot. Flag
+    /// [`flags::LISTING`].
     Directory = 11,
     /// A venue-wide event, `code` is the venue's letter (start of messages, market open, ...).
     System = 12,
     /// Auction imbalance: `price` = reference price, `quantity` = paired shares, `other` = imbalance shares, `code` = direction.
+    /// Flag [`flags::LISTING`].
     Imbalance = 13,
     /// Short-sale restriction of the instrument changed to `code`.
     ShortSale = 14,
@@ -60,6 +62,9 @@ pub mod flags {
     pub const MARKET_HALTED: u16 = 4;
     /// That halt is over.
     pub const MARKET_RESUMED: u16 = 8;
+    /// Says something of how the instrument is listed or auctioned that prices are held against: its directory, or an
+    /// auction's imbalance.
+    pub const LISTING: u16 = 16;
 }
 
 /// Side of an order as the record carries it. Values are part of the layout.

@@ -63,10 +63,24 @@ impl Buffer<BookEvent> {
         self.flags & HALTS != 0
     }
 
+    /// An event that comes from elsewhere than a feed's sink may say something of a listing.
+    #[inline]
+    pub(crate) fn note_listing(&mut self, event: &BookEvent) {
+        self.flags |= event.flags & flags::LISTING;
+    }
+
+    /// Whether an event since the last call says something of a listing.
+    #[inline]
+    pub(crate) fn take_listings(&mut self) -> bool {
+        let has_listings = self.flags & flags::LISTING != 0;
+        self.flags &= !flags::LISTING;
+        has_listings
+    }
+
     /// The operational halts: the instrument, and whether it is halted.
     #[cold]
     pub(crate) fn halts(&mut self) -> impl Iterator<Item = (InstrumentId, bool)> {
-        self.flags = 0;
+        self.flags &= !HALTS;
         halts(self.as_slice())
     }
 }

@@ -73,6 +73,8 @@ pub struct Config {
     pub high_water: Cash,
     /// From when, and until before when, orders may be sent. Cancels may be at any time.
     pub hours: (TaiNs, TaiNs),
+    /// Closing prices of the day before, 1/10000, by symbol: where a reference begins.
+    pub closes: Vec<(Symbol, u32)>,
     /// An earlier run traded in this session: books are untrusted for that reason until a feed says better.
     pub restarted: bool,
     /// What becomes of open orders of an earlier run.
@@ -101,6 +103,7 @@ impl Default for Config {
             messages_sent: 0,
             high_water: 0,
             hours: (TaiNs(0), TaiNs::NEVER),
+            closes: Vec::new(),
             restarted: false,
             unknown_orders: UnknownOrders::Cancel,
             after_restart: AfterRestart::Operator,

@@ -109,6 +109,7 @@ impl Desk {
         gate.messages_at_least(config.messages_sent);
         gate.high_water_at_least(config.high_water);
         gate.set_hours(config.hours);
+        gate.set_closes(&config.closes);
         Ok(Self {
             orders: Orders::new(config.orders_max, owner_count, count, memory),
             executions: Executions::new(config.executions_max, memory),
@@ -395,7 +396,7 @@ impl Desk {
             [exposure.position, exposure.open[0], exposure.open[1]].iter().for_each(|value| hash.add(*value as u64));
             hash.add(u64::from(exposure.is_halted()));
         }
-        self.gate.sight_words().for_each(|word| hash.add(word));
+        self.gate.sight_words().chain(self.gate.listing_words()).for_each(|word| hash.add(word));
         let stake = self.gate.stake();
         [stake.gross(), stake.profit(), stake.drawdown()].iter().for_each(|value| hash.add(*value as u64));
         for owner in 0..self.owner_count {

@@ -9,7 +9,7 @@ use crate::risk::HaltReason;
 use crate::session::OrderSession;
 use crate::strategy::{Batch, Call, StrategySet};
 use crate::units::{InstrumentId, LineId, Price, Quantity, Side, StreamId, TaiNs};
-use tern_abi::event::BookEvent;
+use tern_abi::event::{BookEvent, flags};
 use tern_abi::record::{Kind, Recorder, TrustRecord};
 use zerocopy::IntoBytes;
 
@@ -55,7 +55,10 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         events: &[BookEvent],
     ) {
         self.events.clear();
-        events.iter().for_each(|event| self.events.push(*event));
+        for event in events {
+            self.events.note_listing(event);
+            self.events.push(*event);
+        }
         self.apply_events(turn, None);
         self.mark_positions(turn);
         turn.probe.mark(Stage::Book);
@@ -69,6 +72,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         if self.desk.can_trade() {
             self.desk.orders.prefetch_next(self.desk.ids.next());
         }
+        let has_listings = self.events.take_listings();
         let events = self.events.as_slice();
         for group in events.chunks(PREFETCH_EVENTS) {
             self.desk.prefetch(group, Desk::prefetch_instrument);
@@ -76,6 +80,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             // While the books waited for their lines, those that lead to the orders have come.
             self.desk.prefetch(group, Desk::prefetch_orders);
             for event in group {
+                if has_listings && event.flags & flags::LISTING != 0 {
+                    self.desk.gate.heed_listing(turn.now, event);
+                }
                 match self.desk.books.apply(event) {
                     Ok(change) => {
                         if let Some((price, shares)) = change.traded {

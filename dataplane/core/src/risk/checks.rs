@@ -7,7 +7,7 @@ use super::scopes::{Outcome, check_restricted};
 use super::self_trade::own_in_the_way;
 use super::{Exposure, HaltReason, Reason, SelfTrade};
 use crate::orders::Orders;
-use crate::units::{Cash, InstrumentId, Price, Quantity, Side, Symbol};
+use crate::units::{Cash, InstrumentId, Price, Quantity, Side, Symbol, TaiNs};
 use tern_abi::segment::TradingState;
 
 /// Highest price an order may have: OUCH 5.0, 1.2: $199,999.9900; above it a price means "market".
@@ -69,9 +69,9 @@ impl Gate {
     #[inline]
     pub(super) fn check_order(
         &self,
+        now: TaiNs,
         instrument: InstrumentId,
-        price: Price,
-        quantity: Quantity,
+        (price, quantity): (Price, Quantity),
         standing: (Quantity, Cash),
         bounds: &Bounds,
         market: &Market<'_>,
@@ -103,7 +103,7 @@ impl Gate {
         if notional > notional_max {
             return Err(Refusal::beyond(Reason::Notional, notional_max, notional));
         }
-        let Some(reference) = self.reference(instrument, market) else {
+        let Some(reference) = self.reference(now, instrument, market) else {
             return Err(Refusal::new(Reason::NoReference));
         };
         let distance = (price.0 - reference.0).abs();

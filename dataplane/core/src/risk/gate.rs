@@ -3,6 +3,7 @@
 
 use super::bounds::BoundsTable;
 use super::checks::check_way_out;
+use super::listing::Listings;
 use super::scopes::OWNERS;
 use super::sight::Sight;
 use super::throttle::Repeats;
@@ -113,6 +114,7 @@ pub struct Gate {
     pub(super) stake: Stake,
     pub(super) scopes: Scopes,
     repeats: [Repeats; OWNERS],
+    pub(super) listings: Listings,
 }
 
 impl Gate {
@@ -137,6 +139,7 @@ impl Gate {
             stake: Stake::default(),
             scopes: Scopes::default(),
             repeats: [Repeats::default(); OWNERS],
+            listings: Listings::new(instruments),
         }
     }
 
@@ -243,6 +246,7 @@ impl Gate {
                 exposure.bounds = self.bounds.row_of(symbol);
             }
         }
+        self.begin_references(self.instruments, instruments);
         self.instruments = instruments.len();
     }
 
@@ -379,7 +383,7 @@ impl Gate {
         };
         self.check_scopes(owner.index, symbol, (new.instrument, new.side), i64::from(new.quantity), market)?;
         let bounds = self.bounds.row(exposure.bounds);
-        self.check_order(new.instrument, new.price, new.quantity, (0, 0), bounds, market)?;
+        self.check_order(at.now, new.instrument, (new.price, new.quantity), (0, 0), bounds, market)?;
         let more = i64::from(new.quantity);
         let worst = exposure.worst(new.side, more);
         self.check_position(owner.index, (new.instrument, new.side), (more, worst), exposure, market)?;
@@ -461,7 +465,7 @@ impl Gate {
         };
         let standing = (order.leaves, order.counted_value);
         let bounds = self.bounds.row(exposure.bounds);
-        self.check_order(order.instrument, price, quantity, standing, bounds, market)?;
+        self.check_order(at.now, order.instrument, (price, quantity), standing, bounds, market)?;
         // The chain's total has the limit of an order at the venue: less than 1,000,000 (OUCH 5.0, 2.2).
         let total = order.executed.saturating_add(quantity);
         let total_max = Limits::max(super::LimitId::OrderQuantityMax);

@@ -33,6 +33,7 @@ counter_enum! {
         ReferenceSpreadBps = "reference_spread_bps": "Widest spread of which the middle is a reference, 1/100 percent of it.",
         Equity = "equity": "What the account was worth when the day began, 1/10000 of the currency unit; 0 = leverage is not checked.",
         LeveragePercentMax = "leverage_percent_max": "Positions at cost and open orders, percent of equity and the day's profit.",
+        ReferenceDepthMin = "reference_depth_min": "Shares of others that a side must have up to the price of which the middle is a reference.",
     }
 }
 
@@ -105,6 +106,8 @@ pub struct Limits {
     pub reference_move_bps: u32,
     /// [`LimitId::ReferenceSpreadBps`].
     pub reference_spread_bps: u32,
+    /// [`LimitId::ReferenceDepthMin`].
+    pub reference_depth_min: Quantity,
     /// [`LimitId::Equity`].
     pub equity: Cash,
     /// [`LimitId::LeveragePercentMax`].
@@ -140,6 +143,7 @@ impl Default for Limits {
             volume_shares_min: 1000,
             reference_move_bps: 500,
             reference_spread_bps: 1000,
+            reference_depth_min: 100,
             equity: 0,
             leverage_percent_max: 200,
             epoch: 0,
@@ -172,7 +176,8 @@ impl Limits {
             | LimitId::CancelDayReserve
             | LimitId::ExecutionsMax
             | LimitId::VolumePercentMax
-            | LimitId::VolumeSharesMin => u32::MAX as i64,
+            | LimitId::VolumeSharesMin
+            | LimitId::ReferenceDepthMin => u32::MAX as i64,
             LimitId::IntentAgeNsMax | LimitId::DuplicateWindowNs | LimitId::ExecutionsWindowNs => 3_600_000_000_000,
             LimitId::SelfTrade => SelfTrade::COUNT as i64 - 1,
         }
@@ -212,6 +217,7 @@ impl Limits {
             LimitId::VolumeSharesMin => self.volume_shares_min = value as u32,
             LimitId::ReferenceMoveBps => self.reference_move_bps = value as u32,
             LimitId::ReferenceSpreadBps => self.reference_spread_bps = value as u32,
+            LimitId::ReferenceDepthMin => self.reference_depth_min = value as u32,
             LimitId::Equity => self.equity = value,
             LimitId::LeveragePercentMax => self.leverage_percent_max = value as u32,
         }
@@ -245,6 +251,7 @@ impl Limits {
             LimitId::VolumeSharesMin => self.volume_shares_min as i64,
             LimitId::ReferenceMoveBps => self.reference_move_bps as i64,
             LimitId::ReferenceSpreadBps => self.reference_spread_bps as i64,
+            LimitId::ReferenceDepthMin => self.reference_depth_min as i64,
             LimitId::Equity => self.equity,
             LimitId::LeveragePercentMax => self.leverage_percent_max as i64,
         }

@@ -13,6 +13,7 @@ mod checks;
 mod exposure;
 mod gate;
 mod limits;
+mod listing;
 mod rate;
 mod reason;
 mod reference;

@@ -4,7 +4,7 @@ use super::Reason;
 use super::gate::{Gate, Market, Refusal};
 use crate::units::{InstrumentId, Price, Quantity, Side, TaiNs};
 
-/// Levels that are looked through for one that is not ours alone.
+/// Levels of a side that are looked through for shares of others.
 const LEVELS: usize = 8;
 
 impl Gate {
@@ -12,8 +12,9 @@ impl Gate {
     #[inline]
     pub(crate) fn printed(&mut self, now: TaiNs, instrument: InstrumentId, price: Price, shares: Quantity) {
         let move_bps = self.limits().reference_move_bps;
+        let round_lot = self.listings.round_lot(instrument);
         if let Some(sight) = self.sights.get_mut(instrument.index()) {
-            sight.printed(now, price, shares, move_bps);
+            sight.printed(now, (price, shares), move_bps, round_lot);
         }
     }
 
@@ -37,11 +38,12 @@ impl Gate {
         self.sights.iter().flat_map(super::sight::Sight::words)
     }
 
-    /// What a price is compared with: the prints of others, or the middle of what they bid and ask if that is near enough.
+    /// What a price is compared with: the prints of others from the close of the day before on; without either the price
+    /// that an auction names; without that the middle of what others bid and ask, if that is near enough.
     #[inline]
-    pub(super) fn reference(&self, instrument: InstrumentId, market: &Market<'_>) -> Option<Price> {
+    pub(super) fn reference(&self, now: TaiNs, instrument: InstrumentId, market: &Market<'_>) -> Option<Price> {
         let traded = self.sights.get(instrument.index()).and_then(super::sight::Sight::reference);
-        traded.or_else(|| self.middle(instrument, market))
+        traded.or_else(|| self.indication(now, instrument)).or_else(|| self.middle(instrument, market))
     }
 
     #[cold]
@@ -52,19 +54,26 @@ impl Gate {
         is_near.then_some(Price((bid + ask) / 2))
     }
 
-    /// The best price of a side at which somebody else has an order.
+    /// The best price of a side at which or better others have as many shares as a side must have.
     fn best_of_others(&self, instrument: InstrumentId, side: Side, market: &Market<'_>) -> Option<Price> {
         let sight = self.sights.get(instrument.index())?;
-        let is_others = |price: Price, orders: u32| {
+        let enough = u64::from(self.limits().reference_depth_min.max(1));
+        let ours_at = |price: Price| -> u64 {
             if !sight.own.may_stand(side, price) {
-                return true;
+                return 0;
             }
             let ours = market.orders.in_instrument(instrument).filter(|order| order.side == side);
             let ours = ours.filter_map(|order| market.books.order(order.venue_order));
-            ours.filter(|order| order.side == side && order.price == price).count() < orders as usize
+            let here = ours.filter(|order| order.side == side && order.price == price);
+            here.map(|order| u64::from(order.quantity)).sum()
         };
+        let mut others: u64 = 0;
         let mut levels = market.books.depth(instrument, side).take(LEVELS);
-        levels.find(|level| is_others(level.price, level.orders)).map(|level| level.price)
+        let deep = levels.find(|level| {
+            others = others.saturating_add(level.quantity.saturating_sub(ours_at(level.price)));
+            others >= enough
+        });
+        deep.map(|level| level.price)
     }
 
     /// Whether an order is small beside what others traded lately. What only closes a position is a way out.

@@ -66,6 +66,12 @@ impl OwnPrices {
         };
     }
 
+    /// Whether an order is open on either side.
+    #[inline]
+    pub(super) const fn is_any(&self) -> bool {
+        self.0[0] | self.0[1] != 0
+    }
+
     /// Whether an open order of `side` may stand at `price`: none stands where this says no.
     #[inline]
     pub(super) const fn may_stand(&self, side: Side, price: Price) -> bool {

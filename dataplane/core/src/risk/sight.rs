@@ -1,8 +1,8 @@
 //! What the gate knows of an instrument's market beside its book, on half a cache line: where our own orders stand, what
 //! others traded lately, and the price with which a new one is compared.
 //!
-//! The reference follows the prints of others, so nothing that we trade moves it, and no faster than a limit says: one
-//! wrong print does not open the collar around it. Prints in which we were one side are known by our open orders, or by
+//! The reference begins where the market closed the day before, if that is known, and follows the prints of others, so
+//! nothing that we trade moves it, and no faster than a limit says: one wrong print does not open the collar around it. Prints in which we were one side are known by our open orders, or by
 //! the match number when the venue told us first; one that comes before the venue's word of it counts as another's.
 
 use super::self_trade::OwnPrices;
@@ -26,7 +26,7 @@ pub(super) struct Sight {
     shares: [u32; 2],
     /// Number of the present part.
     part: u32,
-    /// What a price is compared with; 0 before any print.
+    /// What a price is compared with; 0 before any print, if no close is known.
     reference: u32,
     /// Tick in which it moved last.
     moved_at: u32,
@@ -43,9 +43,21 @@ const fn tick(now: TaiNs) -> u32 {
 }
 
 impl Sight {
-    /// Others traded `shares` at `price`. The reference moves by `move_bps` of 1/10000 a second at most.
+    /// The reference begins at `price`, and may move from there at once.
+    pub(super) fn begin_at(&mut self, price: u32) {
+        self.reference = price;
+    }
+
+    /// Others traded `shares` at `price`. The reference moves by `move_bps` of 1/10000 a second at most, and for a round
+    /// lot at least: fewer are volume, and no price of the tape.
     #[inline]
-    pub(super) fn printed(&mut self, now: TaiNs, price: Price, shares: Quantity, move_bps: u32) {
+    pub(super) fn printed(
+        &mut self,
+        now: TaiNs,
+        (price, shares): (Price, Quantity),
+        move_bps: u32,
+        round_lot: Quantity,
+    ) {
         let part = (now.0 >> PART_BITS) as u32;
         if part != self.part {
             let before = if part == self.part.wrapping_add(1) { self.shares[0] } else { 0 };
@@ -53,7 +65,7 @@ impl Sight {
         }
         self.shares[0] = self.shares[0].saturating_add(shares);
         let Ok(price) = u32::try_from(price.0) else { return };
-        if price != self.reference {
+        if price != self.reference && shares >= round_lot {
             self.follow(now, price, move_bps);
         }
     }
@@ -80,7 +92,7 @@ impl Sight {
         self.moved_at = tick;
     }
 
-    /// What a price is compared with, once others traded.
+    /// What a price is compared with, once others traded or where the close is known.
     #[inline]
     pub(super) const fn reference(&self) -> Option<Price> {
         if self.reference == 0 { None } else { Some(Price(self.reference as i64)) }
@@ -126,27 +138,27 @@ mod tests {
     fn the_reference_follows_at_a_bounded_rate_in_either_direction() {
         let mut sight = Sight::default();
         assert_eq!(sight.reference(), None);
-        sight.printed(START, Price(10_0000), 1, 500);
+        sight.printed(START, (Price(10_0000), 1), 500, 1);
         assert_eq!(sight.reference(), Some(Price(10_0000)), "the first is taken as it is");
-        sight.printed(START, Price(20_0000), 1, 500);
+        sight.printed(START, (Price(20_0000), 1), 500, 1);
         assert_eq!(sight.reference(), Some(Price(10_0000)), "no time, no move");
-        sight.printed(START.plus(SECOND / 2), Price(20_0000), 1, 500);
+        sight.printed(START.plus(SECOND / 2), (Price(20_0000), 1), 500, 1);
         assert_eq!(sight.reference(), Some(Price(10_2500)));
-        sight.printed(START.plus(SECOND / 2 + 100 * SECOND), Price(1), 1, 500);
+        sight.printed(START.plus(SECOND / 2 + 100 * SECOND), (Price(1), 1), 500, 1);
         assert_eq!(sight.reference(), Some(Price(9_7375)), "a long pause is worth a second");
-        sight.printed(START.plus(SECOND * 102), Price(9_7376), 1, 500);
+        sight.printed(START.plus(SECOND * 102), (Price(9_7376), 1), 500, 1);
         assert_eq!(sight.reference(), Some(Price(9_7376)), "what is near is followed at once");
-        sight.printed(START.plus(SECOND * 200), Price(1), 1, 0);
+        sight.printed(START.plus(SECOND * 200), (Price(1), 1), 0, 1);
         assert_eq!(sight.reference(), Some(Price(9_7376)));
     }
 
     #[test]
     fn a_print_at_zero_is_no_price() {
         let mut sight = Sight::default();
-        sight.printed(START, Price(0), 1, 10_000);
+        sight.printed(START, (Price(0), 1), 10_000, 1);
         assert_eq!(sight.reference(), None);
-        sight.printed(START, Price(10_0000), 1, 10_000);
-        sight.printed(START.plus(2 * SECOND), Price(0), 7, 10_000);
+        sight.printed(START, (Price(10_0000), 1), 10_000, 1);
+        sight.printed(START.plus(2 * SECOND), (Price(0), 7), 10_000, 1);
         assert_eq!(sight.reference(), Some(Price(10_0000)));
         assert_eq!(sight.recent_shares(START.plus(2 * SECOND)), 9, "but it is volume");
     }
@@ -154,9 +166,9 @@ mod tests {
     #[test]
     fn no_second_moves_it_further_than_the_limit() {
         let mut sight = Sight::default();
-        sight.printed(START, Price(10_0000), 1, 100);
+        sight.printed(START, (Price(10_0000), 1), 100, 1);
         for step in 1..=1000_u64 {
-            sight.printed(START.plus(step * SECOND / 1000), Price(i64::from(u32::MAX)), 1, 100);
+            sight.printed(START.plus(step * SECOND / 1000), (Price(i64::from(u32::MAX)), 1), 100, 1);
         }
         let reference = sight.reference().expect("there is one").0;
         assert!((10_0500..=10_1010).contains(&reference), "{reference}");
@@ -167,16 +179,16 @@ mod tests {
         let mut sight = Sight::default();
         let part = 1_u64 << PART_BITS;
         let start = TaiNs(START.0 / part * part);
-        sight.printed(start, Price(1), 100, 0);
-        sight.printed(start.plus(part - 1), Price(1), 50, 0);
+        sight.printed(start, (Price(1), 100), 0, 1);
+        sight.printed(start.plus(part - 1), (Price(1), 50), 0, 1);
         assert_eq!(sight.recent_shares(start.plus(part - 1)), 150);
         assert_eq!(sight.recent_shares(start.plus(part)), 150, "the part before");
-        sight.printed(start.plus(part), Price(1), 7, 0);
+        sight.printed(start.plus(part), (Price(1), 7), 0, 1);
         assert_eq!(sight.recent_shares(start.plus(part)), 157);
         assert_eq!(sight.recent_shares(start.plus(2 * part)), 7);
         assert_eq!(sight.recent_shares(start.plus(3 * part)), 0);
-        sight.printed(start.plus(9 * part), Price(1), u32::MAX, 0);
-        sight.printed(start.plus(9 * part), Price(1), u32::MAX, 0);
+        sight.printed(start.plus(9 * part), (Price(1), u32::MAX), 0, 1);
+        sight.printed(start.plus(9 * part), (Price(1), u32::MAX), 0, 1);
         assert_eq!(sight.recent_shares(start.plus(9 * part)), u64::from(u32::MAX));
     }
 }

@@ -381,6 +381,7 @@ impl<S: EventSink> Decoder<'_, S> {
                 price: i64::from(m.current_reference_price.get()),
                 quantity: saturated(m.paired_shares.get()),
                 code: m.imbalance_direction,
+                flags: flags::LISTING,
                 ..at(EventKind::Imbalance, &m.head, self.introduced(&m.head, &m.stock)?)
             },
             Message::StockTradingAction(m) => BookEvent {
@@ -393,6 +394,8 @@ impl<S: EventSink> Decoder<'_, S> {
             },
             Message::StockDirectory(m) => BookEvent {
                 order: u64::from_le_bytes(m.stock.0),
+                quantity: m.round_lot_size.get(),
+                flags: flags::LISTING,
                 // The directory decides what a locate means, whatever was there before.
                 ..at(EventKind::Directory, &m.head, self.introduce(&m.head, &m.stock)?)
             },

@@ -94,12 +94,12 @@ fn without_a_print_the_middle_of_the_book_is_the_reference_and_without_that_ther
         let lines = script.lines.clone();
         (Rig::bare(config(), 1, (script,)), lines)
     };
-    rig.feed(&[trading(0), add(0, 1, Side::Buy, 10_0000, 5)]);
+    rig.feed(&[trading(0), add(0, 1, Side::Buy, 10_0000, 100)]);
     rig.connect();
     lines.borrow_mut().push_back(BUY);
     rig.input(Input::Timer);
     assert_eq!((rig.refused(Reason::NoReference), rig.sent().len()), (1, 0));
-    rig.feed(&[add(0, 2, Side::Sell, 10_2000, 5)]);
+    rig.feed(&[add(0, 2, Side::Sell, 10_2000, 100)]);
     lines.borrow_mut().push_back(new(0, Side::Buy, 10_6051, 1));
     lines.borrow_mut().push_back(new(0, Side::Buy, 10_6050, 1));
     rig.input(Input::Timer);

@@ -1,10 +1,11 @@
 //! The reference of the collar and the recent volume: what moves them, and what of ours does not.
 
 use super::{Ask, limit, say};
+use crate::pipeline::Config;
 use crate::risk::{LimitId, Reason};
 use crate::strategy::Intent;
 use crate::testing::{Lines, Rig, Script, accepted, add, config, executed, new, print, scripted, trading};
-use crate::units::{OrderId, Price, Side};
+use crate::units::{OrderId, Price, Side, Symbol};
 use tern_abi::event::{BookEvent, EventKind, flags};
 
 const SECOND_NS: u64 = 1_100_000_000;
@@ -97,7 +98,7 @@ fn quoted(bid: i64, ask: i64) -> (Rig<(Script,)>, Lines) {
     let script = Script::default();
     let lines = script.lines.clone();
     let mut rig = Rig::bare(config(), 1, (script,));
-    rig.feed(&[trading(0), add(0, 1, Side::Buy, bid, 5), add(0, 2, Side::Sell, ask, 5)]);
+    rig.feed(&[trading(0), add(0, 1, Side::Buy, bid, 100), add(0, 2, Side::Sell, ask, 100)]);
     rig.connect();
     (rig, lines)
 }
@@ -135,6 +136,73 @@ fn our_own_quotes_are_no_reference() {
     rig.feed(&[add(0, 1_000_001, Side::Buy, 9_9000, 100), gone]);
     assert_eq!(say(&mut rig, &lines, BUY(9_9000, 1)), []);
     assert_eq!(rig.refused(Reason::NoReference), 1);
+}
+
+/// Whether an order to buy one share at `price` passes the collar; asks only.
+fn is_within(rig: &Rig<(Script,)>, price: i64) -> bool {
+    match rig.pipeline.check_intent(rig.now.plus(1), 0, 0, &BUY(price, 1)) {
+        Err(Reason::Collar) => false,
+        Ok(()) => true,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_middle_is_that_of_prices_with_some_depth() {
+    // A hundred shares are bid at 9.80, one at 9.90: the middle to 10.20 is 10.00, and 10.50 the end of the collar.
+    let (mut rig, _) = quoted(9_8000, 10_2000);
+    rig.feed(&[add(0, 3, Side::Buy, 9_9000, 1)]);
+    assert!(is_within(&rig, 10_5000) && !is_within(&rig, 10_5001));
+    // With 99 more it is 10.05.
+    rig.feed(&[add(0, 4, Side::Buy, 9_9000, 99)]);
+    assert!(is_within(&rig, 10_5525) && !is_within(&rig, 10_5526));
+    limit(&mut rig, LimitId::ReferenceDepthMin, 201);
+    assert_eq!(rig.pipeline.check_intent(rig.now.plus(1), 0, 0, &BUY(10_0000, 1)), Err(Reason::NoReference));
+}
+
+const fn listing(kind: EventKind) -> BookEvent {
+    BookEvent { instrument: 0, flags: flags::LISTING, ..BookEvent::new(kind) }
+}
+
+#[test]
+fn fewer_shares_than_a_round_lot_are_volume_and_no_price() {
+    let (mut rig, _) = following();
+    rig.feed(&[BookEvent { quantity: 100, ..listing(EventKind::Directory) }]);
+    rig.feed(&[BookEvent { quantity: 99, ..print(0, 10_2000) }]);
+    assert!(is_ten(&rig));
+    rig.feed(&[BookEvent { quantity: 100, ..print(0, 10_2000) }]);
+    assert!(!is_ten(&rig));
+}
+
+#[test]
+fn the_reference_begins_at_yesterdays_close_and_the_first_print_is_bounded_by_it() {
+    let closes = [("ZZZ", 5_0000), ("S0", 10_0000)].map(|(name, price)| (Symbol::new(name).expect("short"), price));
+    let script = Script::default();
+    let mut rig = Rig::bare(Config { closes: closes.to_vec(), ..config() }, 1, (script,));
+    rig.feed(&[trading(0)]);
+    rig.connect();
+    assert!(is_within(&rig, 10_5000) && !is_within(&rig, 10_5001), "no print yet");
+    rig.now = rig.now.plus(SECOND_NS);
+    rig.feed(&[print(0, 20_0000)]);
+    // 5 percent in a second, however long the night was.
+    assert!(is_within(&rig, 11_0250) && !is_within(&rig, 11_0251));
+}
+
+#[test]
+fn before_the_first_print_the_price_of_the_auction_is_the_reference_for_a_while() {
+    let named = |price| BookEvent { price, quantity: 500, ..listing(EventKind::Imbalance) };
+    // Quotes are 20.00: an auction goes before them.
+    let (mut rig, lines) = quoted(19_9900, 20_0100);
+    rig.feed(&[named(10_0000)]);
+    assert!(is_within(&rig, 10_5000) && !is_within(&rig, 10_5001));
+    rig.now = rig.now.plus(20 * SECOND_NS);
+    assert!(is_within(&rig, 20_0000) && !is_within(&rig, 10_5000), "it is old: quotes are newer");
+    // What we have in the auction ourselves moves its price.
+    assert_eq!(say(&mut rig, &lines, BUY(20_0000, 1)).len(), 1);
+    rig.feed(&[named(30_0000)]);
+    assert!(!is_within(&rig, 30_0000) && is_within(&rig, 20_0100));
+    rig.feed(&[BookEvent { quantity: 5, ..print(0, 15_0000) }]);
+    assert!(is_within(&rig, 15_7500) && !is_within(&rig, 15_7501), "a print goes before all");
 }
 
 fn traded(quantity: u32) -> BookEvent {

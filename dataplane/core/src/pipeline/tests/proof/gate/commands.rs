@@ -111,6 +111,7 @@ impl Maker<'_> {
             LimitId::ExecutionsWindowNs => self.random.pick(&[0, 100_000, 1_000_000_000, 60_000_000_000]),
             LimitId::VolumeSharesMin => self.random.below(400).into(),
             LimitId::VolumePercentMax => self.random.below(300).into(),
+            LimitId::ReferenceDepthMin => self.random.pick(&[0, 1, 85, 100, 500]),
             LimitId::ReferenceMoveBps | LimitId::ReferenceSpreadBps => self.random.pick(&[0, 5, 30, 500, 9_990]),
             LimitId::Equity => firm.gross() * 100 / firm.bound(LimitId::LeveragePercentMax).max(1) - firm.profit(),
             LimitId::LeveragePercentMax => firm.gross() * 100 / (firm.bound(LimitId::Equity) + firm.profit()).max(1),

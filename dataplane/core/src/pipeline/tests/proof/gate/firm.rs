@@ -121,6 +121,14 @@ pub(super) enum Fault {
     OwnPrints,
     /// The model takes our own quotes for those of others.
     OwnQuotes,
+    /// The model takes fewer shares than a round lot for a price.
+    OddLots,
+    /// The model takes a price that an auction named however long ago.
+    OldIndication,
+    /// The model takes a price that our own orders are part of.
+    OwnIndication,
+    /// The model begins without yesterday's close.
+    NoClose,
     /// The model forgets the volume of the part before the present one.
     OldVolume,
     /// The model does not count the system's cancels as messages of the day.
@@ -215,6 +223,12 @@ pub(super) struct Firm {
     pub(super) books: Vec<Book>,
     /// What others traded.
     pub(super) prints: Vec<Print>,
+    /// Shares of a round lot.
+    pub(super) round_lots: [Num; INSTRUMENTS],
+    /// The price that an auction named last, and when.
+    pub(super) indications: [(Num, u64); INSTRUMENTS],
+    /// Where the market closed the day before.
+    pub(super) closes: [Option<Num>; INSTRUMENTS],
     /// The best price at which an order of ours may have stood since any stood there, by side.
     pub(super) stood: [[Option<Num>; 2]; INSTRUMENTS],
     pub(super) stream_distrusted: bool,
@@ -264,6 +278,9 @@ impl Firm {
             last_seq: 0,
             books: vec![Book::default(); INSTRUMENTS],
             prints: Vec::new(),
+            round_lots: [1; INSTRUMENTS],
+            indications: [(0, 0); INSTRUMENTS],
+            closes: std::array::from_fn(|instrument| super::others::close_of(config, instrument)),
             stood: Default::default(),
             stream_distrusted: false,
             orders_max: config.orders_max,

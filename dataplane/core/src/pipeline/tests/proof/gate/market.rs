@@ -53,6 +53,10 @@ impl Firm {
                 book.short_sale = event.code;
                 false
             }
+            EventKind::Directory | EventKind::Imbalance => {
+                self.hear_listing(event);
+                false
+            }
             _ => {
                 book.halted = event.flags & flags::MARKET_HALTED != 0;
                 false

@@ -5,7 +5,7 @@ use super::known::Known;
 use crate::risk::LimitId;
 use crate::units::Side;
 use std::vec::Vec;
-use tern_abi::event::BookEvent;
+use tern_abi::event::{BookEvent, EventKind};
 
 /// A print of others, and how far the reference might move a second then.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Print {
     price: Num,
     shares: Num,
     move_bps: Num,
+    /// At least a round lot: a price of the tape.
+    is_round: bool,
 }
 
 /// Time in which the reference moves.
@@ -27,6 +29,16 @@ const PART_NS: u64 = 1 << 36;
 const RECENT: usize = 32;
 /// Levels of a side that are looked through for a quote of others.
 const LEVELS: usize = 8;
+/// Time in which the age of an indication is counted, and how much of it one may have.
+const STEP_NS: u64 = 1 << 30;
+const INDICATION_STEPS: u64 = 16;
+
+/// Yesterday's close of an instrument.
+pub(super) fn close_of(config: &crate::pipeline::Config, instrument: usize) -> Option<Num> {
+    let name = std::format!("S{instrument}");
+    let found = config.closes.iter().find(|(symbol, _)| std::string::ToString::to_string(symbol) == name);
+    found.map(|(_, price)| (*price).into())
+}
 
 /// How eager a price is to trade: the greater the better. One that no order has means "market".
 fn eagerness(side: Side, price: Num) -> Num {
@@ -83,15 +95,36 @@ impl Firm {
                 shares: event.quantity.into(),
                 // A planted fault may make it less than nothing.
                 move_bps: self.bound(LimitId::ReferenceMoveBps).max(0),
+                is_round: self.fault == Some(Fault::OddLots)
+                    || Num::from(event.quantity) >= self.round_lots[event.instrument as usize],
             });
         }
     }
 
-    /// Where the prints of others are: the first as it is, those after it as far as the time since the last move lets the
-    /// reference follow. Nothing is traded for nothing.
+    /// The directory or an auction says something.
+    pub(super) fn hear_listing(&mut self, event: &BookEvent) {
+        let instrument = event.instrument as usize;
+        if event.kind == EventKind::Directory {
+            if event.quantity > 0 {
+                self.round_lots[instrument] = event.quantity.into();
+            }
+            return;
+        }
+        let [bought, sold] = self.stood[instrument];
+        let is_ours = bought.is_some_and(|price| price != 0) || sold.is_some();
+        if !is_ours || self.fault == Some(Fault::OwnIndication) {
+            let is_price = event.price > 0 && event.price <= i64::from(u32::MAX);
+            self.indications[instrument] = (if is_price { event.price.into() } else { 0 }, self.now);
+        }
+    }
+
+    /// Where the prints of others are, from yesterday's close on: without one the first as it is, others as far as the time
+    /// since the last move lets the reference follow. Nothing is traded for nothing.
     pub(super) fn followed(&self, instrument: usize) -> Option<Num> {
         let prints = self.prints.iter().filter(|print| print.instrument == instrument && print.price > 0);
-        let followed = prints.fold(None, |known: Option<(Num, u64)>, print| {
+        let prints = prints.filter(|print| print.is_round);
+        let close = self.closes[instrument].filter(|_| self.fault != Some(Fault::NoClose));
+        let followed = prints.fold(close.map(|close| (close, 0)), |known: Option<(Num, u64)>, print| {
             let tick = print.at / TICK_NS;
             let Some((reference, moved_at)) = known else { return Some((print.price, tick)) };
             let ticks = Num::from(tick - moved_at).min(SECOND_TICKS);
@@ -113,10 +146,18 @@ impl Firm {
         of_part(now) + if self.fault == Some(Fault::OldVolume) { 0 } else { of_part(now - 1) }
     }
 
-    /// What a price is compared with: where others trade, else the middle of what they bid and ask if that is no wider
+    /// The price that an auction named a moment ago.
+    fn indication(&self, instrument: usize) -> Option<Num> {
+        let (price, at) = self.indications[instrument];
+        let age = self.now / STEP_NS - at / STEP_NS;
+        let is_fresh = age <= INDICATION_STEPS || self.fault == Some(Fault::OldIndication);
+        (price != 0 && is_fresh).then_some(price)
+    }
+
+    /// What a price is compared with: where others trade, else what an auction names, else the middle of what they bid and ask if that is no wider
     /// than the limit.
     pub(super) fn reference(&self, instrument: usize) -> Option<Num> {
-        self.followed(instrument).or_else(|| {
+        self.followed(instrument).or_else(|| self.indication(instrument)).or_else(|| {
             let [bid, ask] = SIDES.map(|side| self.best_of_others(instrument, side));
             let (bid, ask) = (bid?, ask?);
             // Twice the middle and ten thousandths of it: no division, nothing rounded.
@@ -125,7 +166,7 @@ impl Firm {
         })
     }
 
-    /// The best price of a side that is not ours alone, among the first few.
+    /// The best price of a side up to which others have as many shares as a side must have, among the first few.
     fn best_of_others(&self, instrument: usize, side: Side) -> Option<Num> {
         let orders = &self.books[instrument].orders;
         let mut prices: Vec<Num> = orders.iter().filter(|order| order.side == side).map(|order| order.price).collect();
@@ -137,9 +178,14 @@ impl Firm {
             };
             self.fault != Some(Fault::OwnQuotes) && self.orders.iter().any(same)
         };
-        prices.into_iter().take(LEVELS).find(|price| {
-            let mut level = orders.iter().filter(|order| (order.side, order.price) == (side, *price));
-            !self.may_stand(instrument, side, *price) || level.any(|order| !is_ours(order.reference))
-        })
+        let others_up_to = |best: Num| -> Num {
+            let reached = |price: Num| eagerness(side, price) >= eagerness(side, best);
+            let up_to = orders.iter().filter(|order| order.side == side && reached(order.price));
+            let others =
+                up_to.filter(|order| !self.may_stand(instrument, side, order.price) || !is_ours(order.reference));
+            others.map(|order| order.quantity).sum()
+        };
+        let enough = self.bound(LimitId::ReferenceDepthMin).max(1);
+        prices.into_iter().take(LEVELS).find(|price| others_up_to(*price) >= enough)
     }
 }

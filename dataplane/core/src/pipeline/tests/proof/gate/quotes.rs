@@ -51,7 +51,8 @@ impl Maker<'_> {
                 let code = self.random.pick(b"0112");
                 BookEvent { instrument, code, ..BookEvent::new(EventKind::ShortSale) }
             }
-            960..975 => {
+            960..967 => self.listing(instrument),
+            967..975 => {
                 let code = self.random.pick(b"HPQT");
                 BookEvent { code, ..crate::testing::trading(instrument) }
             }
@@ -82,6 +83,18 @@ impl Maker<'_> {
             0..4 => BookEvent { kind: EventKind::Cross, side: 0, ..trade },
             4..6 => BookEvent { kind: EventKind::Cross, side: 0, quantity: 0, ..trade },
             _ => trade,
+        }
+    }
+
+    /// The directory names a round lot, or an auction a price.
+    fn listing(&mut self, instrument: u32) -> BookEvent {
+        let listing = BookEvent { instrument, flags: flags::LISTING, ..BookEvent::new(EventKind::Directory) };
+        match self.random.below(2) {
+            0 => BookEvent { quantity: self.random.pick(&[0, 1, 10, 100, 100, 300]), ..listing },
+            _ => {
+                let price = self.random.pick(&[0, 9_9000, 10_0000, 10_0000, 10_1500, 1_999_999_900, 1 << 40]);
+                BookEvent { price, quantity: 1, kind: EventKind::Imbalance, ..listing }
+            }
         }
     }
 

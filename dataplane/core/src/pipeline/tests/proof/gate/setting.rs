@@ -21,6 +21,7 @@ fn limits(random: &mut Random) -> Limits {
         volume_percent_max: random.pick(&[10, 100, 1000]),
         reference_move_bps: random.pick(&[0, 500, 500, 10_000]),
         reference_spread_bps: random.pick(&[10, 10, 50, 1000]),
+        reference_depth_min: random.pick(&[0, 1, 60, 100, 100, 400]),
         open_orders_max: 4,
         order_burst_max: 100_000,
         orders_per_second_max: 1_000_000,
@@ -68,6 +69,17 @@ fn symbols(random: &mut Random) -> Vec<SymbolLimits> {
     symbols
 }
 
+/// Yesterday's closes, in no order, also of a symbol that never trades.
+fn closes(random: &mut Random) -> Vec<(Symbol, u32)> {
+    let mut closes = Vec::new();
+    for name in ["S2", "NEVER", "S0", "S1"] {
+        if random.permille(150) {
+            closes.push((Symbol::new(name).expect("short"), random.pick(&[9_8000, 10_0000, 10_2000])));
+        }
+    }
+    closes
+}
+
 /// The configuration of an episode.
 pub(super) fn config(random: &mut Random) -> Config {
     let mut limits = limits(random);
@@ -85,6 +97,7 @@ pub(super) fn config(random: &mut Random) -> Config {
         short_max: random.pick(&[i64::MAX, i64::MAX, i64::MAX, 300, 0]),
         messages_sent: if random.permille(100) { random.pick(&[15, 2_000_000 - 20, u32::MAX - 5]) } else { 0 },
         hours: if random.permille(50) { hours } else { (TaiNs(0), TaiNs::NEVER) },
+        closes: closes(random),
         orders_max: random.pick(&[1, 16, 64]).max(limits.open_orders_max as usize),
         executions_max: random.pick(&[3, 256]),
         feed_silence_ns_max: 0,
