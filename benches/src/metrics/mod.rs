@@ -29,4 +29,5 @@ pub const ALL: &[(&str, Run)] = &[
     ("tick_to_order", tick::tick_to_order),
     ("wire_to_wire", wire::wire_to_wire),
     ("burst", burst::burst),
+    ("stress", burst::stress),
 ];

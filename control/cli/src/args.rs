@@ -196,8 +196,36 @@ pub enum JournalVerb {
         #[arg(long, default_value_t = 0, value_name = "BYTES")]
         payload: usize,
     },
+    /// Finds orders, what the venue said of them, refusals and positions; of one order the whole story.
+    Query(Query),
     /// Reads everything and checks it.
     Verify,
     /// Counts records by kind.
     Stats,
+}
+
+/// What is looked for; all of it has to hold.
+#[derive(Args, Debug)]
+pub struct Query {
+    /// The story of this order, by any id that it had, from the packet that caused it to its last fill.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["symbol", "from", "to", "reason", "limit"])]
+    pub order: Option<u32>,
+    /// Only of this symbol.
+    #[arg(long, value_name = "SYMBOL")]
+    pub symbol: Option<String>,
+    /// Not before this time: TAI as 2026-11-22T13:42:33.5, or nanoseconds.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Not after this time.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Only refusals for this reason, as `tern counters` names it.
+    #[arg(long, value_name = "NAME")]
+    pub reason: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Of all days in the journal, not of the last alone.
+    #[arg(long)]
+    pub all_days: bool,
 }

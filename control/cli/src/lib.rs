@@ -11,13 +11,16 @@ mod history;
 mod journal_verbs;
 mod live;
 pub mod outcome;
+mod packet;
 mod problems;
+mod query;
 mod record_text;
 mod records;
 mod recover;
 mod risk;
 mod scope;
 mod status;
+mod story;
 mod table;
 mod target;
 
@@ -84,6 +87,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Journal(JournalVerb::Cat { kind, from_seq, limit, payload }) => {
             return journal_verbs::cat(&journal()?, kind, *from_seq, *limit, *payload, arguments.json).map(|()| None);
         }
+        Verb::Journal(JournalVerb::Query(wanted)) => return query::query(&journal()?, wanted, arguments.json),
         Verb::Recover { accept: Some(seen), .. } => recover::accept(&target()?, *seen),
         Verb::Recover { dry_run, accept: None } => recover::show(&target()?, *dry_run),
         Verb::Report => history::report(&journal()?),

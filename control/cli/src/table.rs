@@ -111,6 +111,35 @@ pub(crate) fn tai_time(ns: u64) -> String {
     )
 }
 
+/// TAI ns of a time as [`tai_time`] writes it, seconds and what follows them optional, or of a plain number.
+pub(crate) fn tai_ns(text: &str) -> Option<u64> {
+    if let Ok(ns) = text.parse() {
+        return Some(ns);
+    }
+    let text = text.strip_suffix(" TAI").unwrap_or(text);
+    let (date, time) = text.split_once('T')?;
+    let numbers = |text: &str, by: char| text.split(by).map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>();
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let ([year, month, day], time) = (<[u64; 3]>::try_from(numbers(date, '-')?).ok()?, numbers(time, ':')?);
+    let (hour, minute, second) = (*time.first()?, *time.get(1)?, time.get(2).copied().unwrap_or(0));
+    let digits = fraction.len() <= 9 && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let is_time = (1970..2500).contains(&year) && time.len() <= 3 && hour < 24 && minute < 60 && second < 60 && digits;
+    // Where there is no such day, another one comes back from its number.
+    let days = (1..=12).contains(&month).then(|| days_of(year, month, day))?;
+    let rest: u64 = format!("{fraction:0<9}").parse().ok()?;
+    (is_time && civil(days) == (year, month, day))
+        .then(|| (days * 86_400 + hour * 3600 + minute * 60 + second) * 1_000_000_000 + rest)
+}
+
+/// The day since 1970 of a date (Hinnant, `days_from_civil`).
+fn days_of(year: u64, month: u64, day: u64) -> u64 {
+    let year = year - u64::from(month <= 2);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.saturating_sub(1);
+    let year_of_era = year % 400;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (year / 400 * 146_097 + day_of_era).saturating_sub(719_468)
+}
+
 /// Year, month and day of a day since 1970 (Hinnant, chrono-compatible low-level date algorithms, `civil_from_days`).
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
@@ -143,6 +172,19 @@ mod tests {
         );
         assert_eq!(tai_time(1_795_354_953_000_000_001), "2026-11-22T13:42:33.000000001 TAI");
         assert_eq!(tai_time(951_782_400_000_000_000), "2000-02-29T00:00:00.000000000 TAI");
+    }
+
+    #[test]
+    fn a_time_is_read_as_it_is_written() {
+        for ns in [0, 951_782_400_000_000_000, 951_868_799_999_999_999, 1_795_354_953_000_000_001] {
+            assert_eq!(tai_ns(&tai_time(ns)), Some(ns));
+        }
+        assert_eq!(tai_ns("1795354953000000001"), Some(1_795_354_953_000_000_001));
+        assert_eq!(tai_ns("2026-11-22T13:42"), Some(1_795_354_920_000_000_000));
+        assert_eq!(tai_ns("2026-11-22T13:42:33.5"), Some(1_795_354_953_500_000_000));
+        for wrong in ["", "T", "2026-02-30T00:00", "2026-13-01T00:00", "2026-11-22T24:00", "2026-11-22T1:2:3:4", "x"] {
+            assert_eq!(tai_ns(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
