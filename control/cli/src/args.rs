@@ -69,10 +69,14 @@ pub enum Verb {
         limit: usize,
     },
     /// Percentiles of each stage and from tick to order, from the journal.
+    #[command(args_conflicts_with_subcommands = true)]
     Latency {
         /// Draws the distribution of each span.
         #[arg(long)]
         plot: bool,
+        /// More than percentiles.
+        #[command(subcommand)]
+        more: Option<LatencyVerb>,
     },
     /// Stops trading and cancels all open orders, or those of a scope. Writes into the segment itself: works with ternd
     /// dead.
@@ -176,6 +180,29 @@ pub enum RiskVerb {
         #[arg(long, value_name = "N")]
         epoch: Option<u32>,
     },
+}
+
+/// What else can be asked of latency.
+#[derive(Subcommand, Debug)]
+pub enum LatencyVerb {
+    /// The longest samples, each with its stamps and the likely cause.
+    Outliers {
+        /// Which span.
+        #[arg(long, default_value = "tick_to_order", value_name = "SPAN",
+            value_parser = ["tick_to_order", "arrival_to_order", "arrival_to_seen"])]
+        span: String,
+        /// Samples beyond this percentile.
+        #[arg(long, default_value_t = 99.9, value_name = "PERCENT", value_parser = percentile)]
+        beyond: f64,
+        /// The longest so many.
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
+    },
+}
+
+fn percentile(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..100.0).contains(&value) { Ok(value) } else { Err("a percentile is from 0 to below 100".into()) }
 }
 
 /// What can be done with the journal.

@@ -11,6 +11,7 @@ mod history;
 mod journal_verbs;
 mod live;
 pub mod outcome;
+mod outliers;
 mod packet;
 mod problems;
 mod query;
@@ -24,7 +25,7 @@ mod story;
 mod table;
 mod target;
 
-use args::{Arguments, JournalVerb, RiskVerb, StopState, Verb};
+use args::{Arguments, JournalVerb, LatencyVerb, RiskVerb, StopState, Verb};
 use outcome::{Failure, Outcome, exit};
 use target::Target;
 use tern_abi::segment::ScopeKind;
@@ -58,7 +59,10 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Counters { all } => live::counters(&target()?, *all),
         Verb::Positions => history::positions(&journal()?),
         Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),
-        Verb::Latency { plot } => history::latency(&journal()?, *plot),
+        Verb::Latency { more: Some(LatencyVerb::Outliers { span, beyond, limit }), .. } => {
+            outliers::outliers(&journal()?, span, *beyond, *limit)
+        }
+        Verb::Latency { plot, more: None } => history::latency(&journal()?, *plot),
         Verb::Kill { scope, even_unknown, state, timeout_ms } => {
             let target = target()?;
             match scope.as_deref().map(|scope| scope::parse(&target, scope)).transpose()? {

@@ -50,6 +50,11 @@ impl Span {
         }
     }
 
+    /// The value that this part of all samples is at most; 0 without samples.
+    pub fn at(&self, quantile: f64) -> u64 {
+        if self.histogram.is_empty() { 0 } else { self.histogram.value_at_quantile(quantile) }
+    }
+
     /// Its figures.
     pub fn percentiles(&self) -> Percentiles {
         let at = |quantile| self.histogram.value_at_quantile(quantile);
