@@ -204,7 +204,10 @@ impl Side {
 
     pub(crate) fn send(&self, payload: &[u8]) {
         let to = (self.link.group().parse::<std::net::Ipv4Addr>().expect("an address"), FEED_PORT);
-        self.feed.send_to(payload, to).expect("the link is up");
+        // Full: the host has not taken what was sent before. The venue waits, and what follows is late.
+        while let Err(error) = self.feed.send_to(payload, to) {
+            assert!(error.kind() == ErrorKind::WouldBlock, "the link is up: {error}");
+        }
     }
 
     /// Reads what came and answers it; whether anything came.
