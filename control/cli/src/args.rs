@@ -74,6 +74,9 @@ pub enum Verb {
         /// Draws the distribution of each span.
         #[arg(long)]
         plot: bool,
+        /// Also draws percentiles, and how they were over time, as a page in this file.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
         /// More than percentiles.
         #[command(subcommand)]
         more: Option<LatencyVerb>,

@@ -10,6 +10,7 @@ use tern_journal::Damage;
 
 use crate::fold::{Fold, OrderRow, Span, Traded};
 use crate::outcome::{Failure, Outcome, exit};
+use crate::picture;
 use crate::records;
 use crate::table::{Align, Table, duration, grouped, money, tai_time};
 
@@ -163,12 +164,15 @@ pub(crate) fn positions(folder: &Path) -> Result<Outcome, Failure> {
     Ok(Outcome { text, json, code: if code == exit::OK && !mismatches.is_empty() { exit::FAILED } else { code } })
 }
 
-/// Percentiles, and with `plot` the distribution of each span.
+/// Percentiles, with `plot` the distribution of each span, and with `html` pictures in that file.
 ///
 /// # Errors
-/// When the journal cannot be opened.
-pub(crate) fn latency(folder: &Path, plot: bool) -> Result<Outcome, Failure> {
+/// When the journal cannot be opened, or the file not be written.
+pub(crate) fn latency(folder: &Path, plot: bool, html: Option<&Path>) -> Result<Outcome, Failure> {
     let (fold, damage) = fold(folder)?;
+    if let Some(file) = html {
+        picture::write(folder, &fold.latencies, file)?;
+    }
     let columns = [
         ("span", Align::Left),
         ("n", Align::Right),

@@ -13,6 +13,7 @@ mod live;
 pub mod outcome;
 mod outliers;
 mod packet;
+mod picture;
 mod problems;
 mod query;
 mod record_text;
@@ -62,7 +63,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Latency { more: Some(LatencyVerb::Outliers { span, beyond, limit }), .. } => {
             outliers::outliers(&journal()?, span, *beyond, *limit)
         }
-        Verb::Latency { plot, more: None } => history::latency(&journal()?, *plot),
+        Verb::Latency { plot, html, more: None } => history::latency(&journal()?, *plot, html.as_deref()),
         Verb::Kill { scope, even_unknown, state, timeout_ms } => {
             let target = target()?;
             match scope.as_deref().map(|scope| scope::parse(&target, scope)).transpose()? {

@@ -213,19 +213,20 @@ pub(crate) fn outliers(folder: &Path, span: &str, beyond: f64, limit: usize) -> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use tern_journal::{Options, Writer};
     use zerocopy::IntoBytes;
 
-    struct Bench {
-        folder: std::path::PathBuf,
+    /// A journal of samples.
+    pub(crate) struct Bench {
+        pub(crate) folder: std::path::PathBuf,
         writer: Writer,
         seq: u64,
     }
 
     impl Bench {
-        fn new(name: &str) -> Self {
+        pub(crate) fn new(name: &str) -> Self {
             let folder = std::env::temp_dir().join(format!("tern-outliers-{name}-{}", std::process::id()));
             let _ = std::fs::remove_dir_all(&folder);
             let (writer, _) = Writer::open(&folder, Options::new("outliers")).expect("a journal");
@@ -255,9 +256,14 @@ mod tests {
             self.give(Kind::Stages, at, record.as_bytes());
         }
 
+        /// Everything is in the files.
+        pub(crate) fn flush(&mut self) {
+            self.writer.flush().expect("room");
+        }
+
         /// What is said of the longest sample of a span.
         fn longest(&mut self, span: &str) -> Value {
-            self.writer.flush().expect("room");
+            self.flush();
             let said = outliers(&self.folder, span, 99.0, 5).expect("a journal");
             assert_eq!((said.code, &said.json["found"], &said.json["samples"]), (0, &json!(1), &json!(100)));
             said.json["outliers"][0].clone()
@@ -273,7 +279,7 @@ mod tests {
     const USUAL: [u64; 6] = [500, 100, 200, 50, 40, 10];
 
     /// Ninety-nine samples as usual, then one that takes as long as said, behind `busy` if there is such an input.
-    fn with(name: &str, backlog: u32, took: [u64; 6], busy: bool) -> Bench {
+    pub(crate) fn with(name: &str, backlog: u32, took: [u64; 6], busy: bool) -> Bench {
         let mut bench = Bench::new(name);
         for number in 1..100 {
             bench.order(number * 1_000_000, 0, USUAL);

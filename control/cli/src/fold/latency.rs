@@ -5,7 +5,7 @@ use serde::Serialize;
 use tern_abi::record::{STAGE_NAMES, STAGES, Stage, StageRecord};
 
 /// Longest span that is told apart from longer ones: a minute.
-const SPAN_NS_MAX: u64 = 60_000_000_000;
+pub(crate) const SPAN_NS_MAX: u64 = 60_000_000_000;
 
 /// One span of the way through the loop.
 #[derive(Clone, Debug)]

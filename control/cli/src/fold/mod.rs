@@ -16,6 +16,7 @@ use tern_abi::record::{
 use tern_config::facts::{Names, name_at};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
+pub(crate) use latency::SPAN_NS_MAX;
 pub use latency::{Latencies, Percentiles, Span};
 pub(crate) use orders::side_name;
 pub use orders::{OrderRow, Orders};
