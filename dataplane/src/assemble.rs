@@ -192,6 +192,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         hours: (TaiNs(state.opens_ns), if state.closes_ns == 0 { TaiNs::NEVER } else { TaiNs(state.closes_ns) }),
         restarted: state.restarted,
         unknown_orders: UnknownOrders::Cancel,
+        feed_silence_ns_max: config.run_loop.feed_silence_ms * 1_000_000,
         after_restart: match config.session.as_ref().map(|session| session.after_restart) {
             Some(AfterRestartConfig::Agreement) => AfterRestart::Agreement,
             Some(AfterRestartConfig::Operator) | None => AfterRestart::Operator,

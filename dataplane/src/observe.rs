@@ -83,6 +83,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::TrustGained, own(PipelineCounter::TrustGained)),
         (LoopCounter::Events, own(PipelineCounter::Events)),
         (LoopCounter::UnknownInstruments, feed(FeedCounter::UnknownInstrument)),
+        (LoopCounter::DaemonSilences, own(PipelineCounter::DaemonSilences)),
         (LoopCounter::MarketHalts, own(PipelineCounter::MarketHalts)),
         (LoopCounter::InstrumentsDistrusted, own(PipelineCounter::InstrumentsDistrusted)),
         (LoopCounter::Intents, own(PipelineCounter::Intents)),

@@ -156,7 +156,8 @@ pub fn remind(journal: &Recovered, words: &Words, now_ns: u64) -> anyhow::Result
 /// The stop that a restart takes over. What a restart asks for, this one asks for anew; a loss is one of its day.
 fn stop(reason: u32, is_same_day: bool) -> Option<HaltReason> {
     match HaltReason::from_index(reason as usize) {
-        Some(HaltReason::NotHalted | HaltReason::Shutdown) => None,
+        // A daemon that is silent again stops this run again.
+        Some(HaltReason::NotHalted | HaltReason::Shutdown | HaltReason::DaemonSilent) => None,
         Some(HaltReason::DailyLoss | HaltReason::Drawdown) if !is_same_day => None,
         Some(reason) if reason.is_of_restart() => None,
         Some(reason) => Some(reason),

@@ -43,11 +43,15 @@ pub fn itch_feed(streams: &[StreamId], memory: &mut impl Memory) -> ItchFeed {
 pub fn ouch_session(config: &Config) -> OuchSession {
     let (user, password) =
         config.session.as_ref().map_or(("", ""), |session| (session.user.as_str(), session.password.reveal()));
-    OuchSession::new(OuchConfig {
+    let session = OuchSession::new(OuchConfig {
         username: Alpha::new(user.as_bytes()),
         password: Alpha::new(password.as_bytes()),
         capacity: Capacity::Principal,
-    })
+    });
+    match &config.session {
+        Some(deadlines) => session.with_deadlines(deadlines.heartbeat_ms * 1_000_000, deadlines.silence_ms * 1_000_000),
+        None => session,
+    }
 }
 
 /// The configured strategies, in their order.

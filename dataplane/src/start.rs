@@ -300,6 +300,8 @@ impl Run<'_> {
             sample_stages_every: self.config.run_loop.sample_stages_every,
             account: self.config.session.as_ref().map_or(0, |session| session.account),
             day: self.day,
+            daemon_silence_ns: self.config.daemon.silence_ms * 1_000_000,
+            daemon_halt_ns: self.config.daemon.silence_halt_ms * 1_000_000,
         }
     }
 

@@ -2,6 +2,7 @@
 //! and clocks.
 
 pub mod clock;
+pub mod destroy;
 pub mod huge;
 pub mod interface;
 pub mod memory;

@@ -1,12 +1,12 @@
 //! Ends a venue's TCP connection from outside: for a loop that does not turn any more, or is dead. The venue then cancels
 //! what is open, as its port is set (cancel on disconnect).
 //!
-//! The connection lives in the loop's own TCP, so the kernel knows nothing of it. What is needed to reset it lies in the
-//! segment ([`ConnState`]). A receiver heeds a reset with exactly the sequence number that it expects (RFC 9293, 3.10.7.4;
+//! Over AF_XDP the connection lives in the loop's own TCP, so the kernel knows nothing of it. What is needed to reset it lies in
+//! the segment ([`ConnState`]). With kernel sockets it is the kernel that ends it ([`destroy`](crate::destroy)). A receiver heeds a reset with exactly the sequence number that it expects (RFC 9293, 3.10.7.4;
 //! RFC 5961, 3.2), which lies between what it has acknowledged and a little beyond what the loop last wrote down: each
 //! number gets one.
 
-use crate::sys;
+use crate::{destroy, sys};
 use std::io;
 use std::os::fd::AsRawFd;
 use tern_abi::segment::{CONN_STATE_CLOSED, CONN_STATE_KERNEL, ConnState};
@@ -28,23 +28,27 @@ const RST: u8 = 0x04;
 pub enum Reset {
     /// The segment knows of no connection.
     NoConnection,
-    /// It is one of the kernel's, which ends it with the process.
-    OfKernel,
+    /// It is one of the kernel's, which destroyed its socket and reset it.
+    Destroyed,
+    /// It is one of the kernel's, and was reset through the descriptor of the process.
+    Disconnected,
     /// What the segment knows of it is so old that the venue has given it up long ago, and its numbers may be another's.
     TooOld,
     /// So many segments were sent.
     Sent(u32),
 }
 
-/// Resets the connection of `state` by segments on `interface`; `now_ns` is TAI. Whether the venue heeds them is not known
-/// here.
+/// Resets the connection of `state`: by segments on `interface`, or, if it is one of the kernel's, by having its socket
+/// destroyed, else through the descriptors of the data plane `pid`, if one runs; `now_ns` is TAI. Whether the venue heeds what is
+/// sent is not known here.
 ///
 /// # Errors
-/// What the kernel reported: EPERM without CAP_NET_RAW, ENODEV for an interface that there is not.
-pub fn reset(interface: &str, state: &ConnState, now_ns: u64) -> io::Result<Reset> {
+/// What the kernel reported: EPERM without CAP_NET_RAW, ENODEV for an interface that there is not; for a socket of the kernel's,
+/// both ways and why neither could be gone.
+pub fn reset(interface: &str, pid: Option<u32>, state: &ConnState, now_ns: u64) -> io::Result<Reset> {
     match state.state {
         CONN_STATE_CLOSED => return Ok(Reset::NoConnection),
-        CONN_STATE_KERNEL => return Ok(Reset::OfKernel),
+        CONN_STATE_KERNEL => return reset_of_kernel(pid, state),
         _ if now_ns.saturating_sub(state.tai_ns) > AGE_NS_MAX => return Ok(Reset::TooOld),
         _ => {}
     }
@@ -58,6 +62,32 @@ pub fn reset(interface: &str, state: &ConnState, now_ns: u64) -> io::Result<Rese
         }
     }
     Ok(Reset::Sent(sent))
+}
+
+/// Old or not: a socket that has the addresses is the connection, or there is none.
+fn reset_of_kernel(pid: Option<u32>, state: &ConnState) -> io::Result<Reset> {
+    let (own, peer) = destroy::ends(state);
+    let error = match destroy::destroy(own, peer) {
+        Ok(true) => return Ok(Reset::Destroyed),
+        Ok(false) => return Ok(Reset::NoConnection),
+        Err(error) => error,
+    };
+    let explained = |why: &str| {
+        let missing = match error.raw_os_error() {
+            Some(libc::EOPNOTSUPP) => " (the kernel is built without CONFIG_INET_DIAG_DESTROY)",
+            Some(libc::EPERM) => " (it takes CAP_NET_ADMIN)",
+            _ => "",
+        };
+        let text =
+            format!("the kernel does not destroy the socket: {error}{missing}; {why}; end the data plane's process");
+        io::Error::new(error.kind(), text)
+    };
+    let Some(pid) = pid else { return Err(explained("no process is known to have it")) };
+    match destroy::disconnect(pid, own, peer) {
+        Ok(true) => Ok(Reset::Disconnected),
+        Ok(false) => Ok(Reset::NoConnection),
+        Err(other) => Err(explained(&format!("process {pid} does not hand it over: {other}"))),
+    }
 }
 
 /// The likeliest first: all that was sent has arrived.
@@ -150,11 +180,10 @@ mod tests {
 
     #[test]
     fn without_a_connection_nothing_is_sent() {
-        let of = |kind| reset("no-such-if0", &ConnState { state: kind, ..state() }, 5);
+        let of = |kind| reset("no-such-if0", None, &ConnState { state: kind, ..state() }, 5);
         assert_eq!(of(CONN_STATE_CLOSED).expect("nothing to do"), Reset::NoConnection);
-        assert_eq!(of(CONN_STATE_KERNEL).expect("nothing to do"), Reset::OfKernel);
         assert!(of(tern_abi::segment::CONN_STATE_ESTABLISHED).is_err());
-        let late = reset("no-such-if0", &state(), AGE_NS_MAX + 1).expect("nothing is done");
+        let late = reset("no-such-if0", None, &state(), AGE_NS_MAX + 1).expect("nothing is done");
         assert_eq!(late, Reset::TooOld);
     }
 }

@@ -163,3 +163,42 @@ pub(crate) fn receive(socket: RawFd, buffer: &mut [u8], flags: i32) -> io::Resul
     let count = unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), flags) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
+
+/// A descriptor of a process, by which others are taken from it (pidfd_open(2)).
+pub(crate) fn process(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32)?;
+    // SAFETY: the call just returned this descriptor, which nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A descriptor of ours for what descriptor `number` of a process stands for (pidfd_getfd(2)).
+pub(crate) fn descriptor_of(process: &OwnedFd, number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) } as i32)?;
+    // SAFETY: the call just returned this descriptor, which nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Both addresses of a connected IPv4 socket; `None` of any other.
+pub(crate) fn socket_ends(socket: RawFd) -> Option<(SocketAddrV4, SocketAddrV4)> {
+    type Ask = unsafe extern "C" fn(i32, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;
+    let ask = |ask: Ask| {
+        // SAFETY: plain data, for which zeroes are valid.
+        let mut address: libc::sockaddr_in = unsafe { mem::zeroed() };
+        let mut length = mem::size_of_val(&address) as u32;
+        // SAFETY: a writable address with its length, which outlive the call; a longer one is cut off.
+        check(unsafe { ask(socket, (&raw mut address).cast(), &raw mut length) }).ok()?;
+        let is_ipv4 = i32::from(address.sin_family) == libc::AF_INET;
+        is_ipv4.then(|| SocketAddrV4::new(u32::from_be(address.sin_addr.s_addr).into(), u16::from_be(address.sin_port)))
+    };
+    Some((ask(libc::getsockname)?, ask(libc::getpeername)?))
+}
+
+/// Disconnects a TCP socket: the peer is sent a reset (connect(2) to AF_UNSPEC).
+pub(crate) fn unconnect(socket: RawFd) -> io::Result<()> {
+    // SAFETY: plain data, for which zeroes are valid: AF_UNSPEC is 0.
+    let address: libc::sockaddr = unsafe { mem::zeroed() };
+    // SAFETY: an address with its length, which outlive the call.
+    check(unsafe { libc::connect(socket, &raw const address, mem::size_of_val(&address) as u32) }).map(drop)
+}

@@ -92,6 +92,55 @@ def stuck_kill(out, _options):
                 f"{took_ms:.0f} ms; the loop came back halted, nothing open, {orders} orders in all, both sides agree")
 
 
+def stuck_kill_socket(out, _options):
+    """The same over kernel sockets: the kernel destroys the socket, and resets the connection."""
+    with session.Session(out, "--seconds", 14, "--rate", 5000, "--port", "socket", "--exchange-option=--linger-ms=1500",
+                         "--set", "daemon.heartbeat_loss_ms=20000") as today:
+        today.start()
+        today.wait_orders(300)
+        pid = today.pid()
+        assert sessions(today) == 1, "the exchange has no session"
+        os.kill(pid, signal.SIGSTOP)
+        said = today.tern.tern("kill", "--timeout-ms", "200", check=False)
+        asked = time.monotonic()
+        assert not said["acknowledged"] and said["orders"]["unknown"] > 0, said
+        assert [ended["how"] in ("destroyed", "disconnected") for ended in said["sessions_reset"]] == [True], said
+        today.wait("the exchange sees the session end", lambda: sessions(today) == 0, 5, pause=0.005)
+        took_ms = (time.monotonic() - asked) * 1000
+        os.kill(pid, signal.SIGCONT)
+        return comes_back_halted(today, f"{said['orders']['unknown']} orders UNKNOWN to the CLI, socket {said['sessions_reset'][0]['how']}, "
+                                        f"seen by the exchange within {took_ms:.0f} ms")
+
+
+def stuck_loop_socket(out, _options):
+    """A loop that stands still for long, with nobody at the keyboard: ternd has the venue's session ended."""
+    with session.Session(out, "--seconds", 14, "--rate", 5000, "--port", "socket", "--exchange-option=--linger-ms=1500",
+                         "--set", "daemon.heartbeat_loss_ms=1000", "--set", "daemon.stuck_session_ms=500") as today:
+        today.start()
+        today.wait_orders(300)
+        pid = today.pid()
+        assert sessions(today) == 1, "the exchange has no session"
+        os.kill(pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        today.wait("the exchange sees the session end", lambda: sessions(today) == 0, 5, pause=0.005)
+        took_ms = (time.monotonic() - stopped) * 1000
+        assert took_ms > 1400, f"ended after {took_ms:.0f} ms, before its time"
+        today.wait("the daemon says so", lambda: today.status()["daemon"].get("sessions_ended") == 1, 3)
+        os.kill(pid, signal.SIGCONT)
+        return comes_back_halted(today, f"seen by the exchange {took_ms:.0f} ms after the loop stood still (deadlines 1000 and 500 ms)")
+
+
+def comes_back_halted(today, line):
+    today.wait("the loop halts and logs in again", lambda: not today.status()["trading"] and sessions(today) == 1, 10)
+    today.wait("nothing is open", lambda: today.counters()["loop"]["open_orders"] == 0, 10)
+    orders = today.counters()["loop"]["orders_new"]
+    today.wait_closed()
+    today.tern.settle()
+    today.tern.stop()
+    today.consistent(cut=True)
+    return f"{line}; the loop came back halted, nothing open, {orders} orders in all, both sides agree"
+
+
 def dead_data_plane(out, _options):
     """The data plane dies: the daemon ends the venue's session at once, and the venue cancels what is open."""
     with session.Session(out, "--seconds", 12, "--rate", 5000, "--exchange-option=--linger-ms=1500", "--set",

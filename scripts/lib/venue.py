@@ -49,6 +49,7 @@ executions_max = 1_000_000
 # two shared cores run the exchange, the daemon, the capture and the loop: a pause of a second is no fault here
 [daemon]
 heartbeat_loss_ms = 5000
+silence_ms = 5000
 
 [capacity]
 instruments = {instruments}

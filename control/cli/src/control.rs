@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::getuid;
 use serde_json::{Value, json};
 use tern_abi::counters::LoopCounter;
-use tern_abi::segment::Words;
+use tern_abi::segment::{CONN_STATE_KERNEL, Words};
 use tern_config::protocol::{Answer, Ask};
 use tern_hw::reset::{Reset, reset};
 
@@ -31,12 +31,13 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
     let began = Instant::now();
     // After the word, which needs nobody: the daemon may be dead or slow.
     let told = client::ask(&target.paths, Ask::Kill);
-    let running = view.data_plane().map_err(Failure::failed)?.is_some();
+    let data_plane = view.data_plane().map_err(Failure::failed)?;
+    let running = data_plane.is_some();
     let deadline = began + Duration::from_millis(timeout_ms);
     let stopped = running && wait(deadline, || !words.trading.get().0);
     let cancelled = stopped && wait(deadline, || words.counters.get(LoopCounter::OpenOrders) == 0);
     // The loop has not heeded it: the venue's session is ended over its head, and the venue cancels as its port is set.
-    let ended = if stopped { Vec::new() } else { end_sessions(target, &words) };
+    let ended = if stopped { Vec::new() } else { end_sessions(target, data_plane, &words) };
     let open_now = words.counters.get(LoopCounter::OpenOrders);
 
     let (pending, unknown) = if stopped { (open_now, 0) } else { (0, open_now.max(open_before)) };
@@ -75,12 +76,17 @@ struct Ended {
 }
 
 /// Ends every venue session that the segment knows of.
-fn end_sessions(target: &Target, words: &Words) -> Vec<Ended> {
+fn end_sessions(target: &Target, data_plane: Option<u32>, words: &Words) -> Vec<Ended> {
+    let pid = data_plane.filter(|pid| *pid != 0);
     let known = words.conns.iter().enumerate().filter_map(|(conn, mirror)| mirror.read().map(|state| (conn, state)));
     let ended = known.map(|(conn, state)| {
-        let interface = target.interface_name();
+        // The kernel knows its sockets without an interface.
+        let interface = match state.state {
+            CONN_STATE_KERNEL => Ok(String::new()),
+            _ => target.interface_name(),
+        };
         let outcome = interface
-            .and_then(|interface| reset(&interface, &state, status::tai_ns()).map_err(|error| error.to_string()));
+            .and_then(|interface| reset(&interface, pid, &state, status::tai_ns()).map_err(|error| error.to_string()));
         Ended { conn, outcome }
     });
     ended.filter(|ended| ended.outcome != Ok(Reset::NoConnection)).collect()
@@ -97,22 +103,25 @@ impl Ended {
             Ok(Reset::TooOld) => {
                 format!("venue session {conn} was last heard of too long ago to be ended from outside")
             }
-            Ok(Reset::OfKernel | Reset::NoConnection) => {
-                format!("venue session {conn} is the kernel's: it ends with the process of the data plane; end that")
-            }
+            Ok(Reset::Destroyed | Reset::Disconnected) => format!(
+                "venue session {conn} was reset by the kernel: the venue cancels on disconnect, if its port is set so; ask it"
+            ),
+            Ok(Reset::NoConnection) => format!("venue session {conn} is not connected"),
             Err(why) => format!("venue session {conn} could NOT be ended from outside: {why}; call the venue"),
         }
     }
 
     fn json(&self) -> Value {
         let resets = if let Ok(Reset::Sent(segments)) = self.outcome { segments } else { 0 };
-        let why = match &self.outcome {
-            Ok(Reset::Sent(_) | Reset::NoConnection) => None,
-            Ok(Reset::OfKernel) => Some("of_kernel".to_owned()),
-            Ok(Reset::TooOld) => Some("too_old".to_owned()),
-            Err(why) => Some(why.clone()),
+        let (how, why) = match &self.outcome {
+            Ok(Reset::Sent(_)) => (Some("resets"), None),
+            Ok(Reset::Destroyed) => (Some("destroyed"), None),
+            Ok(Reset::Disconnected) => (Some("disconnected"), None),
+            Ok(Reset::NoConnection) => (None, None),
+            Ok(Reset::TooOld) => (None, Some("too_old".to_owned())),
+            Err(why) => (None, Some(why.clone())),
         };
-        json!({ "conn": self.conn, "resets": resets, "why": why })
+        json!({ "conn": self.conn, "how": how, "resets": resets, "why": why })
     }
 }
 

@@ -147,6 +147,10 @@ fn halt_advice(reason: &str, facts: &DaemonFacts) -> String {
         "log_changed" => format!("compare orders and positions with the venue, {resume}"),
         "overfill" | "unknown_execution" => format!("compare with the venue before anything else, {resume}"),
         "order_table_full" | "unknown_order" => format!("cancel at the venue and raise the capacity, {resume}"),
+        "daemon_silent" => {
+            "see what ternd and its disk are doing, or start it; it goes on by itself once ternd beats".into()
+        }
+        "daemon_lost" => format!("start ternd, see what kept it, look at the positions, {resume}"),
         "reconciling" => "it goes on by itself once the order session has told the venue's log".into(),
         "reconcile_mismatch" => {
             "`tern recover` says what differs; ask the venue, then `tern recover --accept N`".into()

@@ -1,7 +1,7 @@
 //! Records as JSON objects, and those as lines for people.
 
 use serde_json::{Map, Value, json};
-use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetLimits};
+use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
@@ -113,7 +113,9 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
                 };
                 json!({ "kind": kind.name(), "key": key, "state": state.name() })
             });
-            json!({ "kind": what, "limit": limit, "set_state": set, "value": command.value, "scope": command.scope,
+            let pulse = (command.kind == CommandKind::DaemonPulse as u32)
+                .then(|| DaemonPulse::from_index(command.id as usize).map_or("?", DaemonPulse::name));
+            json!({ "kind": what, "limit": limit, "set_state": set, "pulse": pulse, "value": command.value, "scope": command.scope,
                 "epoch": command.epoch, "uid": command.uid, "kill_word": command.kill_word })
         }),
         Kind::SetLimits => read(body, |command: SetLimits, _| {

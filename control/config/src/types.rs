@@ -229,11 +229,13 @@ pub struct Loop {
     pub wait: Wait,
     /// One datagram in so many without an order has its stages stamped; 0 = none.
     pub sample_stages_every: u32,
+    /// A stream is not trusted after so long without a packet of its session, heartbeats included.
+    pub feed_silence_ms: u64,
 }
 
 impl Default for Loop {
     fn default() -> Self {
-        Self { core: Core::Auto, sched_fifo: false, wait: Wait::Spin, sample_stages_every: 64 }
+        Self { core: Core::Auto, sched_fifo: false, wait: Wait::Spin, sample_stages_every: 64, feed_silence_ms: 3500 }
     }
 }
 
@@ -580,6 +582,12 @@ pub struct Daemon {
     pub heartbeat_loss_ms: u64,
     /// What then.
     pub on_heartbeat_loss: HeartbeatLoss,
+    /// The venue's session of a stuck data plane is ended from outside so long after that.
+    pub stuck_session_ms: u64,
+    /// The data plane sends nothing but cancels after so long without a heartbeat of the daemon; 0 = it trades on.
+    pub silence_ms: u64,
+    /// It stops trading and cancels every order after so long, until an operator resumes; 0 = it does not.
+    pub silence_halt_ms: u64,
     /// First pause before a restart; doubles with each further one.
     pub restart_pause_ms: u64,
     /// Restarts allowed in `restart_window_s`; one more and the data plane stays down.
@@ -595,6 +603,9 @@ impl Default for Daemon {
         Self {
             heartbeat_loss_ms: 1000,
             on_heartbeat_loss: HeartbeatLoss::Halt,
+            stuck_session_ms: 1000,
+            silence_ms: 2000,
+            silence_halt_ms: 30_000,
             restart_pause_ms: 200,
             restarts_max: 5,
             restart_window_s: 60,

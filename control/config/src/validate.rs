@@ -276,6 +276,16 @@ impl Check<'_> {
     fn supervision(&mut self) {
         let (daemon, journal) = (&self.config.daemon, &self.config.journal);
         self.within("daemon.heartbeat_loss_ms", daemon.heartbeat_loss_ms, 50..=60_000);
+        for (field, value, most) in [
+            ("daemon.silence_ms", daemon.silence_ms, 600_000),
+            ("daemon.silence_halt_ms", daemon.silence_halt_ms, 3_600_000),
+        ] {
+            if value != 0 {
+                self.within(field, value, 100..=most);
+            }
+        }
+        self.within("loop.feed_silence_ms", self.config.run_loop.feed_silence_ms, 1100..=60_000);
+        self.within("daemon.stuck_session_ms", daemon.stuck_session_ms, 0..=60_000);
         self.within("daemon.restart_pause_ms", daemon.restart_pause_ms, 1..=60_000);
         self.within("daemon.restarts_max", daemon.restarts_max, 0..=1000);
         self.within("daemon.restart_window_s", daemon.restart_window_s, 1..=86_400);

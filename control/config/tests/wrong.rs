@@ -148,6 +148,9 @@ const TABLE: &[Wrong] = &[
         "session.password_file: `no-such-file` cannot be read: No such file",
     ),
     wrong("silence_ms = 15000", "silence_ms = 500", "session.silence_ms: 500 is not more than heartbeat_ms = 1000"),
+    wrong("silence_ms = 2000 ", "silence_ms = 99 ", "daemon.silence_ms: 99 is out of range"),
+    wrong("silence_halt_ms = 30000", "silence_halt_ms = 1", "daemon.silence_halt_ms: 1 is out of range"),
+    wrong("feed_silence_ms = 3500", "feed_silence_ms = 1000", "loop.feed_silence_ms: 1000 is out of range"),
     wrong("account = 1\n", "", "session: missing field `account`"),
     wrong(
         "symbols = []",

@@ -10,7 +10,6 @@ use tern_abi::ring::drain::{Drain, Mark};
 use tern_abi::segment::KillCause;
 use tern_config::{Config, Fsync};
 
-use crate::clock;
 use crate::shared::Shared;
 
 /// Records taken between two looks at everything else.
@@ -91,7 +90,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
             let ending = !shared.draining();
             let turn = self.turn(shared);
             self.turns += 1;
-            shared.segment.words().daemon_beat.beat(clock::tai_ns(), self.turns);
+            shared.beat(self.turns);
             let deadline = *last_chance.get_or_insert_with(|| Instant::now() + LAST_PATIENCE);
             match turn {
                 Turn::Moved => {}

@@ -26,7 +26,13 @@ pub(crate) struct Shared<'a> {
     draining: AtomicBool,
     serving: AtomicBool,
     requests: AtomicU64,
+    began: Instant,
+    /// When the supervisor looked last, ms since `began`.
+    watched_ms: AtomicU64,
 }
+
+/// A supervisor that has not looked for so long is stuck.
+const WATCHED_MS_MAX: u64 = 1000;
 
 impl<'a> Shared<'a> {
     pub(crate) fn new(config: &'a Config, segment: Segment<'a>, commands: CommandSender<'a>) -> Self {
@@ -44,6 +50,8 @@ impl<'a> Shared<'a> {
             draining: AtomicBool::new(true),
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
+            began: Instant::now(),
+            watched_ms: AtomicU64::new(0),
         }
     }
 
@@ -121,6 +129,20 @@ impl<'a> Shared<'a> {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The supervisor looks.
+    pub(crate) fn watch(&self) {
+        self.watched_ms.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Says that the daemon lives: the drain does, after each of its `turns`, as long as the supervisor looks too. The data
+    /// plane misses a daemon of which either is stuck.
+    pub(crate) fn beat(&self, turns: u64) {
+        let now_ms = self.began.elapsed().as_millis() as u64;
+        if now_ms.saturating_sub(self.watched_ms.load(Ordering::Relaxed)) < WATCHED_MS_MAX {
+            self.segment.words().daemon_beat.beat(clock::tai_ns(), turns);
         }
     }
 

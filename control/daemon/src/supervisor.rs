@@ -53,6 +53,8 @@ pub(crate) struct Supervisor<'a> {
     /// When it was restarted within the window of the budget.
     restarts: VecDeque<Instant>,
     heartbeat: Heartbeat,
+    /// The same, with the patience after which the venue's session of a stuck loop is ended.
+    stuck: Heartbeat,
 }
 
 impl<'a> Supervisor<'a> {
@@ -65,6 +67,9 @@ impl<'a> Supervisor<'a> {
             data_plane: DataPlane::Waiting(Instant::now()),
             restarts: VecDeque::new(),
             heartbeat: Heartbeat::new(Duration::from_millis(config.daemon.heartbeat_loss_ms)),
+            stuck: Heartbeat::new(Duration::from_millis(
+                config.daemon.heartbeat_loss_ms + config.daemon.stuck_session_ms,
+            )),
         }
     }
 
@@ -73,6 +78,7 @@ impl<'a> Supervisor<'a> {
         self.adopt();
         let mut facts_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
+            self.shared.watch();
             self.turn();
             if Instant::now() >= facts_due {
                 facts_due = Instant::now() + FACTS_EVERY;
@@ -93,7 +99,7 @@ impl<'a> Supervisor<'a> {
             self.running(process, true);
         } else {
             // Both died, and nobody was there to do it.
-            self.end_sessions();
+            self.end_sessions(None);
         }
     }
 
@@ -147,7 +153,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn running(&mut self, process: Process, adopted: bool) {
-        self.heartbeat.restart(self.shared.segment.words().data_plane_beat.last().0);
+        let beat = self.shared.segment.words().data_plane_beat.last().0;
+        self.heartbeat.restart(beat);
+        self.stuck.restart(beat);
         if let Err(error) = write_pid(&self.config.paths.dataplane_pid(), process.pid) {
             tracing::warn!("{error}");
         }
@@ -155,23 +163,27 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Ends what the venue still takes for a connection of a data plane that is gone, so that it cancels what is open
-    /// there now, and not when it misses heartbeats. An orderly end leaves none.
-    fn end_sessions(&self) {
+    /// there now, and not when it misses heartbeats. An orderly end leaves none. `pid` is a data plane that is stuck.
+    fn end_sessions(&self, pid: Option<u32>) {
         for conn in &self.shared.segment.words().conns {
             let Some(state) = conn.read() else { continue };
-            match reset(&self.config.port.interface, &state, clock::tai_ns()) {
+            match reset(&self.config.port.interface, pid, &state, clock::tai_ns()) {
                 Ok(Reset::Sent(segments)) => {
                     tracing::warn!(segments, port = state.own_port, "reset the venue's session from outside");
                     self.shared.update(|facts| facts.sessions_ended += 1);
                 }
-                Ok(Reset::NoConnection | Reset::OfKernel | Reset::TooOld) => {}
+                Ok(how @ (Reset::Destroyed | Reset::Disconnected)) => {
+                    tracing::warn!(?how, port = state.own_port, "the kernel reset the venue's session");
+                    self.shared.update(|facts| facts.sessions_ended += 1);
+                }
+                Ok(Reset::NoConnection | Reset::TooOld) => {}
                 Err(error) => tracing::error!("the venue's session cannot be ended from outside: {error}"),
             }
         }
     }
 
     fn ended(&mut self, how: &str, code: Option<i32>) {
-        self.end_sessions();
+        self.end_sessions(None);
         let _ = std::fs::remove_file(self.config.paths.dataplane_pid());
         self.shared.update(|facts| facts.dataplane_pid = 0);
         tracing::error!("data plane: {how}; its last words are in {}", self.config.paths.dataplane_log().display());
@@ -202,6 +214,12 @@ impl<'a> Supervisor<'a> {
 
     fn watch_heartbeat(&mut self) {
         let beat = self.shared.segment.words().data_plane_beat.last().0;
+        if self.stuck.look(beat, Instant::now()) == Pulse::Lost
+            && let DataPlane::Child(_, process) | DataPlane::Adopted(process) = &self.data_plane
+        {
+            // It has not heeded the kill word, and cannot cancel: the venue is to.
+            self.end_sessions(Some(process.pid));
+        }
         match self.heartbeat.look(beat, Instant::now()) {
             Pulse::Steady => {}
             Pulse::Back => tracing::info!("the data plane's heartbeat is back"),

@@ -29,6 +29,9 @@ pub enum CommandKind {
     /// Accept what journal and venue's log say differently after a restart: the venue's log is what counts from here on.
     /// Only an operator sends it, who has seen `id` differences; with another count it is refused.
     AcceptDifferences = 8,
+    /// The daemon's heartbeat stopped, or is back. Made by the loop itself: `id` is a [`DaemonPulse`], `value` the age of the
+    /// last beat in ns.
+    DaemonPulse = 16,
 }
 
 impl CommandKind {
@@ -43,6 +46,7 @@ impl CommandKind {
             6 => Self::SetState,
             7 => Self::SetLimits,
             8 => Self::AcceptDifferences,
+            16 => Self::DaemonPulse,
             _ => return None,
         })
     }
@@ -58,6 +62,7 @@ impl CommandKind {
             Self::SetState => "set_state",
             Self::SetLimits => "set_limits",
             Self::AcceptDifferences => "accept_differences",
+            Self::DaemonPulse => "daemon_pulse",
         }
     }
 }
@@ -69,9 +74,9 @@ pub struct Command {
     /// [`CommandKind`] as a number.
     pub kind: u32,
     /// Which limit, for `SetLimit`; kills that the operator has seen, for `Resume`; scope and state, for `SetState`;
-    /// differences seen, for `AcceptDifferences`.
+    /// differences seen, for `AcceptDifferences`; how the heartbeat is, for `DaemonPulse`.
     pub id: u32,
-    /// The new value; the key of the scope, for `SetState`.
+    /// The new value; the key of the scope, for `SetState`; the age of the last beat in ns, for `DaemonPulse`.
     pub value: i64,
     /// 0 = everything; strategy or instrument id + 1 otherwise, by command.
     pub scope: u32,
@@ -87,6 +92,19 @@ impl Command {
     /// Of a `Resume`: whether nobody killed after the operator looked.
     pub const fn resumes(&self) -> bool {
         self.kill_word >> 1 == self.id
+    }
+
+    /// A `DaemonPulse`.
+    pub const fn daemon_pulse(pulse: DaemonPulse, age_ns: u64) -> Self {
+        Self {
+            kind: CommandKind::DaemonPulse as u32,
+            id: pulse as u32,
+            value: age_ns.cast_signed(),
+            scope: 0,
+            epoch: 0,
+            uid: u32::MAX,
+            kill_word: 0,
+        }
     }
 
     /// A `SetState`.
@@ -113,6 +131,15 @@ impl Command {
 pub const LIMITS_MAX: usize = 32;
 /// Longest reason that a [`SetLimits`] carries, bytes of UTF-8.
 pub const WHY_BYTES_MAX: usize = 160;
+
+counter_enum! {
+    /// How the daemon's heartbeat is. Values are part of the journal's layout.
+    pub enum DaemonPulse {
+        Steady = "steady": "It beats.",
+        Silent = "silent": "Not for longer than the first deadline: only cancels leave until it beats again.",
+        Lost = "lost": "Not for longer than the second deadline: trading stops until an operator resumes.",
+    }
+}
 
 counter_enum! {
     /// What came of a [`SetLimits`]. Values are part of the journal's layout.

@@ -101,6 +101,7 @@ counter_enum! {
         CommandsRefused = "commands_refused": "Commands that were recorded and changed nothing: unknown, out of range, or nothing there to do.",
         Unanswered = "unanswered": "Orders and replaces of an earlier run to which the venue's log has no answer: they are over.",
         ReconcileDifferences = "reconcile_differences": "Things that the venue's log and the journal say differently after a restart.",
+        DaemonSilences = "daemon_silences": "Times that the daemon's heartbeat was missed, so that only cancels left.",
     }
 }
 

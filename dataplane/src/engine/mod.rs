@@ -5,6 +5,7 @@
 //! order in which it saw them and takes bytes away.
 
 mod control;
+mod daemon;
 mod limits;
 mod link;
 mod scopes;
@@ -14,6 +15,7 @@ use crate::net::{OrderTransport, TransportEvent};
 use crate::observe::{self, WireDrops};
 use crate::probe::StageProbe;
 use crate::watch::RiskWatch;
+use daemon::DaemonWatch;
 use scopes::ScopesSeen;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
@@ -56,6 +58,10 @@ pub struct LoopConfig {
     pub account: u16,
     /// The trading day that order ids count in.
     pub day: u32,
+    /// After so long without a beat of the daemon only cancels leave; 0 = it is not missed.
+    pub daemon_silence_ns: u64,
+    /// After so long trading stops until an operator resumes; 0 = it does not.
+    pub daemon_halt_ns: u64,
 }
 
 /// Everything that a loop works with.
@@ -101,6 +107,8 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     kill_unrecorded: Option<Command>,
     /// What the pipeline was told of the segment's scopes, and as of which version of them.
     scopes: ScopesSeen,
+    /// The daemon's heartbeat.
+    daemon: DaemonWatch,
     /// The segment says which limits are in force, with what an earlier run left.
     limits_kept: bool,
     /// What is shown of what uses the limits.
@@ -165,6 +173,7 @@ where
             kills_seen,
             kill_unrecorded: None,
             scopes: ScopesSeen::default(),
+            daemon: DaemonWatch::new(config.daemon_silence_ns, config.daemon_halt_ns),
             limits_kept: false,
             watch: RiskWatch::new(parts_words),
             room_told: 0,
@@ -317,6 +326,7 @@ where
         }
         self.kick();
         if now >= self.next_beat {
+            self.watch_daemon(now);
             self.publish(now);
         }
         if busy {

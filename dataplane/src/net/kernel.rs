@@ -6,7 +6,7 @@
 
 use super::{ConnectFailure, OrderTransport, TcpCounter, TcpCounters, TransportEvent};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use tern_abi::segment::{CONN_STATE_CLOSED, CONN_STATE_KERNEL, CONN_STATE_OPENING, ConnState};
+use tern_abi::segment::{CONN_STATE_CLOSED, CONN_STATE_KERNEL, ConnState};
 use tern_core::input::DownReason;
 use tern_core::outbox::{Carrier, OrderBytes, WindowClosed};
 use tern_core::session::{ControlBytes, DropReason};
@@ -38,6 +38,8 @@ pub struct KernelTcp {
     reconnect_ns: u64,
     poll_pause_ns: u64,
     phase: Phase,
+    /// Our end of the connection.
+    own: Option<SocketAddrV4>,
     failures: u32,
     /// A survey was followed by another attempt at once; the next one has to wait, or two could chase each other.
     surveyed: bool,
@@ -67,6 +69,7 @@ impl KernelTcp {
             reconnect_ns,
             poll_pause_ns,
             phase: Phase::Waiting { until: TaiNs(0) },
+            own: None,
             failures: 0,
             surveyed: false,
             next_poll: TaiNs(0),
@@ -240,6 +243,7 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
             Phase::Connecting { link, until } => match link.poll() {
                 Ok(TcpState::Up) => {
                     if let Phase::Connecting { link, .. } = core::mem::replace(&mut self.phase, Phase::Over) {
+                        self.own = link.local();
                         self.phase = Phase::Up { link };
                     }
                     self.count(TcpCounter::Connects, 1);
@@ -374,11 +378,12 @@ impl<P: Port> OrderTransport<P> for KernelTcp {
     fn mirror(&self, now: TaiNs) -> ConnState {
         let state = match self.phase {
             Phase::Up { .. } => CONN_STATE_KERNEL,
-            Phase::Connecting { .. } => CONN_STATE_OPENING,
-            Phase::Waiting { .. } | Phase::Over => CONN_STATE_CLOSED,
+            // Before it is up there is nothing that the venue would cancel.
+            Phase::Connecting { .. } | Phase::Waiting { .. } | Phase::Over => CONN_STATE_CLOSED,
         };
-        let peer_ip = self.venue.ip().octets();
-        ConnState { peer_ip, peer_port: self.venue.port(), state, tai_ns: now.0, ..ConnState::default() }
+        let (own_ip, own_port) = self.own.map_or(([0; 4], 0), |own| (own.ip().octets(), own.port()));
+        let (peer_ip, peer_port) = (self.venue.ip().octets(), self.venue.port());
+        ConnState { own_ip, own_port, peer_ip, peer_port, state, tai_ns: now.0, ..ConnState::default() }
     }
 
     fn counters(&self) -> &TcpCounters {

@@ -88,6 +88,11 @@ open_orders_max = 1000
 duplicate_window_ns = 0
 "#;
 
+/// The daemon may be silent for so long until only cancels leave, and until trading stops. No daemon is there, so that tests
+/// have that long unless they beat for it.
+pub(crate) const DAEMON_SILENCE_NS: u64 = 120_000_000_000;
+pub(crate) const DAEMON_HALT_NS: u64 = 2 * DAEMON_SILENCE_NS;
+
 /// A segment file of this test, removed at its end.
 pub(crate) struct SegmentFile(PathBuf);
 
@@ -149,7 +154,14 @@ impl<'a> World<'a> {
                 streams: vec![StreamId(1)],
                 shed: |recorder| recorder.shed_total().datagrams,
             },
-            LoopConfig { block: false, sample_stages_every: 16, account: 1, day: 7 },
+            LoopConfig {
+                block: false,
+                sample_stages_every: 16,
+                account: 1,
+                day: 7,
+                daemon_silence_ns: DAEMON_SILENCE_NS,
+                daemon_halt_ns: DAEMON_HALT_NS,
+            },
             CatchUnwind,
         );
         assert_eq!((MAC, OURS, *VENUE.ip()), (bypass().mac, bypass().address, *bypass().venue.ip()));

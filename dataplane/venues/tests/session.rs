@@ -641,6 +641,21 @@ fn a_silent_venue_is_dropped() {
 }
 
 #[test]
+fn other_deadlines_are_held_over_a_reconnect_too() {
+    let mut line = Line::logged_in();
+    line.session = OuchSession::new(config()).with_deadlines(200, 500);
+    for _ in 0..2 {
+        line.session.on_connected(line.now, &mut line.control);
+        assert_eq!(line.session.next_deadline(), line.now.plus(500));
+        line.timer(499);
+        assert_eq!(line.control.take_drop(), None);
+        line.timer(1);
+        assert_eq!(line.control.take_drop(), Some(DropReason::Silence));
+        line.session.on_disconnected(line.now);
+    }
+}
+
+#[test]
 fn a_logout_waits_for_the_venue_to_close_but_not_for_ever() {
     let mut line = Line::ready();
     line.session.log_out(line.now, &mut line.control);

@@ -62,6 +62,11 @@ impl TcpLink {
         self.remote
     }
 
+    /// From where it connects: what the kernel chose. `None` before it is up.
+    pub fn local(&self) -> Option<SocketAddrV4> {
+        sys::socket_ends(self.socket.as_raw_fd()).map(|(own, _)| own)
+    }
+
     /// How far the connection is, after looking whether the handshake ended.
     ///
     /// # Errors

@@ -530,7 +530,7 @@ pub const CONN_STATE_OPENING: u32 = 1;
 pub const CONN_STATE_ESTABLISHED: u32 = 2;
 /// [`ConnState::state`]: being closed.
 pub const CONN_STATE_CLOSING: u32 = 3;
-/// [`ConnState::state`]: established in the kernel: `own_port`, `peer_ip` and `peer_port` alone mean something.
+/// [`ConnState::state`]: established in the kernel: addresses and ports alone mean something.
 pub const CONN_STATE_KERNEL: u32 = 4;
 
 /// A [`ConnState`] for readers that do not stop its writer.

@@ -30,12 +30,14 @@ impl Desk {
             Some(CommandKind::SetLimit) if self.set_limit(command).is_ok() => {}
             Some(CommandKind::SetState) if self.set_state(turn, command) => {}
             Some(CommandKind::AcceptDifferences) if self.accept_differences(turn, command.id) => {}
+            Some(CommandKind::DaemonPulse) if self.daemon_pulse(turn, command.id) => {}
             Some(
                 CommandKind::Resume
                 | CommandKind::SetLimit
                 | CommandKind::SetState
                 | CommandKind::SetLimits
-                | CommandKind::AcceptDifferences,
+                | CommandKind::AcceptDifferences
+                | CommandKind::DaemonPulse,
             )
             | None => {
                 self.count(PipelineCounter::CommandsRefused, 1);
@@ -96,7 +98,7 @@ impl Desk {
     }
 
     /// Takes back what waits for TCP.
-    fn recall<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+    pub(super) fn recall<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
         while let Some(action) = self.outbox.recall() {
             self.count(PipelineCounter::Recalled, 1);
             self.undo(turn, action);
@@ -110,19 +112,18 @@ impl Desk {
         self.cancel_all();
     }
 
-    /// Lifts what stops trading, but for what a restart still asks for: that stays, or comes to light. `false` when it is
-    /// that alone and no resume lifts it.
+    /// Lifts what stops trading, but for what no resume lifts (a restart, a daemon that is not there): that stays, or comes
+    /// to light. `false` when it is that alone.
     fn resume<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) -> bool {
         let Some(halt) = self.gate.halt().filter(|_| !self.shutting_down) else { return true };
         if halt == HaltReason::Restarted {
             self.recovery = Recovery::Over;
         }
-        let left = self.recovery.stop();
+        let left = self.standing_stop();
         if left == Some(halt) {
             return false;
         }
-        self.gate.set_halt(left);
-        self.record_state(turn, left.unwrap_or(HaltReason::NotHalted));
+        self.lift(turn);
         true
     }
 
@@ -242,7 +243,7 @@ fn sort_of(input: &Input<'_>) -> u32 {
         Input::Timer => 5,
         // A kill of the loop's own may wait beside a command of the ring.
         Input::SetLimits(_) => 6,
-        Input::Command(command) => 8 + command.kind.min(15),
+        Input::Command(command) => 8 + command.kind.min(23),
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Desk {
     pub(crate) silence_due: TaiNs,
     /// What a restart still asks for before trading goes on.
     pub(crate) recovery: Recovery,
+    /// The daemon's heartbeat is missed.
+    pub(crate) daemon_silent: bool,
 }
 
 impl Desk {
@@ -140,6 +142,7 @@ impl Desk {
             heard: [TaiNs(0); STREAMS_MAX],
             silence_due: TaiNs::NEVER,
             recovery: Recovery::Over,
+            daemon_silent: false,
         })
     }
 
@@ -269,7 +272,7 @@ impl Desk {
     /// what that asks for is not forgotten.
     pub(crate) fn halt<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
         let stronger = matches!(reason, HaltReason::Killed | HaltReason::Shutdown);
-        let halted = self.gate.halt().filter(|halt| !halt.is_of_restart() || *halt == reason);
+        let halted = self.gate.halt().filter(|halt| !halt.gives_way() || *halt == reason);
         if halted == Some(reason) || (halted.is_some() && !stronger) || halted == Some(HaltReason::Shutdown) {
             return;
         }
@@ -294,7 +297,7 @@ impl Desk {
         price: Option<Price>,
     ) {
         if let Some(reason) = self.gate.mark(instrument, price)
-            && self.gate.is_open()
+            && !self.gate.is_stopped()
         {
             self.kill(turn, reason);
         }
@@ -383,6 +386,7 @@ impl Desk {
         let mut hash = Fnv(0xCBF2_9CE4_8422_2325);
         hash.add(u64::from(self.ids.next()));
         hash.add(self.gate.halt().map_or(0, |reason| reason as u64 + 1));
+        hash.add(u64::from(self.daemon_silent));
         hash.add(self.last_session_seq);
         hash.add(u64::from(self.gate.messages()));
         hash.add(u64::from(self.disabled));

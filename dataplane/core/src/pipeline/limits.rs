@@ -28,7 +28,7 @@ impl Desk {
         output(turn, self, Kind::Limits, record.as_bytes());
         // A limit below the loss of now is exceeded: that is no matter of the next price, which may be long in coming.
         if outcome == LimitsOutcome::Set
-            && self.gate.is_open()
+            && !self.gate.is_stopped()
             && let Some(reason) = self.gate.watch_losses()
         {
             self.kill(turn, reason);

@@ -12,6 +12,7 @@ mod buffers;
 mod config;
 mod control;
 mod counters;
+mod daemon;
 mod desk;
 mod limits;
 mod market;
@@ -149,7 +150,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         if recorded.is_err() {
             self.desk.count_refused_input(&input);
             // Told once; again only if there are cancels to be sent, which may use what the ring keeps for them.
-            if self.desk.gate.is_open() || (self.desk.sweep_due && self.desk.can_send(&self.session)) {
+            if !self.desk.gate.is_stopped() || (self.desk.sweep_due && self.desk.can_send(&self.session)) {
                 self.tell_loss(now, turn.rec, turn.probe);
             }
             self.desk.input_lost(&mut Turn { now, cause_seq, cause: None, rec, probe }, &input);

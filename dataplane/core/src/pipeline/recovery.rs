@@ -65,8 +65,7 @@ impl Desk {
         self.record_found(turn, &Found::new(Difference::Accepted, i64::from(seen), self.last_session_seq as i64));
         self.recovery = Recovery::Over;
         if self.gate.halt() == Some(HaltReason::ReconcileMismatch) {
-            self.gate.set_halt(None);
-            self.record_state(turn, HaltReason::NotHalted);
+            self.lift(turn);
         }
         true
     }
@@ -171,9 +170,7 @@ impl Desk {
         };
         // Whatever else stopped trading stays the reason; this one comes to light when that is lifted.
         if self.gate.halt() == Some(HaltReason::Reconciling) {
-            let stop = self.recovery.stop();
-            self.gate.set_halt(stop);
-            self.record_state(turn, stop.unwrap_or(HaltReason::NotHalted));
+            self.lift(turn);
         }
     }
 

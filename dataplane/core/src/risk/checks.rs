@@ -23,6 +23,7 @@ impl Gate {
         match self.halt {
             None => {}
             Some(HaltReason::Killed) => return Err(Refusal::new(Reason::Killed)),
+            Some(HaltReason::DaemonSilent) => return Err(Refusal::new(Reason::DaemonSilent)),
             Some(_) => return Err(Refusal::new(Reason::Halted)),
         }
         check_way_out(at)?;

@@ -159,6 +159,12 @@ impl Gate {
         self.halt.is_none()
     }
 
+    /// Trading is stopped, and not only until the daemon is heard again: what stops it more stops nothing new.
+    #[inline]
+    pub(crate) const fn is_stopped(&self) -> bool {
+        !matches!(self.halt, None | Some(HaltReason::DaemonSilent))
+    }
+
     /// The order rate.
     #[inline]
     pub const fn rate(&self) -> &Rate {

@@ -47,6 +47,7 @@ counter_enum! {
         ShortSalePrice = "short_sale_price": "A short sale at or below the best bid, in a symbol that is under Rule 201.",
         OutOfHours = "out_of_hours": "Before or after the hours of the day in which orders may be sent.",
         Leverage = "leverage": "All positions at cost and all open orders would be more than the leverage allows on what the account is worth.",
+        DaemonSilent = "daemon_silent": "The daemon's heartbeat is missed: nobody drains, restarts or watches; only cancels leave.",
     }
 }
 
@@ -68,6 +69,8 @@ counter_enum! {
         Reconciling = "reconciling": "A restart: the venue's log has not been compared with the journal yet.",
         ReconcileMismatch = "reconcile_mismatch": "A restart: the venue's log and the journal differ; an operator accepts it or not.",
         Restarted = "restarted": "A restart: the venue's log and the journal agree; an operator lets trading go on.",
+        DaemonSilent = "daemon_silent": "The daemon's heartbeat is missed: only cancels leave until it is back.",
+        DaemonLost = "daemon_lost": "The daemon's heartbeat was missed for so long that trading stopped and every order was cancelled.",
     }
 }
 
@@ -75,5 +78,10 @@ impl HaltReason {
     /// Whether it is a restart that asks for it, and not something that happened.
     pub const fn is_of_restart(self) -> bool {
         matches!(self, Self::Reconciling | Self::ReconcileMismatch | Self::Restarted)
+    }
+
+    /// Whether it gives way to whatever else stops trading: it is lifted by something else than an operator's resume alone.
+    pub const fn gives_way(self) -> bool {
+        self.is_of_restart() || matches!(self, Self::DaemonSilent)
     }
 }

@@ -20,9 +20,9 @@ use super::wire::soup::{
     self, AsciiNumber, Deframer, Frame, LoginAccepted, LoginRequest, Packet, PacketError, Session,
 };
 
-/// A client heartbeat is due when nothing was sent for this long (SoupBinTCP 3.00, section 1.3).
+/// A client heartbeat is due when nothing was sent for this long (SoupBinTCP 3.00, section 1.3), unless another time is given.
 pub const HEARTBEAT_NS: u64 = 1_000_000_000;
-/// The venue is gone when nothing was heard for this long (section 1.3: "typically 15 seconds").
+/// The venue is gone when nothing was heard for this long (section 1.3: "typically 15 seconds"), unless another is given.
 pub const SILENCE_NS: u64 = 15_000_000_000;
 /// How long the venue may take to close the connection after a logout.
 const LOGOUT_NS: u64 = 1_000_000_000;
@@ -103,11 +103,13 @@ struct Client {
     counters: Counters,
 }
 
-/// When each side was last heard.
+/// When each side was last heard, and for how long it may be silent.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     sent: TaiNs,
     heard: TaiNs,
+    heartbeat_ns: u64,
+    silence_ns: u64,
 }
 
 /// Where we are in the venue's log.
@@ -138,12 +140,19 @@ impl OuchSession {
             config,
             template: encode::Template::new(config.capacity),
             state: State::Down,
-            link: Link { sent: TaiNs(0), heard: TaiNs(0) },
+            link: Link { sent: TaiNs(0), heard: TaiNs(0), heartbeat_ns: HEARTBEAT_NS, silence_ns: SILENCE_NS },
             log: Log::NEW,
             entered: None,
             counters: [0; SessionCounter::COUNT],
         };
         Self { deframer: Deframer::new(), client }
+    }
+
+    /// The same, with a heartbeat due after `heartbeat_ns` without a message of ours, and the venue gone after `silence_ns`
+    /// without a byte of its.
+    pub const fn with_deadlines(mut self, heartbeat_ns: u64, silence_ns: u64) -> Self {
+        (self.client.link.heartbeat_ns, self.client.link.silence_ns) = (heartbeat_ns, silence_ns);
+        self
     }
 
     /// Sequence number of the next message of the venue's log that is new to us.
@@ -319,7 +328,7 @@ impl OrderSession for OuchSession {
         }
         let survey = self.client.log.end == 0;
         self.client.state = State::LoggingIn { survey };
-        self.client.link = Link { sent: now, heard: now };
+        self.client.link = Link { sent: now, heard: now, ..self.client.link };
         let login = LoginRequest {
             username: self.client.config.username,
             password: self.client.config.password,
@@ -357,11 +366,11 @@ impl OrderSession for OuchSession {
             State::LoggingOut if now.since(self.client.link.sent) >= LOGOUT_NS => {
                 self.client.drop_connection(DropReason::EndOfSession, control);
             }
-            _ if now.since(self.client.link.heard) >= SILENCE_NS => {
+            _ if now.since(self.client.link.heard) >= self.client.link.silence_ns => {
                 count(&mut self.client.counters, SessionCounter::Silence);
                 self.client.drop_connection(DropReason::Silence, control);
             }
-            State::LoggedIn(_) if now.since(self.client.link.sent) >= HEARTBEAT_NS => {
+            State::LoggedIn(_) if now.since(self.client.link.sent) >= self.client.link.heartbeat_ns => {
                 self.client.send(now, &Packet::ClientHeartbeat, control);
                 count(&mut self.client.counters, SessionCounter::HeartbeatsOut);
             }
@@ -394,11 +403,11 @@ impl OrderSession for OuchSession {
     }
 
     fn next_deadline(&self) -> TaiNs {
-        let silence = self.client.link.heard.plus(SILENCE_NS);
+        let silence = self.client.link.heard.plus(self.client.link.silence_ns);
         match self.client.state {
             State::Down | State::Dropping => TaiNs::NEVER,
             State::LoggingIn { .. } => silence,
-            State::LoggedIn(_) => silence.min(self.client.link.sent.plus(HEARTBEAT_NS)),
+            State::LoggedIn(_) => silence.min(self.client.link.sent.plus(self.client.link.heartbeat_ns)),
             State::LoggingOut => silence.min(self.client.link.sent.plus(LOGOUT_NS)),
         }
     }

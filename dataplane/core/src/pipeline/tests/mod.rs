@@ -2,6 +2,7 @@
 
 mod bounds;
 mod connection;
+mod daemon;
 mod day;
 mod gate;
 mod hours;

@@ -12,7 +12,7 @@ use crate::strategy::{Batch, Ctx, Intent, Intents, OrderEvent, Strategy};
 use crate::testing::{Rig, Script, Sent, accepted, config, executed, new, print, replaced, told};
 use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, Symbol, TaiNs};
 use alloc::vec::Vec;
-use tern_abi::command::{CommandKind, LimitsOutcome, SetLimits};
+use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SetLimits};
 use tern_abi::event::{BookEvent, EventKind, flags};
 use tern_abi::record::{
     CONN_RECORD_LOST, CONN_RING_ROOM, CONN_UNSENT, ConnRecord, Kind, LimitsRecord, OrderEventRecord, OrderRecord,
@@ -128,6 +128,8 @@ fn run() -> (Rig<(Busy,)>, Vec<Sent>) {
             9 => rig.feed(&[event(0, flags::MARKET_HALTED)]),
             16 => rig.feed(&[event(0, flags::MARKET_RESUMED)]),
             12 | 14 => rig.input(Input::SetLimits(&limits_of_epoch(&rig, 0))),
+            18 => rig.input(Input::Command(&Command::daemon_pulse(DaemonPulse::Silent, 5))),
+            20 => rig.input(Input::Command(&Command::daemon_pulse(DaemonPulse::Steady, 0))),
             24 => rig.feed(&[BookEvent { kind: EventKind::Delete, ..event(4242, 0) }]),
             _ => {}
         }
@@ -172,6 +174,7 @@ fn the_recorded_inputs_give_the_same_records_orders_and_state() {
     let epochs = |epoch| original.rec.all(Kind::Order).iter().any(|order: &OrderRecord| order.limits_epoch == epoch);
     assert!(epochs(0) && epochs(1));
     assert!(original.refused(Reason::MarketHalted) > 0 && original.refused(Reason::BookUntrusted) > 0);
+    assert!(original.refused(Reason::DaemonSilent) > 0);
     // Both things that are no inputs happened, and are recorded.
     let conn: Vec<ConnRecord> = original.rec.all(Kind::Conn);
     assert!(conn.iter().any(|record| record.event == CONN_UNSENT));

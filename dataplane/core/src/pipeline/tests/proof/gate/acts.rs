@@ -8,7 +8,7 @@ use crate::risk::{HaltReason, LimitId, Reason, Refusal};
 use crate::session::{EncodeError, OrderAction};
 use crate::strategy::Intent;
 use crate::units::{OrderId, Side};
-use tern_abi::command::{Command, CommandKind};
+use tern_abi::command::{Command, CommandKind, DaemonPulse};
 use tern_abi::segment::{ScopeKind, TradingState};
 
 /// Bytes of a message of the fake session.
@@ -209,10 +209,10 @@ impl Firm {
         }
     }
 
-    /// Stops trading: the first reason stays, but for a kill, and nothing goes before a shutdown.
+    /// Stops trading: the first reason stays, but for a kill and a daemon that is silent, and nothing goes before a shutdown.
     pub(super) fn stop(&mut self, reason: HaltReason) {
         let takes = match (self.halt, reason) {
-            (None, _) => true,
+            (None | Some(HaltReason::DaemonSilent), _) => true,
             (Some(HaltReason::Shutdown), _) => false,
             (Some(now), HaltReason::Killed | HaltReason::Shutdown) => now != reason,
             _ => false,
@@ -260,7 +260,8 @@ impl Firm {
     pub(super) fn command(&mut self, command: &Command) {
         match CommandKind::from_u32(command.kind) {
             Some(CommandKind::Kill) => self.kill(HaltReason::Killed),
-            Some(CommandKind::Resume) if !self.is_shutting_down => self.halt = None,
+            Some(CommandKind::Resume) if !self.is_shutting_down => self.lift(),
+            Some(CommandKind::DaemonPulse) => self.pulse(command.id),
             Some(CommandKind::CancelAll) => self.cancel_all(),
             Some(CommandKind::Shutdown) => {
                 self.is_shutting_down = true;
@@ -268,6 +269,27 @@ impl Firm {
             }
             Some(CommandKind::SetLimit) if command.scope == 0 => self.set_limit(command),
             Some(CommandKind::SetState) => self.restrict(command),
+            _ => {}
+        }
+    }
+
+    fn lift(&mut self) {
+        self.halt = self.is_daemon_silent.then_some(HaltReason::DaemonSilent);
+    }
+
+    /// The daemon beats, is silent, or is lost.
+    fn pulse(&mut self, pulse: u32) {
+        if pulse > DaemonPulse::Lost as u32 {
+            return;
+        }
+        self.is_daemon_silent = pulse != DaemonPulse::Steady as u32;
+        match self.halt {
+            _ if pulse == DaemonPulse::Lost as u32 => self.kill(HaltReason::DaemonLost),
+            Some(HaltReason::DaemonSilent) if !self.is_daemon_silent => self.halt = None,
+            halt if self.is_daemon_silent => {
+                self.recall(false);
+                self.halt = halt.or(Some(HaltReason::DaemonSilent));
+            }
             _ => {}
         }
     }
@@ -364,7 +386,7 @@ impl Firm {
         } else {
             return;
         };
-        if self.halt.is_none() {
+        if matches!(self.halt, None | Some(HaltReason::DaemonSilent)) {
             self.kill(reason);
         }
     }

@@ -13,6 +13,7 @@ const CHAIN_MAX: Num = 999_999;
 pub(super) fn halted(firm: &Firm, _: &Ask) -> Option<Refusal> {
     match firm.halt? {
         HaltReason::Killed => plain(Reason::Killed),
+        HaltReason::DaemonSilent => plain(Reason::DaemonSilent),
         _ => plain(Reason::Halted),
     }
 }

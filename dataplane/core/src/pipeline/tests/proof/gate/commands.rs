@@ -6,7 +6,7 @@ use super::verdict::{Ask, symbol_key};
 use crate::risk::{LimitId, Limits};
 use crate::units::Side;
 use std::vec::Vec;
-use tern_abi::command::{Command, CommandKind, SetLimits};
+use tern_abi::command::{Command, CommandKind, DaemonPulse, SetLimits};
 use tern_abi::segment::{ScopeKind, TradingState};
 
 impl Maker<'_> {
@@ -16,7 +16,12 @@ impl Maker<'_> {
             30..40 => CommandKind::CancelAll,
             40..42 => CommandKind::Shutdown,
             42..60 => CommandKind::Resume,
-            60..300 => return self.scope(),
+            60..90 => {
+                let pulse = self.random.pick(&[DaemonPulse::Steady, DaemonPulse::Silent, DaemonPulse::Lost]);
+                let id = if self.random.permille(50) { 9 } else { pulse as u32 };
+                return Command { id, ..Command::daemon_pulse(pulse, 5) };
+            }
+            90..300 => return self.scope(),
             _ => return self.set_limit(),
         };
         Command { kind: kind as u32, ..Command::default() }

@@ -189,6 +189,7 @@ pub(super) struct Firm {
     /// From when, and until before when, orders may be sent.
     pub(super) hours: (u64, u64),
     pub(super) halt: Option<HaltReason>,
+    pub(super) is_daemon_silent: bool,
     pub(super) is_shutting_down: bool,
     /// All that was said of scopes.
     pub(super) scopes: Vec<(ScopeKind, u64, TradingState)>,
@@ -254,6 +255,7 @@ impl Firm {
             epoch: config.limits.epoch,
             hours: (config.hours.0.0, config.hours.1.0),
             halt: None,
+            is_daemon_silent: false,
             is_shutting_down: false,
             scopes: Vec::new(),
             throttled: [false; OWNERS],

@@ -13,7 +13,7 @@ use crate::units::{InstrumentId, OrderId, Price, Side};
 use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
-use tern_abi::command::{Command, CommandKind, SetLimits};
+use tern_abi::command::{Command, CommandKind, DaemonPulse, SetLimits};
 use tern_abi::event::{BookEvent, EventKind, flags};
 use tern_abi::segment::{ScopeKind, TradingState};
 
@@ -82,6 +82,9 @@ impl Maker<'_> {
     /// Out of states in which everything is refused: an episode should not end in one.
     fn way_back(&mut self) -> Option<Step> {
         let firm = self.firm;
+        if firm.is_daemon_silent && self.random.permille(200) {
+            return Some(Step::Command(Command::daemon_pulse(DaemonPulse::Steady, 0)));
+        }
         if firm.halt.is_some() && self.random.permille(500) {
             return Some(Step::Command(Command { kind: CommandKind::Resume as u32, ..Command::default() }));
         }
