@@ -148,6 +148,7 @@ const TABLE: &[Wrong] = &[
         "session.password_file: `no-such-file` cannot be read: No such file",
     ),
     wrong("silence_ms = 15000", "silence_ms = 500", "session.silence_ms: 500 is not more than heartbeat_ms = 1000"),
+    wrong("ack_timeout_ms = 1000", "ack_timeout_ms = 5", "session.ack_timeout_ms: 5 is out of range"),
     wrong("account = 1\n", "", "session: missing field `account`"),
     wrong(
         "symbols = []",

@@ -343,6 +343,7 @@ crate::counter_enum! {
         LoginRejected = "login_rejected": "The venue refused the login; `reason` is its letter.",
         EndOfSession = "end_of_session": "The venue ended the session.",
         CaughtUp = "caught_up": "The venue's log of the day so far has been replayed.",
+        Unanswered = "unanswered": "Not said by the venue: it has not answered the order, its replace or its cancel in time; `reason` counts the deadlines that passed.",
     }
 }
 

@@ -380,7 +380,8 @@ pub struct Rig<S> {
 
 /// The configuration of a bench: limits wide enough not to be in the way.
 pub fn config() -> Config {
-    let mut config = Config { orders_max: 256, executions_max: 256, feed_silence_ns_max: 0, ..Config::default() };
+    let mut config =
+        Config { orders_max: 256, executions_max: 256, feed_silence_ns_max: 0, ack_timeout_ns: 0, ..Config::default() };
     config.limits.open_orders_max = 200;
     config.limits.order_burst_max = 100_000;
     config.limits.orders_per_second_max = 1_000_000;

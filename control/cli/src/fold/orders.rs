@@ -35,6 +35,8 @@ pub struct OrderRow {
     pub executed: u64,
     /// What is known of it.
     pub life: Life,
+    /// An answer of the venue is late: to the order, a replace or a cancel of it.
+    pub unanswered: bool,
     /// When it was sent, TAI ns; 0 if not by us.
     pub sent_ns: u64,
     /// When it last changed, TAI ns.
@@ -109,6 +111,7 @@ impl Orders {
             leaves: order.quantity,
             executed: 0,
             life: Life::Pending,
+            unanswered: false,
             sent_ns: now_ns,
             changed_ns: now_ns,
         };
@@ -126,7 +129,7 @@ impl Orders {
             && kind == VenueEventKind::Replaced
             && let Some(old) = self.rows.get_mut(&(event.account, event.previous))
         {
-            (old.life, old.leaves, old.changed_ns) = (Life::Replaced, 0, now_ns);
+            (old.life, old.leaves, old.unanswered, old.changed_ns) = (Life::Replaced, 0, false, now_ns);
         }
         // Orders of a run whose records are not here are learned from what the venue says of them.
         let row = self.rows.entry((event.account, event.order)).or_insert_with(|| OrderRow {
@@ -140,6 +143,10 @@ impl Orders {
             ..OrderRow::default()
         });
         row.changed_ns = now_ns;
+        row.unanswered = kind == VenueEventKind::Unanswered;
+        if row.unanswered {
+            return Some(row);
+        }
         if event.venue_order != 0 {
             row.venue_order = event.venue_order;
         }

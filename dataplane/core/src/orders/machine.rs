@@ -2,7 +2,7 @@
 
 use super::{Execution, Executions, Life, Order, OrderState, Orders, Slot};
 use crate::session::{VenueEvent, VenueEventKind};
-use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, TraderId};
+use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, TaiNs, TraderId};
 use tern_abi::counter_enum;
 
 counter_enum! {
@@ -90,8 +90,14 @@ impl Orders {
             Kind::Executed => return self.executed(slot, event, executions),
             Kind::Canceled => self.canceled(slot, event.quantity),
             Kind::Rejected | Kind::ReplaceRejected => self.rejected(slot, event.order),
-            Kind::CancelPending => self.on_open(slot, |order| order.cancel_sent = order.id),
-            Kind::CancelRejected => self.on_open(slot, |order| order.cancel_sent = OrderId(0)),
+            Kind::CancelPending => self.on_open(slot, |order| {
+                order.cancel_sent = order.id;
+                order.cancel_waits = true;
+            }),
+            Kind::CancelRejected => self.on_open(slot, |order| {
+                order.cancel_sent = OrderId(0);
+                order.cancel_waits = false;
+            }),
             Kind::Modified => self.modified(slot, event.quantity),
             Kind::Restated => self.on_open(slot, |_| ()),
             Kind::PriorityUpdated => self.on_open(slot, |order| {
@@ -121,6 +127,7 @@ impl Orders {
             // Told again from its start: what it lost since then is told again too.
             order.life = Life::New;
             order.executed = 0;
+            order.cancel_waits = false;
         }
         let note = match order.life {
             Life::New => OrderNote::Applied,
@@ -332,6 +339,7 @@ impl Orders {
             if let Some(order) = self.get_mut(slot) {
                 order.doubtful = matches!(order.life, Life::New) || order.pending.0 != 0;
                 order.cancel_sent = OrderId(0);
+                order.answer_due = TaiNs(0);
                 order.forget_refused_cancels();
             }
         }

@@ -1,10 +1,12 @@
 //! Our own orders: ids, the table of them, and the machine that follows what the venue says.
 
+mod answers;
 mod executions;
 mod ids;
 mod machine;
 mod table;
 
+pub(crate) use answers::LATE_MAX;
 pub use executions::{Execution, Executions};
 pub use ids::OrderIds;
 pub use machine::{Applied, Identity, OrderNote};
@@ -26,7 +28,7 @@ counter_enum! {
         Rejected = "rejected": "The venue did not accept it.",
         Dropped = "dropped": "It never left: killed or refused by the encoder before TCP had it.",
         Lost = "lost": "It was sent on a connection that broke, and the venue's log does not know it.",
-        Unknown = "unknown": "It was to be canceled and the venue refused that again and again: open, for all that is known.",
+        Unknown = "unknown": "The venue does not answer, or refused again and again to cancel it: open, for all that is known.",
     }
 }
 
@@ -97,6 +99,12 @@ pub struct Order {
     pub(crate) cancels_refused: u8,
     /// When the next cancel may be sent after one was refused; until then none is on its way. Zero: at once.
     pub(crate) cancel_due: TaiNs,
+    /// When the venue has to have answered the oldest message without an answer; zero: none is waited for.
+    pub(crate) answer_due: TaiNs,
+    /// Deadlines that passed without that answer.
+    pub(crate) late: u8,
+    /// The venue said that it will be canceled after the cross (OUCH 5.0, 3.9).
+    pub(crate) cancel_waits: bool,
     /// First heard of from the venue.
     pub(crate) adopted: bool,
     /// Known from a log of the venue that is gone: the one now may tell it again, from its start.
@@ -159,6 +167,7 @@ impl Order {
     pub const fn state(&self) -> OrderState {
         match self.life {
             Life::Dead(state) => state,
+            _ if self.late >= LATE_MAX => OrderState::Unknown,
             _ if self.cancel_sent.0 != 0 => OrderState::PendingCancel,
             _ if self.cancels_refused >= CANCELS_REFUSED_MAX => OrderState::Unknown,
             _ if self.pending.0 != 0 => OrderState::PendingReplace,

@@ -245,6 +245,8 @@ impl Orders {
         order.leaves = 0;
         order.pending_total = 0;
         order.cancel_sent = OrderId(0);
+        order.answer_due = TaiNs(0);
+        order.cancel_waits = false;
         order.cancel_wanted = false;
         order.doubtful = false;
         order.old_log = false;
@@ -349,6 +351,9 @@ const BLANK: Order = Order {
     doubtful: false,
     cancels_refused: 0,
     cancel_due: TaiNs(0),
+    answer_due: TaiNs(0),
+    late: 0,
+    cancel_waits: false,
     adopted: false,
     old_log: false,
 };

@@ -5,7 +5,7 @@ use super::{Desk, Pipeline, PipelineCounter, Turn};
 use crate::book::STREAMS_MAX;
 use crate::feed::{Distrust, Feed};
 use crate::input::{ConnEvent, DownReason, Input};
-use crate::orders::{Order, OrderState, Slot};
+use crate::orders::{LATE_MAX, Order, OrderState, Slot};
 use crate::probe::{Isolate, Probe};
 use crate::risk::{HaltReason, Part};
 use crate::session::{DropReason, OrderAction, OrderSession};
@@ -96,7 +96,7 @@ impl Desk {
     }
 
     /// Takes back what waits for TCP.
-    fn recall<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+    pub(super) fn recall<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
         while let Some(action) = self.outbox.recall() {
             self.count(PipelineCounter::Recalled, 1);
             self.undo(turn, action);
@@ -126,13 +126,16 @@ impl Desk {
         true
     }
 
-    /// Wants every open order cancelled, those too whose cancels the venue refused: an operator asks for another try.
+    /// Wants every open order cancelled, those too whose cancels the venue refused or never answered: an operator asks for another try.
     pub(super) fn cancel_all(&mut self) {
         let mut at = self.orders.first_open();
         while let Some(slot) = at {
             at = self.orders.next_open(slot);
             if let Some(order) = self.orders.get_mut(slot) {
                 order.forget_refused_cancels();
+                if order.late >= LATE_MAX {
+                    order.forget_cancel_sent();
+                }
             }
         }
         self.want_cancels(|_, _| true);
@@ -282,6 +285,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     pub(super) fn on_timer<R: Recorder, P: Probe, I: Isolate>(&mut self, turn: &mut Turn<'_, R, P>, isolate: &mut I) {
         if turn.now >= self.desk.silence_due {
             self.watch_silence(turn);
+        }
+        if turn.now >= self.desk.answers_due {
+            self.watch_answers(turn, isolate);
         }
         if self.session.next_deadline() <= turn.now {
             self.session.on_timer(turn.now, &mut self.control);

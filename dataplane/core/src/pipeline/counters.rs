@@ -46,6 +46,7 @@ counter_enum! {
         OtherConn = "other_conn": "Inputs of a connection that is not ours.",
         Unanswered = "unanswered": "Orders and replaces of an earlier run to which the venue's log has no answer: they are over.",
         ReconcileDifferences = "reconcile_differences": "Things that the venue's log and the journal say differently after a restart; trading stops.",
+        AnswersLate = "answers_late": "Deadlines that passed without the venue's answer to an order, a replace or a cancel.",
         StrategiesThrottled = "strategies_throttled": "Strategies stopped because they traded as often as they may in a while.",
     }
 }

@@ -186,6 +186,7 @@ impl Desk {
         });
         if let Some(slot) = slot {
             self.settle(slot);
+            self.expect_answer(slot, turn.now);
         }
         self.write(turn, approved, session, PipelineCounter::OrdersNew)
     }
@@ -213,6 +214,7 @@ impl Desk {
         self.ids.used(id);
         self.orders.replace_sent(slot, id, price, approved.view().quantity);
         self.settle(slot);
+        self.expect_answer(slot, turn.now);
         self.write(turn, approved, session, PipelineCounter::OrdersReplace)
     }
 
@@ -228,7 +230,7 @@ impl Desk {
         let approved = self.gate.approve_cancel(at, order, symbol)?;
         turn.probe.mark(Stage::Risk);
         self.record_order(turn, approved.view(), 0)?;
-        self.cancel_sent(slot);
+        self.cancel_sent(turn.now, slot);
         self.write(turn, approved, session, PipelineCounter::OrdersCancel)
     }
 
@@ -246,7 +248,7 @@ impl Desk {
         if self.record_order(turn, approved.view(), FLAG_SYSTEM).is_err() {
             return false;
         }
-        self.cancel_sent(slot);
+        self.cancel_sent(turn.now, slot);
         match self.outbox.push(approved, session) {
             Ok(()) => {
                 session.on_sent(turn.now);
@@ -257,17 +259,19 @@ impl Desk {
                 if let Some(order) = self.orders.get_mut(slot) {
                     order.cancel_sent = OrderId(0);
                 }
+                self.settle(slot);
                 false
             }
         }
     }
 
     /// From now on the order is to go, whatever becomes of this one cancel.
-    fn cancel_sent(&mut self, slot: Slot) {
+    fn cancel_sent(&mut self, now: TaiNs, slot: Slot) {
         if let Some(order) = self.orders.get_mut(slot) {
             order.cancel_wanted = true;
             order.cancel_sent = order.cancel_target();
         }
+        self.expect_answer(slot, now);
     }
 
     /// Writes the bytes of an order that is recorded and in the table.

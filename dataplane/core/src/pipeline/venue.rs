@@ -52,7 +52,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
         match event.kind {
             Event::LoggedIn if !event.live => self.desk.log_changed(turn),
-            Event::SystemEvent | Event::LoggedIn | Event::LoginRejected | Event::EndOfSession => {}
+            Event::SystemEvent | Event::LoggedIn | Event::LoginRejected | Event::EndOfSession | Event::Unanswered => {}
             Event::NextOrderId => self.desk.ids.at_least(event.order),
             Event::CaughtUp => self.desk.caught_up(turn),
             Event::Accepted
@@ -109,6 +109,8 @@ impl Desk {
         while let Some(slot) = at {
             at = self.orders.next_open(slot);
             if !self.orders.resolve_doubt(slot) {
+                self.settle(slot);
+                self.expect_answer(slot, turn.now);
                 continue;
             }
             let lost = self.orders.get(slot).is_some_and(|order| order.state() == OrderState::Lost);
@@ -139,6 +141,7 @@ impl Desk {
         if event.kind == VenueEventKind::CancelRejected {
             self.cancel_refused(turn, applied.slot);
         }
+        self.answered(turn.now, event.kind, applied.slot);
         for slot in [applied.merged, applied.slot].into_iter().flatten() {
             self.settle(slot);
         }

@@ -68,6 +68,7 @@ counter_enum! {
         Reconciling = "reconciling": "A restart: the venue's log has not been compared with the journal yet.",
         ReconcileMismatch = "reconcile_mismatch": "A restart: the venue's log and the journal differ; an operator accepts it or not.",
         Restarted = "restarted": "A restart: the venue's log and the journal agree; an operator lets trading go on.",
+        NoAnswer = "no_answer": "The venue did not answer an order, a replace or a cancel, nor the cancel that followed: what is open is in doubt.",
     }
 }
 

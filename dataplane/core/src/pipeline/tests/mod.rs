@@ -1,5 +1,6 @@
 //! The pipeline between fakes: what goes in, what is recorded, what leaves.
 
+mod answers;
 mod bounds;
 mod connection;
 mod day;

@@ -59,6 +59,8 @@ pub(super) enum Answer {
     CancelRejected,
     /// Nothing is live under the id, or the message is one again: no word.
     Ignores,
+    /// It is broken: the message is lost in it, and no word ever comes.
+    Never,
 }
 
 /// What the venue does by itself.
@@ -99,6 +101,8 @@ pub(super) struct Venue {
     /// Messages of the log that were heard.
     pub(super) heard: usize,
     pub(super) trades: Vec<Trade>,
+    /// Messages that were never answered, since the log was told last.
+    pub(super) swallowed: u8,
 }
 
 /// A message of ours as it came in.
@@ -148,6 +152,14 @@ impl Venue {
 
     /// What may become of the oldest message.
     pub(super) fn answers(&self) -> Vec<Answer> {
+        let mut all = self.proper_answers();
+        if !self.inbound.is_empty() {
+            all.push(Answer::Never);
+        }
+        all
+    }
+
+    fn proper_answers(&self) -> Vec<Answer> {
         let Some(message) = self.inbound.front() else { return Vec::new() };
         match message.kind {
             // 1.2: taken for a retransmission.
@@ -184,8 +196,10 @@ impl Venue {
 
     pub(super) fn answer(&mut self, answer: Answer) {
         let Some(message) = self.inbound.pop_front() else { return };
-        if answer == Answer::Ignores {
-            return;
+        match answer {
+            Answer::Ignores => return,
+            Answer::Never => return self.swallowed += 1,
+            _ => {}
         }
         match message.kind {
             ENTER => self.enter(&message, answer),
