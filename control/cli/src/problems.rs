@@ -159,7 +159,9 @@ fn halt_advice(reason: &str, facts: &DaemonFacts) -> String {
         "no_answer" => format!(
             "`tern orders` marks what was not answered, and it counts as open; ask the venue; a new connection reads its log, {resume}"
         ),
-        "overfill" | "unknown_execution" => format!("compare with the venue before anything else, {resume}"),
+        "overfill" | "over_accepted" | "unknown_execution" => {
+            format!("compare with the venue before anything else, {resume}")
+        }
         "order_table_full" | "unknown_order" => format!("cancel at the venue and raise the capacity, {resume}"),
         "reconciling" => "it goes on by itself once the order session has told the venue's log".into(),
         "reconcile_mismatch" => {

@@ -152,6 +152,7 @@ impl Sent {
             action: match wire.kind {
                 NEW => OrderAction::New { order },
                 REPLACE => OrderAction::Replace { previous, order },
+                _ if wire.quantity != 0 => OrderAction::Reduce { order },
                 _ => OrderAction::Cancel { order },
             },
             symbol: Symbol(wire.symbol),
@@ -168,7 +169,10 @@ impl Sent {
     /// The id that the message names or gives.
     pub fn id(&self) -> OrderId {
         match self.action {
-            OrderAction::New { order } | OrderAction::Replace { order, .. } | OrderAction::Cancel { order } => order,
+            OrderAction::New { order }
+            | OrderAction::Replace { order, .. }
+            | OrderAction::Cancel { order }
+            | OrderAction::Reduce { order } => order,
         }
     }
 }
@@ -242,7 +246,7 @@ impl OrderSession for FakeSession {
         let (kind, id, previous) = match order.action {
             OrderAction::New { order } => (NEW, order, OrderId(0)),
             OrderAction::Replace { previous, order } => (REPLACE, order, previous),
-            OrderAction::Cancel { order } => (CANCEL, order, OrderId(0)),
+            OrderAction::Cancel { order } | OrderAction::Reduce { order } => (CANCEL, order, OrderId(0)),
         };
         let wire = Wire {
             match_number: 0,
@@ -541,6 +545,7 @@ pub fn new(instrument: u32, side: Side, price: i64, quantity: u32) -> Intent {
         side,
         price: Price(price),
         quantity,
+        min_quantity: 0,
         time_in_force: TimeInForce::Day,
         post_only: false,
     }

@@ -93,6 +93,8 @@ impl Orders {
         if order.action == ACTION_CANCEL {
             if let Some(row) = self.rows.get_mut(&(order.account, order.order))
                 && row.is_open()
+                // Of a partial one something stays.
+                && order.quantity == 0
             {
                 (row.life, row.changed_ns) = (Life::Canceling, now_ns);
             }

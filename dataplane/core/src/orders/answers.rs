@@ -18,7 +18,7 @@ impl Order {
             Life::Dead(_) => false,
             Life::New => true,
             // Said to be canceled after the cross, it waits for the cross, which has no deadline.
-            Life::Live => self.pending.0 != 0 || (self.cancel_sent.0 != 0 && !self.cancel_waits),
+            Life::Live => self.pending.0 != 0 || self.reduce_to != 0 || (self.cancel_sent.0 != 0 && !self.cancel_waits),
         }
     }
 

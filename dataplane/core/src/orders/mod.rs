@@ -1,6 +1,7 @@
 //! Our own orders: ids, the table of them, and the machine that follows what the venue says.
 
 mod answers;
+mod asked;
 mod executions;
 mod ids;
 mod machine;
@@ -21,7 +22,7 @@ counter_enum! {
     pub enum OrderState {
         PendingNew = "pending_new": "Sent, not yet acknowledged.",
         Live = "live": "Acknowledged and open.",
-        PendingReplace = "pending_replace": "Open; a replace is on its way.",
+        PendingReplace = "pending_replace": "Open; a replace or a partial cancel is on its way.",
         PendingCancel = "pending_cancel": "Open; a cancel is on its way.",
         Filled = "filled": "Nothing is left: all of it traded, or what did not was canceled before.",
         Canceled = "canceled": "Nothing is left: canceled by us or by the venue.",
@@ -77,6 +78,12 @@ pub struct Order {
     pub(crate) executed: Quantity,
     /// Chain total that the replacement on its way asks for.
     pub(crate) pending_total: Quantity,
+    /// Shares of the chain that traded before the last replace.
+    pub(crate) executed_before: Quantity,
+    /// Shares in total to which a partial cancel on its way takes the order; 0 = none is.
+    pub(crate) reduce_to: Quantity,
+    /// What a share is valued at, should it trade for more than its limit: in a cross. Zero: its price.
+    pub(crate) valued_at: Price,
     /// Shares with which the order stands in the exposure of its instrument now.
     pub(crate) counted: Quantity,
     /// Price times shares with which it stands in the firm's stake now.
@@ -89,6 +96,8 @@ pub struct Order {
     pub(crate) life: Life,
     pub(crate) time_in_force: TimeInForce,
     pub(crate) post_only: bool,
+    /// The venue refused a partial cancel (OUCH 5.0, 3.10: it says so once, and ignores the next).
+    pub(crate) reduce_refused: bool,
     /// Entered as a short sale.
     pub(crate) short: bool,
     /// Somebody wants it gone: cancels are sent until the venue agrees.
@@ -170,7 +179,7 @@ impl Order {
             _ if self.late >= LATE_MAX => OrderState::Unknown,
             _ if self.cancel_sent.0 != 0 => OrderState::PendingCancel,
             _ if self.cancels_refused >= CANCELS_REFUSED_MAX => OrderState::Unknown,
-            _ if self.pending.0 != 0 => OrderState::PendingReplace,
+            _ if self.pending.0 != 0 || self.reduce_to != 0 => OrderState::PendingReplace,
             Life::New => OrderState::PendingNew,
             Life::Live => OrderState::Live,
         }
@@ -178,7 +187,11 @@ impl Order {
     /// Whether a replace or a cancel would be taken now: nothing is on its way.
     #[inline]
     pub const fn is_settled(&self) -> bool {
-        matches!(self.life, Life::Live) && self.pending.0 == 0 && self.cancel_sent.0 == 0 && !self.cancel_wanted
+        matches!(self.life, Life::Live)
+            && self.pending.0 == 0
+            && self.cancel_sent.0 == 0
+            && self.reduce_to == 0
+            && !self.cancel_wanted
     }
 
     /// Shares that may still trade in the worst case: during a replace the greater of what is open and what the
@@ -188,10 +201,13 @@ impl Order {
         if matches!(self.life, Life::Dead(_)) { 0 } else { self.leaves.max(self.intended_leaves()) }
     }
 
-    /// Price times shares in the worst case, as [`exposure`](Self::exposure) of shares.
+    /// Price times shares in the worst case, as [`exposure`](Self::exposure) of shares; in a cross not at its price.
     #[inline]
     pub fn value(&self) -> Cash {
-        let value = |price: Price, shares: Quantity| price.0.saturating_mul(i64::from(shares));
+        let value = |price: Price, shares: Quantity| {
+            let each = if self.valued_at.0 == 0 { price } else { self.valued_at };
+            each.0.saturating_mul(i64::from(shares))
+        };
         match self.life {
             Life::Dead(_) => 0,
             _ => value(self.price, self.leaves).max(value(self.intended_price(), self.intended_leaves())),

@@ -176,7 +176,10 @@ impl Desk {
     /// A message that never left: the order is as it was before.
     pub(super) fn undo<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, action: OrderAction) {
         let named = match action {
-            OrderAction::New { order } | OrderAction::Cancel { order } | OrderAction::Replace { order, .. } => order,
+            OrderAction::New { order }
+            | OrderAction::Cancel { order }
+            | OrderAction::Reduce { order }
+            | OrderAction::Replace { order, .. } => order,
         };
         let Some(slot) = self.orders.slot(named) else { return };
         match action {
@@ -189,9 +192,14 @@ impl Desk {
                     entry.cancel_sent = OrderId(0);
                 }
             }
+            OrderAction::Reduce { .. } => {
+                if let Some(entry) = self.orders.get_mut(slot) {
+                    entry.reduce_to = 0;
+                }
+            }
         }
         self.settle(slot);
-        if !matches!(action, OrderAction::Cancel { .. }) {
+        if !matches!(action, OrderAction::Cancel { .. } | OrderAction::Reduce { .. }) {
             self.record_local_end(turn, slot);
         }
     }

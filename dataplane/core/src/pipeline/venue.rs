@@ -136,9 +136,10 @@ impl Desk {
         self.ids.used(event.order);
         self.ids.used(event.previous);
         let identity = self.identity(event);
+        let is_of_a_part = self.orders.find(event.order).is_some_and(|order| order.reduce_to != 0);
         let applied = self.orders.apply(event, &mut self.executions, identity);
         self.count_note(applied.note);
-        if event.kind == VenueEventKind::CancelRejected {
+        if event.kind == VenueEventKind::CancelRejected && !is_of_a_part {
             self.cancel_refused(turn, applied.slot);
         }
         self.answered(turn.now, event.kind, applied.slot);
@@ -166,6 +167,7 @@ impl Desk {
         }
         match applied.note {
             OrderNote::UnknownExecution | OrderNote::UnknownBreak => self.halt(turn, HaltReason::UnknownExecution),
+            OrderNote::OverAccepted => self.halt(turn, HaltReason::OverAccepted),
             OrderNote::Overfill => self.halt(turn, HaltReason::Overfill),
             OrderNote::Full => self.halt(turn, HaltReason::OrderTableFull),
             OrderNote::NotOurs if event.live => self.halt(turn, HaltReason::UnknownOrder),

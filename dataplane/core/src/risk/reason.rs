@@ -47,6 +47,7 @@ counter_enum! {
         ShortSalePrice = "short_sale_price": "A short sale at or below the best bid, in a symbol that is under Rule 201.",
         OutOfHours = "out_of_hours": "Before or after the hours of the day in which orders may be sent.",
         Leverage = "leverage": "All positions at cost and all open orders would be more than the leverage allows on what the account is worth.",
+        Terms = "terms": "Terms that do not go together, or that the venue would reject or could understand in two ways.",
     }
 }
 
@@ -69,6 +70,7 @@ counter_enum! {
         ReconcileMismatch = "reconcile_mismatch": "A restart: the venue's log and the journal differ; an operator accepts it or not.",
         Restarted = "restarted": "A restart: the venue's log and the journal agree; an operator lets trading go on.",
         NoAnswer = "no_answer": "The venue did not answer an order, a replace or a cancel, nor the cancel that followed: what is open is in doubt.",
+        OverAccepted = "over_accepted": "The venue accepted more shares, or a worse price, than were asked for.",
     }
 }
 

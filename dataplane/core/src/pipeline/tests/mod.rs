@@ -16,6 +16,7 @@ mod scopes;
 mod self_trade;
 mod short_sale;
 mod stake;
+mod terms;
 mod throttle;
 mod way_out;
 

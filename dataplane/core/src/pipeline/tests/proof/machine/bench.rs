@@ -99,6 +99,12 @@ impl Ours {
         [self.gate.exposure(InstrumentId(0)).map_or(0, |exposure| exposure.position()), shares]
     }
 
+    /// Whether a part of an order may be cancelled: not after a replace of one that had traded, not after a refusal.
+    pub(super) fn is_reducible(&self, id: u32) -> Result<(), ()> {
+        let order = self.orders.find(OrderId(id)).ok_or(())?;
+        if order.executed_before == 0 && !order.reduce_refused && !order.adopted { Ok(()) } else { Err(()) }
+    }
+
     pub(super) fn halt(&self) -> Option<HaltReason> {
         self.gate.halt()
     }
@@ -113,6 +119,7 @@ impl Hash for Ours {
         (self.positions(), self.open_shares(false), self.open_shares(true)).hash(to);
         for order in self.known() {
             (order.id, order.pending, order.cancel_sent, order.leaves, order.executed, order.pending_total).hash(to);
+            (order.reduce_to, order.executed_before, order.reduce_refused).hash(to);
             (order.counted, order.owner, order.side, order.cancel_wanted, order.doubtful, order.adopted).hash(to);
             (order.old_log, order.late, order.answer_due == TaiNs(0), order.cancel_waits).hash(to);
             (order.cancels_refused, order.cancel_due == TaiNs(0), matches!(order.life, Life::New)).hash(to);
@@ -199,6 +206,7 @@ impl Bench {
             side,
             price: Price(price_of(is_sell)),
             quantity: shares,
+            min_quantity: 0,
             time_in_force: time_in_force(is_ioc),
             post_only: false,
         });
@@ -211,6 +219,10 @@ impl Bench {
 
     pub(super) fn cancel(&mut self, id: u32) {
         self.say(Intent::Cancel { order: OrderId(id) });
+    }
+
+    pub(super) fn reduce(&mut self, id: u32) {
+        self.say(Intent::Reduce { order: OrderId(id), quantity: 1 });
     }
 
     pub(super) fn cancel_all(&mut self) {

@@ -2,7 +2,7 @@
 
 use super::World;
 use super::bench::{Bench, Ours, is_over};
-use super::venue::{CANCEL, Message, Venue};
+use super::venue::{CANCEL, Message, REDUCE, Venue};
 use crate::orders::LATE_MAX;
 use crate::risk::HaltReason;
 use crate::session::VenueEventKind;
@@ -14,7 +14,7 @@ use std::vec::Vec;
 
 /// Messages that left in a step: ids only grow, and none is given twice.
 pub(super) fn ids_grow(last_sent: &mut u32, sent: &[Message]) -> Result<(), String> {
-    for message in sent.iter().filter(|message| message.kind != CANCEL) {
+    for message in sent.iter().filter(|message| !matches!(message.kind, CANCEL | REDUCE)) {
         if message.id <= *last_sent {
             return Err(format!("id {} after {last_sent}", message.id));
         }
@@ -139,6 +139,17 @@ pub(super) fn loud_when_wrong(bench: &mut Bench, world: &World) -> Result<u64, S
         let shares = order.leaves + 1;
         let by = order.side.sign() * i64::from(shares);
         ask(executed(order.id.0, shares, 10_0000, number), by, HaltReason::Overfill)?;
+    }
+    for order in world.ours.orders.open().filter(|order| order.asked_to_enter().is_some()) {
+        let more = crate::testing::accepted(order.id.0, order.leaves + 1, order.price.0);
+        ask(more, 0, HaltReason::OverAccepted)?;
+        let worse = crate::testing::accepted(order.id.0, order.leaves, order.price.0 + order.side.sign());
+        ask(worse, 0, HaltReason::OverAccepted)?;
+    }
+    for order in world.ours.orders.open().filter(|order| order.pending.0 != 0) {
+        let more = order.pending_total - order.executed + 1;
+        let event = crate::testing::replaced(order.id.0, order.pending.0, more, order.pending_price.0);
+        ask(event, 0, HaltReason::OverAccepted)?;
     }
     let stranger = OrderId(77);
     ask(executed(stranger.0, 1, 10_0000, number), 0, HaltReason::UnknownExecution)?;
