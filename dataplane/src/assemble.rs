@@ -191,6 +191,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         high_water: state.high_water,
         hours: (TaiNs(state.opens_ns), if state.closes_ns == 0 { TaiNs::NEVER } else { TaiNs(state.closes_ns) }),
         restarted: state.restarted,
+        ack_timeout_ns: config.session.as_ref().map_or(defaults.ack_timeout_ns, |s| s.ack_timeout_ms * 1_000_000),
         unknown_orders: UnknownOrders::Cancel,
         feed_silence_ns_max: config.run_loop.feed_silence_ms * 1_000_000,
         after_restart: match config.session.as_ref().map(|session| session.after_restart) {

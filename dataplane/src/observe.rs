@@ -119,6 +119,8 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::CommandsRefused, own(PipelineCounter::CommandsRefused)),
         (LoopCounter::Unanswered, own(PipelineCounter::Unanswered)),
         (LoopCounter::ReconcileDifferences, own(PipelineCounter::ReconcileDifferences)),
+        (LoopCounter::AnswersLate, own(PipelineCounter::AnswersLate)),
+        (LoopCounter::OrdersUnanswered, u64::from(desk.unanswered())),
         (LoopCounter::OpenOrders, u64::from(desk.orders().open_count())),
         (LoopCounter::RecordRetries, own(PipelineCounter::InputsRetried)),
         (LoopCounter::RecordRefused, own(PipelineCounter::InputsRefused) + own(PipelineCounter::RecordsLost)),

@@ -42,6 +42,7 @@ fn order(id: u32) -> OrderView {
         short: id.is_multiple_of(3),
         price: Price(1_000_000 + i64::from(id % 64)),
         quantity: 100 + id % 900,
+        min_quantity: 0,
         time_in_force: TimeInForce::Day,
         post_only: id.is_multiple_of(4),
         strategy: StrategyId(3),

@@ -84,7 +84,15 @@ fn passing(pipeline: &Observing, now: TaiNs) -> Vec<Intent> {
         let quantity = 1 + index % 100;
         let price = Price(price.0 / 100 * 100);
         let time_in_force = TimeInForce::Day;
-        Some(Intent::New { instrument, side, price, quantity, time_in_force, post_only: index % 4 == 0 })
+        Some(Intent::New {
+            instrument,
+            side,
+            price,
+            quantity,
+            min_quantity: 0,
+            time_in_force,
+            post_only: index % 4 == 0,
+        })
     };
     let passes = |intent: &Intent| pipeline.check_intent(now, 0, 1_000, intent).is_ok();
     (0..12_000).filter_map(order).filter(passes).collect()

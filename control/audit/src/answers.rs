@@ -22,6 +22,7 @@ pub(crate) struct Echo {
     pub(crate) shares: u32,
     pub(crate) symbol: [u8; 8],
     pub(crate) price: u64,
+    pub(crate) cross: u8,
     pub(crate) is_live: bool,
 }
 
@@ -145,6 +146,7 @@ fn echo(bytes: &[u8], order: u32, at: usize, state: usize) -> Option<Echo> {
         shares: u32_at(bytes, at + 1)?,
         symbol: bytes.get(at + 5..at + 13)?.try_into().ok()?,
         price: u64_at(bytes, at + 13)?,
+        cross: *bytes.get(state - 1)?,
         is_live: *bytes.get(state)? != b'D',
     })
 }

@@ -11,7 +11,7 @@ use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_UP, ConnRecord, InstrumentTrustRecord, Kind,
     LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, SessionHead, StartRecord, StateRecord,
-    TrustRecord,
+    TrustRecord, VenueEventKind,
 };
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_journal::recovered::run_value;
@@ -21,6 +21,10 @@ use zerocopy::FromBytes;
 type Owner = (u16, u16, [u8; 8]);
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// What stands for a price in a cross (OUCH 5.0, 1.2).
+const MARKET: i64 = 0x7FFF_FFFF;
+/// The least price that stands for it: 200,000.0000.
+const MARKET_FROM: u64 = 2_000_000_000;
 /// Highest price of a limit order, 199,999.9900 (OUCH 5.0, 1.2).
 const PRICE_MAX: i64 = 1_999_999_900;
 /// Outputs that are remembered to tell a cause that is none. A cause is the input before; this many records are not
@@ -320,7 +324,8 @@ impl Audit {
         if order.side != SIDE_BUY && order.side != SIDE_SELL {
             self.disagree(Disagreement::OrderSide, order.order, SIDE_BUY.into(), order.side.into());
         }
-        if !(1..=PRICE_MAX).contains(&order.price) {
+        let is_market = order.price == MARKET && cross_of(order.time_in_force) != b'N';
+        if !(1..=PRICE_MAX).contains(&order.price) && !is_market {
             self.disagree(Disagreement::OrderPrice, order.order, PRICE_MAX.into(), order.price.into());
         }
     }
@@ -338,7 +343,9 @@ impl Audit {
         {
             self.disagree(Disagreement::OrderQuantity, order.order, max, found);
         }
+        // What a market order is worth depends on the collar, which is not recomputed.
         if let Some((max, found)) = worst(standing.iter().map(beyond_value).collect())
+            && order.price != MARKET
             && found > max
         {
             self.disagree(Disagreement::OrderNotional, order.order, max, found);
@@ -404,6 +411,7 @@ impl Audit {
             symbol: order.symbol,
             is_buy,
             strategy: (order.account, order.strategy),
+            cross: cross_of(order.time_in_force),
             price: order.price,
             total: order.quantity.into(),
             executed: 0,
@@ -452,7 +460,8 @@ impl Audit {
             let chain = self.orders.get(event.order).map_or(event.order, |chain| chain.id);
             self.leaves_claimed.insert(chain, event.leaves.into());
         }
-        if event.session_seq != 0 {
+        // That the venue does not answer says nothing of what it has.
+        if event.session_seq != 0 || event.kind == VenueEventKind::Unanswered as u8 {
             return;
         }
         let connections = self.connections;
@@ -536,7 +545,9 @@ impl Audit {
             let number = |symbol: [u8; 8]| i128::from(u64::from_be_bytes(symbol));
             self.disagree(Disagreement::EchoSymbol, echo.order, number(chain.symbol), number(echo.symbol));
         }
-        let (recorded, echoed) = (i128::from(price), i128::from(echo.price));
+        // Either number that says market (1.2).
+        let echoed = if echo.price >= MARKET_FROM { i128::from(MARKET) } else { i128::from(echo.price) };
+        let recorded = i128::from(price);
         if if chain.is_buy { echoed > recorded } else { echoed < recorded } {
             self.disagree(Disagreement::EchoPrice, echo.order, recorded, echoed);
         }
@@ -551,6 +562,9 @@ impl Audit {
             return;
         };
         self.check_echo(echo, &chain, chain.price);
+        if echo.cross != chain.cross {
+            self.disagree(Disagreement::EchoCross, echo.order, chain.cross.into(), echo.cross.into());
+        }
         if i128::from(echo.shares) != chain.total {
             self.disagree(Disagreement::EchoQuantity, echo.order, chain.total, echo.shares.into());
         }
@@ -615,6 +629,15 @@ impl Audit {
     fn traded(&mut self, owner: Owner, shares: i128) {
         self.orders.traded(owner.2, shares);
         *self.positions.entry(owner).or_default() += shares;
+    }
+}
+
+/// The cross type (OUCH 5.0, 2.1) of a time in force as records have it.
+const fn cross_of(time_in_force: u8) -> u8 {
+    match time_in_force {
+        b'2' => b'O',
+        b'7' => b'C',
+        _ => b'N',
     }
 }
 

@@ -37,6 +37,7 @@ counter_enum! {
         LeavesClaim = "leaves_claim": "The open shares recorded of an order are not those that the venue's answers leave.",
         ScopeStopped = "scope_stopped": "An order although an operator had stopped its strategy, symbol, venue or the firm.",
         Unreconciled = "unreconciled": "An order of a restarted run whose venue log differs from the journal, or was not compared with it.",
+        EchoCross = "echo_cross": "The venue has the order in another cross than the record, or in none.",
         RecordUnreadable = "record_unreadable": "A record that is shorter than its layout says.",
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Chain {
     pub(crate) symbol: [u8; 8],
     pub(crate) is_buy: bool,
     pub(crate) strategy: (u16, u16),
+    /// Cross type (OUCH 5.0, 2.1).
+    pub(crate) cross: u8,
     pub(crate) price: i64,
     pub(crate) total: i128,
     pub(crate) executed: i128,

@@ -5,7 +5,9 @@ mod common;
 use common::*;
 use tern_abi::command::{CommandKind, LimitsOutcome};
 use tern_abi::reconcile::Difference;
-use tern_abi::record::{CONN_DOWN, InstrumentTrustRecord, Kind, OrderEventRecord, OrderRecord, StateRecord};
+use tern_abi::record::{
+    ACTION_CANCEL, CONN_DOWN, InstrumentTrustRecord, Kind, OrderEventRecord, OrderRecord, StateRecord, VenueEventKind,
+};
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_audit::Disagreement as Lie;
 use zerocopy::IntoBytes;
@@ -209,6 +211,13 @@ const LIES: &[Planted] = &[
         day.order(new(1, BUY, 10));
         day.said(&accepted(&new(1, SELL, 10)));
     }),
+    ("an order left for the continuous market", Lie::EchoCross, |day| {
+        day.order_with(new(1, BUY, 10), |order| order.time_in_force = b'7');
+        day.said(&accepted(&new(1, BUY, 10)));
+    }),
+    ("a market order outside of a cross", Lie::OrderPrice, |day| {
+        day.order_with(new(1, BUY, 10), |order| order.price = 0x7FFF_FFFF);
+    }),
     ("another symbol left", Lie::EchoSymbol, |day| {
         day.order_with(new(1, BUY, 10), |order| order.symbol = *b"OTHER   ");
         day.said(&accepted(&new(1, BUY, 10)));
@@ -364,6 +373,25 @@ fn a_limit_below_what_an_order_stands_for_lets_it_be_made_smaller() {
     day.command(CommandKind::SetLimit, SET_QUANTITY, 99);
     day.order_with(replace(1, 2, BUY, 400), |order| order.limits_epoch = 1);
     day.said(&replaced(&replace(1, 2, BUY, 400), 400));
+    assert_eq!(day.audited().1, []);
+}
+
+#[test]
+fn market_orders_for_a_cross_partial_cancels_and_silence_are_no_lies() {
+    let mut day = Day::new();
+    let market = OrderRecord { price: 0x7FFF_FFFF, time_in_force: b'2', ..new(1, SELL, 100) };
+    day.live(market);
+    let part = OrderRecord { action: ACTION_CANCEL, quantity: 60, ..market };
+    day.order(part);
+    day.event_of(VenueEventKind::Unanswered, 1, 100);
+    day.said(&canceled(1, 40));
+    day.event(1, 60, 3);
+    day.said(&executed(1, 60, 7));
+    day.position(-60);
+    // An order that is not answered is open for all that.
+    day.order(new(2, BUY, 10));
+    day.event_of(VenueEventKind::Unanswered, 2, 10);
+    day.said(&accepted(&new(2, BUY, 10)));
     assert_eq!(day.audited().1, []);
 }
 

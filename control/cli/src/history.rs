@@ -74,7 +74,7 @@ pub(crate) fn orders(folder: &Path, all: bool, limit: usize) -> Result<Outcome, 
             grouped(row.quantity),
             grouped(row.leaves),
             grouped(row.executed),
-            format!("{:?}", row.life).to_lowercase(),
+            format!("{:?}{}", row.life, if row.unanswered { ", unanswered" } else { "" }).to_lowercase(),
         ]);
     }
     let mut text = if table.is_empty() { String::new() } else { table.render() };

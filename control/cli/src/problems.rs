@@ -69,6 +69,17 @@ impl Findings {
         }
     }
 
+    /// Orders that the venue does not answer.
+    pub(crate) fn unanswered(&mut self, words: &Words) {
+        let orders = words.counters.get(LoopCounter::OrdersUnanswered);
+        if orders > 0 {
+            self.problems.push(format!(
+                "{} open orders are not answered by the venue within session.ack_timeout_ms: they count as open and are cancelled; see `tern orders`, ask the venue",
+                grouped(orders)
+            ));
+        }
+    }
+
     /// Streams that are not trusted: a halt when none is.
     pub(crate) fn streams(&mut self, words: &Words, names: &Names) {
         let known = || (0..STREAMS).map(|stream| (stream, words.trust.get(stream))).filter(|(_, (code, _))| *code != 0);
@@ -145,7 +156,12 @@ fn halt_advice(reason: &str, facts: &DaemonFacts) -> String {
             "see `tern positions`; close what has to be closed at the venue, raise limits.{reason}_max (`tern risk set`) if that is right, {resume}"
         ),
         "log_changed" => format!("compare orders and positions with the venue, {resume}"),
-        "overfill" | "unknown_execution" => format!("compare with the venue before anything else, {resume}"),
+        "no_answer" => format!(
+            "`tern orders` marks what was not answered, and it counts as open; ask the venue; a new connection reads its log, {resume}"
+        ),
+        "overfill" | "over_accepted" | "unknown_execution" => {
+            format!("compare with the venue before anything else, {resume}")
+        }
         "order_table_full" | "unknown_order" => format!("cancel at the venue and raise the capacity, {resume}"),
         "daemon_silent" => {
             "see what ternd and its disk are doing, or start it; it goes on by itself once ternd beats".into()

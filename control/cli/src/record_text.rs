@@ -141,7 +141,7 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
         Kind::Order => read(body, |order: OrderRecord, _| {
             json!({ "action": action_name(order.action), "order": order.order, "replaces": order.replaces,
                 "symbol": symbol_text(&order.symbol), "side": side_name(order.side), "price": order.price,
-                "quantity": order.quantity, "time_in_force": letter(order.time_in_force), "flags": order.flags,
+                "quantity": order.quantity, "min_quantity": order.min_quantity, "time_in_force": letter(order.time_in_force), "flags": order.flags,
                 "account": order.account, "strategy": order.strategy, "trader": order.trader, "venue": order.venue,
                 "instrument": order.instrument, "limits_epoch": order.limits_epoch, "cause_seq": order.cause_seq,
                 "cause_ns": order.cause_ns })

@@ -95,6 +95,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     if plane.pid.is_some() {
         // What a dead data plane said last is no news.
         found.sessions(&words);
+        found.unanswered(&words);
         found.streams(&words, &dataplane_facts.names);
     }
 
@@ -125,6 +126,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         .map(|(stream, code)| (stream, name_at(&dataplane_facts.names.distrusts, (code - DISTRUSTED) as usize)))
         .collect();
     let open_orders = words.counters.get(LoopCounter::OpenOrders);
+    let unanswered = words.counters.get(LoopCounter::OrdersUnanswered);
     let trading = words.trading.get().0 && !kill.killed() && plane.pid.is_some();
     let state_text = match &halt {
         Some(halt) => format!("no order leaves: {}", halt.text()),
@@ -138,7 +140,14 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     line("ternd", daemon.text());
     line("data plane", format!("{}, run {}", plane.text(), words.runs.get()));
     line("state", state_text);
-    line("open orders", grouped(open_orders));
+    line(
+        "open orders",
+        if unanswered == 0 {
+            grouped(open_orders)
+        } else {
+            format!("{}, {} not answered", grouped(open_orders), grouped(unanswered))
+        },
+    );
     line("limits", limits_text);
     line("sessions", listed(&sessions));
     line("strategies", listed(&strategies));
@@ -185,6 +194,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         "killed_by_uid": kill.killed().then(|| kill.uid()),
         "restricted": restricted,
         "open_orders": open_orders,
+        "orders_unanswered": unanswered,
         "limits_epoch": words.limits_epoch.get(),
         "limits": limits,
         "sessions": sessions,

@@ -364,6 +364,10 @@ pub struct Session {
     /// Pause before connecting again.
     #[serde(default = "reconnect_ms")]
     pub reconnect_ms: u64,
+    /// The venue has to answer an order, a replace and a cancel within so long. One that it does not answer counts as open
+    /// and is cancelled; after as long again trading stops.
+    #[serde(default = "ack_timeout_ms")]
+    pub ack_timeout_ms: u64,
     /// How the port is set at the venue.
     #[serde(default = "yes")]
     pub cancel_on_disconnect: bool,
@@ -393,6 +397,9 @@ const fn silence_ms() -> u64 {
 }
 const fn reconnect_ms() -> u64 {
     500
+}
+const fn ack_timeout_ms() -> u64 {
+    1000
 }
 const fn yes() -> bool {
     true

@@ -163,6 +163,7 @@ impl Check<'_> {
         self.within("session.heartbeat_ms", session.heartbeat_ms, 10..=60_000);
         self.within("session.silence_ms", session.silence_ms, 100..=300_000);
         self.within("session.reconnect_ms", session.reconnect_ms, 1..=60_000);
+        self.within("session.ack_timeout_ms", session.ack_timeout_ms, 10..=60_000);
         if let Some((from, until)) = self.config.order_hours(1)
             && from >= until
         {

@@ -102,6 +102,8 @@ counter_enum! {
         Unanswered = "unanswered": "Orders and replaces of an earlier run to which the venue's log has no answer: they are over.",
         ReconcileDifferences = "reconcile_differences": "Things that the venue's log and the journal say differently after a restart.",
         DaemonSilences = "daemon_silences": "Times that the daemon's heartbeat was missed, so that only cancels left.",
+        AnswersLate = "answers_late": "Deadlines that passed without the venue's answer to an order, a replace or a cancel.",
+        OrdersUnanswered = "orders_unanswered": "Open orders of which an answer of the venue is late (a level, not a count).",
     }
 }
 

@@ -258,7 +258,7 @@ pub struct OrderRecord {
     pub cause_seq: u64,
     /// Arrival of the datagram that caused it, TAI ns; 0 if no datagram did.
     pub cause_ns: u64,
-    /// Price in 1/10000.
+    /// Price in 1/10000; 2147483647 = market, in a cross.
     pub price: i64,
     /// Symbol, space padded.
     pub symbol: [u8; 8],
@@ -266,7 +266,7 @@ pub struct OrderRecord {
     pub order: u32,
     /// The order id it replaces, or 0.
     pub replaces: u32,
-    /// Shares (of the chain, as the venue counts them).
+    /// Shares, of the chain, as the venue counts them; of a cancel those that may trade in total, 0 = no more.
     pub quantity: u32,
     /// Instrument id.
     pub instrument: u32,
@@ -280,11 +280,15 @@ pub struct OrderRecord {
     pub venue: u16,
     /// Limits in force.
     pub limits_epoch: u32,
+    /// Fewest shares that may trade at once; 0 = any.
+    pub min_quantity: u32,
+    /// Zero.
+    pub reserved: u32,
     /// [`ACTION_NEW`], [`ACTION_REPLACE`] or [`ACTION_CANCEL`].
     pub action: u8,
     /// [`crate::event::SIDE_BUY`] or [`crate::event::SIDE_SELL`].
     pub side: u8,
-    /// Time in force as the venue's letter.
+    /// Time in force: `0` day, `3` immediate or cancel, and as FIX has them (tag 59) `2` on open and `7` on close.
     pub time_in_force: u8,
     /// Bit 0: post only. Bit 1: sent by the system, not a strategy (kill, cancel all). Bit 2: marked as a short sale.
     pub flags: u8,
@@ -343,6 +347,7 @@ crate::counter_enum! {
         LoginRejected = "login_rejected": "The venue refused the login; `reason` is its letter.",
         EndOfSession = "end_of_session": "The venue ended the session.",
         CaughtUp = "caught_up": "The venue's log of the day so far has been replayed.",
+        Unanswered = "unanswered": "Not said by the venue: it has not answered the order, its replace or its cancel in time; `reason` counts the deadlines that passed.",
     }
 }
 

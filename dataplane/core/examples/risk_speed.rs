@@ -47,9 +47,15 @@ fn main() {
         let _ = black_box(rig.pipeline.check_intent(now, 0, 1000, black_box(&order)));
     });
     let order_of = |instrument| match order {
-        Intent::New { side, price, quantity, time_in_force, post_only, .. } => {
-            Intent::New { instrument: InstrumentId(instrument), side, price, quantity, time_in_force, post_only }
-        }
+        Intent::New { side, price, quantity, time_in_force, post_only, .. } => Intent::New {
+            instrument: InstrumentId(instrument),
+            side,
+            price,
+            quantity,
+            min_quantity: 0,
+            time_in_force,
+            post_only,
+        },
         other => other,
     };
     let picks = shuffled();

@@ -166,7 +166,7 @@ impl Outbox {
     #[inline]
     fn oldest(&self) -> Option<OrderBytes<'_>> {
         let message = self.messages.get(self.first).filter(|_| self.length > 0)?;
-        let adds_risk = !matches!(message.action, OrderAction::Cancel { .. });
+        let adds_risk = !matches!(message.action, OrderAction::Cancel { .. } | OrderAction::Reduce { .. });
         message.bytes.get(self.begun_bytes..message.length).map(|bytes| OrderBytes { bytes, adds_risk })
     }
 

@@ -233,6 +233,39 @@ pub enum TimeInForce {
     Day,
     /// Immediate or cancel.
     Ioc,
+    /// For the opening cross alone: what does not trade there is canceled.
+    OnOpen,
+    /// For the closing cross alone: what does not trade there is canceled.
+    OnClose,
+}
+
+impl TimeInForce {
+    /// Whether the order is for a cross, where it trades at a price that nobody knows yet.
+    #[inline]
+    pub const fn is_cross(self) -> bool {
+        matches!(self, Self::OnOpen | Self::OnClose)
+    }
+
+    /// 0 for the continuous market, then one for each cross.
+    #[inline]
+    pub(crate) const fn cross_index(self) -> u64 {
+        match self {
+            Self::Day | Self::Ioc => 0,
+            Self::OnOpen => 1,
+            Self::OnClose => 2,
+        }
+    }
+
+    /// The letter in records: OUCH's for day and immediate or cancel, FIX's (tag 59) for those of crosses, of which OUCH
+    /// makes a field of their own.
+    pub const fn letter(self) -> u8 {
+        match self {
+            Self::Day => b'0',
+            Self::Ioc => b'3',
+            Self::OnOpen => b'2',
+            Self::OnClose => b'7',
+        }
+    }
 }
 
 /// What an order message says, as the encoder sees it. Built by the gate's side alone, read by the session.
@@ -250,8 +283,11 @@ pub struct OrderView {
     pub short: bool,
     /// Price.
     pub price: Price,
-    /// New: shares. Replace: the chain's total shares. Cancel: shares to stay open (0 = cancel entirely).
+    /// New: shares. Replace: the chain's total shares. Reduce: shares that may trade in total, those that did included.
+    /// Cancel: 0.
     pub quantity: Quantity,
+    /// Fewest shares that may trade at once; 0 = any.
+    pub min_quantity: Quantity,
     /// Time in force.
     pub time_in_force: TimeInForce,
     /// Post only.
@@ -279,6 +315,11 @@ pub enum OrderAction {
     },
     /// Cancels a live order.
     Cancel {
+        /// The live order.
+        order: OrderId,
+    },
+    /// Cancels a part of a live order; what stays keeps its place.
+    Reduce {
         /// The live order.
         order: OrderId,
     },

@@ -32,10 +32,12 @@ pub enum Intent {
         instrument: InstrumentId,
         /// Side.
         side: Side,
-        /// Limit price.
+        /// Limit price; [`Price::MARKET`] for an order on open or on close that takes what the cross pays.
         price: Price,
         /// Shares.
         quantity: Quantity,
+        /// Fewest shares that may trade at once, in hundreds, for an immediate-or-cancel order; 0 = any.
+        min_quantity: Quantity,
         /// Time in force.
         time_in_force: TimeInForce,
         /// Only if it does not trade at once.
@@ -54,6 +56,13 @@ pub enum Intent {
     Cancel {
         /// The live order.
         order: OrderId,
+    },
+    /// Cancel a part of a live order; what stays keeps its place.
+    Reduce {
+        /// The live order.
+        order: OrderId,
+        /// Shares to stay open: fewer than now, and not 0.
+        quantity: Quantity,
     },
 }
 

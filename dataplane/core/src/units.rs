@@ -9,6 +9,17 @@ pub const UNIT: i64 = 10_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Price(pub i64);
 
+impl Price {
+    /// In the place of a limit: whatever the cross pays (OUCH 5.0, 1.2: 7FFFFFFF). Only orders for a cross have it.
+    pub const MARKET: Self = Self(0x7FFF_FFFF);
+
+    /// Whether it says "market" and is no limit.
+    #[inline]
+    pub const fn is_market(self) -> bool {
+        self.0 == Self::MARKET.0
+    }
+}
+
 /// Money in 1/10000 of the currency unit, signed.
 pub type Cash = i64;
 

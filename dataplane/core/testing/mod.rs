@@ -152,6 +152,7 @@ impl Sent {
             action: match wire.kind {
                 NEW => OrderAction::New { order },
                 REPLACE => OrderAction::Replace { previous, order },
+                _ if wire.quantity != 0 => OrderAction::Reduce { order },
                 _ => OrderAction::Cancel { order },
             },
             symbol: Symbol(wire.symbol),
@@ -168,7 +169,10 @@ impl Sent {
     /// The id that the message names or gives.
     pub fn id(&self) -> OrderId {
         match self.action {
-            OrderAction::New { order } | OrderAction::Replace { order, .. } | OrderAction::Cancel { order } => order,
+            OrderAction::New { order }
+            | OrderAction::Replace { order, .. }
+            | OrderAction::Cancel { order }
+            | OrderAction::Reduce { order } => order,
         }
     }
 }
@@ -242,7 +246,7 @@ impl OrderSession for FakeSession {
         let (kind, id, previous) = match order.action {
             OrderAction::New { order } => (NEW, order, OrderId(0)),
             OrderAction::Replace { previous, order } => (REPLACE, order, previous),
-            OrderAction::Cancel { order } => (CANCEL, order, OrderId(0)),
+            OrderAction::Cancel { order } | OrderAction::Reduce { order } => (CANCEL, order, OrderId(0)),
         };
         let wire = Wire {
             match_number: 0,
@@ -380,7 +384,8 @@ pub struct Rig<S> {
 
 /// The configuration of a bench: limits wide enough not to be in the way.
 pub fn config() -> Config {
-    let mut config = Config { orders_max: 256, executions_max: 256, feed_silence_ns_max: 0, ..Config::default() };
+    let mut config =
+        Config { orders_max: 256, executions_max: 256, feed_silence_ns_max: 0, ack_timeout_ns: 0, ..Config::default() };
     config.limits.open_orders_max = 200;
     config.limits.order_burst_max = 100_000;
     config.limits.orders_per_second_max = 1_000_000;
@@ -540,6 +545,7 @@ pub fn new(instrument: u32, side: Side, price: i64, quantity: u32) -> Intent {
         side,
         price: Price(price),
         quantity,
+        min_quantity: 0,
         time_in_force: TimeInForce::Day,
         post_only: false,
     }

@@ -130,6 +130,7 @@ impl Maker {
                 side,
                 price,
                 quantity,
+                min_quantity: 0,
                 time_in_force: TimeInForce::Day,
                 post_only: true,
             }),

@@ -101,6 +101,7 @@ impl Taker {
             side,
             price,
             quantity: quantity as Quantity,
+            min_quantity: 0,
             time_in_force: self.time_in_force,
             post_only: false,
         });
@@ -137,6 +138,7 @@ impl Taker {
                 side,
                 price,
                 quantity: quantity as Quantity,
+                min_quantity: 0,
                 time_in_force: self.time_in_force,
                 post_only: false,
             });

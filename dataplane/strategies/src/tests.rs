@@ -125,6 +125,7 @@ impl Market {
                         self.rig.venue(replaced(previous.0, order.0, leaves, message.price.0));
                         self.ours.insert(order.0, Resting { leaves, price: message.price.0, ..old });
                     }
+                    OrderAction::Reduce { order } => unreachable!("no strategy here asks for it: {order:?}"),
                     OrderAction::Cancel { order } => {
                         self.sent[2] += 1;
                         self.cancel(order.0);

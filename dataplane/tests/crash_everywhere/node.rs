@@ -90,6 +90,7 @@ impl Strategy for Restless {
                     side,
                     price,
                     quantity,
+                    min_quantity: 0,
                     time_in_force: if self.rng.below(4) == 0 { TimeInForce::Ioc } else { TimeInForce::Day },
                     post_only: false,
                 }),

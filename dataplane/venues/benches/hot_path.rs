@@ -185,6 +185,7 @@ fn encode_ns(action: impl Fn(u32) -> OrderAction) -> f64 {
                 short: id.is_multiple_of(3),
                 price: Price(1_000_000 + i64::from(id % 64)),
                 quantity: 100,
+                min_quantity: 0,
                 time_in_force: TimeInForce::Day,
                 post_only: false,
                 strategy: StrategyId(id as u16),

@@ -130,6 +130,7 @@ fn view(action: OrderAction) -> OrderView {
         short: false,
         price: Price(1_100_000),
         quantity: 200,
+        min_quantity: 0,
         time_in_force: TimeInForce::Day,
         post_only: false,
         strategy: StrategyId(0x12),
@@ -311,6 +312,29 @@ fn orders_have_the_bytes_of_the_tables() {
 
     let cancel = OrderView { quantity: 0, ..view(OrderAction::Cancel { order: OrderId(8) }) };
     assert_eq!(encoded(&mut line, &cancel), Ok(hex("000a 'U' 'X' 00000008 00000000")));
+    let reduce = OrderView { quantity: 120, ..view(OrderAction::Reduce { order: OrderId(8) }) };
+    assert_eq!(encoded(&mut line, &reduce), Ok(hex("000a 'U' 'X' 00000008 00000078")));
+}
+
+#[test]
+fn orders_for_crosses_and_with_a_minimum_have_the_bytes_of_the_tables() {
+    let mut line = Line::ready();
+    let on_open = OrderView { price: Price::MARKET, time_in_force: TimeInForce::OnOpen, ..new(7) };
+    let enter = "0030 'U' 'O' 00000007 'B' 000000c8 'GOOG    ' 000000007fffffff '0' 'Y' 'P' 'N' 'O' \
+                 'TERN010012BEEF' 0000";
+    assert_eq!(encoded(&mut line, &on_open), Ok(hex(enter)));
+    let on_close = OrderView { time_in_force: TimeInForce::OnClose, ..new(7) };
+    let enter = "0030 'U' 'O' 00000007 'B' 000000c8 'GOOG    ' 000000000010c8e0 '0' 'Y' 'P' 'N' 'C' \
+                 'TERN010012BEEF' 0000";
+    assert_eq!(encoded(&mut line, &on_close), Ok(hex(enter)));
+    // Appendix B: tag 3, four bytes.
+    let minimum = OrderView { time_in_force: TimeInForce::Ioc, min_quantity: 100, ..new(7) };
+    let enter = "0036 'U' 'O' 00000007 'B' 000000c8 'GOOG    ' 000000000010c8e0 '3' 'Y' 'P' 'N' 'N' \
+                 'TERN010012BEEF' 0006 05 03 00000064";
+    assert_eq!(encoded(&mut line, &minimum), Ok(hex(enter)));
+    for wrong in [OrderView { min_quantity: 201, ..minimum }, OrderView { post_only: true, ..minimum }] {
+        assert_eq!(encoded(&mut line, &wrong), Err(EncodeError::Quantity));
+    }
 }
 
 #[test]

@@ -119,9 +119,10 @@ fn play(mut choices: Choices<'_>, chunk: usize) -> (Vec<VenueEvent>, Vec<u8>, bo
 fn order(choices: &mut Choices<'_>) -> OrderView {
     let id = OrderId(choices.u32());
     OrderView {
-        action: match choices.u8() % 3 {
+        action: match choices.u8() % 4 {
             0 => OrderAction::New { order: id },
             1 => OrderAction::Replace { previous: OrderId(choices.u32()), order: id },
+            2 => OrderAction::Reduce { order: id },
             _ => OrderAction::Cancel { order: id },
         },
         symbol: Symbol(choices.array()),
@@ -130,7 +131,13 @@ fn order(choices: &mut Choices<'_>) -> OrderView {
         short: choices.u8() & 1 == 0,
         price: Price(choices.u64().cast_signed()),
         quantity: choices.u32(),
-        time_in_force: if choices.u8() & 1 == 0 { TimeInForce::Day } else { TimeInForce::Ioc },
+        min_quantity: if choices.u8() & 7 == 0 { choices.u32() } else { 0 },
+        time_in_force: match choices.u8() % 8 {
+            0 => TimeInForce::OnOpen,
+            1 => TimeInForce::OnClose,
+            2..5 => TimeInForce::Day,
+            _ => TimeInForce::Ioc,
+        },
         post_only: choices.u8() & 1 == 0,
         strategy: StrategyId(choices.u16()),
         trader: TraderId(choices.u16()),

@@ -166,6 +166,13 @@ impl Day {
         self.record(Kind::OrderEvent, &[event.as_bytes()]);
     }
 
+    /// What the data plane says of an order by itself.
+    pub(crate) fn event_of(&mut self, kind: VenueEventKind, order: u32, leaves: u32) {
+        self.record(Kind::Timer, &[]);
+        let event = OrderEventRecord { kind: kind as u8, order, leaves, ..OrderEventRecord::default() };
+        self.record(Kind::OrderEvent, &[event.as_bytes()]);
+    }
+
     /// Writes the day into a journal and has it audited from there.
     pub(crate) fn audited(&self) -> (Counts, Vec<Finding>) {
         let folder = self.journal();
@@ -245,6 +252,15 @@ fn side(side: u8) -> u8 {
     if side == BUY { b'B' } else { b'S' }
 }
 
+/// OUCH 5.0, 2.1, from FIX's time in force of the record.
+fn cross(time_in_force: u8) -> u8 {
+    match time_in_force {
+        b'2' => b'O',
+        b'7' => b'C',
+        _ => b'N',
+    }
+}
+
 fn echo(order: &OrderRecord, quantity: u32) -> Vec<u8> {
     [
         &[side(order.side)][..],
@@ -253,7 +269,7 @@ fn echo(order: &OrderRecord, quantity: u32) -> Vec<u8> {
         &(order.price as u64).to_be_bytes(),
         b"0Y",
         &[0; 8],
-        b"ANNL",
+        &[b'A', b'N', cross(order.time_in_force), b'L'],
         b"              ",
         &[0, 0],
     ]

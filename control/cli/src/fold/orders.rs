@@ -35,6 +35,8 @@ pub struct OrderRow {
     pub executed: u64,
     /// What is known of it.
     pub life: Life,
+    /// An answer of the venue is late: to the order, a replace or a cancel of it.
+    pub unanswered: bool,
     /// When it was sent, TAI ns; 0 if not by us.
     pub sent_ns: u64,
     /// When it last changed, TAI ns.
@@ -91,6 +93,8 @@ impl Orders {
         if order.action == ACTION_CANCEL {
             if let Some(row) = self.rows.get_mut(&(order.account, order.order))
                 && row.is_open()
+                // Of a partial one something stays.
+                && order.quantity == 0
             {
                 (row.life, row.changed_ns) = (Life::Canceling, now_ns);
             }
@@ -109,6 +113,7 @@ impl Orders {
             leaves: order.quantity,
             executed: 0,
             life: Life::Pending,
+            unanswered: false,
             sent_ns: now_ns,
             changed_ns: now_ns,
         };
@@ -126,7 +131,7 @@ impl Orders {
             && kind == VenueEventKind::Replaced
             && let Some(old) = self.rows.get_mut(&(event.account, event.previous))
         {
-            (old.life, old.leaves, old.changed_ns) = (Life::Replaced, 0, now_ns);
+            (old.life, old.leaves, old.unanswered, old.changed_ns) = (Life::Replaced, 0, false, now_ns);
         }
         // Orders of a run whose records are not here are learned from what the venue says of them.
         let row = self.rows.entry((event.account, event.order)).or_insert_with(|| OrderRow {
@@ -140,6 +145,10 @@ impl Orders {
             ..OrderRow::default()
         });
         row.changed_ns = now_ns;
+        row.unanswered = kind == VenueEventKind::Unanswered;
+        if row.unanswered {
+            return Some(row);
+        }
         if event.venue_order != 0 {
             row.venue_order = event.venue_order;
         }

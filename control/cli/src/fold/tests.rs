@@ -93,6 +93,17 @@ fn an_order_is_followed_through_replace_fill_break_and_cancel() {
 }
 
 #[test]
+fn an_order_without_an_answer_is_named_until_the_venue_says_something() {
+    let mut feed = Feeder::default();
+    feed.order(ACTION_NEW, 1, 0, SIDE_BUY, 100_0000, 100);
+    feed.event(VenueEventKind::Unanswered, 1, 0, 0, 100, |event| event.reason = 1);
+    let open = |feed: &Feeder| feed.fold.orders.open().map(|row| (row.life, row.unanswered)).collect::<Vec<_>>();
+    assert_eq!(open(&feed), [(orders::Life::Pending, true)]);
+    feed.event(VenueEventKind::Accepted, 1, 0, 100, 100, |_| {});
+    assert_eq!(open(&feed), [(orders::Life::Open, false)]);
+}
+
+#[test]
 fn a_sell_raises_cash() {
     let mut feed = Feeder::default();
     feed.order(ACTION_NEW, 1, 0, SIDE_SELL, 5_0000, 10);

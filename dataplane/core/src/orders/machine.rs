@@ -2,7 +2,7 @@
 
 use super::{Execution, Executions, Life, Order, OrderState, Orders, Slot};
 use crate::session::{VenueEvent, VenueEventKind};
-use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, TraderId};
+use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, StrategyId, TaiNs, TraderId};
 use tern_abi::counter_enum;
 
 counter_enum! {
@@ -15,6 +15,7 @@ counter_enum! {
         NotOurs = "order_not_ours": "Events of orders that are unknown here and cannot be taken in.",
         UnknownExecution = "order_unknown_execution": "Executions of unknown orders: positions are in doubt, trading stops.",
         UnknownBreak = "order_unknown_break": "Broken trades whose execution is unknown: positions are in doubt, trading stops.",
+        OverAccepted = "order_over_accepted": "Acceptances of more shares, or at a worse price, than were asked for: counted in full, trading stops.",
         Overfill = "order_overfill": "Executions of more shares than were open: counted in full, trading stops.",
         Overcancel = "order_overcancel": "Cancels of more shares than were open; the order is over.",
         Unexpected = "order_unexpected": "Events that do not fit the order's state; the venue's word is taken.",
@@ -90,8 +91,11 @@ impl Orders {
             Kind::Executed => return self.executed(slot, event, executions),
             Kind::Canceled => self.canceled(slot, event.quantity),
             Kind::Rejected | Kind::ReplaceRejected => self.rejected(slot, event.order),
-            Kind::CancelPending => self.on_open(slot, |order| order.cancel_sent = order.id),
-            Kind::CancelRejected => self.on_open(slot, |order| order.cancel_sent = OrderId(0)),
+            Kind::CancelPending => self.on_open(slot, |order| {
+                order.cancel_sent = order.id;
+                order.cancel_waits = true;
+            }),
+            Kind::CancelRejected => self.on_open(slot, Order::cancel_rejected),
             Kind::Modified => self.modified(slot, event.quantity),
             Kind::Restated => self.on_open(slot, |_| ()),
             Kind::PriorityUpdated => self.on_open(slot, |order| {
@@ -117,12 +121,15 @@ impl Orders {
     /// 3.2. The accepted total and price may differ from what was sent.
     fn accepted(&mut self, slot: Slot, event: &VenueEvent) -> OrderNote {
         let Some(order) = self.get_mut(slot) else { return OrderNote::NotOurs };
+        let asked = order.asked_to_enter();
         if core::mem::take(&mut order.old_log) {
             // Told again from its start: what it lost since then is told again too.
             order.life = Life::New;
             order.executed = 0;
+            order.cancel_waits = false;
         }
         let note = match order.life {
+            Life::New if asked.is_some_and(|asked| asked.is_less_than(event)) => OrderNote::OverAccepted,
             Life::New => OrderNote::Applied,
             Life::Dead(OrderState::Lost | OrderState::Dropped) => OrderNote::Revived,
             Life::Live | Life::Dead(_) => return OrderNote::Duplicate,
@@ -134,8 +141,9 @@ impl Orders {
             order.leaves = event.quantity.saturating_sub(order.executed);
             order.venue_order = event.venue_order;
             order.price = event.price;
-            // An order that came back from the dead was given up here: nobody minds it.
-            order.cancel_wanted |= note == OrderNote::Revived;
+            // An order that came back from the dead was given up here: nobody minds it. One that is more than was asked for
+            // nobody wants.
+            order.cancel_wanted |= note != OrderNote::Applied;
         }
         if !event.live {
             self.bury(slot, OrderState::Canceled);
@@ -173,8 +181,10 @@ impl Orders {
             return self.merge(slot, known, event);
         }
         let Some(order) = self.get(slot) else { return Applied::new(None, OrderNote::NotOurs) };
+        let asked = order.asked_to_replace(event.order);
         let note = match order.life {
             Life::Dead(_) => OrderNote::Revived,
+            _ if asked.is_some_and(|asked| asked.is_less_than(event)) => OrderNote::OverAccepted,
             _ if order.pending == event.order || order.adopted => OrderNote::Applied,
             _ => OrderNote::Unexpected,
         };
@@ -186,9 +196,10 @@ impl Orders {
             order.old_log = false;
             order.leaves = event.quantity;
             order.pending_total = 0;
+            order.executed_before = order.executed;
             order.venue_order = event.venue_order;
             order.price = event.price;
-            order.cancel_wanted |= note == OrderNote::Revived;
+            order.cancel_wanted |= matches!(note, OrderNote::Revived | OrderNote::OverAccepted);
             if order.cancel_sent == event.previous {
                 // The replace overtook that cancel: the venue ignores it (2.3), so it does not count as sent.
                 order.cancel_sent = OrderId(0);
@@ -270,6 +281,7 @@ impl Orders {
         }
         let note = if quantity > order.leaves { OrderNote::Overcancel } else { OrderNote::Applied };
         order.leaves = order.leaves.saturating_sub(quantity);
+        order.heed_reduction();
         if order.leaves == 0 {
             self.bury(slot, OrderState::Canceled);
         }
@@ -332,6 +344,8 @@ impl Orders {
             if let Some(order) = self.get_mut(slot) {
                 order.doubtful = matches!(order.life, Life::New) || order.pending.0 != 0;
                 order.cancel_sent = OrderId(0);
+                order.reduce_to = 0;
+                order.answer_due = TaiNs(0);
                 order.forget_refused_cancels();
             }
         }

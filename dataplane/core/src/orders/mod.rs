@@ -1,10 +1,13 @@
 //! Our own orders: ids, the table of them, and the machine that follows what the venue says.
 
+mod answers;
+mod asked;
 mod executions;
 mod ids;
 mod machine;
 mod table;
 
+pub(crate) use answers::LATE_MAX;
 pub use executions::{Execution, Executions};
 pub use ids::OrderIds;
 pub use machine::{Applied, Identity, OrderNote};
@@ -19,14 +22,14 @@ counter_enum! {
     pub enum OrderState {
         PendingNew = "pending_new": "Sent, not yet acknowledged.",
         Live = "live": "Acknowledged and open.",
-        PendingReplace = "pending_replace": "Open; a replace is on its way.",
+        PendingReplace = "pending_replace": "Open; a replace or a partial cancel is on its way.",
         PendingCancel = "pending_cancel": "Open; a cancel is on its way.",
         Filled = "filled": "Nothing is left: all of it traded, or what did not was canceled before.",
         Canceled = "canceled": "Nothing is left: canceled by us or by the venue.",
         Rejected = "rejected": "The venue did not accept it.",
         Dropped = "dropped": "It never left: killed or refused by the encoder before TCP had it.",
         Lost = "lost": "It was sent on a connection that broke, and the venue's log does not know it.",
-        Unknown = "unknown": "It was to be canceled and the venue refused that again and again: open, for all that is known.",
+        Unknown = "unknown": "The venue does not answer, or refused again and again to cancel it: open, for all that is known.",
     }
 }
 
@@ -75,6 +78,12 @@ pub struct Order {
     pub(crate) executed: Quantity,
     /// Chain total that the replacement on its way asks for.
     pub(crate) pending_total: Quantity,
+    /// Shares of the chain that traded before the last replace.
+    pub(crate) executed_before: Quantity,
+    /// Shares in total to which a partial cancel on its way takes the order; 0 = none is.
+    pub(crate) reduce_to: Quantity,
+    /// What a share is valued at, should it trade for more than its limit: in a cross. Zero: its price.
+    pub(crate) valued_at: Price,
     /// Shares with which the order stands in the exposure of its instrument now.
     pub(crate) counted: Quantity,
     /// Price times shares with which it stands in the firm's stake now.
@@ -87,6 +96,8 @@ pub struct Order {
     pub(crate) life: Life,
     pub(crate) time_in_force: TimeInForce,
     pub(crate) post_only: bool,
+    /// The venue refused a partial cancel (OUCH 5.0, 3.10: it says so once, and ignores the next).
+    pub(crate) reduce_refused: bool,
     /// Entered as a short sale.
     pub(crate) short: bool,
     /// Somebody wants it gone: cancels are sent until the venue agrees.
@@ -97,6 +108,12 @@ pub struct Order {
     pub(crate) cancels_refused: u8,
     /// When the next cancel may be sent after one was refused; until then none is on its way. Zero: at once.
     pub(crate) cancel_due: TaiNs,
+    /// When the venue has to have answered the oldest message without an answer; zero: none is waited for.
+    pub(crate) answer_due: TaiNs,
+    /// Deadlines that passed without that answer.
+    pub(crate) late: u8,
+    /// The venue said that it will be canceled after the cross (OUCH 5.0, 3.9).
+    pub(crate) cancel_waits: bool,
     /// First heard of from the venue.
     pub(crate) adopted: bool,
     /// Known from a log of the venue that is gone: the one now may tell it again, from its start.
@@ -159,9 +176,10 @@ impl Order {
     pub const fn state(&self) -> OrderState {
         match self.life {
             Life::Dead(state) => state,
+            _ if self.late >= LATE_MAX => OrderState::Unknown,
             _ if self.cancel_sent.0 != 0 => OrderState::PendingCancel,
             _ if self.cancels_refused >= CANCELS_REFUSED_MAX => OrderState::Unknown,
-            _ if self.pending.0 != 0 => OrderState::PendingReplace,
+            _ if self.pending.0 != 0 || self.reduce_to != 0 => OrderState::PendingReplace,
             Life::New => OrderState::PendingNew,
             Life::Live => OrderState::Live,
         }
@@ -169,7 +187,11 @@ impl Order {
     /// Whether a replace or a cancel would be taken now: nothing is on its way.
     #[inline]
     pub const fn is_settled(&self) -> bool {
-        matches!(self.life, Life::Live) && self.pending.0 == 0 && self.cancel_sent.0 == 0 && !self.cancel_wanted
+        matches!(self.life, Life::Live)
+            && self.pending.0 == 0
+            && self.cancel_sent.0 == 0
+            && self.reduce_to == 0
+            && !self.cancel_wanted
     }
 
     /// Shares that may still trade in the worst case: during a replace the greater of what is open and what the
@@ -179,10 +201,13 @@ impl Order {
         if matches!(self.life, Life::Dead(_)) { 0 } else { self.leaves.max(self.intended_leaves()) }
     }
 
-    /// Price times shares in the worst case, as [`exposure`](Self::exposure) of shares.
+    /// Price times shares in the worst case, as [`exposure`](Self::exposure) of shares; in a cross not at its price.
     #[inline]
     pub fn value(&self) -> Cash {
-        let value = |price: Price, shares: Quantity| price.0.saturating_mul(i64::from(shares));
+        let value = |price: Price, shares: Quantity| {
+            let each = if self.valued_at.0 == 0 { price } else { self.valued_at };
+            each.0.saturating_mul(i64::from(shares))
+        };
         match self.life {
             Life::Dead(_) => 0,
             _ => value(self.price, self.leaves).max(value(self.intended_price(), self.intended_leaves())),

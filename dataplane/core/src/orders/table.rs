@@ -244,7 +244,10 @@ impl Orders {
         order.life = Life::Dead(how);
         order.leaves = 0;
         order.pending_total = 0;
+        order.reduce_to = 0;
         order.cancel_sent = OrderId(0);
+        order.answer_due = TaiNs(0);
+        order.cancel_waits = false;
         order.cancel_wanted = false;
         order.doubtful = false;
         order.old_log = false;
@@ -335,6 +338,9 @@ const BLANK: Order = Order {
     leaves: 0,
     executed: 0,
     pending_total: 0,
+    executed_before: 0,
+    reduce_to: 0,
+    valued_at: Price(0),
     counted: 0,
     counted_value: 0,
     strategy: StrategyId(0),
@@ -344,11 +350,15 @@ const BLANK: Order = Order {
     life: Life::New,
     time_in_force: TimeInForce::Day,
     post_only: false,
+    reduce_refused: false,
     short: false,
     cancel_wanted: false,
     doubtful: false,
     cancels_refused: 0,
     cancel_due: TaiNs(0),
+    answer_due: TaiNs(0),
+    late: 0,
+    cancel_waits: false,
     adopted: false,
     old_log: false,
 };

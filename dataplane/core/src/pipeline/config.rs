@@ -45,6 +45,9 @@ pub const HOUSE: StrategyId = StrategyId(u16::MAX);
 /// Silence after which a stream is not trusted: heartbeats of three seconds are missing.
 pub(super) const FEED_SILENCE_NS_MAX: u64 = 3_500_000_000;
 
+/// Time for an answer: a venue answers within microseconds, and within milliseconds in the worst of an opening.
+pub(super) const ACK_TIMEOUT_NS: u64 = 1_000_000_000;
+
 /// Configuration of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -84,6 +87,8 @@ pub struct Config {
     /// A stream that was silent for so long is not trusted until it is heard again; 0 = not checked. A feed that has
     /// nothing to say sends heartbeats (MoldUDP64 1.00: one a second).
     pub feed_silence_ns_max: u64,
+    /// The venue has to answer an order, a replace and a cancel within so long; 0 = not checked.
+    pub ack_timeout_ns: u64,
     /// Whether orders in a book that loses trust are cancelled.
     pub pull_on_distrust: bool,
 }
@@ -108,6 +113,7 @@ impl Default for Config {
             unknown_orders: UnknownOrders::Cancel,
             after_restart: AfterRestart::Operator,
             feed_silence_ns_max: FEED_SILENCE_NS_MAX,
+            ack_timeout_ns: ACK_TIMEOUT_NS,
             pull_on_distrust: true,
         }
     }

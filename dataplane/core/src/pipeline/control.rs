@@ -5,7 +5,7 @@ use super::{Desk, Pipeline, PipelineCounter, Turn};
 use crate::book::STREAMS_MAX;
 use crate::feed::{Distrust, Feed};
 use crate::input::{ConnEvent, DownReason, Input};
-use crate::orders::{Order, OrderState, Slot};
+use crate::orders::{LATE_MAX, Order, OrderState, Slot};
 use crate::probe::{Isolate, Probe};
 use crate::risk::{HaltReason, Part};
 use crate::session::{DropReason, OrderAction, OrderSession};
@@ -127,13 +127,16 @@ impl Desk {
         true
     }
 
-    /// Wants every open order cancelled, those too whose cancels the venue refused: an operator asks for another try.
+    /// Wants every open order cancelled, those too whose cancels the venue refused or never answered: an operator asks for another try.
     pub(super) fn cancel_all(&mut self) {
         let mut at = self.orders.first_open();
         while let Some(slot) = at {
             at = self.orders.next_open(slot);
             if let Some(order) = self.orders.get_mut(slot) {
                 order.forget_refused_cancels();
+                if order.late >= LATE_MAX {
+                    order.forget_cancel_sent();
+                }
             }
         }
         self.want_cancels(|_, _| true);
@@ -174,7 +177,10 @@ impl Desk {
     /// A message that never left: the order is as it was before.
     pub(super) fn undo<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, action: OrderAction) {
         let named = match action {
-            OrderAction::New { order } | OrderAction::Cancel { order } | OrderAction::Replace { order, .. } => order,
+            OrderAction::New { order }
+            | OrderAction::Cancel { order }
+            | OrderAction::Reduce { order }
+            | OrderAction::Replace { order, .. } => order,
         };
         let Some(slot) = self.orders.slot(named) else { return };
         match action {
@@ -187,9 +193,14 @@ impl Desk {
                     entry.cancel_sent = OrderId(0);
                 }
             }
+            OrderAction::Reduce { .. } => {
+                if let Some(entry) = self.orders.get_mut(slot) {
+                    entry.reduce_to = 0;
+                }
+            }
         }
         self.settle(slot);
-        if !matches!(action, OrderAction::Cancel { .. }) {
+        if !matches!(action, OrderAction::Cancel { .. } | OrderAction::Reduce { .. }) {
             self.record_local_end(turn, slot);
         }
     }
@@ -283,6 +294,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     pub(super) fn on_timer<R: Recorder, P: Probe, I: Isolate>(&mut self, turn: &mut Turn<'_, R, P>, isolate: &mut I) {
         if turn.now >= self.desk.silence_due {
             self.watch_silence(turn);
+        }
+        if turn.now >= self.desk.answers_due {
+            self.watch_answers(turn, isolate);
         }
         if self.session.next_deadline() <= turn.now {
             self.session.on_timer(turn.now, &mut self.control);

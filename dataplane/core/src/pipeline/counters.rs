@@ -47,6 +47,7 @@ counter_enum! {
         Unanswered = "unanswered": "Orders and replaces of an earlier run to which the venue's log has no answer: they are over.",
         ReconcileDifferences = "reconcile_differences": "Things that the venue's log and the journal say differently after a restart; trading stops.",
         DaemonSilences = "daemon_silences": "Times that the daemon's heartbeat was missed.",
+        AnswersLate = "answers_late": "Deadlines that passed without the venue's answer to an order, a replace or a cancel.",
         StrategiesThrottled = "strategies_throttled": "Strategies stopped because they traded as often as they may in a while.",
     }
 }

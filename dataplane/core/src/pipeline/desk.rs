@@ -48,6 +48,10 @@ pub struct Desk {
     pub(crate) sweep_due: bool,
     /// When to look for orders whose refused cancel is to be repeated, at the latest.
     pub(crate) cancels_due: TaiNs,
+    /// When to look for messages that the venue has not answered, at the latest.
+    pub(crate) answers_due: TaiNs,
+    /// Orders of which an answer is late.
+    pub(crate) unanswered: u32,
     pub(crate) last_session_seq: u64,
     pub(crate) shutting_down: bool,
     pub(crate) logged_out: bool,
@@ -134,6 +138,8 @@ impl Desk {
             refused_inputs: 0,
             sweep_due: false,
             cancels_due: TaiNs::NEVER,
+            answers_due: TaiNs::NEVER,
+            unanswered: 0,
             last_session_seq: 0,
             shutting_down: false,
             logged_out: false,
@@ -264,6 +270,9 @@ impl Desk {
     pub(crate) fn settle(&mut self, slot: Slot) {
         if let Some(order) = self.orders.get_mut(slot) {
             self.gate.settle(order);
+            if order.answer_due.0 | u64::from(order.late) != 0 && !order.awaits_answer() {
+                self.unanswered = self.unanswered.saturating_sub(order.answered(TaiNs(0)).into());
+            }
             self.sweep_due |= order.needs_cancel();
         }
     }

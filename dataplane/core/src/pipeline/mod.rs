@@ -8,6 +8,7 @@
 //! before its bytes exist. Nothing but inputs changes anything, so the recorded inputs of a day give the same orders
 //! again. Everything that is not feed, session or strategy is on the [`Desk`].
 
+mod answers;
 mod buffers;
 mod config;
 mod control;
@@ -266,7 +267,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         (0..self.strategies.count())
             .filter(|index| !self.desk.is_disabled(*index))
             .map(|index| self.strategies.next_deadline(index))
-            .fold(self.session.next_deadline().min(self.desk.silence_due).min(self.desk.cancels_due), TaiNs::min)
+            .fold(self.session.next_deadline().min(self.desk.silence_due), TaiNs::min)
+            .min(self.desk.cancels_due)
+            .min(self.desk.answers_due)
     }
 
     /// Bytes of the session's housekeeping that wait; hand them to TCP before order bytes.

@@ -5,7 +5,7 @@ use crate::feed::Feed;
 use crate::orders::{Life, Order, Slot};
 use crate::probe::{Isolate, Panicked, Probe, Stage};
 use crate::risk::{Approved, HaltReason, Moment, NewOrder, Owner, Reason, Refusal, SelfTrade, would_trade};
-use crate::session::{EncodeError, OrderAction, OrderSession, OrderView, TimeInForce};
+use crate::session::{EncodeError, OrderAction, OrderSession, OrderView};
 use crate::strategy::{Call, Ctx, Intent, StrategySet};
 use crate::units::{InstrumentId, OrderId, Price, Quantity, Side, Symbol, TaiNs};
 use tern_abi::record::{ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, Kind, OrderRecord, Recorder, RefusalRecord};
@@ -122,7 +122,7 @@ impl Desk {
             Intent::Replace { order, price, .. } => {
                 self.orders.find(order).map(|order| (order.instrument, order.side, price))
             }
-            Intent::Cancel { .. } => None,
+            Intent::Cancel { .. } | Intent::Reduce { .. } => None,
         };
         if let Some((instrument, side, price)) = wanted {
             self.want_cancels(|_, order| order.instrument == instrument && would_trade(order, side, price));
@@ -141,8 +141,8 @@ impl Desk {
     ) -> Result<(), Refusal> {
         let at = self.moment(turn.now, age_ns, session);
         match *intent {
-            Intent::New { instrument, side, price, quantity, time_in_force, post_only } => {
-                let new = NewOrder { instrument, side, price, quantity, time_in_force, post_only };
+            Intent::New { instrument, side, price, quantity, min_quantity, time_in_force, post_only } => {
+                let new = NewOrder { instrument, side, price, quantity, min_quantity, time_in_force, post_only };
                 self.enter(turn, &at, owner, &new, session)
             }
             Intent::Replace { order, price, quantity } => {
@@ -152,6 +152,10 @@ impl Desk {
             Intent::Cancel { order } => {
                 let slot = self.own_slot(owner, order)?;
                 self.cancel(turn, &at, slot, session)
+            }
+            Intent::Reduce { order, quantity } => {
+                let slot = self.own_slot(owner, order)?;
+                self.reduce(turn, &at, slot, quantity, session)
             }
         }
     }
@@ -172,6 +176,7 @@ impl Desk {
             portfolio: &self.portfolio,
         };
         let approved = self.gate.approve_new(at, owner, id, new, &market)?;
+        let valued_at = self.gate.valued_at(turn.now, new, &market);
         turn.probe.mark(Stage::Risk);
         self.record_order(turn, approved.view(), 0)?;
         self.ids.used(id);
@@ -182,10 +187,12 @@ impl Desk {
             time_in_force: new.time_in_force,
             post_only: new.post_only,
             short: approved.view().short,
+            valued_at,
             ..Order::new(id, new.instrument, new.side, new.price, new.quantity)
         });
         if let Some(slot) = slot {
             self.settle(slot);
+            self.expect_answer(slot, turn.now);
         }
         self.write(turn, approved, session, PipelineCounter::OrdersNew)
     }
@@ -213,6 +220,7 @@ impl Desk {
         self.ids.used(id);
         self.orders.replace_sent(slot, id, price, approved.view().quantity);
         self.settle(slot);
+        self.expect_answer(slot, turn.now);
         self.write(turn, approved, session, PipelineCounter::OrdersReplace)
     }
 
@@ -228,7 +236,27 @@ impl Desk {
         let approved = self.gate.approve_cancel(at, order, symbol)?;
         turn.probe.mark(Stage::Risk);
         self.record_order(turn, approved.view(), 0)?;
-        self.cancel_sent(slot);
+        self.cancel_sent(turn.now, slot);
+        self.write(turn, approved, session, PipelineCounter::OrdersCancel)
+    }
+
+    fn reduce<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        at: &Moment,
+        slot: Slot,
+        quantity: Quantity,
+        session: &mut impl OrderSession,
+    ) -> Result<(), Refusal> {
+        let order = self.orders.get(slot).ok_or(Refusal::new(Reason::UnknownOrder))?;
+        let symbol = self.symbol(order.instrument);
+        let approved = self.gate.approve_reduce(at, order, quantity, symbol)?;
+        turn.probe.mark(Stage::Risk);
+        self.record_order(turn, approved.view(), 0)?;
+        if let Some(order) = self.orders.get_mut(slot) {
+            order.reduce_sent(approved.view().quantity);
+        }
+        self.expect_answer(slot, turn.now);
         self.write(turn, approved, session, PipelineCounter::OrdersCancel)
     }
 
@@ -246,7 +274,7 @@ impl Desk {
         if self.record_order(turn, approved.view(), FLAG_SYSTEM).is_err() {
             return false;
         }
-        self.cancel_sent(slot);
+        self.cancel_sent(turn.now, slot);
         match self.outbox.push(approved, session) {
             Ok(()) => {
                 session.on_sent(turn.now);
@@ -257,17 +285,19 @@ impl Desk {
                 if let Some(order) = self.orders.get_mut(slot) {
                     order.cancel_sent = OrderId(0);
                 }
+                self.settle(slot);
                 false
             }
         }
     }
 
     /// From now on the order is to go, whatever becomes of this one cancel.
-    fn cancel_sent(&mut self, slot: Slot) {
+    fn cancel_sent(&mut self, now: TaiNs, slot: Slot) {
         if let Some(order) = self.orders.get_mut(slot) {
             order.cancel_wanted = true;
             order.cancel_sent = order.cancel_target();
         }
+        self.expect_answer(slot, now);
     }
 
     /// Writes the bytes of an order that is recorded and in the table.
@@ -327,7 +357,7 @@ impl Desk {
         let (action, order, replaces) = match view.action {
             OrderAction::New { order } => (ACTION_NEW, order.0, 0),
             OrderAction::Replace { previous, order } => (ACTION_REPLACE, order.0, previous.0),
-            OrderAction::Cancel { order } => (ACTION_CANCEL, order.0, 0),
+            OrderAction::Cancel { order } | OrderAction::Reduce { order } => (ACTION_CANCEL, order.0, 0),
         };
         let record = OrderRecord {
             cause_seq: turn.cause_seq,
@@ -343,12 +373,11 @@ impl Desk {
             trader: view.trader.0,
             venue: self.config.venue.0,
             limits_epoch: self.gate.limits().epoch,
+            min_quantity: view.min_quantity,
+            reserved: 0,
             action,
             side: view.side as u8,
-            time_in_force: match view.time_in_force {
-                TimeInForce::Day => b'0',
-                TimeInForce::Ioc => b'3',
-            },
+            time_in_force: view.time_in_force.letter(),
             flags: flags | if view.post_only { FLAG_POST_ONLY } else { 0 } | if view.short { FLAG_SHORT } else { 0 },
         };
         turn.rec.record(turn.now.0, Kind::Order, &[record.as_bytes()]).map_err(|_| {
@@ -383,6 +412,10 @@ impl Desk {
             Intent::Cancel { order } => {
                 let (instrument, side) = known(order).map_or((InstrumentId::NONE, None), of);
                 (ACTION_CANCEL, order, instrument, side, Price(0), 0)
+            }
+            Intent::Reduce { order, quantity } => {
+                let (instrument, side) = known(order).map_or((InstrumentId::NONE, None), of);
+                (ACTION_CANCEL, order, instrument, side, Price(0), quantity)
             }
         };
         let record = RefusalRecord {
@@ -419,8 +452,8 @@ impl Desk {
             self.own_slot(owner, order).and_then(|slot| self.orders.get(slot).ok_or(Refusal::new(Reason::UnknownOrder)))
         };
         let verdict = match *intent {
-            Intent::New { instrument, side, price, quantity, time_in_force, post_only } => {
-                let new = NewOrder { instrument, side, price, quantity, time_in_force, post_only };
+            Intent::New { instrument, side, price, quantity, min_quantity, time_in_force, post_only } => {
+                let new = NewOrder { instrument, side, price, quantity, min_quantity, time_in_force, post_only };
                 let id = self.ids.peek().ok_or(Reason::IdsExhausted)?;
                 self.gate.check_new(&at, owner, id, &new, &market).map(|_| ())
             }
@@ -429,6 +462,9 @@ impl Desk {
                 self.gate.check_replace(&at, order, price, quantity, &market).map(|_| ())
             }),
             Intent::Cancel { order } => found(order).and_then(|order| self.gate.check_cancel(&at, order)),
+            Intent::Reduce { order, quantity } => {
+                found(order).and_then(|order| self.gate.check_reduce(&at, order, quantity))
+            }
         };
         verdict.map_err(|refusal| refusal.reason)
     }

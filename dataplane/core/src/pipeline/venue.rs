@@ -52,7 +52,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
         match event.kind {
             Event::LoggedIn if !event.live => self.desk.log_changed(turn),
-            Event::SystemEvent | Event::LoggedIn | Event::LoginRejected | Event::EndOfSession => {}
+            Event::SystemEvent | Event::LoggedIn | Event::LoginRejected | Event::EndOfSession | Event::Unanswered => {}
             Event::NextOrderId => self.desk.ids.at_least(event.order),
             Event::CaughtUp => self.desk.caught_up(turn),
             Event::Accepted
@@ -109,6 +109,8 @@ impl Desk {
         while let Some(slot) = at {
             at = self.orders.next_open(slot);
             if !self.orders.resolve_doubt(slot) {
+                self.settle(slot);
+                self.expect_answer(slot, turn.now);
                 continue;
             }
             let lost = self.orders.get(slot).is_some_and(|order| order.state() == OrderState::Lost);
@@ -134,11 +136,13 @@ impl Desk {
         self.ids.used(event.order);
         self.ids.used(event.previous);
         let identity = self.identity(event);
+        let is_of_a_part = self.orders.find(event.order).is_some_and(|order| order.reduce_to != 0);
         let applied = self.orders.apply(event, &mut self.executions, identity);
         self.count_note(applied.note);
-        if event.kind == VenueEventKind::CancelRejected {
+        if event.kind == VenueEventKind::CancelRejected && !is_of_a_part {
             self.cancel_refused(turn, applied.slot);
         }
+        self.answered(turn.now, event.kind, applied.slot);
         for slot in [applied.merged, applied.slot].into_iter().flatten() {
             self.settle(slot);
         }
@@ -163,6 +167,7 @@ impl Desk {
         }
         match applied.note {
             OrderNote::UnknownExecution | OrderNote::UnknownBreak => self.halt(turn, HaltReason::UnknownExecution),
+            OrderNote::OverAccepted => self.halt(turn, HaltReason::OverAccepted),
             OrderNote::Overfill => self.halt(turn, HaltReason::Overfill),
             OrderNote::Full => self.halt(turn, HaltReason::OrderTableFull),
             OrderNote::NotOurs if event.live => self.halt(turn, HaltReason::UnknownOrder),

@@ -11,7 +11,7 @@ use crate::units::{Cash, InstrumentId, Price, Quantity, Side, Symbol, TaiNs};
 use tern_abi::segment::TradingState;
 
 /// Highest price an order may have: OUCH 5.0, 1.2: $199,999.9900; above it a price means "market".
-const PRICE_MAX: Price = Price(1_999_999_900);
+pub(super) const PRICE_MAX: Price = Price(1_999_999_900);
 
 /// The trading state in which an instrument trades (ITCH 5.0, 1.2.2: `T`).
 const TRADING: u8 = b'T';

@@ -6,6 +6,7 @@ use super::checks::check_way_out;
 use super::listing::Listings;
 use super::scopes::OWNERS;
 use super::sight::Sight;
+use super::terms::{check_reducible, check_replaceable, check_terms};
 use super::throttle::Repeats;
 use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, Scopes, Stake, SymbolLimits};
 use crate::book::{Books, Instruments, Memory};
@@ -91,6 +92,7 @@ pub(crate) struct NewOrder {
     pub(crate) side: Side,
     pub(crate) price: Price,
     pub(crate) quantity: Quantity,
+    pub(crate) min_quantity: Quantity,
     pub(crate) time_in_force: TimeInForce,
     pub(crate) post_only: bool,
 }
@@ -389,12 +391,18 @@ impl Gate {
         };
         self.check_scopes(owner.index, symbol, (new.instrument, new.side), i64::from(new.quantity), market)?;
         let bounds = self.bounds.row(exposure.bounds);
-        self.check_order(at.now, new.instrument, (new.price, new.quantity), (0, 0), bounds, market)?;
+        check_terms(new)?;
+        let worth = self.worth(at.now, new, market)?;
+        // Of an order for a cross the limit has to be within the collar too.
+        if worth != new.price && !new.price.is_market() {
+            self.check_order(at.now, new.instrument, (new.price, new.quantity), (0, 0), bounds, market)?;
+        }
+        self.check_order(at.now, new.instrument, (worth, new.quantity), (0, 0), bounds, market)?;
         let more = i64::from(new.quantity);
         let worst = exposure.worst(new.side, more);
         self.check_position(owner.index, (new.instrument, new.side), (more, worst), exposure, market)?;
         self.check_volume(at.now, new.instrument, new.quantity, worst)?;
-        self.check_stake(new.side, new.price.0 * i64::from(new.quantity), worst)?;
+        self.check_stake(new.side, worth.0 * i64::from(new.quantity), worst)?;
         self.check_self_trade(new.instrument, new.side, new.price, market.orders)?;
         let open = market.orders.open_count();
         if open >= self.limits.open_orders_max || !market.orders.has_room() {
@@ -421,6 +429,7 @@ impl Gate {
             short,
             price: new.price,
             quantity: new.quantity,
+            min_quantity: new.min_quantity,
             time_in_force: new.time_in_force,
             post_only: new.post_only,
             strategy: owner.strategy,
@@ -464,6 +473,7 @@ impl Gate {
         if !order.is_settled() {
             return Err(Refusal::new(Reason::OrderBusy));
         }
+        check_replaceable(order)?;
         let (Some(exposure), Some(symbol)) =
             (self.exposure(order.instrument), market.instruments.symbol(order.instrument))
         else {
@@ -513,6 +523,33 @@ impl Gate {
         if order.cancel_wanted || order.cancel_sent.0 != 0 {
             return Err(Refusal::new(Reason::OrderBusy));
         }
+        self.check_way_out_at_pace(at)
+    }
+
+    /// Checks a strategy's partial cancel, after which `quantity` shares are to be open. Like a cancel it is a way out.
+    pub(crate) fn approve_reduce(
+        &mut self,
+        at: &Moment,
+        order: &Order,
+        quantity: Quantity,
+        symbol: Symbol,
+    ) -> Result<Approved, Refusal> {
+        self.check_reduce(at, order, quantity)?;
+        self.take_message(at.now);
+        Ok(Approved::new(OrderView {
+            action: OrderAction::Reduce { order: order.id },
+            quantity: order.executed.saturating_add(quantity),
+            ..view_of(order, symbol)
+        }))
+    }
+
+    /// The checks of a partial cancel, without taking anything.
+    pub(crate) fn check_reduce(&self, at: &Moment, order: &Order, quantity: Quantity) -> Result<(), Refusal> {
+        check_reducible(order, quantity)?;
+        self.check_way_out_at_pace(at)
+    }
+
+    fn check_way_out_at_pace(&self, at: &Moment) -> Result<(), Refusal> {
         check_way_out(at)?;
         if !self.rate.allows_cancel(at.now) {
             return Err(Refusal::beyond(Reason::Rate, i64::from(self.limits.orders_per_second_max), 0));
@@ -536,8 +573,12 @@ impl Gate {
 /// What makes two new orders of an instrument the same. Never 0, which stands for "none yet".
 #[inline]
 fn fingerprint(new: &NewOrder) -> u64 {
-    // Price below 2^31, shares below 2^20 (checked before): no two orders share one.
-    1 << 63 | (new.price.0 as u64) << 21 | u64::from(new.quantity) << 1 | new.side.index() as u64
+    // Price below 2^31, shares below 2^20 (checked before): no two orders share one. A cross is a market of its own.
+    1 << 63
+        | new.time_in_force.cross_index() << 52
+        | (new.price.0 as u64) << 21
+        | u64::from(new.quantity) << 1
+        | new.side.index() as u64
 }
 
 fn view_of(order: &Order, symbol: Symbol) -> OrderView {
@@ -549,6 +590,7 @@ fn view_of(order: &Order, symbol: Symbol) -> OrderView {
         short: order.short,
         price: order.price,
         quantity: 0,
+        min_quantity: 0,
         time_in_force: order.time_in_force,
         post_only: order.post_only,
         strategy: order.strategy,

@@ -22,6 +22,7 @@ mod self_trade;
 mod short_sale;
 mod sight;
 mod stake;
+mod terms;
 mod throttle;
 
 pub use approved::Approved;

@@ -48,6 +48,7 @@ counter_enum! {
         OutOfHours = "out_of_hours": "Before or after the hours of the day in which orders may be sent.",
         Leverage = "leverage": "All positions at cost and all open orders would be more than the leverage allows on what the account is worth.",
         DaemonSilent = "daemon_silent": "The daemon's heartbeat is missed: nobody drains, restarts or watches; only cancels leave.",
+        Terms = "terms": "Terms that do not go together, or that the venue would reject or could understand in two ways.",
     }
 }
 
@@ -71,6 +72,8 @@ counter_enum! {
         Restarted = "restarted": "A restart: the venue's log and the journal agree; an operator lets trading go on.",
         DaemonSilent = "daemon_silent": "The daemon's heartbeat is missed: only cancels leave until it is back.",
         DaemonLost = "daemon_lost": "The daemon's heartbeat was missed for so long that trading stopped and every order was cancelled.",
+        NoAnswer = "no_answer": "The venue did not answer an order, a replace or a cancel, nor the cancel that followed: what is open is in doubt.",
+        OverAccepted = "over_accepted": "The venue accepted more shares, or a worse price, than were asked for.",
     }
 }
 

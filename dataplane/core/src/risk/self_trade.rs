@@ -31,7 +31,7 @@ pub(super) struct OwnPrices([u32; 2]);
 
 /// A price as its side sees it: the greater the better. A price beyond those of orders means "market": none is better.
 const fn rank(side: Side, price: Price) -> u32 {
-    if price.0 < 0 || price.0 >= u32::MAX as i64 {
+    if price.0 < 0 || price.0 >= Price::MARKET.0 {
         return u32::MAX;
     }
     match side {
@@ -43,8 +43,8 @@ const fn rank(side: Side, price: Price) -> u32 {
 /// Whether an order of `side` at `price` trades with one of the other side at `theirs`.
 #[inline]
 const fn crosses(side: Side, price: Price, theirs: u32) -> bool {
-    // Seen from the other side, ours is no better than theirs.
-    rank(side.opposite(), price) <= theirs
+    // Seen from the other side, ours is no better than theirs; a market order takes any.
+    price.is_market() || rank(side.opposite(), price) <= theirs
 }
 
 /// The best price at which an open order may trade, as a rank.

@@ -26,7 +26,8 @@ impl Gate {
             return Ok(());
         }
         match books.top(instrument).bid {
-            Some(bid) if price <= bid.price => {
+            // A market order may trade at any price.
+            Some(bid) if price <= bid.price || price.is_market() => {
                 Err(Refusal { reason: Reason::ShortSalePrice, limit: bid.price.0, value: price.0 })
             }
             _ => Ok(()),

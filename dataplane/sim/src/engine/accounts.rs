@@ -49,6 +49,8 @@ pub struct ClientOrder {
     pub executed_before: u32,
     /// Post only.
     pub post_only: bool,
+    /// Fewest shares that may trade at once; 0 = any.
+    pub min_quantity: u32,
     /// Waits for a cross or the end of a halt, not in the book.
     pub held: bool,
     /// A cancel waits for the cross.

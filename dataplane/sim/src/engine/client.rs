@@ -13,6 +13,9 @@ use super::{Engine, IntendedSize, Phase, WhileHalted};
 use crate::book::{Order, Side};
 use crate::log::{Fields, Line, Outcome};
 
+/// Shares of a round lot: of every symbol here.
+const ROUND_LOT: u64 = 100;
+
 /// Where a valid new order goes.
 enum Destination {
     Match,
@@ -24,6 +27,7 @@ enum Destination {
 #[derive(Default)]
 struct Options {
     post_only: bool,
+    min_quantity: u32,
     expire_seconds: Option<u64>,
 }
 
@@ -89,6 +93,7 @@ impl Engine {
             executed: 0,
             executed_before: 0,
             post_only: options.post_only,
+            min_quantity: options.min_quantity,
             held: matches!(destination, Destination::Hold),
             cancel_pending: false,
             cancel_rejected: false,
@@ -123,6 +128,10 @@ impl Engine {
             self.cancel_order(account, user_ref, CancelWhy::PostOnly);
             return;
         }
+        if order.min_quantity > 0 && self.takes_at_once(account, &order) < order.min_quantity {
+            self.cancel_order(account, user_ref, CancelWhy::ImmediateOrCancel);
+            return;
+        }
         self.match_incoming(account, user_ref);
         let Some(open) = self.order(account, user_ref).map(|order| order.open) else { return };
         if open == 0 {
@@ -153,6 +162,9 @@ impl Engine {
             .ok_or(RejectReason::INVALID_DISPLAY)?;
         let time_in_force = TimeInForce::from_byte(message.time_in_force).ok_or(RejectReason::OTHER)?;
         let options = self.options(appendage, time_in_force)?;
+        if options.min_quantity > message.quantity.get() {
+            return Err(RejectReason::INVALID_MIN_QUANTITY);
+        }
         let cross = CrossType::from_byte(message.cross_type).ok_or(RejectReason::INVALID_CROSS_ORDER)?;
         let ioc = time_in_force == TimeInForce::Ioc;
         // Market orders are for crosses; an IOC one can at least not rest at no price.
@@ -195,8 +207,13 @@ impl Engine {
             match element.option() {
                 Some(OptionTag::PostOnly) => options.post_only = element.character() == Some(b'P'),
                 Some(OptionTag::ExpireTime) => options.expire_seconds = element.number(),
-                Some(OptionTag::MinQty) if element.number() != Some(0) => {
-                    return Err(RejectReason::INVALID_MIN_QUANTITY);
+                // A round lot (appendix B), and of what trades at once or not at all: one that would rest is not known here.
+                Some(OptionTag::MinQty) => {
+                    let lots = element.number().filter(|shares| shares % ROUND_LOT == 0);
+                    let shares = lots.and_then(|shares| u32::try_from(shares).ok());
+                    options.min_quantity = shares
+                        .filter(|&shares| shares == 0 || time_in_force == TimeInForce::Ioc)
+                        .ok_or(RejectReason::INVALID_MIN_QUANTITY)?;
                 }
                 Some(OptionTag::MaxFloor) if element.number() != Some(0) => {
                     return Err(RejectReason::INVALID_MAX_FLOOR);
@@ -256,6 +273,7 @@ impl Engine {
             open: total - old.executed,
             executed_before: old.executed,
             post_only: options.post_only,
+            min_quantity: options.min_quantity,
             cancel_rejected: false,
             expires_ns: options.expire_seconds.map_or(u64::MAX, |seconds| self.now_ns + seconds * 1_000_000_000),
             ..old.clone()

@@ -1,6 +1,6 @@
 //! Trades: a client's incoming order against the book, and the flow against clients' resting orders.
 
-use super::accounts::CancelWhy;
+use super::accounts::{CancelWhy, ClientOrder};
 use super::{Engine, SelfTrade};
 use crate::book::{Order, Owner, Side};
 
@@ -32,6 +32,15 @@ impl Engine {
             }
             self.take_from(&resting, shares);
         }
+    }
+
+    /// Shares that an incoming order would trade now: what others have at its limit or better.
+    pub(super) fn takes_at_once(&self, account: u16, order: &ClientOrder) -> u32 {
+        let own = |owner: Owner| matches!(owner, Owner::Client { account: owner, .. } if owner == account);
+        let all = self.book.side(order.locate, order.side().opposite(), true);
+        let meets = all.iter().filter(|resting| order.side().accepts(order.limit, resting.price));
+        let others = meets.filter(|resting| self.rules.self_trade == SelfTrade::Allow || !own(resting.owner));
+        others.fold(0_u32, |sum, resting| sum.saturating_add(resting.shares)).min(order.open)
     }
 
     /// Takes traded shares off a resting order; a client's order that has none left ends.

@@ -120,7 +120,7 @@ fn what_was_on_its_way_when_the_connection_broke_is_resolved_by_the_log() {
     lines.borrow_mut().extend((0..4).map(|n| new(0, Side::Buy, 10_0000 - n, 100)));
     rig.input(Input::Timer);
     rig.sent();
-    (1..3).for_each(|id| rig.venue(accepted(id, 100, 10_0000)));
+    (1..3).for_each(|id| rig.venue(accepted(id, 100, 9_9999)));
     lines.borrow_mut().push_back(Intent::Replace { order: OrderId(1), price: Price(10_0001), quantity: 150 });
     lines.borrow_mut().push_back(Intent::Replace { order: OrderId(2), price: Price(10_0001), quantity: 150 });
     rig.input(Input::Timer);

@@ -39,6 +39,7 @@ const BUY: Intent = Intent::New {
     side: Side::Buy,
     price: Price(10_0000),
     quantity: 100,
+    min_quantity: 0,
     time_in_force: crate::session::TimeInForce::Day,
     post_only: false,
 };

@@ -1,5 +1,6 @@
 //! The pipeline between fakes: what goes in, what is recorded, what leaves.
 
+mod answers;
 mod bounds;
 mod connection;
 mod daemon;
@@ -16,6 +17,7 @@ mod scopes;
 mod self_trade;
 mod short_sale;
 mod stake;
+mod terms;
 mod throttle;
 mod way_out;
 

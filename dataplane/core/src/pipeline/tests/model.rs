@@ -122,7 +122,7 @@ impl Venue {
             OrderAction::New { order } => {
                 let (side, leaves) = (message.side, message.quantity);
                 self.orders.insert(order.0, AtVenue { side, leaves, executed: 0 });
-                self.say(accepted(order.0, leaves, 10_0000));
+                self.say(accepted(order.0, leaves, message.price.0));
             }
             OrderAction::Replace { previous, order } => {
                 // Not live: silently ignored (2.2, case 1).
@@ -137,7 +137,7 @@ impl Venue {
                 } else {
                     self.orders.remove(&previous.0);
                     self.orders.insert(order.0, AtVenue { leaves, ..old });
-                    self.say(replaced(previous.0, order.0, leaves, 10_0000));
+                    self.say(replaced(previous.0, order.0, leaves, message.price.0));
                 }
             }
             OrderAction::Cancel { order } => {
@@ -145,6 +145,7 @@ impl Venue {
                     self.say(told(VenueEventKind::Canceled, order.0, old.leaves));
                 }
             }
+            OrderAction::Reduce { .. } => unreachable!("nobody asks for it here"),
         }
     }
 
@@ -200,7 +201,7 @@ impl Venue {
                     executed.insert(order.0, done);
                     worst.insert(order.0, old.max(i64::from(message.quantity) - i64::from(done)));
                 }
-                OrderAction::Cancel { .. } => {}
+                OrderAction::Cancel { .. } | OrderAction::Reduce { .. } => {}
             }
         }
         side.sign() * self.position + worst.values().sum::<i64>()
@@ -216,7 +217,7 @@ fn hand_over(rig: &mut Rig<(Script,)>, venue: &mut Venue) {
         let (action, previous) = match sent.action {
             OrderAction::New { .. } => (ACTION_NEW, 0),
             OrderAction::Replace { previous, .. } => (ACTION_REPLACE, previous.0),
-            OrderAction::Cancel { .. } => (ACTION_CANCEL, 0),
+            OrderAction::Cancel { .. } | OrderAction::Reduce { .. } => (ACTION_CANCEL, 0),
         };
         assert_eq!((record.action, record.order, record.replaces), (action, sent.id().0, previous));
         assert_eq!((record.price, record.quantity), (sent.price.0, sent.quantity));

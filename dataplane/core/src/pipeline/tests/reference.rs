@@ -238,7 +238,7 @@ fn what_closes_a_position_needs_no_volume() {
     limit(&mut rig, LimitId::OrderQuantityMax, 5000);
     for order in [1, 2] {
         assert_eq!(say(&mut rig, &lines, BUY(10_0000 - i64::from(order), 1000)).len(), 1);
-        rig.venue(accepted(order, 1000, 10_0000));
+        rig.venue(accepted(order, 1000, 10_0000 - i64::from(order)));
         rig.venue(executed(order, 1000, 10_0000, u64::from(order)));
     }
     assert_eq!(say(&mut rig, &lines, new(0, Side::Sell, 10_0000, 2001)), []);

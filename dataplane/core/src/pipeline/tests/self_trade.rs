@@ -122,7 +122,9 @@ fn answer(rig: &mut Rig<Two>, pick: usize, how: u8, match_number: u64) {
     let Some(order) = orders.open().nth(pick % (orders.open_count() as usize).max(1)).copied() else { return };
     let id = order.id().0;
     let event = match how {
-        0 if order.pending.0 != 0 => replaced(id, order.pending.0, order.leaves(), order.pending_price.0),
+        0 if order.pending.0 != 0 && order.intended_leaves() > 0 => {
+            replaced(id, order.pending.0, order.intended_leaves(), order.pending_price.0)
+        }
         1 if order.pending.0 != 0 => told(VenueEventKind::ReplaceRejected, order.pending.0, 0),
         2 => told(VenueEventKind::Canceled, id, order.leaves()),
         3 => executed(id, 1 + order.leaves() / 2, order.price().0, match_number),

@@ -30,10 +30,21 @@ pub(super) struct Entry {
     pub(super) display: u8,
     pub(super) cross: u8,
     pub(super) post_only: bool,
+    pub(super) min_quantity: u32,
 }
 
 pub(super) fn entry(user_ref: u32, side: u8, quantity: u32, price: u64) -> Entry {
-    Entry { user_ref, side, quantity, price, time_in_force: b'0', display: b'Y', cross: b'N', post_only: false }
+    Entry {
+        user_ref,
+        side,
+        quantity,
+        price,
+        time_in_force: b'0',
+        display: b'Y',
+        cross: b'N',
+        post_only: false,
+        min_quantity: 0,
+    }
 }
 
 impl Floor {
@@ -170,6 +181,9 @@ impl Floor {
         let mut writer = AppendageWriter::new(&mut options);
         if entry.post_only {
             writer.push(OptionTag::PostOnly, b"P").expect("fits");
+        }
+        if entry.min_quantity != 0 {
+            writer.push(OptionTag::MinQty, &entry.min_quantity.to_be_bytes()).expect("fits");
         }
         let message = ouch::EnterOrder {
             kind: ouch::EnterOrder::TYPE,

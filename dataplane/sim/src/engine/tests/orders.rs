@@ -46,6 +46,25 @@ fn immediate_or_cancel_and_post_only_do_not_rest_or_take() {
 }
 
 #[test]
+fn a_minimum_trades_at_once_over_all_that_meets_it_or_not_at_all() {
+    let mut floor = Floor::new();
+    floor.add(1, Side::Sell, 100, 100_000);
+    floor.add(2, Side::Sell, 60, 100_100);
+    floor.add(3, Side::Sell, 500, 100_200);
+    floor.feed();
+    let minimum =
+        |user_ref, min_quantity| Entry { time_in_force: b'3', min_quantity, ..entry(user_ref, b'B', 300, 100_100) };
+    floor.enter(0, minimum(1, 200));
+    assert_eq!((floor.told().as_str(), floor.feed().as_str()), ("0:A(1,300) 0:C(1,300,I)", ""));
+    floor.enter(0, minimum(2, 100));
+    assert_eq!(floor.told(), "0:A(2,300) 0:E(2,100@100000,R) 0:E(2,60@100100,R) 0:C(2,140,I)");
+    for wrong in [minimum(3, 400), minimum(4, 150), Entry { time_in_force: b'0', ..minimum(5, 100) }] {
+        floor.enter(0, wrong);
+        assert_eq!(floor.told(), format!("0:J({},13)", wrong.user_ref), "{}", wrong.min_quantity);
+    }
+}
+
+#[test]
 fn numbers_that_do_not_increase_are_ignored() {
     let mut floor = Floor::new();
     floor.enter(0, entry(5, b'B', 100, 100_000));

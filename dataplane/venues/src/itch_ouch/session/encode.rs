@@ -7,7 +7,7 @@ use zerocopy::{Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::itch_ouch::Attribution;
 use crate::itch_ouch::wire::ouch::{
-    self, CancelOrder, Capacity, CrossType, Display, EnterOrder, LIMIT_PRICE_MAX, OptionTag, OuchMessage,
+    self, CancelOrder, Capacity, CrossType, Display, EnterOrder, LIMIT_PRICE_MAX, MARKET_PRICE, OptionTag, OuchMessage,
     QUANTITY_LIMIT, ReplaceOrder,
 };
 use crate::itch_ouch::wire::{Alpha, soup};
@@ -21,7 +21,10 @@ struct Framed<M> {
     appendage_length: U16,
 }
 
-/// The one option that we send, behind a [`Framed`] message.
+/// Bytes of a minimum quantity as an option, behind a [`Framed`] message.
+const MIN_QTY_BYTES: usize = 6;
+
+/// Post only as an option, behind a [`Framed`] message.
 const POST_ONLY: [u8; 3] = [2, OptionTag::PostOnly.byte(), b'P'];
 
 /// A cancel in its packet.
@@ -54,14 +57,17 @@ impl Template {
                     side: side(order),
                     quantity: quantity(order.quantity)?,
                     symbol: Alpha(order.symbol.0),
-                    price: price(order.price)?,
+                    price: if order.time_in_force.is_cross() { cross_price(order.price) } else { price(order.price) }?,
                     time_in_force: time_in_force(order),
                     display: Display::Visible.byte(),
                     capacity: self.capacity.byte(),
                     intermarket_sweep_eligibility: b'N',
-                    cross_type: CrossType::Continuous.byte(),
+                    cross_type: cross_type(order),
                     cl_ord_id,
                 };
+                if order.min_quantity != 0 {
+                    return write_with_minimum(message, order, buf);
+                }
                 write(message, order.post_only, buf)
             }
             OrderAction::Replace { previous, order: id } => {
@@ -78,7 +84,7 @@ impl Template {
                 };
                 write(message, order.post_only, buf)
             }
-            OrderAction::Cancel { order: id } => {
+            OrderAction::Cancel { order: id } | OrderAction::Reduce { order: id } => {
                 if order.quantity >= QUANTITY_LIMIT {
                     return Err(EncodeError::Quantity);
                 }
@@ -111,6 +117,23 @@ fn write<M: IntoBytes + Immutable + Unaligned>(
     Ok(length)
 }
 
+/// A minimum quantity goes with nothing else: an order that has to trade at once cannot be post only.
+#[cold]
+fn write_with_minimum(message: EnterOrder, order: &OrderView, buf: &mut [u8]) -> Result<usize, EncodeError> {
+    if order.post_only || order.min_quantity > order.quantity {
+        return Err(EncodeError::Quantity);
+    }
+    let packet = Framed {
+        soup: header(size_of::<EnterOrder>() + size_of::<U16>() + MIN_QTY_BYTES),
+        message,
+        appendage_length: U16::new(MIN_QTY_BYTES as u16),
+    };
+    let mut option = [5, OptionTag::MinQty.byte(), 0, 0, 0, 0];
+    option[2..].copy_from_slice(&order.min_quantity.to_be_bytes());
+    let length = put(buf, packet.as_bytes())?;
+    Ok(length + put(&mut buf[length..], &option)?)
+}
+
 #[inline(always)]
 const fn header(payload_bytes: usize) -> soup::Header {
     soup::Header::new(soup::kind::UNSEQUENCED_DATA, payload_bytes as u16)
@@ -122,7 +145,13 @@ fn put(buf: &mut [u8], bytes: &[u8]) -> Result<usize, EncodeError> {
     Ok(bytes.len())
 }
 
-/// Market orders exist for crosses alone, which the core does not enter: a price is a limit.
+/// The price of an order for a cross: a limit, or what says market.
+#[cold]
+fn cross_price(limit: Price) -> Result<U64, EncodeError> {
+    if limit.is_market() { Ok(U64::new(MARKET_PRICE)) } else { price(limit) }
+}
+
+/// Outside of crosses a price is a limit.
 #[inline(always)]
 fn price(price: Price) -> Result<U64, EncodeError> {
     match u64::try_from(price.0) {
@@ -151,7 +180,16 @@ const fn side(order: &OrderView) -> u8 {
 #[inline(always)]
 const fn time_in_force(order: &OrderView) -> u8 {
     match order.time_in_force {
-        TimeInForce::Day => ouch::TimeInForce::Day.byte(),
+        TimeInForce::Day | TimeInForce::OnOpen | TimeInForce::OnClose => ouch::TimeInForce::Day.byte(),
         TimeInForce::Ioc => ouch::TimeInForce::Ioc.byte(),
+    }
+}
+
+#[inline(always)]
+const fn cross_type(order: &OrderView) -> u8 {
+    match order.time_in_force {
+        TimeInForce::Day | TimeInForce::Ioc => CrossType::Continuous.byte(),
+        TimeInForce::OnOpen => CrossType::Opening.byte(),
+        TimeInForce::OnClose => CrossType::Closing.byte(),
     }
 }

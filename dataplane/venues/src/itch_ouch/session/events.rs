@@ -4,7 +4,7 @@ use tern_core::session::{VenueEvent, VenueEventKind};
 use tern_core::units::{OrderId, Price, Side, Symbol};
 
 use crate::itch_ouch::Attribution;
-use crate::itch_ouch::wire::ouch::{self, ClOrdId, OptionTag, OrderState, Outbound};
+use crate::itch_ouch::wire::ouch::{self, ClOrdId, OptionTag, OrderState, Outbound, PriceMeaning};
 
 /// The event of a message; its place in the session's log is set by the caller.
 #[inline]
@@ -110,6 +110,10 @@ fn owned(id: &ClOrdId, event: VenueEvent) -> VenueEvent {
 
 #[inline]
 fn price(price: u64) -> Price {
+    // Either number that says market (1.2).
+    if let PriceMeaning::Market = PriceMeaning::of(price) {
+        return Price::MARKET;
+    }
     Price(i64::try_from(price).unwrap_or(i64::MAX))
 }
 

@@ -3,9 +3,9 @@
 use super::firm::{Entered, Firm, INSTRUMENTS, Num, OWNERS, Outcome, Waiting};
 use super::known::{Known, Life, Pending};
 use super::sums::crosses;
-use super::verdict::{Ask, CANCEL, NEW, REPLACE, strategy_of, symbol_key};
+use super::verdict::{Ask, CANCEL, NEW, REPLACE, Terms, strategy_of, symbol_key};
 use crate::risk::{HaltReason, LimitId, Reason, Refusal};
-use crate::session::{EncodeError, OrderAction};
+use crate::session::{EncodeError, OrderAction, TimeInForce};
 use crate::strategy::Intent;
 use crate::units::{OrderId, Side};
 use tern_abi::command::{Command, CommandKind, DaemonPulse};
@@ -59,15 +59,23 @@ impl Firm {
         };
         let of = |at: usize, price, quantity| {
             let (instrument, side) = (self.orders[at].instrument, self.orders[at].side);
-            Ask { owner, instrument, side, price, quantity, age_ns, order: Some(at) }
+            Ask { owner, instrument, side, price, quantity, age_ns, order: Some(at), terms: Terms::default() }
         };
         Ok(match *intent {
-            Intent::New { instrument, side, price, quantity, .. } => {
-                let (price, quantity) = (price.0.into(), quantity.into());
-                Ask { owner, instrument: instrument.index(), side, price, quantity, age_ns, order: None }
+            Intent::New { instrument, side, price, quantity, min_quantity, time_in_force, post_only } => {
+                let (price, quantity, instrument) = (price.0.into(), quantity.into(), instrument.index());
+                let (is_ioc, cross) = match time_in_force {
+                    TimeInForce::Day => (false, 0),
+                    TimeInForce::Ioc => (true, 0),
+                    TimeInForce::OnOpen => (false, 1),
+                    TimeInForce::OnClose => (false, 2),
+                };
+                let terms = Terms { min_quantity: min_quantity.into(), is_ioc, post_only, cross };
+                Ask { owner, instrument, side, price, quantity, age_ns, order: None, terms }
             }
             Intent::Replace { order, price, quantity } => of(own(order)?, price.0.into(), quantity.into()),
             Intent::Cancel { order } => of(own(order)?, 0, 0),
+            Intent::Reduce { .. } => unreachable!("no step asks for it: `machine` does"),
         })
     }
 
@@ -95,13 +103,15 @@ impl Firm {
     fn enter(&mut self, ask: &Ask) -> Result<(), Refusal> {
         self.take_message(false);
         let Ask { owner, instrument, side, price, quantity, .. } = *ask;
-        self.entered.push(Entered { at: self.now, instrument, side, price, quantity });
+        let cross = ask.terms.cross;
+        self.entered.push(Entered { at: self.now, instrument, side, price, quantity, cross });
+        let cross_value = (cross != 0).then(|| self.each(ask));
         let short = side == Side::Sell && -self.worst(instrument, Side::Sell) < quantity;
         let id = self.next_id;
         let action = OrderAction::New { order: OrderId(id) };
         self.record(Outcome::Sent { action, price, quantity, side, short, system: false })?;
         self.take_id(id);
-        let order = Known { short, ..Known::new(id, owner, instrument, side, price, quantity) };
+        let order = Known { short, cross_value, ..Known::new(id, owner, instrument, side, price, quantity) };
         self.insert(order);
         self.note_prices();
         self.write(action)
@@ -179,6 +189,7 @@ impl Firm {
                 let order = &mut self.orders[at];
                 order.cancel_sent = order.cancel_sent.filter(|sent| *sent != named);
             }
+            OrderAction::Reduce { .. } => unreachable!("no step asks for it"),
         }
         self.note_prices();
     }
@@ -252,7 +263,7 @@ impl Firm {
                 Some(at) => (self.orders[at].instrument, self.orders[at].side, price),
                 None => return,
             },
-            Intent::Cancel { .. } => return,
+            Intent::Cancel { .. } | Intent::Reduce { .. } => return,
         };
         self.want_cancels(|order| order.instrument == instrument && crosses(order, side, price.0.into()));
     }

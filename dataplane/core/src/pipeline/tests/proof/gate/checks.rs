@@ -6,7 +6,7 @@ use crate::risk::{HaltReason, LimitId, Reason, Refusal};
 use tern_abi::segment::TradingState;
 
 /// OUCH 5.0, 1.2: $199,999.9900.
-const PRICE_MAX: Num = 1_999_999_900;
+pub(super) const PRICE_MAX: Num = 1_999_999_900;
 /// OUCH 5.0, 2.1 and 2.2: less than 1,000,000 shares, also of a chain.
 const CHAIN_MAX: Num = 999_999;
 
@@ -82,21 +82,51 @@ pub(super) fn quantity(firm: &Firm, ask: &Ask) -> Option<Refusal> {
     if ask.quantity == 0 || ask.quantity > max { refusal(Reason::Quantity, max, ask.quantity) } else { None }
 }
 
-pub(super) fn price(_: &Firm, ask: &Ask) -> Option<Refusal> {
-    if (1..=PRICE_MAX).contains(&ask.price) { None } else { refusal(Reason::Price, PRICE_MAX, ask.price) }
+/// A minimum is of round lots, no more than the order, and of what has to trade at once; nothing of a cross rests.
+pub(super) fn terms(_: &Firm, ask: &Ask) -> Option<Refusal> {
+    let of = ask.terms;
+    if of.cross != 0 {
+        return if of.post_only || of.min_quantity != 0 { plain(Reason::Terms) } else { None };
+    }
+    let fits = of.is_ioc && !of.post_only && of.min_quantity <= ask.quantity && of.min_quantity % 100 == 0;
+    if of.min_quantity == 0 || fits { None } else { refusal(Reason::Terms, ask.quantity, of.min_quantity) }
+}
+
+/// What trades in a cross has to be valued before anything else is asked.
+pub(super) fn cross_reference(firm: &Firm, ask: &Ask) -> Option<Refusal> {
+    let is_unknown = ask.terms.cross != 0 && firm.reference(ask.instrument).is_none();
+    if is_unknown { plain(Reason::NoReference) } else { None }
+}
+
+/// A replace has no field for the cross.
+pub(super) fn cross_replaced(firm: &Firm, ask: &Ask) -> Option<Refusal> {
+    if firm.orders[ask.order?].cross_value.is_some() { plain(Reason::Terms) } else { None }
+}
+
+pub(super) fn price(firm: &Firm, ask: &Ask) -> Option<Refusal> {
+    let price = firm.limit(ask);
+    if (1..=PRICE_MAX).contains(&price) { None } else { refusal(Reason::Price, PRICE_MAX, price) }
 }
 
 pub(super) fn notional(firm: &Firm, ask: &Ask) -> Option<Refusal> {
     let max = firm.order_bound(LimitId::OrderNotionalMax, ask.instrument).max(firm.standing(ask).1);
-    let value = ask.price * ask.quantity;
+    let value = firm.limit(ask) * ask.quantity;
     if value > max { refusal(Reason::Notional, max, value) } else { None }
+}
+
+/// The same, valued at what the cross may pay.
+pub(super) fn notional_in_cross(firm: &Firm, ask: &Ask) -> Option<Refusal> {
+    let max = firm.order_bound(LimitId::OrderNotionalMax, ask.instrument);
+    let value = firm.each(ask) * ask.quantity;
+    if ask.terms.cross != 0 && value > max { refusal(Reason::Notional, max, value) } else { None }
 }
 
 pub(super) fn collar(firm: &Firm, ask: &Ask) -> Option<Refusal> {
     let Some(reference) = firm.reference(ask.instrument) else { return plain(Reason::NoReference) };
-    let away = (ask.price - reference).abs();
+    let price = firm.limit(ask);
+    let away = (price - reference).abs();
     let is_outside = away * 10_000 > reference * firm.bound(LimitId::PriceCollarBps);
-    if is_outside { refusal(Reason::Collar, reference, ask.price) } else { None }
+    if is_outside { refusal(Reason::Collar, reference, price) } else { None }
 }
 
 pub(super) fn chain(firm: &Firm, ask: &Ask) -> Option<Refusal> {

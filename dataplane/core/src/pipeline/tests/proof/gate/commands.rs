@@ -2,7 +2,7 @@
 
 use super::firm::{INSTRUMENTS, Num};
 use super::steps::Maker;
-use super::verdict::{Ask, symbol_key};
+use super::verdict::{Ask, Terms, symbol_key};
 use crate::risk::{LimitId, Limits};
 use crate::units::Side;
 use std::vec::Vec;
@@ -109,7 +109,16 @@ impl Maker<'_> {
             LimitId::OpenOrdersMax => firm.open().len() as Num,
             LimitId::StrategyPositionMax => {
                 let owner = self.random.below(2) as usize;
-                let ask = Ask { owner, instrument, side, price: 1, quantity: 0, age_ns: 0, order: None };
+                let ask = Ask {
+                    owner,
+                    instrument,
+                    side,
+                    price: 1,
+                    quantity: 0,
+                    age_ns: 0,
+                    order: None,
+                    terms: Terms::default(),
+                };
                 firm.worst_of_owner(&ask)
             }
             LimitId::MessagesPerDayMax => firm.day,

@@ -84,6 +84,7 @@ pub(super) struct Entered {
     pub(super) side: Side,
     pub(super) price: Num,
     pub(super) quantity: Num,
+    pub(super) cross: u8,
 }
 
 /// What an input led to, in order.
@@ -392,7 +393,10 @@ impl Firm {
     /// The order's id that a message names.
     pub(super) fn named(action: OrderAction) -> u32 {
         match action {
-            OrderAction::New { order } | OrderAction::Cancel { order } | OrderAction::Replace { order, .. } => order.0,
+            OrderAction::New { order }
+            | OrderAction::Cancel { order }
+            | OrderAction::Reduce { order }
+            | OrderAction::Replace { order, .. } => order.0,
         }
     }
 

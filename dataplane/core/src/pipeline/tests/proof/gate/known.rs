@@ -32,6 +32,8 @@ pub(super) struct Known {
     pub(super) instrument: usize,
     pub(super) side: Side,
     pub(super) price: Num,
+    /// Of an order for a cross: what a share is valued at.
+    pub(super) cross_value: Option<Num>,
     pub(super) leaves: Num,
     pub(super) executed: Num,
     /// The venue's reference, 0 before it is known.
@@ -58,6 +60,7 @@ impl Known {
             instrument,
             side,
             price,
+            cross_value: None,
             leaves,
             executed: 0,
             venue_order: 0,
@@ -83,10 +86,10 @@ impl Known {
         if !self.is_open() {
             return (0, 0);
         }
-        let now = (self.leaves, self.leaves * self.price);
+        let now = (self.leaves, self.leaves * self.cross_value.unwrap_or(self.price));
         let Some(pending) = self.pending else { return now };
         let later = (pending.total - self.executed).max(0);
-        (now.0.max(later), now.1.max(later * pending.price))
+        (now.0.max(later), now.1.max(later * self.cross_value.unwrap_or(pending.price)))
     }
     /// The id that a cancel has to name.
     pub(super) fn cancel_target(&self) -> u32 {

@@ -259,7 +259,7 @@ fn faults() -> Vec<Fault> {
 }
 
 /// Steps in which every planted fault has to be found.
-const FAULT_STEPS: u64 = 400_000;
+const FAULT_STEPS: u64 = 2_000_000;
 
 #[test]
 fn every_planted_fault_is_found() {

@@ -66,6 +66,7 @@ impl Maker<'_> {
             }
             // Nobody's order: the book is not the venue's any more.
             999 if self.random.permille(200) => BookEvent { instrument, order: 1, ..BookEvent::new(EventKind::Delete) },
+            _ if is_quiet && self.random.permille(400) => self.listing(instrument),
             _ if is_quiet => BookEvent { instrument, code: b'0', ..BookEvent::new(EventKind::ShortSale) },
             _ => self.traded(instrument, last),
         }

@@ -92,6 +92,8 @@ pub(super) fn config(random: &mut Random) -> Config {
     // Orders may be sent from a second after the start until a minute after it, or at any time.
     let hours = (START.plus(random.below(3) * 500_000_000), START.plus(random.within(1, 60) as u64 * 1_000_000_000));
     Config {
+        // What the venue does not answer is searched by `machine`.
+        ack_timeout_ns: 0,
         limits,
         symbols: symbols(random),
         short_max: random.pick(&[i64::MAX, i64::MAX, i64::MAX, 300, 0]),

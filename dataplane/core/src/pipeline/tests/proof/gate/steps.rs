@@ -3,7 +3,7 @@
 use super::super::random::Random;
 use super::firm::{Firm, INSTRUMENTS, Num};
 use super::known::Known;
-use super::verdict::{Ask, strategy_of};
+use super::verdict::{Ask, Terms, strategy_of};
 use crate::feed::Distrust;
 use crate::input::{ConnEvent, DownReason};
 use crate::risk::LimitId;
@@ -129,7 +129,9 @@ impl Maker<'_> {
         for _ in 0..count {
             let intent = self.intent();
             let of_order = match intent {
-                Intent::Replace { order, .. } | Intent::Cancel { order } => self.firm.find(order.0),
+                Intent::Replace { order, .. } | Intent::Cancel { order } | Intent::Reduce { order, .. } => {
+                    self.firm.find(order.0)
+                }
                 Intent::New { .. } => None,
             };
             let owner = of_order.map_or(2, |at| self.firm.orders[at].owner);
@@ -179,7 +181,30 @@ impl Maker<'_> {
         let place = (instrument as usize).min(INSTRUMENTS - 1);
         let price = self.price(place, side);
         let quantity = if self.random.permille(400) { self.edge(place, side, price) } else { self.quantity(place) };
-        order(instrument, side, price, quantity)
+        let plain = order(instrument, side, price, quantity);
+        if self.random.permille(40) { self.with_terms(plain) } else { plain }
+    }
+
+    /// The same for a cross, or with a minimum, as it may be or as it may not.
+    fn with_terms(&mut self, plain: Intent) -> Intent {
+        let Intent::New { instrument, side, price, quantity, .. } = plain else { return plain };
+        let price = if self.random.permille(500) { Price::MARKET } else { price };
+        let lots = quantity / 100 * 100;
+        Intent::New {
+            instrument,
+            side,
+            price,
+            quantity,
+            min_quantity: self.random.pick(&[0, 0, 0, 0, lots, lots.saturating_add(100), 1]),
+            time_in_force: self.random.pick(&[
+                TimeInForce::OnOpen,
+                TimeInForce::OnClose,
+                TimeInForce::OnOpen,
+                TimeInForce::Ioc,
+                TimeInForce::Day,
+            ]),
+            post_only: self.random.permille(200),
+        }
     }
 
     /// A price near the reference, at the ends of the collar, or one that no order may have.
@@ -233,7 +258,8 @@ impl Maker<'_> {
     /// Shares that a strategy may still come to hold.
     fn room_of_strategy(&mut self, instrument: usize, side: Side) -> Num {
         let owner = self.random.below(2) as usize;
-        let ask = Ask { owner, instrument, side, price: 1, quantity: 0, age_ns: 0, order: None };
+        let ask =
+            Ask { owner, instrument, side, price: 1, quantity: 0, age_ns: 0, order: None, terms: Terms::default() };
         self.firm.bound(LimitId::StrategyPositionMax) - self.firm.worst_of_owner(&ask)
     }
 
@@ -280,6 +306,7 @@ fn order(instrument: u32, side: Side, price: Price, quantity: u32) -> Intent {
         side,
         price,
         quantity,
+        min_quantity: 0,
         time_in_force: TimeInForce::Day,
         post_only: false,
     }

@@ -2,7 +2,7 @@
 
 use super::firm::{Firm, Num};
 use super::known::{Known, Life};
-use super::verdict::{Ask, plain, refusal};
+use super::verdict::{Ask, MARKET, plain, refusal};
 use crate::risk::{LimitId, Reason, Refusal};
 use crate::units::Side;
 
@@ -51,8 +51,10 @@ pub(super) fn leverage(firm: &Firm, ask: &Ask) -> Option<Refusal> {
 /// Whether an order may trade with another one at `price` of the other side.
 pub(super) fn crosses(order: &Known, side: Side, price: Num) -> bool {
     // A price that no order has means "market": nothing is out of its reach.
-    let is_market = |theirs: Num| !(0..Num::from(u32::MAX)).contains(&theirs);
-    let meets = |theirs: Num| is_market(theirs) || if side == Side::Buy { price >= theirs } else { price <= theirs };
+    let is_market = |price: Num| !(0..MARKET).contains(&price);
+    let meets = |theirs: Num| {
+        is_market(theirs) || price == MARKET || if side == Side::Buy { price >= theirs } else { price <= theirs }
+    };
     order.side != side && order.is_open() && order.stands_for().0 > 0 && order.prices().any(meets)
 }
 
@@ -80,7 +82,8 @@ pub(super) fn open_orders(firm: &Firm, _: &Ask) -> Option<Refusal> {
 pub(super) fn duplicate(firm: &Firm, ask: &Ask) -> Option<Refusal> {
     let last = firm.entered.iter().rev().find(|entered| entered.instrument == ask.instrument)?;
     let since = Num::from(firm.now) - Num::from(last.at);
-    let is_same = (last.side, last.price, last.quantity) == (ask.side, ask.price, ask.quantity);
+    let is_same =
+        (last.side, last.price, last.quantity, last.cross) == (ask.side, ask.price, ask.quantity, ask.terms.cross);
     let window = firm.bound(LimitId::DuplicateWindowNs);
     if is_same && since < window { refusal(Reason::Duplicate, window, since) } else { None }
 }
@@ -137,7 +140,7 @@ pub(super) fn not_located(firm: &Firm, ask: &Ask) -> Option<Refusal> {
 pub(super) fn short_sale_price(firm: &Firm, ask: &Ask) -> Option<Refusal> {
     let is_in_force = matches!(firm.books[ask.instrument].short_sale, b'1' | b'2');
     let bid = firm.best(ask.instrument, Side::Buy)?;
-    let is_held = is_in_force && is_short(firm, ask) && ask.price <= bid;
+    let is_held = is_in_force && is_short(firm, ask) && (ask.price <= bid || ask.price == MARKET);
     if is_held { refusal(Reason::ShortSalePrice, bid, ask.price) } else { None }
 }
 

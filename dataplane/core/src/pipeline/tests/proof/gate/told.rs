@@ -2,10 +2,11 @@
 
 use super::firm::{Fault, Firm, INSTRUMENTS, Num, OWNERS, Trade};
 use super::known::{Known, Life};
-use super::verdict::{strategy_of, symbol_key};
+use super::verdict::{MARKET, strategy_of, symbol_key};
 use crate::pipeline::UnknownOrders;
 use crate::risk::HaltReason;
 use crate::session::{VenueEvent, VenueEventKind};
+use crate::units::Side;
 use std::vec::Vec;
 
 /// Pause after the first refused cancel; it doubles up to a second, and the twelfth is the last.
@@ -130,6 +131,9 @@ impl Firm {
         if !is_told_again && !matches!(self.orders[at].life, Life::New | Life::Dead(true)) {
             return;
         }
+        let is_new = !is_told_again && self.orders[at].life == Life::New;
+        let (price, most) = (self.orders[at].price, self.orders[at].leaves + self.orders[at].executed);
+        let is_more = is_new && self.is_more(at, event, price, most);
         if is_told_again {
             (self.orders[at].old_log, self.orders[at].executed) = (false, 0);
         }
@@ -138,9 +142,20 @@ impl Firm {
         order.leaves = (Num::from(event.quantity) - order.executed).max(0);
         order.price = event.price.0.into();
         order.venue_order = reference_of(event);
+        order.cancel_wanted |= is_more;
+        if is_more {
+            self.stop(HaltReason::OverAccepted);
+        }
         if !event.live {
             self.bury(at, false);
         }
+    }
+
+    /// Whether the venue took more shares than were asked for, or a worse price.
+    fn is_more(&self, at: usize, event: &VenueEvent, price: Num, most: Num) -> bool {
+        let worse = Num::from(event.price.0) - price;
+        let worse = if self.orders[at].side == Side::Buy { worse } else { -worse };
+        (worse > 0 && price != MARKET) || Num::from(event.quantity) > most.max(0)
     }
 
     fn replaced(&mut self, event: &VenueEvent) {
@@ -153,8 +168,12 @@ impl Firm {
         if let Some(known) = self.find(event.order.0).filter(|known| *known != at) {
             return self.merge(at, known, event);
         }
+        let order = &self.orders[at];
+        let asked = order.pending.filter(|pending| pending.id == event.order.0 && !order.old_log && order.is_open());
+        let is_more = asked.is_some_and(|asked| self.is_more(at, event, asked.price, asked.total - order.executed));
         self.revive(at);
         let order = &mut self.orders[at];
+        order.cancel_wanted |= is_more;
         order.old_log = false;
         order.pending = None;
         order.id = event.order.0;
@@ -163,6 +182,9 @@ impl Firm {
         order.venue_order = reference_of(event);
         // The venue did the replace first, so a cancel of the old id finds nothing.
         order.cancel_sent = order.cancel_sent.filter(|sent| *sent != event.previous.0);
+        if is_more {
+            self.stop(HaltReason::OverAccepted);
+        }
         if !event.live {
             self.bury(at, false);
         }

@@ -2,7 +2,7 @@
 
 use super::firm::{Fault, Firm, Num};
 use super::{checks, sums};
-use crate::risk::{Reason, Refusal};
+use crate::risk::{LimitId, Reason, Refusal};
 use crate::units::Side;
 use tern_abi::segment::{ScopeKind, TradingState};
 
@@ -21,7 +21,21 @@ pub(super) struct Ask {
     pub(super) age_ns: u64,
     /// The place of the order that is to be replaced or cancelled.
     pub(super) order: Option<usize>,
+    pub(super) terms: Terms,
 }
+
+/// What an intent asks for beside price and shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) min_quantity: Num,
+    pub(super) is_ioc: bool,
+    pub(super) post_only: bool,
+    /// 1 for the opening cross, 2 for the closing one.
+    pub(super) cross: u8,
+}
+
+/// OUCH 5.0, 1.2: what stands for a price in a cross.
+pub(super) const MARKET: Num = 0x7FFF_FFFF;
 
 /// A check: the refusal, if it refuses.
 pub(super) type Check = fn(&Firm, &Ask) -> Option<Refusal>;
@@ -35,6 +49,8 @@ pub(super) const NEW: &[Check] = &[
     checks::too_old,
     checks::unknown_instrument,
     checks::scope,
+    checks::terms,
+    checks::cross_reference,
     checks::restricted,
     checks::untrusted,
     checks::not_trading,
@@ -43,6 +59,7 @@ pub(super) const NEW: &[Check] = &[
     checks::price,
     checks::notional,
     checks::collar,
+    checks::notional_in_cross,
     sums::position,
     sums::strategy_position,
     sums::volume,
@@ -66,6 +83,7 @@ pub(super) const REPLACE: &[Check] = &[
     checks::out_of_hours,
     checks::too_old,
     sums::busy,
+    checks::cross_replaced,
     checks::restricted,
     checks::untrusted,
     checks::not_trading,
@@ -155,9 +173,24 @@ impl Firm {
         }
     }
 
+    /// The limit at which an intent may trade: of a market order, the end of the collar.
+    pub(super) fn limit(&self, ask: &Ask) -> Num {
+        if ask.terms.cross != 0 && ask.price == MARKET { self.each(ask) } else { ask.price }
+    }
+
+    /// What a share is valued at: in a cross, whatever its limit and side, the most that the collar lets anything trade at.
+    pub(super) fn each(&self, ask: &Ask) -> Num {
+        match self.reference(ask.instrument) {
+            Some(reference) if ask.terms.cross != 0 => {
+                (reference + reference * self.bound(LimitId::PriceCollarBps) / 10_000).min(checks::PRICE_MAX)
+            }
+            _ => ask.price,
+        }
+    }
+
     /// Value that an intent adds.
     pub(super) fn more_value(&self, ask: &Ask) -> Num {
-        let wanted = ask.price * ask.quantity;
+        let wanted = self.each(ask) * ask.quantity;
         match ask.order {
             None => wanted,
             Some(at) => {

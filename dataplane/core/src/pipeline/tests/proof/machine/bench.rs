@@ -33,6 +33,10 @@ pub(super) struct Ours {
     last_session_seq: u64,
     sweep_due: bool,
     cancels_due: TaiNs,
+    answers_due: TaiNs,
+    /// The time: it goes back with the state.
+    now: TaiNs,
+    pub(super) unanswered: u32,
     outbox: Outbox,
 }
 
@@ -51,6 +55,9 @@ impl Ours {
             last_session_seq: 0,
             sweep_due: false,
             cancels_due: TaiNs::NEVER,
+            answers_due: TaiNs::NEVER,
+            now: TaiNs(2_000_000_000),
+            unanswered: 0,
             outbox: Outbox::default(),
         }
     }
@@ -64,6 +71,8 @@ impl Ours {
         swap(&mut self.last_session_seq, &mut desk.last_session_seq);
         swap(&mut self.sweep_due, &mut desk.sweep_due);
         swap(&mut self.cancels_due, &mut desk.cancels_due);
+        swap(&mut self.answers_due, &mut desk.answers_due);
+        swap(&mut self.unanswered, &mut desk.unanswered);
         swap(&mut self.outbox, &mut desk.outbox);
     }
 
@@ -90,6 +99,12 @@ impl Ours {
         [self.gate.exposure(InstrumentId(0)).map_or(0, |exposure| exposure.position()), shares]
     }
 
+    /// Whether a part of an order may be cancelled: not after a replace of one that had traded, not after a refusal.
+    pub(super) fn is_reducible(&self, id: u32) -> Result<(), ()> {
+        let order = self.orders.find(OrderId(id)).ok_or(())?;
+        if order.executed_before == 0 && !order.reduce_refused && !order.adopted { Ok(()) } else { Err(()) }
+    }
+
     pub(super) fn halt(&self) -> Option<HaltReason> {
         self.gate.halt()
     }
@@ -104,8 +119,9 @@ impl Hash for Ours {
         (self.positions(), self.open_shares(false), self.open_shares(true)).hash(to);
         for order in self.known() {
             (order.id, order.pending, order.cancel_sent, order.leaves, order.executed, order.pending_total).hash(to);
+            (order.reduce_to, order.executed_before, order.reduce_refused).hash(to);
             (order.counted, order.owner, order.side, order.cancel_wanted, order.doubtful, order.adopted).hash(to);
-            order.old_log.hash(to);
+            (order.old_log, order.late, order.answer_due == TaiNs(0), order.cancel_waits).hash(to);
             (order.cancels_refused, order.cancel_due == TaiNs(0), matches!(order.life, Life::New)).hash(to);
             (order.state() as u8).hash(to);
         }
@@ -127,7 +143,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        let config = crate::pipeline::Config { orders_max: 200, ..config() };
+        let config = crate::pipeline::Config { orders_max: 200, ack_timeout_ns: 1_000_000_000, ..config() };
         let (rig, lines) = scripted(config, 1);
         Self { rig, lines, fresh: Ours::new(1) }
     }
@@ -142,10 +158,12 @@ impl Bench {
     /// Does something with a state.
     pub(super) fn with<T>(&mut self, ours: &mut Ours, act: impl FnOnce(&mut Self) -> T) -> T {
         ours.exchange(&mut self.rig.pipeline.desk);
+        swap(&mut ours.now, &mut self.rig.now);
         self.rig.rec.records.clear();
         self.rig.pipeline.desk.outbox.set_room(1 << 20);
         let done = act(self);
         ours.exchange(&mut self.rig.pipeline.desk);
+        swap(&mut ours.now, &mut self.rig.now);
         done
     }
 
@@ -188,6 +206,7 @@ impl Bench {
             side,
             price: Price(price_of(is_sell)),
             quantity: shares,
+            min_quantity: 0,
             time_in_force: time_in_force(is_ioc),
             post_only: false,
         });
@@ -200,6 +219,10 @@ impl Bench {
 
     pub(super) fn cancel(&mut self, id: u32) {
         self.say(Intent::Cancel { order: OrderId(id) });
+    }
+
+    pub(super) fn reduce(&mut self, id: u32) {
+        self.say(Intent::Reduce { order: OrderId(id), quantity: 1 });
     }
 
     pub(super) fn cancel_all(&mut self) {
@@ -218,6 +241,21 @@ impl Bench {
             self.rig.now = self.rig.now.max(due);
             self.rig.input(Input::Timer);
         }
+    }
+
+    /// The next deadline of an answer passes.
+    pub(super) fn let_a_deadline_pass(&mut self) {
+        let open = self.rig.pipeline.desk.orders.open();
+        let due = open.map(|order| order.answer_due).filter(|due| due.0 != 0).min();
+        if let Some(due) = due {
+            self.rig.now = self.rig.now.max(due);
+            self.rig.input(Input::Timer);
+        }
+    }
+
+    /// An operator lets trading go on.
+    pub(super) fn resume(&mut self) {
+        self.rig.command(CommandKind::Resume);
     }
 
     /// The connection breaks and comes back; the venue says all of `log`, also what was heard before.

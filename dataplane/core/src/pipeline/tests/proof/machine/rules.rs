@@ -2,7 +2,8 @@
 
 use super::World;
 use super::bench::{Bench, Ours, is_over};
-use super::venue::{CANCEL, Message, Venue};
+use super::venue::{CANCEL, Message, REDUCE, Venue};
+use crate::orders::LATE_MAX;
 use crate::risk::HaltReason;
 use crate::session::VenueEventKind;
 use crate::testing::{executed, told};
@@ -13,7 +14,7 @@ use std::vec::Vec;
 
 /// Messages that left in a step: ids only grow, and none is given twice.
 pub(super) fn ids_grow(last_sent: &mut u32, sent: &[Message]) -> Result<(), String> {
-    for message in sent.iter().filter(|message| message.kind != CANCEL) {
+    for message in sent.iter().filter(|message| !matches!(message.kind, CANCEL | REDUCE)) {
         if message.id <= *last_sent {
             return Err(format!("id {} after {last_sent}", message.id));
         }
@@ -52,8 +53,42 @@ pub(super) fn always(world: &World) -> Result<(), String> {
             return Err(format!("{counted} shares count as open, {may_trade} may still trade (sell: {is_sell})"));
         }
     }
-    if waiting.is_empty() && venue.inbound.is_empty() && venue.heard == venue.log.len() {
+    awaited(ours)?;
+    // What a venue has swallowed it has to tell in its next log.
+    if venue.swallowed == 0 && waiting.is_empty() && venue.inbound.is_empty() && venue.heard == venue.log.len() {
         settled(ours, venue)?;
+    }
+    Ok(())
+}
+
+/// A deadline passed: each order that it was of is counted, at the first a cancel of it leaves or left, and at the second
+/// trading stops.
+pub(super) fn told_of_silence(before: &Ours, after: &Ours) -> Result<(), String> {
+    let mut given_up = false;
+    for order in after.orders.open().filter(|order| order.is_late()) {
+        let late_before = before.orders.find(order.id).map_or(0, |order| order.late);
+        given_up |= order.late > late_before && order.late >= LATE_MAX;
+        if !order.cancel_wanted {
+            return Err(format!("order {} is not answered, and no cancel is wanted", order.id.0));
+        }
+    }
+    let late = after.orders.open().filter(|order| order.is_late()).count();
+    if after.unanswered as usize != late {
+        return Err(format!("{} orders count as not answered, {late} are", after.unanswered));
+    }
+    let expected = given_up.then_some(HaltReason::NoAnswer);
+    if after.halt() != expected {
+        return Err(format!("trading is stopped for {:?}, it has to be for {expected:?}", after.halt()));
+    }
+    Ok(())
+}
+
+/// What waits for a word has a deadline, or is told of.
+fn awaited(ours: &Ours) -> Result<(), String> {
+    for order in ours.orders.open().filter(|order| order.awaits_answer()) {
+        if order.answer_due.0 == 0 && order.late < LATE_MAX {
+            return Err(format!("order {} waits without a deadline: {order:?}", order.id.0));
+        }
     }
     Ok(())
 }
@@ -104,6 +139,17 @@ pub(super) fn loud_when_wrong(bench: &mut Bench, world: &World) -> Result<u64, S
         let shares = order.leaves + 1;
         let by = order.side.sign() * i64::from(shares);
         ask(executed(order.id.0, shares, 10_0000, number), by, HaltReason::Overfill)?;
+    }
+    for order in world.ours.orders.open().filter(|order| order.asked_to_enter().is_some()) {
+        let more = crate::testing::accepted(order.id.0, order.leaves + 1, order.price.0);
+        ask(more, 0, HaltReason::OverAccepted)?;
+        let worse = crate::testing::accepted(order.id.0, order.leaves, order.price.0 + order.side.sign());
+        ask(worse, 0, HaltReason::OverAccepted)?;
+    }
+    for order in world.ours.orders.open().filter(|order| order.pending.0 != 0) {
+        let more = order.pending_total - order.executed + 1;
+        let event = crate::testing::replaced(order.id.0, order.pending.0, more, order.pending_price.0);
+        ask(event, 0, HaltReason::OverAccepted)?;
     }
     let stranger = OrderId(77);
     ask(executed(stranger.0, 1, 10_0000, number), 0, HaltReason::UnknownExecution)?;

@@ -59,6 +59,8 @@ pub(super) enum Answer {
     CancelRejected,
     /// Nothing is live under the id, or the message is one again: no word.
     Ignores,
+    /// It is broken: the message is lost in it, and no word ever comes.
+    Never,
 }
 
 /// What the venue does by itself.
@@ -99,12 +101,14 @@ pub(super) struct Venue {
     /// Messages of the log that were heard.
     pub(super) heard: usize,
     pub(super) trades: Vec<Trade>,
+    /// Messages that were never answered, since the log was told last.
+    pub(super) swallowed: u8,
 }
 
 /// A message of ours as it came in.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) struct Message {
-    /// Enter, replace, cancel.
+    /// Enter, replace, cancel, cancel a part.
     pub(super) kind: u8,
     pub(super) id: u32,
     pub(super) previous: u32,
@@ -116,6 +120,7 @@ pub(super) struct Message {
 pub(super) const ENTER: u8 = 0;
 pub(super) const REPLACE: u8 = 1;
 pub(super) const CANCEL: u8 = 2;
+pub(super) const REDUCE: u8 = 3;
 
 impl Message {
     pub(super) fn of(sent: &Sent) -> Self {
@@ -123,6 +128,7 @@ impl Message {
             OrderAction::New { .. } => (ENTER, 0),
             OrderAction::Replace { previous, .. } => (REPLACE, previous.0),
             OrderAction::Cancel { .. } => (CANCEL, 0),
+            OrderAction::Reduce { .. } => (REDUCE, 0),
         };
         let is_sell = sent.side == Side::Sell;
         Self { kind, id: sent.id().0, previous, is_sell, shares: sent.quantity, is_ioc: sent.ioc }
@@ -148,6 +154,14 @@ impl Venue {
 
     /// What may become of the oldest message.
     pub(super) fn answers(&self) -> Vec<Answer> {
+        let mut all = self.proper_answers();
+        if !self.inbound.is_empty() {
+            all.push(Answer::Never);
+        }
+        all
+    }
+
+    fn proper_answers(&self) -> Vec<Answer> {
         let Some(message) = self.inbound.front() else { return Vec::new() };
         match message.kind {
             // 1.2: taken for a retransmission.
@@ -167,6 +181,14 @@ impl Venue {
                 }
                 vec![Answer::Does(0), Answer::Dead, Answer::Rejects, Answer::TakesOut]
             }
+            // 2.3: one that would take nothing off is superfluous.
+            REDUCE => match self.at(message.id).map(|at| self.live[at]) {
+                Some(live) if !live.is_cancel_pending && self.intended(&live, message.shares) < live.open => {
+                    let rejects = (!live.is_cancel_rejected).then_some(Answer::CancelRejected);
+                    core::iter::once(Answer::Does(0)).chain(rejects).collect()
+                }
+                _ => vec![Answer::Ignores],
+            },
             _ => match self.at(message.id).map(|at| self.live[at]) {
                 Some(live) if !live.is_cancel_pending => {
                     let rejects = (!live.is_cancel_rejected).then_some(Answer::CancelRejected);
@@ -182,16 +204,32 @@ impl Venue {
         total.saturating_sub(live.executed + live.decremented)
     }
 
+    /// 2.3: what stays open when so many shares may trade in total.
+    fn intended(&self, live: &Live, total: u32) -> u32 {
+        total.saturating_sub(live.executed)
+    }
+
     pub(super) fn answer(&mut self, answer: Answer) {
         let Some(message) = self.inbound.pop_front() else { return };
-        if answer == Answer::Ignores {
-            return;
+        match answer {
+            Answer::Ignores => return,
+            Answer::Never => return self.swallowed += 1,
+            _ => {}
         }
         match message.kind {
             ENTER => self.enter(&message, answer),
             REPLACE => self.replace(&message, answer),
+            REDUCE if answer == Answer::Does(0) => self.reduce(&message),
             _ => self.cancel(&message, answer),
         }
+    }
+
+    fn reduce(&mut self, message: &Message) {
+        let Some(at) = self.at(message.id) else { return };
+        let Live { is_sell, open, .. } = self.live[at];
+        let off = open - self.intended(&self.live[at], message.shares);
+        self.take_off(at, off);
+        self.say(told(VenueEventKind::Canceled, message.id, off), is_sell);
     }
 
     fn enter(&mut self, message: &Message, answer: Answer) {
