@@ -79,7 +79,7 @@ fn show_says_what_is_in_force_who_set_it_and_what_uses_it() {
     assert_eq!((code, &said["epoch"], &said["running"]), (0, &json!(3), &json!(true)), "{said}");
     let set = json!({ "by": "operator", "uid": 1000, "since_ns": 1_795_354_953_000_000_000_u64, "why": "calm" });
     assert_eq!(said["set"], set);
-    assert_eq!(said["limits"].as_array().map(Vec::len), Some(26));
+    assert_eq!(said["limits"].as_array().map(Vec::len), Some(29));
     let position = entry(&said["limits"], "key", "position_max");
     assert_eq!((&position["value"], &position["used"], &position["percent"]), (&2000.into(), &1600.into(), &80.into()));
     assert_eq!((&position["by"], &position["unit"]), (&"MSFT".into(), &"shares".into()));
@@ -344,8 +344,8 @@ fn a_scope_that_is_not_here_is_refused_with_what_there_is() {
 fn the_names_of_the_gate_have_keys_in_the_file() {
     let keys: String = names().iter().map(|name| format!("{}\n", key_of(name))).collect();
     let fields = tern_config::fields::FIELDS.iter().filter_map(|field| field.path.strip_prefix("limits."));
-    // Limits of single symbols are not set by command.
-    let of_all = fields.filter(|field| !field.starts_with("symbol[]"));
+    // Limits of single symbols and strategies are not set by command.
+    let of_all = fields.filter(|field| !field.starts_with("symbol[]") && !field.starts_with("strategy[]"));
     let unknown: Vec<&str> = of_all.filter(|field| !keys.lines().any(|key| key == *field)).collect();
     assert_eq!(unknown, Vec::<&str>::new());
 }

@@ -85,6 +85,9 @@ const DIRECTIONS: &[(&str, Direction)] = &[
     ("reference_spread_bps", Direction::Up),
     (EQUITY, Direction::Up),
     ("leverage_percent_max", Direction::Up),
+    ("strategy_gross_max", Direction::Up),
+    ("strategy_net_max", Direction::Up),
+    ("strategy_daily_loss_max", Direction::Up),
 ];
 
 /// What it does to set the limit that the gate calls `name` from `from` to `to`.
@@ -141,6 +144,7 @@ pub fn unit_of(name: &str) -> &'static str {
     match name {
         "order_quantity_max" | "position_max" | "strategy_position_max" | "volume_shares_min" => "shares",
         "order_notional_max" | "gross_max" | "net_max" | "daily_loss_max" | "drawdown_max" | EQUITY => "1/10000",
+        "strategy_gross_max" | "strategy_net_max" | "strategy_daily_loss_max" => "1/10000",
         "open_orders_max" => "orders",
         "orders_per_second_max" => "messages/s",
         "order_burst_max" | "cancel_reserve" | "messages_per_day_max" | "cancel_day_reserve" => "messages",
@@ -289,7 +293,7 @@ mod tests {
     fn values_are_the_gates() {
         let values = Limits::default().values();
         assert_eq!((values["price_collar_bps"], values["self_trade"], values["position_max"]), (500, 1, 2000));
-        assert_eq!((values["reference_move_bps"], values.len()), (500, 26));
+        assert_eq!((values["reference_move_bps"], values.len()), (500, 29));
         assert_eq!((text_of("price_collar_bps", 500), text_of("price_collar_bps", 250)), ("5".into(), "2.50".into()));
         assert_eq!((text_of("self_trade", 3), text_of("self_trade", 9)), ("cancel_both".into(), "9".into()));
     }

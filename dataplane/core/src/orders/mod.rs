@@ -77,8 +77,6 @@ pub struct Order {
     pub(crate) pending_total: Quantity,
     /// Shares with which the order stands in the exposure of its instrument now.
     pub(crate) counted: Quantity,
-    /// Price times shares with which it stands in the firm's stake now.
-    pub(crate) counted_value: Cash,
     pub(crate) strategy: StrategyId,
     pub(crate) trader: TraderId,
     /// Index of the strategy on this host.

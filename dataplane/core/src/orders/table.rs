@@ -336,7 +336,6 @@ const BLANK: Order = Order {
     executed: 0,
     pending_total: 0,
     counted: 0,
-    counted_value: 0,
     strategy: StrategyId(0),
     trader: TraderId(0),
     owner: 0,

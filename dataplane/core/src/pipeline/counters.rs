@@ -47,5 +47,6 @@ counter_enum! {
         Unanswered = "unanswered": "Orders and replaces of an earlier run to which the venue's log has no answer: they are over.",
         ReconcileDifferences = "reconcile_differences": "Things that the venue's log and the journal say differently after a restart; trading stops.",
         StrategiesThrottled = "strategies_throttled": "Strategies stopped because they traded as often as they may in a while.",
+        StrategyLosses = "strategy_losses": "Strategies stopped because they lost more today than their limit.",
     }
 }

@@ -108,10 +108,12 @@ impl Firm {
     /// An open order has `left` shares; without one it is over.
     fn left(&mut self, at: usize, left: Num) {
         if self.orders[at].is_open() {
+            let most = self.most(self.orders[at].instrument);
             self.orders[at].leaves = left;
             if left == 0 {
                 self.bury(at, false);
             }
+            self.regrew(at, most);
         }
     }
 
@@ -130,6 +132,7 @@ impl Firm {
         if !is_told_again && !matches!(self.orders[at].life, Life::New | Life::Dead(true)) {
             return;
         }
+        let most = self.most(self.orders[at].instrument);
         if is_told_again {
             (self.orders[at].old_log, self.orders[at].executed) = (false, 0);
         }
@@ -141,6 +144,7 @@ impl Firm {
         if !event.live {
             self.bury(at, false);
         }
+        self.regrew(at, most);
     }
 
     fn replaced(&mut self, event: &VenueEvent) {
@@ -153,6 +157,7 @@ impl Firm {
         if let Some(known) = self.find(event.order.0).filter(|known| *known != at) {
             return self.merge(at, known, event);
         }
+        let most = self.most(self.orders[at].instrument);
         self.revive(at);
         let order = &mut self.orders[at];
         order.old_log = false;
@@ -166,12 +171,14 @@ impl Firm {
         if !event.live {
             self.bury(at, false);
         }
+        self.regrew(at, most);
     }
 
     /// Told under its first id by a log that begins anew, and known under a later one.
     fn merge(&mut self, former: usize, known: usize, event: &VenueEvent) {
         let executed = self.orders[former].executed;
         self.bury(former, false);
+        let most = self.most(self.orders[known].instrument);
         if self.orders[known].old_log {
             let order = &mut self.orders[known];
             (order.old_log, order.leaves, order.executed) = (false, event.quantity.into(), executed);
@@ -180,6 +187,7 @@ impl Firm {
                 self.bury(known, false);
             }
         }
+        self.regrew(known, most);
     }
 
     /// An order of an earlier run.
@@ -203,12 +211,16 @@ impl Firm {
             cancel_wanted: self.unknown_orders == UnknownOrders::Cancel,
             ..Known::new(event.order.0, owner, instrument, side, price, leaves)
         };
+        let most = self.most(instrument);
         if !self.insert(order) {
             self.stop(HaltReason::OrderTableFull);
-        } else if !event.live {
-            let last = self.orders.len() - 1;
+            return;
+        }
+        let last = self.orders.len() - 1;
+        if !event.live {
             self.bury(last, false);
         }
+        self.regrew(last, most);
     }
 
     fn rejected(&mut self, at: usize, id: u32) {
@@ -284,6 +296,7 @@ impl Firm {
 
     fn holdings_changed(&mut self, instrument: usize, price: Num) {
         self.held = Self::holdings(self.trades.iter());
+        self.first_value(instrument, price);
         let price = self.mark_of(instrument).unwrap_or(price);
         self.look(instrument, Some(price));
     }

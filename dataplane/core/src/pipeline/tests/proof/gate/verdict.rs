@@ -49,6 +49,8 @@ pub(super) const NEW: &[Check] = &[
     sums::gross,
     sums::net,
     sums::leverage,
+    sums::strategy_gross,
+    sums::strategy_net,
     sums::self_trade,
     sums::open_orders,
     sums::duplicate,
@@ -82,6 +84,8 @@ pub(super) const REPLACE: &[Check] = &[
     sums::gross,
     sums::net,
     sums::leverage,
+    sums::strategy_gross,
+    sums::strategy_net,
     sums::self_trade,
     sums::short_mark,
     sums::not_located,
@@ -152,18 +156,6 @@ impl Firm {
         match ask.order {
             None => ask.quantity,
             Some(at) => ask.quantity.max(self.orders[at].leaves) - self.stands_for(&self.orders[at]).0,
-        }
-    }
-
-    /// Value that an intent adds.
-    pub(super) fn more_value(&self, ask: &Ask) -> Num {
-        let wanted = ask.price * ask.quantity;
-        match ask.order {
-            None => wanted,
-            Some(at) => {
-                let order = &self.orders[at];
-                wanted.max(order.price * order.leaves) - self.stands_for(order).1
-            }
         }
     }
 
