@@ -135,7 +135,10 @@ cancel_reserve = 100000
 open_orders_max = 60000
 gross_max = 1_000_000_000_000_0000
 net_max = 1_000_000_000_000_0000
+strategy_gross_max = 1_000_000_000_000_0000
+strategy_net_max = 1_000_000_000_000_0000
 daily_loss_max = 1_000_000_000_000_0000
+strategy_daily_loss_max = 1_000_000_000_000_0000
 drawdown_max = 1_000_000_000_000_0000
 "#;
 

@@ -6,7 +6,7 @@ use tern_config::{AfterRestart as AfterRestartConfig, Config, Limits as LimitsCo
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
 use tern_core::pipeline::{self, AfterRestart, ConfigError, Pipeline, StrategyConfig, UnknownOrders};
-use tern_core::risk::{HaltReason, Limits, SelfTrade, SymbolLimits};
+use tern_core::risk::{HaltReason, Limits, SelfTrade, StrategyLimits, SymbolLimits};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::{AccountId, StrategyId, StreamId, Symbol, TaiNs, TraderId, VenueId};
@@ -124,6 +124,9 @@ pub fn limits(config: &LimitsConfig) -> Limits {
         reference_depth_min: config.reference_depth_min,
         equity: config.equity,
         leverage_percent_max: config.leverage_percent_max,
+        strategy_gross_max: config.strategy_gross_max,
+        strategy_net_max: config.strategy_net_max,
+        strategy_daily_loss_max: config.strategy_daily_loss_max,
         epoch: 0,
     }
 }
@@ -163,6 +166,18 @@ fn closes(config: &Config) -> Vec<(Symbol, u32)> {
     closes.filter_map(|(name, price)| Some((Symbol::new(name)?, *price))).collect()
 }
 
+/// What the configuration says of single strategies.
+fn strategy_limits(config: &LimitsConfig) -> Vec<StrategyLimits> {
+    let of = |limits: &tern_config::StrategyLimits| StrategyLimits {
+        strategy: StrategyId(limits.id),
+        position_max: limits.position_max,
+        gross_max: limits.gross_max,
+        net_max: limits.net_max,
+        daily_loss_max: limits.daily_loss_max,
+    };
+    config.strategy.iter().map(of).collect()
+}
+
 /// A pipeline as the configuration describes it, its hot tables in `memory`.
 ///
 /// # Errors
@@ -183,6 +198,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         limits,
         symbols: symbol_limits(config),
         closes: closes(config),
+        strategy_limits: strategy_limits(&config.limits),
         // Lists that there are not say nothing; what they leave out is not to be borrowed.
         short_max: if config.reference.is_some() { 0 } else { i64::MAX },
         orders_max: defaults.orders_max.max(2 * limits.open_orders_max as usize),

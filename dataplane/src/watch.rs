@@ -7,7 +7,7 @@ use tern_abi::segment::{
 };
 use tern_core::orders::Order;
 use tern_core::pipeline::{Desk, PipelineCounter};
-use tern_core::risk::LimitId;
+use tern_core::risk::{LimitId, Stake};
 use tern_core::units::{InstrumentId, Side, TaiNs};
 
 /// Instruments, and places of orders, that one look takes.
@@ -148,6 +148,9 @@ impl RiskWatch {
             LimitId::NetMax => stake.net(Side::Buy).max(stake.net(Side::Sell)),
             LimitId::DailyLossMax => stake.profit().saturating_neg().max(0),
             LimitId::DrawdownMax => stake.drawdown(),
+            LimitId::StrategyGrossMax => most_of(desk, Stake::gross),
+            LimitId::StrategyNetMax => most_of(desk, |stake| stake.net(Side::Buy).max(stake.net(Side::Sell))),
+            LimitId::StrategyDailyLossMax => most_of(desk, |stake| stake.profit().saturating_neg().max(0)),
             LimitId::MessagesPerDayMax => i64::from(gate.messages()),
             LimitId::LeveragePercentMax if gate.limits().equity > 0 => {
                 let worth = gate.limits().equity.saturating_add(stake.profit()).max(1);
@@ -170,7 +173,15 @@ const fn is_of_what_stands(id: LimitId) -> bool {
             | LimitId::GrossMax
             | LimitId::NetMax
             | LimitId::LeveragePercentMax
+            | LimitId::StrategyGrossMax
+            | LimitId::StrategyNetMax
     )
+}
+
+/// The most that a strategy of the host has of something at stake.
+fn most_of(desk: &Desk, what: impl Fn(&Stake) -> i64) -> i64 {
+    let strategies = 0..desk.owners().len().saturating_sub(1);
+    strategies.filter_map(|owner| desk.gate().owner_stake(owner)).map(what).max().unwrap_or(0)
 }
 
 fn symbol_of(desk: &Desk, instrument: InstrumentId) -> [u8; 8] {

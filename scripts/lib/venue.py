@@ -42,7 +42,10 @@ cancel_reserve = 1000
 # what the generated market does to two simple strategies is not what these limits are for
 gross_max = 500_000_000_0000
 net_max = 500_000_000_0000
+strategy_gross_max = 500_000_000_0000
+strategy_net_max = 500_000_000_0000
 daily_loss_max = 10_000_000_0000
+strategy_daily_loss_max = 10_000_000_0000
 drawdown_max = 10_000_000_0000
 executions_max = 1_000_000
 

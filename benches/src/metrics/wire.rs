@@ -100,7 +100,10 @@ cancel_reserve = 2000
 open_orders_max = 20000
 gross_max = 1_000_000_000_000_0000
 net_max = 1_000_000_000_000_0000
+strategy_gross_max = 1_000_000_000_000_0000
+strategy_net_max = 1_000_000_000_000_0000
 daily_loss_max = 1_000_000_000_000_0000
+strategy_daily_loss_max = 1_000_000_000_000_0000
 drawdown_max = 1_000_000_000_000_0000
 [daemon]
 heartbeat_loss_ms = 60000

@@ -369,6 +369,10 @@ impl Audit {
         if worst > limits.position_max.into() {
             self.disagree(Disagreement::Position, order.order, limits.position_max.into(), worst);
         }
+        let own = self.orders.own((order.account, order.strategy, order.symbol)).worst(is_buy);
+        if own > limits.strategy_position_max.into() {
+            self.disagree(Disagreement::StrategyPosition, order.order, limits.strategy_position_max.into(), own);
+        }
     }
 
     fn on_order(&mut self, order: &OrderRecord) {
@@ -382,7 +386,7 @@ impl Audit {
             }
             return;
         }
-        let Some(limits) = self.limits.as_ref().map(|limits| limits.of(order.symbol)) else {
+        let Some(limits) = self.limits.as_ref().map(|limits| limits.of(order.symbol, order.strategy)) else {
             self.disagree(Disagreement::NoLimits, order.order, 0, 0);
             return;
         };
@@ -627,7 +631,7 @@ impl Audit {
     }
 
     fn traded(&mut self, owner: Owner, shares: i128) {
-        self.orders.traded(owner.2, shares);
+        self.orders.traded(owner, shares);
         *self.positions.entry(owner).or_default() += shares;
     }
 }

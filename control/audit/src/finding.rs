@@ -38,6 +38,7 @@ counter_enum! {
         ScopeStopped = "scope_stopped": "An order although an operator had stopped its strategy, symbol, venue or the firm.",
         Unreconciled = "unreconciled": "An order of a restarted run whose venue log differs from the journal, or was not compared with it.",
         EchoCross = "echo_cross": "The venue has the order in another cross than the record, or in none.",
+        StrategyPosition = "strategy_position": "With its open orders of that side filled, the strategy's position is beyond `strategy_position_max`.",
         RecordUnreadable = "record_unreadable": "A record that is shorter than its layout says.",
     }
 }

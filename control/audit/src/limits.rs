@@ -14,12 +14,19 @@ pub(crate) struct Limits {
     pub(crate) open_orders_max: i64,
     pub(crate) orders_per_second_max: i64,
     pub(crate) order_burst_max: i64,
+    /// Runs before there was one wrote none.
+    #[serde(default = "unlimited")]
+    pub(crate) strategy_position_max: i64,
     /// Not in the file: the configuration a run starts with is epoch 0.
     #[serde(skip)]
     pub(crate) epoch: u32,
     /// How many the gate has, recomputed or not, as the start record names them; 0 = it does not.
     #[serde(skip)]
     count: usize,
+}
+
+const fn unlimited() -> i64 {
+    i64::MAX
 }
 
 /// Limits of one symbol in place of those of all.
@@ -37,10 +44,19 @@ struct Named {
     limits: OfSymbol,
 }
 
+/// Limits of one strategy in place of those of every one.
+#[derive(Clone, Copy, Deserialize)]
+struct OfStrategy {
+    id: u16,
+    position_max: Option<i64>,
+}
+
 #[derive(Deserialize)]
-struct Symbols {
+struct Parts {
     #[serde(default)]
     symbol: Vec<Named>,
+    #[serde(default)]
+    strategy: Vec<OfStrategy>,
 }
 
 #[derive(Deserialize)]
@@ -49,8 +65,8 @@ struct Effective {
 }
 
 #[derive(Deserialize)]
-struct EffectiveSymbols {
-    limits: Symbols,
+struct EffectiveParts {
+    limits: Parts,
 }
 
 /// The limits of all symbols, and those of single ones.
@@ -58,8 +74,12 @@ struct EffectiveSymbols {
 pub(crate) struct InForce {
     all: Limits,
     symbols: BTreeMap<[u8; 8], OfSymbol>,
+    /// Positions of single strategies, by id.
+    strategies: BTreeMap<u16, i64>,
     /// What was set by command: no symbol has more.
     commanded: OfSymbol,
+    /// The same of strategies.
+    commanded_strategy: Option<i64>,
 }
 
 /// Shares an order may have at most: below 1,000,000 (OUCH 5.0, 2.1).
@@ -72,12 +92,13 @@ impl InForce {
     pub(crate) fn of_configuration(text: &str) -> Option<Self> {
         let count = Names::split_start_text(text).1.limits.len();
         let all = Limits { count, ..toml::from_str::<Effective>(text).ok()?.limits };
-        let named = toml::from_str::<EffectiveSymbols>(text).ok()?.limits.symbol;
+        let parts = toml::from_str::<EffectiveParts>(text).ok()?.limits;
         let padded = |name: &str| -> [u8; 8] {
             std::array::from_fn(|index| name.as_bytes().get(index).copied().unwrap_or(b' '))
         };
-        let symbols = named.iter().map(|named| (padded(&named.symbol), named.limits)).collect();
-        Some(Self { all, symbols, commanded: OfSymbol::default() })
+        let symbols = parts.symbol.iter().map(|named| (padded(&named.symbol), named.limits)).collect();
+        let strategies = parts.strategy.iter().filter_map(|own| Some((own.id, own.position_max?))).collect();
+        Some(Self { all, symbols, strategies, commanded: OfSymbol::default(), commanded_strategy: None })
     }
 
     /// A restart loosens nothing: of each, the tighter of this and what was in force before.
@@ -101,6 +122,9 @@ impl InForce {
                 *ceiling = Some(now);
             }
         }
+        if before.strategy_position_max != all.strategy_position_max {
+            self.commanded_strategy = Some(all.strategy_position_max);
+        }
     }
 
     /// Order messages a second and at once.
@@ -113,8 +137,8 @@ impl InForce {
         self.all.epoch
     }
 
-    /// Those of the orders in a symbol.
-    pub(crate) fn of(&self, symbol: [u8; 8]) -> Limits {
+    /// Those of the orders of a strategy in a symbol.
+    pub(crate) fn of(&self, symbol: [u8; 8], strategy: u16) -> Limits {
         let own = self.symbols.get(&symbol).copied().unwrap_or_default();
         let pick = |own: Option<i64>, commanded: Option<i64>, all: i64| match (own, commanded) {
             (Some(own), Some(commanded)) => own.min(commanded),
@@ -126,6 +150,11 @@ impl InForce {
             order_quantity_max: pick(own.order_quantity_max, commanded.order_quantity_max, all.order_quantity_max),
             order_notional_max: pick(own.order_notional_max, commanded.order_notional_max, all.order_notional_max),
             position_max: pick(own.position_max, commanded.position_max, all.position_max),
+            strategy_position_max: pick(
+                self.strategies.get(&strategy).copied(),
+                self.commanded_strategy,
+                all.strategy_position_max,
+            ),
             ..all
         }
     }
@@ -162,6 +191,7 @@ impl Limits {
             (&mut self.open_orders_max, before.open_orders_max),
             (&mut self.orders_per_second_max, before.orders_per_second_max),
             (&mut self.order_burst_max, before.order_burst_max),
+            (&mut self.strategy_position_max, before.strategy_position_max),
         ] {
             *limit = before.min(*limit);
         }
@@ -184,6 +214,7 @@ impl Limits {
             8 | 9 => (&mut ignored, 3_600_000_000_000),
             10..=13 => (&mut ignored, i64::MAX / 2),
             14 => (&mut ignored, 3),
+            17 => (&mut self.strategy_position_max, 1 << 40),
             _ if index < self.count => (&mut ignored, i64::MAX),
             _ => return false,
         };

@@ -88,6 +88,8 @@ pub(crate) struct Orders {
     /// Of every id, the first one of its chain.
     first: BTreeMap<u32, u32>,
     stakes: BTreeMap<[u8; 8], Stake>,
+    /// Of single strategies: account, strategy, symbol.
+    own: BTreeMap<(u16, u16, [u8; 8]), Stake>,
     open: i128,
 }
 
@@ -102,6 +104,11 @@ impl Orders {
 
     pub(crate) fn stake(&self, symbol: [u8; 8]) -> Stake {
         self.stakes.get(&symbol).copied().unwrap_or_default()
+    }
+
+    /// What a strategy has in a symbol.
+    pub(crate) fn own(&self, owner: (u16, u16, [u8; 8])) -> Stake {
+        self.own.get(&owner).copied().unwrap_or_default()
     }
 
     /// A new chain; the caller has seen that its id is new.
@@ -127,8 +134,9 @@ impl Orders {
     }
 
     /// Shares changed hands, or went back.
-    pub(crate) fn traded(&mut self, symbol: [u8; 8], shares: i128) {
-        self.stakes.entry(symbol).or_default().position += shares;
+    pub(crate) fn traded(&mut self, owner: (u16, u16, [u8; 8]), shares: i128) {
+        self.stakes.entry(owner.2).or_default().position += shares;
+        self.own.entry(owner).or_default().position += shares;
     }
 
     /// The venue's log was told and what it does not know never arrived: new orders are over, replaces undone, if their
@@ -154,9 +162,12 @@ impl Orders {
     }
 
     fn settle(&mut self, chain: &Chain, sign: i128) {
-        let stake = self.stakes.entry(chain.symbol).or_default();
-        let open = if chain.is_buy { &mut stake.open_buy } else { &mut stake.open_sell };
-        *open += sign * chain.at_risk();
+        let (account, strategy) = chain.strategy;
+        let own = self.own.entry((account, strategy, chain.symbol)).or_default();
+        for stake in [self.stakes.entry(chain.symbol).or_default(), own] {
+            let open = if chain.is_buy { &mut stake.open_buy } else { &mut stake.open_sell };
+            *open += sign * chain.at_risk();
+        }
         self.open += sign * i128::from(chain.life != Life::Over);
     }
 }

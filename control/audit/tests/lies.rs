@@ -80,6 +80,9 @@ const LIES: &[Planted] = &[
         day.live(new(2, BUY, 500));
         day.order(replace(2, 3, BUY, 501));
     }),
+    ("a strategy beyond the position that it may have itself", Lie::StrategyPosition, |day| {
+        day.order_with(new(1, BUY, 301), |order| order.strategy = 9);
+    }),
     ("an open order too many", Lie::OpenOrders, |day| (1..=5).for_each(|id| day.order(new(id, BUY, 1)))),
     ("the rate", Lie::Rate, |day| {
         for id in 1..=17 {

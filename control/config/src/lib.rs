@@ -23,7 +23,7 @@ pub use reference::{Date, Reference};
 pub use types::{
     AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
     Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session, Strategy,
-    SymbolLimits, Wait,
+    StrategyLimits, SymbolLimits, Wait,
 };
 
 use locate::Source;

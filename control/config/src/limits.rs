@@ -86,6 +86,9 @@ const DIRECTIONS: &[(&str, Direction)] = &[
     ("reference_depth_min", Direction::Down),
     (EQUITY, Direction::Up),
     ("leverage_percent_max", Direction::Up),
+    ("strategy_gross_max", Direction::Up),
+    ("strategy_net_max", Direction::Up),
+    ("strategy_daily_loss_max", Direction::Up),
 ];
 
 /// What it does to set the limit that the gate calls `name` from `from` to `to`.
@@ -142,6 +145,7 @@ pub fn unit_of(name: &str) -> &'static str {
     match name {
         "order_quantity_max" | "position_max" | "strategy_position_max" | "volume_shares_min" => "shares",
         "order_notional_max" | "gross_max" | "net_max" | "daily_loss_max" | "drawdown_max" | EQUITY => "1/10000",
+        "strategy_gross_max" | "strategy_net_max" | "strategy_daily_loss_max" => "1/10000",
         "open_orders_max" => "orders",
         "orders_per_second_max" => "messages/s",
         "order_burst_max" | "cancel_reserve" | "messages_per_day_max" | "cancel_day_reserve" => "messages",

@@ -448,9 +448,9 @@ pub struct Limits {
     pub intent_age_ns_max: u64,
     /// Open orders of the account.
     pub open_orders_max: u32,
-    /// All positions at cost and all open orders at their price, 1/10000 of the currency unit.
+    /// How far positions can come to be from flat, all open orders filled, over all symbols, 1/10000 of the currency unit.
     pub gross_max: i64,
-    /// Positions at cost, longs less shorts, with every open order of one side filled, 1/10000.
+    /// Longs, and shorts, of all symbols, each with every open order of its side filled, 1/10000.
     pub net_max: i64,
     /// Loss of the day, realized and unrealized, that stops trading when exceeded, 1/10000.
     pub daily_loss_max: i64,
@@ -480,8 +480,17 @@ pub struct Limits {
     pub reference_depth_min: u32,
     /// What the account was worth when the day began, 1/10000 of the currency unit; 0 = leverage is not checked.
     pub equity: i64,
-    /// Positions at cost and open orders, percent of equity and the day's profit.
+    /// What `gross_max` is about, percent of equity and the day's profit.
     pub leverage_percent_max: u32,
+    /// What `gross_max` is about, of each strategy by itself, 1/10000.
+    pub strategy_gross_max: i64,
+    /// What `net_max` is about, of each strategy by itself, 1/10000.
+    pub strategy_net_max: i64,
+    /// Loss of the day of a strategy, realized and unrealized, that stops it when exceeded, 1/10000.
+    pub strategy_daily_loss_max: i64,
+    /// Limits of single strategies in place of those of every strategy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strategy: Vec<StrategyLimits>,
     /// Limits of single symbols in place of those of all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub symbol: Vec<SymbolLimits>,
@@ -502,6 +511,26 @@ pub struct SymbolLimits {
     /// In place of `limits.order_notional_max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_notional_max: Option<i64>,
+}
+
+/// `[[limits.strategy]]`: what is not given is as for every strategy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StrategyLimits {
+    /// Which strategy, by its id.
+    pub id: u16,
+    /// In place of `limits.strategy_position_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_max: Option<i64>,
+    /// In place of `limits.strategy_gross_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gross_max: Option<i64>,
+    /// In place of `limits.strategy_net_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_max: Option<i64>,
+    /// In place of `limits.strategy_daily_loss_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily_loss_max: Option<i64>,
 }
 
 /// `limits.self_trade`
@@ -548,6 +577,10 @@ impl Default for Limits {
             reference_depth_min: 100,
             equity: 0,
             leverage_percent_max: 200,
+            strategy_gross_max: 2_000_000 * 10_000,
+            strategy_net_max: 1_000_000 * 10_000,
+            strategy_daily_loss_max: 20_000 * 10_000,
+            strategy: Vec::new(),
             symbol: Vec::new(),
         }
     }

@@ -219,7 +219,11 @@ impl Check<'_> {
         self.within("limits.reference_depth_min", limits.reference_depth_min, 1..=u32::MAX);
         self.within("limits.equity", limits.equity, 0..=i64::MAX / 2);
         self.within("limits.leverage_percent_max", limits.leverage_percent_max, 1..=10_000);
+        self.within("limits.strategy_gross_max", limits.strategy_gross_max, 1..=i64::MAX / 2);
+        self.within("limits.strategy_net_max", limits.strategy_net_max, 1..=i64::MAX / 2);
+        self.within("limits.strategy_daily_loss_max", limits.strategy_daily_loss_max, 1..=i64::MAX / 2);
         self.symbol_limits();
+        self.strategy_limits();
     }
 
     fn symbol_limits(&mut self) {
@@ -238,6 +242,33 @@ impl Check<'_> {
             }
             if let Some(max) = limits.order_notional_max {
                 self.within(&at("order_notional_max"), max, 1..=i64::MAX / 2);
+            }
+        }
+    }
+
+    fn strategy_limits(&mut self) {
+        let mut strategies = BTreeMap::new();
+        for (index, limits) in self.config.limits.strategy.iter().enumerate() {
+            let at = |field: &str| format!("limits.strategy[{index}].{field}");
+            if let Some(first) = strategies.insert(limits.id, index) {
+                self.wrong(&at("id"), format!("{} has its limits in entry {first} already", limits.id));
+            }
+            // A file of limits alone has no strategies.
+            let of_host = &self.config.strategy;
+            if !of_host.is_empty() && of_host.iter().all(|strategy| strategy.id != limits.id) {
+                self.wrong(&at("id"), format!("no strategy has the id {}", limits.id));
+            }
+            if let Some(max) = limits.position_max {
+                self.within(&at("position_max"), max, 1..=4_000_000_000);
+            }
+            for (field, max) in [
+                ("gross_max", limits.gross_max),
+                ("net_max", limits.net_max),
+                ("daily_loss_max", limits.daily_loss_max),
+            ] {
+                if let Some(max) = max {
+                    self.within(&at(field), max, 1..=i64::MAX / 2);
+                }
             }
         }
     }

@@ -308,7 +308,7 @@ where
                 self.kill_unrecorded = None;
             }
         }
-        self.tell_throttled();
+        self.tell_stopped();
         if self.heed_scopes() {
             busy = true;
             self.hand_over();

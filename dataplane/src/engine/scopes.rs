@@ -23,8 +23,8 @@ pub(super) struct ScopesSeen {
     /// `None`: to be looked at again.
     version: Option<u64>,
     told: [Option<Scope>; SCOPES],
-    /// Strategies whose throttle stands in the segment, a bit each.
-    throttled: u32,
+    /// Strategies that stand in the segment as stopped, a bit each.
+    stopped: u32,
 }
 
 impl ScopesSeen {
@@ -53,23 +53,23 @@ where
     O: OrderSession,
     S: StrategySet,
 {
-    /// A strategy that the pipeline stopped for trading too often stands in the segment, where an operator finds it and lets
+    /// A strategy that the pipeline stopped stands in the segment, where an operator finds it and lets
     /// it go on, and where it outlives this run.
     #[inline]
-    pub(super) fn tell_throttled(&mut self) {
-        let throttled = self.parts.pipeline.desk().gate().scopes().throttled();
-        if throttled != self.scopes.throttled {
-            self.write_throttled(throttled);
+    pub(super) fn tell_stopped(&mut self) {
+        let stopped = self.parts.pipeline.desk().gate().scopes().stopped();
+        if stopped != self.scopes.stopped {
+            self.write_stopped(stopped);
         }
     }
 
     #[cold]
-    fn write_throttled(&mut self, throttled: u32) {
+    fn write_stopped(&mut self, stopped: u32) {
         // What runs again may be stopped again.
-        self.scopes.throttled &= throttled;
+        self.scopes.stopped &= stopped;
         for owner in self.parts.pipeline.desk().owners() {
             let bit = 1 << owner.index;
-            if throttled & !self.scopes.throttled & bit == 0 {
+            if stopped & !self.scopes.stopped & bit == 0 {
                 continue;
             }
             let scope = Scope {
@@ -82,7 +82,7 @@ where
             };
             // A table without room is tried again: without a place in it nobody could lift the restriction.
             if self.parts.words.scopes.restrict(&scope).is_ok() {
-                self.scopes.throttled |= bit;
+                self.scopes.stopped |= bit;
             }
         }
     }

@@ -18,7 +18,8 @@ pub(crate) const BUY: u8 = SIDE_BUY;
 pub(crate) const SELL: u8 = SIDE_SELL;
 pub(crate) const LIMITS: &str = "[limits]\norder_quantity_max = 1000\norder_notional_max = 100_000_0000\n\
     position_max = 1500\nopen_orders_max = 4\norders_per_second_max = 10\norder_burst_max = 5\n\
-    [[limits.symbol]]\nsymbol = \"WIDE\"\norder_quantity_max = 2000\nposition_max = 5000\n";
+    [[limits.symbol]]\nsymbol = \"WIDE\"\norder_quantity_max = 2000\nposition_max = 5000\n\
+    [[limits.strategy]]\nid = 9\nposition_max = 300\n";
 
 /// The day so far.
 pub(crate) struct Day {

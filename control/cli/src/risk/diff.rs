@@ -26,6 +26,7 @@ pub(crate) struct Effect {
 const REDUCE_ONLY: (&str, &str) = ("reduce_only", "only what reduces it leaves");
 const SMALLER_ONLY: (&str, &str) = ("smaller_only", "it stays, and can only be made smaller or cancelled");
 const CANCELS_FIRST: (&str, &str) = ("cancels_first", "no new order until fewer are open; cancels go through");
+const STOPS_IT: (&str, &str) = ("stops_strategy", "the strategy is STOPPED at once, and its open orders are cancelled");
 const STOPS: (&str, &str) = ("stops_trading", "TRADING STOPS at once, and every open order is cancelled");
 
 /// What would change.
@@ -113,6 +114,8 @@ fn effects_of(in_force: &InForce, change: &Changed) -> Vec<Effect> {
         }
         "open_orders_max" => sum("sum", CANCELS_FIRST),
         "gross_max" | "net_max" => sum("sum", REDUCE_ONLY),
+        "strategy_gross_max" | "strategy_net_max" => sum("strategy", REDUCE_ONLY),
+        "strategy_daily_loss_max" => sum("strategy", STOPS_IT),
         "daily_loss_max" | "drawdown_max" => sum("loss", STOPS),
         _ => Vec::new(),
     }

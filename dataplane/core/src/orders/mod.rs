@@ -86,8 +86,6 @@ pub struct Order {
     pub(crate) valued_at: Price,
     /// Shares with which the order stands in the exposure of its instrument now.
     pub(crate) counted: Quantity,
-    /// Price times shares with which it stands in the firm's stake now.
-    pub(crate) counted_value: Cash,
     pub(crate) strategy: StrategyId,
     pub(crate) trader: TraderId,
     /// Index of the strategy on this host.
@@ -212,6 +210,12 @@ impl Order {
             Life::Dead(_) => 0,
             _ => value(self.price, self.leaves).max(value(self.intended_price(), self.intended_leaves())),
         }
+    }
+
+    /// The most that a share of it is valued at: in a cross not its price.
+    #[inline]
+    pub fn dearest(&self) -> Price {
+        if self.valued_at.0 == 0 { self.price.max(self.intended_price()) } else { self.valued_at }
     }
 
     /// Whether a cancel has to be sent: wanted, and none on its way for the id that the order has, or will have.

@@ -342,7 +342,6 @@ const BLANK: Order = Order {
     reduce_to: 0,
     valued_at: Price(0),
     counted: 0,
-    counted_value: 0,
     strategy: StrategyId(0),
     trader: TraderId(0),
     owner: 0,

@@ -1,6 +1,6 @@
 //! What a pipeline is told once, at its construction.
 
-use crate::risk::{LimitError, LimitId, Limits, SymbolLimits};
+use crate::risk::{LimitError, LimitId, Limits, StrategyLimits, SymbolLimits};
 use crate::units::{AccountId, Cash, ConnId, StrategyId, Symbol, TaiNs, TraderId, VenueId};
 use alloc::vec::Vec;
 
@@ -61,6 +61,8 @@ pub struct Config {
     pub limits: Limits,
     /// Limits of single symbols, each symbol once and at most [`SYMBOL_LIMITS_MAX`] of them.
     pub symbols: Vec<SymbolLimits>,
+    /// Limits of single strategies, each strategy once.
+    pub strategy_limits: Vec<StrategyLimits>,
     /// Shares that may be sold short in a symbol of which [`symbols`](Self::symbols) says nothing: 0 where what may be
     /// borrowed is known, `i64::MAX` where it is not.
     pub short_max: i64,
@@ -101,6 +103,7 @@ impl Default for Config {
             conn: ConnId(0),
             limits: Limits::default(),
             symbols: Vec::new(),
+            strategy_limits: Vec::new(),
             short_max: i64::MAX,
             orders_max: 65_536,
             executions_max: 262_144,
@@ -140,6 +143,13 @@ pub enum ConfigError {
         /// The limit that is out of range and its value; `None`: it stands there twice, or there are too many.
         limit: Option<(LimitId, i64)>,
     },
+    /// A limit of a strategy is out of range, or the strategy stands there twice or not among those of the host.
+    StrategyLimits {
+        /// The strategy.
+        strategy: StrategyId,
+        /// The limit that is out of range and its value; `None`: there is no such strategy, or it stands there twice.
+        limit: Option<(LimitId, i64)>,
+    },
     /// No order would fit: `orders_max` is 0 or smaller than `limits.open_orders_max`.
     Orders {
         /// `orders_max`.
@@ -169,6 +179,15 @@ impl core::fmt::Display for ConfigError {
             Self::Symbol { symbol, limit: None } => write!(
                 f,
                 "limits of {symbol} are given twice, or of more than {SYMBOL_LIMITS_MAX} symbols; give each symbol once"
+            ),
+            Self::StrategyLimits { strategy, limit: Some((id, value)) } => {
+                let (strategy, max) = (strategy.0, Limits::max(*id));
+                write!(f, "limit {} of strategy {strategy} is {value}; it must be between 0 and {max}", id.name())
+            }
+            Self::StrategyLimits { strategy, limit: None } => write!(
+                f,
+                "limits of strategy {} are given twice, or there is no such strategy; give each that there is once",
+                strategy.0
             ),
             Self::Orders { orders_max, open_orders_max } => write!(
                 f,

@@ -7,7 +7,7 @@ use crate::feed::{Distrust, Feed};
 use crate::input::{ConnEvent, DownReason, Input};
 use crate::orders::{LATE_MAX, Order, OrderState, Slot};
 use crate::probe::{Isolate, Probe};
-use crate::risk::{HaltReason, Part};
+use crate::risk::{HaltReason, Part, StrategyStop};
 use crate::session::{DropReason, OrderAction, OrderSession};
 use crate::strategy::{Call, StrategySet};
 use crate::units::{OrderId, StreamId, Symbol, TaiNs};
@@ -94,6 +94,26 @@ impl Desk {
             self.count(PipelineCounter::StrategiesThrottled, 1);
             self.recall(turn);
             self.want_cancels(|_, order| order.owner == owner);
+        }
+    }
+
+    /// Strategies whose loss of the day came to be beyond their limit are stopped in the same way.
+    #[inline]
+    pub(super) fn stop_losers<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        let losers = self.gate.take_losers();
+        if losers != 0 && self.caught_up {
+            self.stop_strategies(turn, losers, StrategyStop::Loss);
+        }
+    }
+
+    #[cold]
+    fn stop_strategies<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, owners: u32, why: StrategyStop) {
+        for owner in 0..self.owners().len().saturating_sub(1) as u8 {
+            if owners & 1 << owner != 0 && self.gate.scopes_mut().stop(owner, why) {
+                self.count(PipelineCounter::StrategyLosses, 1);
+                self.recall(turn);
+                self.want_cancels(|_, order| order.owner == owner);
+            }
         }
     }
 

@@ -8,12 +8,13 @@ use crate::orders::{Execution, Executions, Order, OrderIds, OrderNote, OrderStat
 use crate::outbox::Outbox;
 use crate::portfolio::{self, Portfolio};
 use crate::probe::Probe;
-use crate::risk::{Gate, HaltReason, LimitId, Market, Moment, Owner, Reason};
+use crate::risk::{Gate, HaltReason, LimitId, Market, Moment, Owner, Reason, StrategyLimits};
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
 use crate::strategy::OrderEvent;
 use crate::units::{InstrumentId, Price, StrategyId, TaiNs, TraderId};
 use alloc::boxed::Box;
 use alloc::vec;
+use alloc::vec::Vec;
 use tern_abi::record::{Kind, OrderEventRecord, PositionRecord, Recorder, StateRecord};
 use tern_abi::segment::ScopeKind;
 use zerocopy::IntoBytes;
@@ -111,7 +112,9 @@ impl Desk {
                 books.set_stream_distrust(crate::units::StreamId(stream), Some(crate::feed::Distrust::Restarted));
             }
         }
-        let mut gate = Gate::new(config.limits, (&config.symbols, config.short_max), count, memory);
+        let own_limits = strategy_limits(&config, strategies)?;
+        let all = (&config.symbols[..], config.short_max);
+        let mut gate = Gate::new(config.limits, all, (owner_count, &own_limits), count, memory);
         gate.messages_at_least(config.messages_sent);
         gate.high_water_at_least(config.high_water);
         gate.set_hours(config.hours);
@@ -248,7 +251,7 @@ impl Desk {
 
     #[inline]
     pub(crate) fn market(&self) -> Market<'_> {
-        Market { instruments: &self.instruments, books: &self.books, orders: &self.orders, portfolio: &self.portfolio }
+        Market { instruments: &self.instruments, books: &self.books, orders: &self.orders }
     }
     #[inline]
     pub(crate) fn moment(&self, now: TaiNs, age_ns: u64, session: &impl OrderSession) -> Moment {
@@ -310,6 +313,7 @@ impl Desk {
         {
             self.kill(turn, reason);
         }
+        self.stop_losers(turn);
     }
 
     pub(crate) fn record_state<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, reason: HaltReason) {
@@ -412,6 +416,8 @@ impl Desk {
         self.gate.sight_words().chain(self.gate.listing_words()).for_each(|word| hash.add(word));
         let stake = self.gate.stake();
         [stake.gross(), stake.profit(), stake.drawdown()].iter().for_each(|value| hash.add(*value as u64));
+        let strategies = (0..self.owner_count).filter_map(|owner| self.gate.owner_stake(owner));
+        strategies.for_each(|stake| [stake.gross(), stake.profit()].iter().for_each(|value| hash.add(*value as u64)));
         for owner in 0..self.owner_count {
             for (instrument, position) in self.portfolio.of(owner) {
                 hash.add(u64::from(instrument.0));
@@ -420,6 +426,21 @@ impl Desk {
         }
         hash.0
     }
+}
+
+/// The limits that strategies have of their own, by index.
+fn strategy_limits(config: &Config, strategies: &[StrategyConfig]) -> Result<Vec<(u8, StrategyLimits)>, ConfigError> {
+    let mut own: Vec<(u8, StrategyLimits)> = Vec::new();
+    for limits in &config.strategy_limits {
+        let index = strategies.iter().position(|strategy| strategy.id == limits.strategy);
+        let index = index.and_then(|index| u8::try_from(index).ok());
+        let index = index.filter(|index| own.iter().all(|(known, _)| known != index));
+        match (index, limits.out_of_range()) {
+            (Some(index), None) => own.push((index, *limits)),
+            (_, limit) => return Err(ConfigError::StrategyLimits { strategy: limits.strategy, limit }),
+        }
+    }
+    Ok(own)
 }
 
 /// FNV-1a over words.

@@ -27,11 +27,13 @@ impl Desk {
         let record = LimitsRecord { cause_seq: turn.cause_seq, epoch, outcome: outcome as u32 };
         output(turn, self, Kind::Limits, record.as_bytes());
         // A limit below the loss of now is exceeded: that is no matter of the next price, which may be long in coming.
-        if outcome == LimitsOutcome::Set
-            && !self.gate.is_stopped()
-            && let Some(reason) = self.gate.watch_losses()
-        {
-            self.kill(turn, reason);
+        if outcome == LimitsOutcome::Set {
+            if let Some(reason) = self.gate.watch_losses()
+                && !self.gate.is_stopped()
+            {
+                self.kill(turn, reason);
+            }
+            self.stop_losers(turn);
         }
     }
 

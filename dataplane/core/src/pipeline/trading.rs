@@ -169,12 +169,7 @@ impl Desk {
         session: &mut impl OrderSession,
     ) -> Result<(), Refusal> {
         let id = self.ids.peek().ok_or(Refusal::new(Reason::IdsExhausted))?;
-        let market = crate::risk::Market {
-            instruments: &self.instruments,
-            books: &self.books,
-            orders: &self.orders,
-            portfolio: &self.portfolio,
-        };
+        let market = crate::risk::Market { instruments: &self.instruments, books: &self.books, orders: &self.orders };
         let approved = self.gate.approve_new(at, owner, id, new, &market)?;
         let valued_at = self.gate.valued_at(turn.now, new, &market);
         turn.probe.mark(Stage::Risk);
@@ -208,12 +203,7 @@ impl Desk {
     ) -> Result<(), Refusal> {
         let id = self.ids.peek().ok_or(Refusal::new(Reason::IdsExhausted))?;
         let order = self.orders.get(slot).ok_or(Refusal::new(Reason::UnknownOrder))?;
-        let market = crate::risk::Market {
-            instruments: &self.instruments,
-            books: &self.books,
-            orders: &self.orders,
-            portfolio: &self.portfolio,
-        };
+        let market = crate::risk::Market { instruments: &self.instruments, books: &self.books, orders: &self.orders };
         let approved = self.gate.approve_replace(at, order, id, price, quantity, &market)?;
         turn.probe.mark(Stage::Risk);
         self.record_order(turn, approved.view(), 0)?;

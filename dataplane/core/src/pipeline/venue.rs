@@ -150,7 +150,6 @@ impl Desk {
         if let Some(fill) = applied.fill {
             self.count(PipelineCounter::Fills, 1);
             self.count(PipelineCounter::FilledShares, u64::from(fill.quantity));
-            self.gate.add_position(fill.instrument, fill.side.sign() * i64::from(fill.quantity));
             let before = self.held(&fill);
             self.portfolio.apply(&fill);
             self.position_changed(turn, &fill, &before);
@@ -159,7 +158,6 @@ impl Desk {
         }
         if let Some(broken) = applied.broken {
             self.count(PipelineCounter::Broken, 1);
-            self.gate.add_position(broken.instrument, -broken.side.sign() * i64::from(broken.quantity));
             let complete = self.executions.forgotten() == 0;
             let before = self.held(&broken);
             self.portfolio.take_out(&broken, self.executions.iter(), complete);
@@ -190,7 +188,7 @@ impl Desk {
         before: &Position,
     ) {
         let after = self.held(of);
-        self.gate.position_changed(of.instrument, before, &after);
+        self.gate.position_changed((of.owner, of.instrument), of.price, before, &after);
         self.record_position(turn, of);
         // Whatever the book says, what was just paid is a price.
         let price = self.mark_of(of.instrument).unwrap_or(of.price);

@@ -2,7 +2,7 @@
 //! volume stand beside what they are about.
 
 use super::bounds::Bounds;
-use super::gate::{Gate, Market, Moment, Refusal};
+use super::gate::{Gate, Market, Moment, Refusal, Wants};
 use super::scopes::{Outcome, check_restricted};
 use super::self_trade::own_in_the_way;
 use super::{Exposure, HaltReason, Reason, SelfTrade};
@@ -47,26 +47,18 @@ impl Gate {
 
     /// Whether the scopes that an order falls under let it: none restricted is one compare.
     #[inline]
-    pub(super) fn check_scopes(
-        &self,
-        owner: u8,
-        symbol: Symbol,
-        (instrument, side): (InstrumentId, Side),
-        more: i64,
-        market: &Market<'_>,
-    ) -> Result<(), Refusal> {
-        let state = self.scopes.state(owner, symbol);
+    pub(super) fn check_scopes(&self, wants: &Wants, symbol: Symbol) -> Result<(), Refusal> {
+        let state = self.scopes.state(wants.owner, symbol);
         if state == TradingState::Running {
             return Ok(());
         }
-        check_restricted(state, self.scopes.is_throttled(owner), || Outcome {
-            firm: self.exposure(instrument).map_or(i64::MAX, |exposure| exposure.worst(side, more)),
-            owner: market.worst_of(owner, (instrument, side), more),
-        })
+        let outcome = Outcome { firm: wants.worst, owner: wants.own.worst(wants.side, wants.more) };
+        check_restricted(state, self.scopes.stop_of(wants.owner), &outcome)
     }
 
     /// What depends on instrument, price and shares alone. `standing` is what an order that is being replaced stands for
-    /// already, shares and value: a limit that was set below it does not keep it from being made smaller.
+    /// already, shares and value: a limit that was set below it does not keep it from being made smaller. The reference that
+    /// its price was compared with.
     #[inline]
     pub(super) fn check_order(
         &self,
@@ -76,7 +68,7 @@ impl Gate {
         standing: (Quantity, Cash),
         bounds: &Bounds,
         market: &Market<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Price, Refusal> {
         let books = market.books;
         if bounds.restricted {
             return Err(Refusal::new(Reason::Restricted));
@@ -111,50 +103,83 @@ impl Gate {
         if distance * 10_000 > reference.0 * i64::from(self.limits.price_collar_bps) {
             return Err(Refusal::beyond(Reason::Collar, reference.0, price.0));
         }
-        Ok(())
+        Ok(reference)
     }
 
-    /// Whether the position of the firm, and that of the strategy, stay within their limits, should everything open on
-    /// `side` and `more` shares trade; `worst` is what the firm would have.
+    /// Whether the position of the firm, and that of the strategy, stay within their limits, should everything open on the
+    /// side and the order trade.
     #[inline(always)]
-    pub(super) fn check_position(
-        &self,
-        owner: u8,
-        (instrument, side): (InstrumentId, Side),
-        (more, worst): (i64, i64),
-        exposure: &Exposure,
-        market: &Market<'_>,
-    ) -> Result<(), Refusal> {
-        let max = self.bounds.row(exposure.bounds).position_max;
+    pub(super) fn check_position(&self, wants: &Wants, exposure: &Exposure) -> Result<(), Refusal> {
+        let (worst, max) = (wants.worst, self.bounds.row(exposure.bounds).position_max);
         if worst > max {
             return Err(Refusal::beyond(Reason::Position, max, worst));
         }
-        let max = self.limits.strategy_position_max;
-        let own = if exposure.is_sole_owner(owner) { worst } else { market.worst_of(owner, (instrument, side), more) };
+        let (own, max) = (wants.own.worst(wants.side, wants.more), self.strategy_bounds.row(wants.owner).position_max);
         if own > max {
             return Err(Refusal::beyond(Reason::StrategyPosition, max, own));
         }
         Ok(())
     }
 
-    /// Whether `more` value on `side` keeps the firm within its limits. What only closes a position is a way out.
+    /// Whether firm and strategy stay within their limits of money. The price at which the shares of the instrument count
+    /// with the order: `fresh` is that of the order or of the reference, whichever is higher, and counts if shares are added;
+    /// `dearer` is the price of a replace that only asks for a higher one, else 0. What adds no shares, or only closes what the
+    /// sum is about, is a way out and not asked about it.
     #[inline]
-    pub(super) fn check_stake(&self, side: Side, more: i64, worst: i64) -> Result<(), Refusal> {
-        if worst <= 0 || more <= 0 {
-            return Ok(());
+    pub(super) fn check_stake(
+        &self,
+        wants: &Wants,
+        (fresh, dearer): (Cash, Cash),
+        exposure: &Exposure,
+    ) -> Result<Cash, Refusal> {
+        let &Wants { worst, own, owner, instrument, side, more } = wants;
+        let place = side.index();
+        let own_is = own.counts();
+        let own_worst = own.worst(side, more);
+        let sides = self.sides(instrument, owner, exposure);
+        // With it, the sums of the side alone are others.
+        let mut sides_then = sides;
+        let own_net_then = own_worst.max(0);
+        sides_then[place] = sides[place].saturating_add(own_net_then.saturating_sub(own_is.net[place]));
+        let (gross, gross_then) = (sides[0].max(sides[1]), sides_then[0].max(sides_then[1]));
+        let price = exposure.valued_at;
+        let (adds, own_adds) = (more > 0 && worst > 0, more > 0 && own_worst > 0);
+        let price_then = match gross_then > gross {
+            true if gross == 0 => fresh,
+            true => price.max(fresh),
+            false if worst > 0 && own_worst > 0 => price.max(dearer),
+            false => price,
+        };
+        let more_of = |now: i64, then: i64| then.saturating_mul(price_then).saturating_sub(now.saturating_mul(price));
+        let is_dearer = price_then > price;
+        let sum = self.stake.gross().saturating_add(more_of(gross, gross_then));
+        let is_asked = adds && own_adds || is_dearer;
+        if is_asked && sum > self.limits.gross_max {
+            return Err(Refusal::beyond(Reason::Gross, self.limits.gross_max, sum));
         }
-        let (gross, net) = (self.stake.gross().saturating_add(more), self.stake.net(side).saturating_add(more));
-        if gross > self.limits.gross_max {
-            return Err(Refusal::beyond(Reason::Gross, self.limits.gross_max, gross));
-        }
-        if net > self.limits.net_max {
+        let more_net = more_of(exposure.worst(side, 0).max(0), worst.max(0));
+        let net = self.stake.net(side).saturating_add(more_net);
+        if (adds || is_dearer) && net > self.limits.net_max {
             return Err(Refusal::beyond(Reason::Net, self.limits.net_max, net));
         }
         match self.limits.leverage_max(self.stake.profit()) {
-            Some(max) if gross > max => return Err(Refusal::beyond(Reason::Leverage, max, gross)),
+            Some(max) if is_asked && sum > max => return Err(Refusal::beyond(Reason::Leverage, max, sum)),
             _ => {}
         }
-        Ok(())
+        let (Some(stake), bounds) = (self.owner_stakes.get(usize::from(owner)), self.strategy_bounds.row(owner)) else {
+            return Err(Refusal::new(Reason::StrategyDisabled));
+        };
+        let more_own = more_of(own_is.gross, own_net_then.max(own_is.net[1 - place]));
+        let own_sum = stake.gross().saturating_add(more_own);
+        if (own_adds || is_dearer) && own_sum > bounds.gross_max {
+            return Err(Refusal::beyond(Reason::StrategyGross, bounds.gross_max, own_sum));
+        }
+        let more_own_net = more_of(own_is.net[place], own_net_then);
+        let own_net = stake.net(side).saturating_add(more_own_net);
+        if (own_adds || is_dearer) && own_net > bounds.net_max {
+            return Err(Refusal::beyond(Reason::StrategyNet, bounds.net_max, own_net));
+        }
+        Ok(price_then)
     }
 
     /// Whether an order of `side` at `price` leaves the account's own alone. One compare unless it reaches their prices.

@@ -1,6 +1,6 @@
 //! What stands at risk in one instrument, on one cache line.
 
-use crate::units::{Quantity, Side};
+use crate::units::Side;
 use zerocopy::FromZeros;
 
 /// Position and open orders of all strategies in one instrument.
@@ -20,11 +20,12 @@ pub struct Exposure {
     pub(super) bounds: u16,
     /// Not 0: our market stopped trading the instrument.
     pub(super) halted: u8,
-    pub(super) reserved: u8,
-    /// Cost of the position, all strategies; short is negative. 1/10000.
-    pub(super) cost: i64,
-    /// What closing at the last mark would add to that. 1/10000.
-    pub(super) unrealized: i64,
+    /// Owners that hold shares of it.
+    pub(super) holders: u8,
+    /// Price at which its shares count, 1/10000; of what stands for nothing it is an old one. 0 before any.
+    pub(super) valued_at: i64,
+    /// What a share was worth when that was last looked at, 1/10000; 0 before any look.
+    pub(super) mark: i64,
 }
 
 impl Exposure {
@@ -38,6 +39,12 @@ impl Exposure {
     #[inline]
     pub const fn open(&self, side: Side) -> i64 {
         self.open[side.index()]
+    }
+
+    /// Price at which its shares count in the limits of money, 1/10000; 0 before any.
+    #[inline]
+    pub const fn valued_at(&self) -> i64 {
+        self.valued_at
     }
 
     /// Whether our market stopped trading the instrument (an operational halt).
@@ -57,12 +64,5 @@ impl Exposure {
     #[inline]
     pub const fn worst(&self, side: Side, more: i64) -> i64 {
         self.position.saturating_mul(side.sign()).saturating_add(self.open[side.index()]).saturating_add(more)
-    }
-
-    /// An order of `owner` on `side` stood for `before` shares and stands for `after` now.
-    #[inline]
-    pub(crate) const fn settle(&mut self, owner: u8, side: Side, before: Quantity, after: Quantity) {
-        self.owners |= 1 << owner;
-        self.open[side.index()] += after as i64 - before as i64;
     }
 }

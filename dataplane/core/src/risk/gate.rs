@@ -6,12 +6,15 @@ use super::checks::check_way_out;
 use super::listing::Listings;
 use super::scopes::OWNERS;
 use super::sight::Sight;
+use super::standing::{Own, valued};
+use super::strategy_bounds::StrategyTable;
 use super::terms::{check_reducible, check_replaceable, check_terms};
 use super::throttle::Repeats;
-use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, Scopes, Stake, SymbolLimits};
+use super::{
+    Approved, Exposure, HaltReason, Limits, Rate, Reason, Scopes, Stake, StrategyLimits, StrategyStop, SymbolLimits,
+};
 use crate::book::{Books, Instruments, Memory};
 use crate::orders::{Order, Orders};
-use crate::portfolio::{Portfolio, Position};
 use crate::session::{OrderAction, OrderView, TimeInForce};
 use crate::units::{Cash, InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
 use tern_abi::arena::Arena;
@@ -71,18 +74,6 @@ pub(crate) struct Market<'a> {
     pub(crate) instruments: &'a Instruments,
     pub(crate) books: &'a Books,
     pub(crate) orders: &'a Orders,
-    pub(crate) portfolio: &'a Portfolio,
-}
-
-impl Market<'_> {
-    /// An owner's position, seen from the side, with his open orders of the side and `more` shares filled. Walks them.
-    #[cold]
-    pub(super) fn worst_of(&self, owner: u8, (instrument, side): (InstrumentId, Side), more: i64) -> i64 {
-        let held = self.portfolio.position(usize::from(owner), instrument).shares;
-        let own = self.orders.own(usize::from(owner), instrument).filter(|order| order.side == side);
-        let open: i64 = own.map(|order| i64::from(order.counted)).sum();
-        held.saturating_mul(side.sign()).saturating_add(open).saturating_add(more)
-    }
 }
 
 /// A new order as a strategy wants it.
@@ -95,6 +86,20 @@ pub(crate) struct NewOrder {
     pub(crate) min_quantity: Quantity,
     pub(crate) time_in_force: TimeInForce,
     pub(crate) post_only: bool,
+}
+
+/// What an intent wants of an instrument's shares.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wants {
+    /// The firm's position, seen from the side, with all open orders of the side and this one filled.
+    pub(super) worst: i64,
+    /// What its owner has there now.
+    pub(super) own: Own,
+    pub(super) owner: u8,
+    pub(super) instrument: InstrumentId,
+    pub(super) side: Side,
+    /// Shares that it adds to those that are open.
+    pub(super) more: i64,
 }
 
 /// The gate. The pipeline alone makes one.
@@ -113,7 +118,16 @@ pub struct Gate {
     pub(super) halt: Option<HaltReason>,
     pub(super) exposures: Arena<Exposure>,
     pub(super) sights: Arena<Sight>,
+    /// By instrument, and in it by owner: [`owner_count`](Self::owner_count) of them each.
+    pub(super) owns: Arena<Own>,
+    pub(super) owner_count: usize,
+    /// The owners' longs and shorts of each instrument together.
+    pub(super) sides: Arena<[i64; 2]>,
     pub(super) stake: Stake,
+    pub(super) owner_stakes: [Stake; OWNERS],
+    pub(super) strategy_bounds: StrategyTable,
+    /// Owners whose loss is beyond their limit, and who were not stopped for it yet, a bit each.
+    pub(super) losers: u32,
     pub(super) scopes: Scopes,
     repeats: [Repeats; OWNERS],
     pub(super) listings: Listings,
@@ -123,6 +137,7 @@ impl Gate {
     pub(crate) fn new(
         limits: Limits,
         (symbols, short_max): (&[SymbolLimits], i64),
+        (owner_count, strategies): (usize, &[(u8, StrategyLimits)]),
         instruments: usize,
         memory: &mut impl Memory,
     ) -> Self {
@@ -138,7 +153,13 @@ impl Gate {
             halt: None,
             exposures,
             sights,
+            owns: memory.arena(instruments * owner_count),
+            owner_count,
+            sides: memory.arena(instruments),
             stake: Stake::default(),
+            owner_stakes: [Stake::default(); OWNERS],
+            strategy_bounds: StrategyTable::new(&limits, strategies),
+            losers: 0,
             scopes: Scopes::default(),
             repeats: [Repeats::default(); OWNERS],
             listings: Listings::new(instruments),
@@ -236,6 +257,7 @@ impl Gate {
     pub(crate) fn set_limits(&mut self, limits: Limits) {
         let before = core::mem::replace(&mut self.limits, limits);
         self.bounds.set(&before, &limits);
+        self.strategy_bounds.set(&before, &limits);
         self.rate.set(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
     }
 
@@ -276,11 +298,8 @@ impl Gate {
     pub(crate) fn executed(&mut self, owner: u8, now: TaiNs) -> bool {
         let (max, window_ns) = (self.limits.executions_max, self.limits.executions_window_ns);
         let Some(repeats) = self.repeats.get_mut(usize::from(owner)) else { return false };
-        let is_too_often = window_ns != 0 && repeats.add(now, window_ns) >= max && !self.scopes.is_throttled(owner);
-        if is_too_often {
-            self.scopes.throttle(owner);
-        }
-        is_too_often
+        let is_too_often = window_ns != 0 && repeats.add(now, window_ns) >= max;
+        is_too_often && self.scopes.stop(owner, StrategyStop::Executions)
     }
 
     /// An operator lets a strategy go on: what it traded before is forgotten.
@@ -290,69 +309,16 @@ impl Gate {
         }
     }
 
-    /// Brings the exposure of the order's instrument up to date with it.
-    #[inline]
-    pub(crate) fn settle(&mut self, order: &mut Order) {
-        let now = order.exposure();
-        let index = order.instrument.index();
-        if let Some((exposure, sight)) = self.exposures.get_mut(index).zip(self.sights.get_mut(index)) {
-            exposure.settle(order.owner, order.side, order.counted, now);
-            order.counted = now;
-            sight.own.settle(order, exposure.open(order.side));
-        }
-        order.counted = now;
-        let value = order.value();
-        self.stake.settle(order.side, order.counted_value, value);
-        order.counted_value = value;
-    }
-
     /// What the firm has at stake over all instruments.
     #[inline]
     pub fn stake(&self) -> &Stake {
         &self.stake
     }
 
-    /// A strategy's position in an instrument changed.
-    pub(crate) fn position_changed(&mut self, instrument: InstrumentId, before: &Position, after: &Position) {
-        self.stake.position_changed(before, after);
-        if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
-            exposure.cost = exposure.cost.saturating_add(after.cost.saturating_sub(before.cost));
-        }
-    }
-
-    /// A share of the instrument is worth `price` now. Why that stops trading, if it does.
+    /// What the owner with this index has at stake.
     #[inline]
-    pub(crate) fn mark(&mut self, instrument: InstrumentId, price: Option<Price>) -> Option<HaltReason> {
-        let exposure = self.exposures.get_mut(instrument.index())?;
-        let value = match price {
-            _ if exposure.position == 0 => 0,
-            Some(price) => exposure.position.saturating_mul(price.0),
-            None => return None,
-        };
-        // Of a flat instrument, what strategies hold against one another at different cost is left.
-        let unrealized = value.saturating_sub(exposure.cost);
-        self.stake.remarked(exposure.unrealized, unrealized);
-        exposure.unrealized = unrealized;
-        self.watch_losses()
-    }
-
-    /// Why the profit of now stops trading, if it does: limits of loss changed, and no mark has come since.
-    pub(crate) fn watch_losses(&mut self) -> Option<HaltReason> {
-        self.stake.watch(self.limits.daily_loss_max, self.limits.drawdown_max)
-    }
-
-    /// Whether a mark of the instrument would say anything new.
-    #[inline]
-    pub(crate) fn is_held(&self, instrument: InstrumentId) -> bool {
-        self.exposure(instrument).is_some_and(|exposure| exposure.position != 0)
-    }
-
-    /// Shares changed hands.
-    #[inline]
-    pub(crate) fn add_position(&mut self, instrument: InstrumentId, shares: i64) {
-        if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
-            exposure.position = exposure.position.saturating_add(shares);
-        }
+    pub fn owner_stake(&self, owner: usize) -> Option<&Stake> {
+        self.owner_stakes.get(owner)
     }
 
     /// Checks a new order.
@@ -365,8 +331,9 @@ impl Gate {
         new: &NewOrder,
         market: &Market<'_>,
     ) -> Result<Approved, Refusal> {
-        let view = self.check_new(at, owner, id, new, market)?;
+        let (view, price) = self.check_new(at, owner, id, new, market)?;
         self.take_message(at.now);
+        self.count_at(new.instrument, price);
         if let Some(exposure) = self.exposures.get_mut(new.instrument.index()) {
             exposure.last_order = fingerprint(new);
             exposure.last_order_ns = at.now.0;
@@ -374,7 +341,16 @@ impl Gate {
         Ok(Approved::new(view))
     }
 
-    /// The checks of a new order, without taking anything.
+    /// The shares of an instrument count at `price` from now on.
+    #[inline]
+    fn count_at(&mut self, instrument: InstrumentId, price: Cash) {
+        if self.exposure(instrument).is_some_and(|exposure| exposure.valued_at != price) {
+            self.revalue(instrument, price);
+        }
+    }
+
+    /// The checks of a new order, without taking anything. What leaves, and the price at which the shares of its instrument
+    /// count then.
     #[inline]
     pub(crate) fn check_new(
         &self,
@@ -383,13 +359,23 @@ impl Gate {
         id: OrderId,
         new: &NewOrder,
         market: &Market<'_>,
-    ) -> Result<OrderView, Refusal> {
+    ) -> Result<(OrderView, Cash), Refusal> {
         self.check_moment(at)?;
         let (Some(exposure), Some(symbol)) = (self.exposure(new.instrument), market.instruments.symbol(new.instrument))
         else {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
-        self.check_scopes(owner.index, symbol, (new.instrument, new.side), i64::from(new.quantity), market)?;
+        let more = i64::from(new.quantity);
+        let wants = Wants {
+            worst: exposure.worst(new.side, more),
+            own: self.own(new.instrument, owner.index, exposure),
+            owner: owner.index,
+            instrument: new.instrument,
+            side: new.side,
+            more,
+        };
+        let worst = wants.worst;
+        self.check_scopes(&wants, symbol)?;
         let bounds = self.bounds.row(exposure.bounds);
         check_terms(new)?;
         let worth = self.worth(at.now, new, market)?;
@@ -397,12 +383,10 @@ impl Gate {
         if worth != new.price && !new.price.is_market() {
             self.check_order(at.now, new.instrument, (new.price, new.quantity), (0, 0), bounds, market)?;
         }
-        self.check_order(at.now, new.instrument, (worth, new.quantity), (0, 0), bounds, market)?;
-        let more = i64::from(new.quantity);
-        let worst = exposure.worst(new.side, more);
-        self.check_position(owner.index, (new.instrument, new.side), (more, worst), exposure, market)?;
+        let reference = self.check_order(at.now, new.instrument, (worth, new.quantity), (0, 0), bounds, market)?;
+        self.check_position(&wants, exposure)?;
         self.check_volume(at.now, new.instrument, new.quantity, worst)?;
-        self.check_stake(new.side, worth.0 * i64::from(new.quantity), worst)?;
+        let price = self.check_stake(&wants, (valued(worth.max(reference)), 0), exposure)?;
         self.check_self_trade(new.instrument, new.side, new.price, market.orders)?;
         let open = market.orders.open_count();
         if open >= self.limits.open_orders_max || !market.orders.has_room() {
@@ -421,7 +405,7 @@ impl Gate {
             self.check_short((new.instrument, new.price), (more, worst), bounds, market.books)?;
         }
         self.check_rate(at)?;
-        Ok(OrderView {
+        let view = OrderView {
             action: OrderAction::New { order: id },
             symbol,
             instrument: new.instrument,
@@ -434,7 +418,8 @@ impl Gate {
             post_only: new.post_only,
             strategy: owner.strategy,
             trader: owner.trader,
-        })
+        };
+        Ok((view, price))
     }
 
     /// Checks another price or size for a live order. `quantity` is what is to be open; the venue is told the total of
@@ -449,8 +434,9 @@ impl Gate {
         quantity: Quantity,
         market: &Market<'_>,
     ) -> Result<Approved, Refusal> {
-        let (total, symbol) = self.check_replace(at, order, price, quantity, market)?;
+        let (total, symbol, counts_at) = self.check_replace(at, order, price, quantity, market)?;
         self.take_message(at.now);
+        self.count_at(order.instrument, counts_at);
         Ok(Approved::new(OrderView {
             action: OrderAction::Replace { previous: order.id, order: id },
             price,
@@ -459,7 +445,8 @@ impl Gate {
         }))
     }
 
-    /// The checks of a replace, without taking anything. The chain's total and the symbol.
+    /// The checks of a replace, without taking anything. The chain's total, the symbol, and the price at which the shares of
+    /// its instrument count then.
     #[inline]
     pub(crate) fn check_replace(
         &self,
@@ -468,7 +455,7 @@ impl Gate {
         price: Price,
         quantity: Quantity,
         market: &Market<'_>,
-    ) -> Result<(Quantity, Symbol), Refusal> {
+    ) -> Result<(Quantity, Symbol, Cash), Refusal> {
         self.check_moment(at)?;
         if !order.is_settled() {
             return Err(Refusal::new(Reason::OrderBusy));
@@ -479,9 +466,9 @@ impl Gate {
         else {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
-        let standing = (order.leaves, order.counted_value);
+        let standing = (order.leaves, order.value());
         let bounds = self.bounds.row(exposure.bounds);
-        self.check_order(at.now, order.instrument, (price, quantity), standing, bounds, market)?;
+        let reference = self.check_order(at.now, order.instrument, (price, quantity), standing, bounds, market)?;
         // The chain's total has the limit of an order at the venue: less than 1,000,000 (OUCH 5.0, 2.2).
         let total = order.executed.saturating_add(quantity);
         let total_max = Limits::max(super::LimitId::OrderQuantityMax);
@@ -489,15 +476,24 @@ impl Gate {
             return Err(Refusal::beyond(Reason::Quantity, total_max, i64::from(total)));
         }
         let more = i64::from(quantity.max(order.leaves)) - i64::from(order.counted);
-        self.check_scopes(order.owner, symbol, (order.instrument, order.side), more, market)?;
-        let worst = exposure.worst(order.side, more);
+        let wants = Wants {
+            worst: exposure.worst(order.side, more),
+            own: self.own(order.instrument, order.owner, exposure),
+            owner: order.owner,
+            instrument: order.instrument,
+            side: order.side,
+            more,
+        };
+        let worst = wants.worst;
+        self.check_scopes(&wants, symbol)?;
         // A replace that adds no share is a way out and is never barred by a limit set below what is held.
         if more > 0 {
-            self.check_position(order.owner, (order.instrument, order.side), (more, worst), exposure, market)?;
+            self.check_position(&wants, exposure)?;
             self.check_volume(at.now, order.instrument, quantity, worst)?;
         }
-        let value = (price.0 * i64::from(quantity)).max(order.price.0.saturating_mul(i64::from(order.leaves)));
-        self.check_stake(order.side, value.saturating_sub(order.counted_value), worst)?;
+        let dearer = if price > order.price { valued(price) } else { 0 };
+        let fresh = valued(price.max(order.price).max(reference));
+        let counts_at = self.check_stake(&wants, (fresh, dearer), exposure)?;
         self.check_self_trade(order.instrument, order.side, price, market.orders)?;
         if order.side == Side::Sell && !order.short && exposure.position - exposure.open(Side::Sell) < more {
             return Err(Refusal::new(Reason::ShortMark));
@@ -506,7 +502,7 @@ impl Gate {
             self.check_short((order.instrument, price), (more, worst), bounds, market.books)?;
         }
         self.check_rate(at)?;
-        Ok((total, symbol))
+        Ok((total, symbol, counts_at))
     }
 
     /// Checks a strategy's cancel: it lowers what is at risk, so neither halt, age nor trust stands in its way.

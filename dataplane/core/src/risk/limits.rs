@@ -17,8 +17,8 @@ counter_enum! {
         CancelReserve = "cancel_reserve": "Messages beyond the burst that only cancels may use.",
         IntentAgeNsMax = "intent_age_ns_max": "Age of the market data behind an intent, ns.",
         DuplicateWindowNs = "duplicate_window_ns": "Time in which the same order again is a duplicate, ns; 0 = not checked.",
-        GrossMax = "gross_max": "All positions at cost and all open orders at their price, 1/10000 of the currency unit.",
-        NetMax = "net_max": "Positions at cost, longs less shorts, with every open order of one side filled, 1/10000.",
+        GrossMax = "gross_max": "How far positions can come to be from flat, all open orders filled, over all symbols, 1/10000 of the currency unit.",
+        NetMax = "net_max": "Longs, and shorts, of all symbols, each with every open order of its side filled, 1/10000.",
         DailyLossMax = "daily_loss_max": "Loss of the day, realized and unrealized, that stops trading when exceeded, 1/10000.",
         DrawdownMax = "drawdown_max": "Fall of profit below its best of the day that stops trading when exceeded, 1/10000.",
         SelfTrade = "self_trade": "Orders that would trade with the account's own: 0 off, 1 cancel newest, 2 cancel oldest, 3 cancel both.",
@@ -32,8 +32,11 @@ counter_enum! {
         ReferenceMoveBps = "reference_move_bps": "How far the reference of the collar moves in a second at most, 1/100 percent.",
         ReferenceSpreadBps = "reference_spread_bps": "Widest spread of which the middle is a reference, 1/100 percent of it.",
         Equity = "equity": "What the account was worth when the day began, 1/10000 of the currency unit; 0 = leverage is not checked.",
-        LeveragePercentMax = "leverage_percent_max": "Positions at cost and open orders, percent of equity and the day's profit.",
+        LeveragePercentMax = "leverage_percent_max": "What gross_max is about, percent of equity and the day's profit.",
         ReferenceDepthMin = "reference_depth_min": "Shares of others that a side must have up to the price of which the middle is a reference.",
+        StrategyGrossMax = "strategy_gross_max": "What gross_max is about, of each strategy by itself, 1/10000.",
+        StrategyNetMax = "strategy_net_max": "What net_max is about, of each strategy by itself, 1/10000.",
+        StrategyDailyLossMax = "strategy_daily_loss_max": "Loss of the day of a strategy that stops it when exceeded, 1/10000.",
     }
 }
 
@@ -112,6 +115,12 @@ pub struct Limits {
     pub equity: Cash,
     /// [`LimitId::LeveragePercentMax`].
     pub leverage_percent_max: u32,
+    /// [`LimitId::StrategyGrossMax`].
+    pub strategy_gross_max: Cash,
+    /// [`LimitId::StrategyNetMax`].
+    pub strategy_net_max: Cash,
+    /// [`LimitId::StrategyDailyLossMax`].
+    pub strategy_daily_loss_max: Cash,
     /// Configuration that they come from; every order record carries it.
     pub epoch: u32,
 }
@@ -146,6 +155,9 @@ impl Default for Limits {
             reference_depth_min: 100,
             equity: 0,
             leverage_percent_max: 200,
+            strategy_gross_max: 5_000_000 * UNIT,
+            strategy_net_max: 2_000_000 * UNIT,
+            strategy_daily_loss_max: 50_000 * UNIT,
             epoch: 0,
         }
     }
@@ -162,6 +174,9 @@ impl Limits {
             | LimitId::NetMax
             | LimitId::DailyLossMax
             | LimitId::DrawdownMax
+            | LimitId::StrategyGrossMax
+            | LimitId::StrategyNetMax
+            | LimitId::StrategyDailyLossMax
             | LimitId::Equity => i64::MAX / 2,
             LimitId::PriceCollarBps
             | LimitId::LeveragePercentMax
@@ -220,6 +235,9 @@ impl Limits {
             LimitId::ReferenceDepthMin => self.reference_depth_min = value as u32,
             LimitId::Equity => self.equity = value,
             LimitId::LeveragePercentMax => self.leverage_percent_max = value as u32,
+            LimitId::StrategyGrossMax => self.strategy_gross_max = value,
+            LimitId::StrategyNetMax => self.strategy_net_max = value,
+            LimitId::StrategyDailyLossMax => self.strategy_daily_loss_max = value,
         }
         Ok(())
     }
@@ -254,6 +272,9 @@ impl Limits {
             LimitId::ReferenceDepthMin => self.reference_depth_min as i64,
             LimitId::Equity => self.equity,
             LimitId::LeveragePercentMax => self.leverage_percent_max as i64,
+            LimitId::StrategyGrossMax => self.strategy_gross_max,
+            LimitId::StrategyNetMax => self.strategy_net_max,
+            LimitId::StrategyDailyLossMax => self.strategy_daily_loss_max,
         }
     }
 

@@ -5,7 +5,7 @@
 //!            \--> Refusal (a Reason, counted and recorded)
 //! ```
 //! A check reads two cache lines of the instrument (its book line and its [`Exposure`]), the prices of our own orders
-//! there, the firm's [`Stake`] and the limits.
+//! there, the [`Stake`]s of firm and strategy, and the limits.
 
 mod approved;
 mod bounds;
@@ -22,6 +22,8 @@ mod self_trade;
 mod short_sale;
 mod sight;
 mod stake;
+mod standing;
+mod strategy_bounds;
 mod terms;
 mod throttle;
 
@@ -32,9 +34,10 @@ pub use gate::{Gate, Owner, Refusal};
 pub(crate) use gate::{Market, Moment, NewOrder};
 pub use limits::{LimitError, LimitId, Limits};
 pub use rate::Rate;
-pub use reason::{HaltReason, Reason};
+pub use reason::{HaltReason, Reason, StrategyStop};
 pub(crate) use scopes::Part;
 pub use scopes::Scopes;
 pub use self_trade::SelfTrade;
 pub(crate) use self_trade::would_trade;
 pub use stake::Stake;
+pub use strategy_bounds::StrategyLimits;

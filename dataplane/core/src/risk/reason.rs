@@ -32,8 +32,8 @@ counter_enum! {
         RecordFailed = "record_failed": "The order could not be recorded, so it was not sent.",
         EncodeFailed = "encode_failed": "The session could not write the order; it was not sent.",
         MarketHalted = "market_halted": "Our market does not trade the instrument for now: an operational halt.",
-        Gross = "gross": "All positions at cost and all open orders together would be above the limit.",
-        Net = "net": "With every open order of that side filled, the firm would lean further to it than the limit.",
+        Gross = "gross": "All open orders filled, positions of all symbols could come to be further from flat than the limit.",
+        Net = "net": "With every open order of that side filled, all longs, or all shorts, would be above the limit.",
         SelfTrade = "self_trade": "It would trade with another open order of the account.",
         ReduceOnly = "reduce_only": "Its strategy, symbol, venue or firm may only reduce positions, and it could do more.",
         CancelOnly = "cancel_only": "Its strategy, symbol, venue or firm may only cancel.",
@@ -46,9 +46,20 @@ counter_enum! {
         NotLocated = "not_located": "More shares would be sold short than may be: the symbol is not easy to borrow.",
         ShortSalePrice = "short_sale_price": "A short sale at or below the best bid, in a symbol that is under Rule 201.",
         OutOfHours = "out_of_hours": "Before or after the hours of the day in which orders may be sent.",
-        Leverage = "leverage": "All positions at cost and all open orders would be more than the leverage allows on what the account is worth.",
+        Leverage = "leverage": "All open orders filled, positions could be more than the leverage allows on what the account is worth.",
         DaemonSilent = "daemon_silent": "The daemon's heartbeat is missed: nobody drains, restarts or watches; only cancels leave.",
         Terms = "terms": "Terms that do not go together, or that the venue would reject or could understand in two ways.",
+        StrategyGross = "strategy_gross": "As gross, of its strategy alone.",
+        StrategyNet = "strategy_net": "As net, of its strategy alone.",
+        StrategyLoss = "strategy_loss": "Its strategy lost more today than its limit; an operator has to let it go on.",
+    }
+}
+
+counter_enum! {
+    /// Why the system stopped a strategy; an operator lets it go on.
+    pub enum StrategyStop {
+        Executions = "executions": "It traded as often as it may in a while.",
+        Loss = "loss": "It lost more today than its limit.",
     }
 }
 

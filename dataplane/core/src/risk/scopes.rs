@@ -3,7 +3,7 @@
 //! An order falls under up to four scopes: the firm, the venue, its strategy, its symbol; the strictest counts. That
 //! nothing is restricted is the rule, and costs one compare.
 
-use super::{Reason, Refusal};
+use super::{Reason, Refusal, StrategyStop};
 use crate::units::Symbol;
 use tern_abi::segment::{SCOPES, ScopeKind, TradingState};
 
@@ -16,8 +16,8 @@ pub struct Scopes {
     firm: TradingState,
     venue: TradingState,
     owners: [TradingState; OWNERS],
-    /// Owners that were stopped for trading too often, a bit each.
-    throttled: u32,
+    /// Owners that were stopped, a bit each, by why.
+    stopped: [u32; StrategyStop::COUNT],
     symbols: [(Symbol, TradingState); SCOPES],
     is_any: bool,
 }
@@ -28,7 +28,7 @@ impl Default for Scopes {
             firm: TradingState::Running,
             venue: TradingState::Running,
             owners: [TradingState::Running; OWNERS],
-            throttled: 0,
+            stopped: [0; StrategyStop::COUNT],
             symbols: [(Symbol([0; 8]), TradingState::Running); SCOPES],
             is_any: false,
         }
@@ -61,7 +61,7 @@ impl Scopes {
                     *place = state;
                     // An operator who says anything else has taken it over.
                     if state != TradingState::CancelOnly {
-                        self.throttled &= !(1 << owner);
+                        self.stopped.iter_mut().for_each(|owners| *owners &= !(1 << owner));
                     }
                 }
                 None => return false,
@@ -79,24 +79,32 @@ impl Scopes {
         true
     }
 
-    /// An owner traded as often as he may: cancels are all that he sends until an operator lets him go on.
-    pub(crate) fn throttle(&mut self, owner: u8) {
-        if let Some(state) = self.owners.get_mut(usize::from(owner)) {
-            *state = stricter(*state, TradingState::CancelOnly);
-            self.throttled |= 1 << owner;
-        }
+    /// Stops an owner: cancels are all that he sends until an operator lets him go on. Whether that is new.
+    pub(crate) fn stop(&mut self, owner: u8, why: StrategyStop) -> bool {
+        let Some(state) = self.owners.get_mut(usize::from(owner)) else { return false };
+        *state = stricter(*state, TradingState::CancelOnly);
+        let owners = &mut self.stopped[why.index()];
+        let is_new = *owners & 1 << owner == 0;
+        *owners |= 1 << owner;
         self.note_any();
+        is_new
     }
 
-    /// Owners that are stopped for trading too often, a bit each by index.
+    /// Owners that are stopped for this reason, a bit each by index.
     #[inline]
-    pub const fn throttled(&self) -> u32 {
-        self.throttled
+    pub const fn stopped_for(&self, why: StrategyStop) -> u32 {
+        self.stopped[why.index()]
     }
 
-    /// Whether an owner is stopped for trading too often.
-    pub(crate) const fn is_throttled(&self, owner: u8) -> bool {
-        self.throttled & 1 << owner != 0
+    /// Owners that are stopped, a bit each by index.
+    #[inline]
+    pub fn stopped(&self) -> u32 {
+        self.stopped.iter().fold(0, |all, owners| all | owners)
+    }
+
+    /// Why an owner is stopped, if he is: the first reason that there is.
+    pub(crate) fn stop_of(&self, owner: u8) -> Option<StrategyStop> {
+        StrategyStop::ALL.iter().copied().find(|why| self.stopped_for(*why) & 1 << owner != 0)
     }
 
     fn note_any(&mut self) {
@@ -128,7 +136,7 @@ impl Scopes {
         let symbols = self.symbols.iter().filter(|(_, state)| *state != TradingState::Running);
         let symbols = symbols.flat_map(|(symbol, state)| [u64::from_le_bytes(symbol.0), *state as u64]);
         let states = [self.firm, self.venue].into_iter().chain(self.owners).map(|state| state as u64);
-        states.chain([u64::from(self.throttled)]).chain(symbols)
+        states.chain(self.stopped.into_iter().map(u64::from)).chain(symbols)
     }
 }
 
@@ -148,20 +156,20 @@ pub(super) struct Outcome {
 #[cold]
 pub(super) fn check_restricted(
     state: TradingState,
-    is_throttled: bool,
-    outcome: impl FnOnce() -> Outcome,
+    stopped: Option<StrategyStop>,
+    outcome: &Outcome,
 ) -> Result<(), Refusal> {
     match state {
         TradingState::Running => Ok(()),
-        TradingState::ReduceOnly => {
-            let Outcome { firm, owner } = outcome();
-            match firm.max(owner) {
-                worst if worst > 0 => Err(Refusal { reason: Reason::ReduceOnly, limit: 0, value: worst }),
-                _ => Ok(()),
-            }
-        }
-        TradingState::CancelOnly if is_throttled => Err(Refusal::new(Reason::RepeatedExecutions)),
-        TradingState::CancelOnly => Err(Refusal::new(Reason::CancelOnly)),
+        TradingState::ReduceOnly => match outcome.firm.max(outcome.owner) {
+            worst if worst > 0 => Err(Refusal { reason: Reason::ReduceOnly, limit: 0, value: worst }),
+            _ => Ok(()),
+        },
+        TradingState::CancelOnly => Err(Refusal::new(match stopped {
+            Some(StrategyStop::Executions) => Reason::RepeatedExecutions,
+            Some(StrategyStop::Loss) => Reason::StrategyLoss,
+            None => Reason::CancelOnly,
+        })),
         TradingState::Halted => Err(Refusal::new(Reason::ScopeHalted)),
     }
 }

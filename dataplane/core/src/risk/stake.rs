@@ -1,43 +1,34 @@
-//! What the firm has at stake over all instruments, in money: a few sums that are kept up to date, so that a check is a
-//! compare.
+//! What stands at stake over all instruments, in money: a few sums that are kept up to date, so that a check is a compare.
+//! One for the firm, one for each strategy.
 //!
-//! Held shares count at what they cost, orders at their limit price (during a replace at the dearer of the two), and
-//! buys and sells never net. Profit counts what was realized and what closing at the mark would add.
+//! What counts of an instrument, and at which price, is in `standing.rs`. Profit counts what was realized and what closing at
+//! the mark would add.
 
 use super::HaltReason;
-use crate::portfolio::Position;
+use super::standing::Worth;
 use crate::units::{Cash, Side};
 
 /// All in 1/10000 of the currency unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stake {
-    /// Price times shares of the open orders, by side.
-    pub(super) open: [Cash; 2],
-    /// Cost of all positions, short ones negative.
-    pub(super) net_cost: Cash,
-    /// The same without signs.
-    pub(super) gross_cost: Cash,
-    pub(super) realized: Cash,
-    pub(super) unrealized: Cash,
-    /// The best profit so far, at least 0.
+    pub(super) worth: Worth,
+    realized: Cash,
+    unrealized: Cash,
+    /// The best profit so far, at least 0. Of the firm alone.
     pub(super) high_water: Cash,
 }
 
 impl Stake {
-    /// Price times shares of the open orders of `side`.
-    pub const fn open(&self, side: Side) -> Cash {
-        self.open[side.index()]
-    }
-    /// Everything that is held or may come to be held.
+    /// How far positions can come to be from flat, over all instruments.
     #[inline]
     pub const fn gross(&self) -> Cash {
-        self.gross_cost.saturating_add(self.open[0]).saturating_add(self.open[1])
+        self.worth.gross
     }
-    /// How far the firm would lean to `side` (long for buys), with every open order of that side filled and none of the
-    /// other.
+    /// All instruments that could lean to `side` (long for buys), with every open order of that side filled and none of the
+    /// other. Those that lean to the other side take nothing off: they can be closed first.
     #[inline]
     pub const fn net(&self, side: Side) -> Cash {
-        self.net_cost.saturating_mul(side.sign()).saturating_add(self.open[side.index()])
+        self.worth.net[side.index()]
     }
     /// Profit that was realized.
     pub const fn realized(&self) -> Cash {
@@ -58,23 +49,11 @@ impl Stake {
         self.high_water.saturating_sub(self.profit())
     }
 
-    /// An order of `side` stood for `before` and stands for `after` now.
+    /// Profit was realized, or what closing would add changed.
     #[inline]
-    pub(super) const fn settle(&mut self, side: Side, before: Cash, after: Cash) {
-        let open = &mut self.open[side.index()];
-        *open = open.saturating_add(after.saturating_sub(before));
-    }
-    /// A strategy's position in an instrument changed.
-    pub(super) const fn position_changed(&mut self, before: &Position, after: &Position) {
-        self.net_cost = self.net_cost.saturating_add(after.cost.saturating_sub(before.cost));
-        let gross = after.cost.saturating_abs().saturating_sub(before.cost.saturating_abs());
-        self.gross_cost = self.gross_cost.saturating_add(gross);
-        self.realized = self.realized.saturating_add(after.realized().saturating_sub(before.realized()));
-    }
-    /// What closing an instrument would add changed.
-    #[inline]
-    pub(super) const fn remarked(&mut self, before: Cash, after: Cash) {
-        self.unrealized = self.unrealized.saturating_add(after.saturating_sub(before));
+    pub(super) const fn earned(&mut self, realized: Cash, unrealized: Cash) {
+        self.realized = self.realized.saturating_add(realized);
+        self.unrealized = self.unrealized.saturating_add(unrealized);
     }
 
     /// Takes the profit of now into account: which limit of loss it breaks.

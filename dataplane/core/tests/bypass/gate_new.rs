@@ -3,7 +3,7 @@ use tern_core::book::Heap;
 use tern_core::risk::{Gate, Limits};
 
 fn lenient() -> Gate {
-    Gate::new(Limits { order_quantity_max: u32::MAX, ..Limits::default() }, (&[], i64::MAX), 1, &mut Heap)
+    Gate::new(Limits { order_quantity_max: u32::MAX, ..Limits::default() }, (&[], i64::MAX), (1, &[]), 1, &mut Heap)
 }
 
 fn main() {}

@@ -10,6 +10,7 @@ mod hours;
 mod lifecycle;
 mod limits;
 mod model;
+mod money;
 mod proof;
 mod reference;
 mod restart;
@@ -21,7 +22,7 @@ mod terms;
 mod throttle;
 mod way_out;
 
-use super::PipelineCounter;
+use super::{Config, PipelineCounter};
 use crate::input::Input;
 use crate::orders::{OrderNote, OrderState};
 use crate::risk::{LimitId, Reason};
@@ -81,7 +82,11 @@ type Two = (Script, Script);
 
 /// Two strategies with the ids 1 and 2 on one account, and the symbols S0 and S1.
 fn two() -> (Rig<Two>, [Lines; 2]) {
+    two_with(config())
+}
+
+fn two_with(config: Config) -> (Rig<Two>, [Lines; 2]) {
     let scripts = (Script::default(), Script::default());
     let lines = [scripts.0.lines.clone(), scripts.1.lines.clone()];
-    (Rig::ready(config(), 2, scripts), lines)
+    (Rig::ready(config, 2, scripts), lines)
 }

@@ -35,7 +35,7 @@ fn value(rig: &Rig<(Script,)>) -> i64 {
 const UPPER_COLLAR: i64 = 10_5000;
 
 #[test]
-fn what_is_for_a_cross_is_valued_at_the_upper_collar_until_it_trades() {
+fn what_is_for_a_cross_is_valued_at_the_upper_collar() {
     for side in [Side::Buy, Side::Sell] {
         for when in [TimeInForce::OnOpen, TimeInForce::OnClose] {
             let (mut rig, lines) = bench();
@@ -46,11 +46,11 @@ fn what_is_for_a_cross_is_valued_at_the_upper_collar_until_it_trades() {
             // The venue says "market" too: nobody is to take that for a price.
             rig.venue(accepted(1, 100, Price::MARKET.0));
             assert_eq!((rig.pipeline.desk().gate().halt(), value(&rig)), (None, 100 * UPPER_COLLAR));
-            // The cross pays what it pays, and what is left over ends with it.
+            // The cross pays what it pays, and no fill changes the price at which shares count (adr/0015).
             rig.venue(executed(1, 60, 10_2500, 1));
-            assert_eq!(value(&rig), 60 * 10_2500 + 40 * UPPER_COLLAR);
+            assert_eq!(value(&rig), 100 * UPPER_COLLAR);
             rig.venue(told(VenueEventKind::Canceled, 1, 40));
-            assert_eq!((value(&rig), rig.state(1)), (60 * 10_2500, Some(OrderState::Canceled)));
+            assert_eq!((value(&rig), rig.state(1)), (60 * UPPER_COLLAR, Some(OrderState::Canceled)));
         }
     }
     let limit_on_close = order(Side::Sell, |price, _, when, _| (*price, *when) = (Price(9_9000), TimeInForce::OnClose));

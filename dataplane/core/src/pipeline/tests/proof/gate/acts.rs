@@ -102,6 +102,7 @@ impl Firm {
 
     fn enter(&mut self, ask: &Ask) -> Result<(), Refusal> {
         self.take_message(false);
+        self.values[ask.instrument] = self.value_with(ask);
         let Ask { owner, instrument, side, price, quantity, .. } = *ask;
         let cross = ask.terms.cross;
         self.entered.push(Entered { at: self.now, instrument, side, price, quantity, cross });
@@ -119,6 +120,7 @@ impl Firm {
 
     fn replace(&mut self, at: usize, ask: &Ask) -> Result<(), Refusal> {
         self.take_message(false);
+        self.values[ask.instrument] = self.value_with(ask);
         let Known { id: previous, side, short, executed, .. } = self.orders[at];
         let (id, total) = (self.next_id, executed + ask.quantity);
         let action = OrderAction::Replace { previous: OrderId(previous), order: OrderId(id) };
@@ -375,14 +377,10 @@ impl Firm {
 
     /// A look at what is held in an instrument: what that makes of profit, and whether it stops trading.
     pub(super) fn look(&mut self, instrument: usize, price: Option<Num>) {
-        let position = self.position(instrument);
-        let value = match price {
-            _ if position == 0 => 0,
-            Some(price) => position * price,
-            None => return,
-        };
+        let Some(price) = price else { return };
         let cost: Num = self.held.iter().map(|held| held[instrument].cost).sum();
-        self.books[instrument].unrealized = value - cost;
+        self.books[instrument].unrealized = self.position(instrument) * price - cost;
+        self.books[instrument].mark = price;
         self.watch_losses();
     }
 
@@ -391,14 +389,26 @@ impl Firm {
         let profit = self.profit();
         self.profits.push(profit);
         let reason = if profit < -self.bound(LimitId::DailyLossMax) {
-            HaltReason::DailyLoss
+            Some(HaltReason::DailyLoss)
         } else if self.drawdown() > self.bound(LimitId::DrawdownMax) {
-            HaltReason::Drawdown
+            Some(HaltReason::Drawdown)
         } else {
-            return;
+            None
         };
-        if matches!(self.halt, None | Some(HaltReason::DaemonSilent)) {
+        if let Some(reason) = reason.filter(|_| matches!(self.halt, None | Some(HaltReason::DaemonSilent))) {
             self.kill(reason);
+        }
+        self.stop_losers();
+    }
+
+    /// Strategies that lost more than they may: not while the venue's log tells of the past.
+    fn stop_losers(&mut self) {
+        for owner in 0..OWNERS - 1 {
+            let is_beyond = self.profit_of(owner) < -self.owner_bound(LimitId::StrategyDailyLossMax, owner);
+            if self.caught_up && is_beyond && !self.lost[owner] {
+                self.lost[owner] = true;
+                self.stop_strategy(owner);
+            }
         }
     }
 

@@ -1,12 +1,20 @@
 //! The limits in force: those of all, finer ones of single symbols, and how they are set.
 
 use super::firm::{Fault, Firm, INSTRUMENTS, Num, Outcome};
-use super::verdict::symbol_key;
+use super::verdict::{strategy_of, symbol_key};
 use crate::risk::{LimitId, Limits, SymbolLimits};
 use tern_abi::command::{Command, LimitsOutcome, SetLimits};
 
-/// The limits that a symbol may have of its own.
-const OF_SYMBOLS: [LimitId; 3] = [LimitId::PositionMax, LimitId::OrderQuantityMax, LimitId::OrderNotionalMax];
+/// The limits that a symbol, or a strategy, may have of its own.
+const OF_PARTS: [LimitId; 7] = [
+    LimitId::PositionMax,
+    LimitId::OrderQuantityMax,
+    LimitId::OrderNotionalMax,
+    LimitId::StrategyPositionMax,
+    LimitId::StrategyGrossMax,
+    LimitId::StrategyNetMax,
+    LimitId::StrategyDailyLossMax,
+];
 
 impl Firm {
     /// A limit as the planted fault has it.
@@ -39,6 +47,21 @@ impl Firm {
         own.map_or(self.bound(id), |own| self.off(id, own))
     }
 
+    /// A limit of a strategy: its own one as far as no command set a lower one, else that of every strategy.
+    pub(super) fn owner_bound(&self, id: LimitId, owner: usize) -> Num {
+        let own = self.strategies.iter().find(|limits| u64::from(limits.strategy.0) == strategy_of(owner));
+        let own = own.and_then(|limits| match id {
+            LimitId::StrategyPositionMax => limits.position_max,
+            LimitId::StrategyGrossMax => limits.gross_max,
+            LimitId::StrategyNetMax => limits.net_max,
+            LimitId::StrategyDailyLossMax => limits.daily_loss_max,
+            _ => None,
+        });
+        let ceiling = self.ceilings[id.index()].filter(|_| self.fault != Some(Fault::NoCeiling));
+        let own = own.map(Num::from).map(|own| ceiling.map_or(own, |ceiling| own.min(ceiling)));
+        own.map_or(self.bound(id), |own| self.off(id, own))
+    }
+
     pub(super) fn is_restricted(&self, instrument: usize) -> bool {
         self.symbol(instrument).is_some_and(|limits| limits.restricted)
     }
@@ -59,9 +82,9 @@ impl Firm {
         }
     }
 
-    /// A limit that a command changed is a ceiling for every symbol from then on.
+    /// A limit that a command changed is a ceiling for every symbol and strategy from then on.
     fn put(&mut self, id: LimitId, value: Num) {
-        if self.bounds[id.index()] != value && OF_SYMBOLS.contains(&id) {
+        if self.bounds[id.index()] != value && OF_PARTS.contains(&id) {
             self.ceilings[id.index()] = Some(value);
         }
         self.bounds[id.index()] = value;

@@ -48,6 +48,7 @@ pub(super) fn scope(firm: &Firm, ask: &Ask) -> Option<Refusal> {
     match firm.scope_state(ask.owner, ask.instrument) {
         TradingState::Running => None,
         TradingState::CancelOnly if firm.throttled[ask.owner] => plain(Reason::RepeatedExecutions),
+        TradingState::CancelOnly if firm.lost[ask.owner] => plain(Reason::StrategyLoss),
         TradingState::CancelOnly => plain(Reason::CancelOnly),
         TradingState::Halted => plain(Reason::ScopeHalted),
         TradingState::ReduceOnly => {

@@ -61,7 +61,7 @@ impl Maker<'_> {
     fn value(&mut self, id: LimitId) -> i64 {
         let max = Limits::max(id);
         let usual = Limits { position_max: 3000, open_orders_max: 4, ..Limits::default() }.get(id);
-        let is_loss = matches!(id, LimitId::DailyLossMax | LimitId::DrawdownMax);
+        let is_loss = matches!(id, LimitId::DailyLossMax | LimitId::DrawdownMax | LimitId::StrategyDailyLossMax);
         match self.random.below(100) {
             0..70 if !is_loss => usual,
             0..30 => usual,
@@ -80,7 +80,8 @@ impl Maker<'_> {
         }
         if self.random.permille(100) {
             // Just what was lost, or a little more or less.
-            let id = self.random.pick(&[LimitId::DailyLossMax, LimitId::DrawdownMax]);
+            let losses = [LimitId::DailyLossMax, LimitId::DrawdownMax, LimitId::StrategyDailyLossMax];
+            let id = self.random.pick(&losses);
             let value = self.level(id) + Num::from(self.random.within(-1, 1));
             values[id.index()] = value.clamp(0, Limits::max(id).into()) as i64;
         }
@@ -121,6 +122,9 @@ impl Maker<'_> {
                 };
                 firm.worst_of_owner(&ask)
             }
+            LimitId::StrategyGrossMax => firm.gross_of(self.random.below(2) as usize),
+            LimitId::StrategyNetMax => firm.net_of(self.random.below(2) as usize, side),
+            LimitId::StrategyDailyLossMax => -firm.profit_of(self.random.below(2) as usize),
             LimitId::MessagesPerDayMax => firm.day,
             LimitId::ExecutionsWindowNs => self.random.pick(&[0, 100_000, 1_000_000_000, 60_000_000_000]),
             LimitId::VolumeSharesMin => self.random.below(400).into(),

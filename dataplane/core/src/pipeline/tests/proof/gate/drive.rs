@@ -7,7 +7,7 @@ use crate::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory};
 use crate::input::{ConnEvent, Input};
 use crate::pipeline::{Config, Pipeline, StrategyConfig};
 use crate::probe::{NoProbe, NotIsolated};
-use crate::risk::{LimitId, Reason, Refusal};
+use crate::risk::{LimitId, Reason, Refusal, StrategyStop};
 use crate::session::OrderAction;
 use crate::strategy::Intent;
 use crate::testing::{CONN, FakeFeed, FakeSession, Lines, Rig, STREAM, Script, VecRecorder, payload, venue_bytes};
@@ -187,14 +187,17 @@ impl Pair {
         same("limits", &(bounds, gate.limits().epoch), &(firm.bounds.clone(), firm.epoch))?;
         same("messages of the day", &gate.messages().into(), &firm.day)?;
         for owner in 0..OWNERS {
-            let is_throttled = gate.scopes().throttled() & 1 << owner != 0;
+            let is_throttled = gate.scopes().stopped_for(StrategyStop::Executions) & 1 << owner != 0;
             same("stopped for its executions", &is_throttled, &firm.throttled[owner])?;
+            let has_lost = gate.scopes().stopped_for(StrategyStop::Loss) & 1 << owner != 0;
+            same("stopped for its loss", &has_lost, &firm.lost[owner])?;
         }
         same("next id", &desk.ids.next(), &firm.next_id)?;
         // The first of three words of an instrument has the reference in its upper half.
         let references: Vec<Num> = gate.sight_words().step_by(3).map(|word| Num::from(word >> 32)).collect();
         for (instrument, exposure) in gate.exposures().iter().enumerate() {
             same("reference", &references[instrument], &firm.followed(instrument).unwrap_or(0))?;
+            same("price that counts", &exposure.valued_at().into(), &firm.values[instrument])?;
             same("position", &exposure.position().into(), &firm.position(instrument))?;
             for side in SIDES {
                 same("open shares", &exposure.open(side).into(), &firm.open_of(Some(instrument), side).0)?;
@@ -202,7 +205,6 @@ impl Pair {
         }
         let stake = gate.stake();
         for side in SIDES {
-            same("open value", &stake.open(side).into(), &firm.open_of(None, side).1)?;
             same("net", &stake.net(side).into(), &firm.net(side))?;
         }
         same("gross", &stake.gross().into(), &firm.gross())?;
@@ -210,6 +212,12 @@ impl Pair {
         same("profit", &stake.profit().into(), &firm.profit())?;
         same("drawdown", &stake.drawdown().into(), &firm.drawdown())?;
         for owner in 0..OWNERS {
+            let stake = gate.owner_stake(owner).expect("every owner has one");
+            same("gross of an owner", &stake.gross().into(), &firm.gross_of(owner))?;
+            same("profit of an owner", &stake.profit().into(), &firm.profit_of(owner))?;
+            for side in SIDES {
+                same("net of an owner", &stake.net(side).into(), &firm.net_of(owner, side))?;
+            }
             for instrument in 0..INSTRUMENTS {
                 let held = desk.portfolio().position(owner, InstrumentId(instrument as u32));
                 let expected = firm.held[owner][instrument];

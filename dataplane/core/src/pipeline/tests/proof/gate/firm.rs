@@ -3,7 +3,7 @@
 use super::known::Known;
 use super::others::Print;
 use crate::pipeline::UnknownOrders;
-use crate::risk::{HaltReason, LimitId, Reason, Refusal, SymbolLimits};
+use crate::risk::{HaltReason, LimitId, Reason, Refusal, StrategyLimits, SymbolLimits};
 use crate::session::OrderAction;
 use crate::units::{OrderId, Side};
 use std::vec;
@@ -150,6 +150,14 @@ pub(super) enum Fault {
     StaleTaken,
     /// The model looks at new limits of loss only with the next price.
     LossLater,
+    /// The model takes the firm's net from what positions cost and what orders ask.
+    NetAtCost,
+    /// The model takes the firm's gross from what each strategy's positions cost and what orders ask.
+    GrossAtCost,
+    /// The model counts a sale at what it asks, however much more others pay.
+    SalesAtLimit,
+    /// The model counts an instrument at the price of the last trade.
+    FillsRevalue,
 }
 
 /// An order in a book.
@@ -173,6 +181,8 @@ pub(super) struct Book {
     pub(super) distrusted: bool,
     /// What closing what is held would add, when it was last looked at.
     pub(super) unrealized: Num,
+    /// What a share was worth then.
+    pub(super) mark: Num,
 }
 
 /// The model.
@@ -185,6 +195,7 @@ pub(super) struct Firm {
     /// What was set by command, by id.
     pub(super) ceilings: Vec<Option<Num>>,
     pub(super) symbols: Vec<SymbolLimits>,
+    pub(super) strategies: Vec<StrategyLimits>,
     pub(super) short_max: Num,
     pub(super) epoch: u32,
     /// From when, and until before when, orders may be sent.
@@ -196,6 +207,8 @@ pub(super) struct Firm {
     pub(super) scopes: Vec<(ScopeKind, u64, TradingState)>,
     /// Owners that were stopped for trading too often.
     pub(super) throttled: [bool; OWNERS],
+    /// Owners that were stopped for what they lost.
+    pub(super) lost: [bool; OWNERS],
     /// When each owner traded, and the window in which that was counted last.
     pub(super) executions: [(Vec<u64>, Num); OWNERS],
     pub(super) orders: Vec<Known>,
@@ -223,6 +236,8 @@ pub(super) struct Firm {
     pub(super) next_id: u32,
     pub(super) last_seq: u64,
     pub(super) books: Vec<Book>,
+    /// The price at which each instrument counts.
+    pub(super) values: [Num; INSTRUMENTS],
     /// What others traded.
     pub(super) prints: Vec<Print>,
     /// Shares of a round lot.
@@ -252,6 +267,7 @@ impl Firm {
             bounds: LimitId::ALL.iter().map(|id| Num::from(config.limits.get(*id))).collect(),
             ceilings: vec![None; LimitId::COUNT],
             symbols: config.symbols.clone(),
+            strategies: config.strategy_limits.clone(),
             short_max: config.short_max.into(),
             epoch: config.limits.epoch,
             hours: (config.hours.0.0, config.hours.1.0),
@@ -260,6 +276,7 @@ impl Firm {
             is_shutting_down: false,
             scopes: Vec::new(),
             throttled: [false; OWNERS],
+            lost: [false; OWNERS],
             executions: Default::default(),
             orders: Vec::new(),
             trades: Vec::new(),
@@ -280,6 +297,7 @@ impl Firm {
             next_id: config.next_order_id.max(1),
             last_seq: 0,
             books: vec![Book::default(); INSTRUMENTS],
+            values: [0; INSTRUMENTS],
             prints: Vec::new(),
             round_lots: [1; INSTRUMENTS],
             indications: [(0, 0); INSTRUMENTS],
@@ -350,16 +368,6 @@ impl Firm {
         held
     }
 
-    pub(super) fn gross_of(held: &Holdings) -> Num {
-        held.iter().flatten().map(|held| held.cost.abs()).sum()
-    }
-    pub(super) fn gross(&self) -> Num {
-        Self::gross_of(&self.held) + SIDES.map(|side| self.open_of(None, side).1).iter().sum::<Num>()
-    }
-    pub(super) fn net(&self, side: Side) -> Num {
-        let cost: Num = self.held.iter().flatten().map(|held| held.cost).sum();
-        self.open_of(None, side).1 + if side == Side::Buy { cost } else { -cost }
-    }
     pub(super) fn realized(&self) -> Num {
         self.held.iter().flatten().map(|held| held.cash + held.cost).sum()
     }
@@ -388,6 +396,7 @@ impl Firm {
             || self.books.iter().any(|book| large(book.unrealized))
             || SIDES.iter().any(|side| large(self.open_of(None, *side).1))
             || large(self.gross())
+            || (0..OWNERS).any(|owner| large(self.gross_of(owner)) || large(self.profit_of(owner)))
     }
 
     /// The order's id that a message names.

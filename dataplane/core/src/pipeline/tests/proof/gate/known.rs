@@ -98,6 +98,10 @@ impl Known {
     pub(super) fn needs_cancel(&self) -> bool {
         self.cancel_wanted && self.cancel_due.is_none() && self.cancel_sent != Some(self.cancel_target())
     }
+    /// The most that a share of it is valued at.
+    pub(super) fn dearest(&self) -> Num {
+        self.cross_value.unwrap_or(self.prices().max().unwrap_or(0))
+    }
     /// The prices at which it may trade.
     pub(super) fn prices(&self) -> impl Iterator<Item = Num> {
         [Some(self.price), self.pending.map(|pending| pending.price)].into_iter().flatten()

@@ -19,7 +19,7 @@ impl Firm {
             self.want_cancels(|_| true);
         }
         for instrument in looks {
-            if self.position(instrument) != 0 {
+            if self.held.iter().any(|held| held[instrument].shares != 0) {
                 self.look(instrument, self.mark_of(instrument));
             }
         }

@@ -21,6 +21,7 @@ mod pace;
 mod promises;
 mod quotes;
 mod setting;
+mod stakes;
 mod steps;
 mod sums;
 mod told;
@@ -254,6 +255,10 @@ fn faults() -> Vec<Fault> {
         Fault::LogCounts,
         Fault::StaleTaken,
         Fault::LossLater,
+        Fault::NetAtCost,
+        Fault::GrossAtCost,
+        Fault::SalesAtLimit,
+        Fault::FillsRevalue,
     ];
     bounds.chain(ignored).chain(misheard).chain(others).collect()
 }

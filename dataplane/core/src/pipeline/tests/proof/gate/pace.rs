@@ -56,19 +56,19 @@ impl Firm {
         times.push(now);
         let count = times.iter().filter(|at| is_in(**at, window)).count();
         if count as Num >= self.bound(LimitId::ExecutionsMax) && !self.throttled[owner] {
-            self.throttle(owner);
+            self.throttled[owner] = true;
+            self.stop_strategy(owner);
         }
     }
 
     /// Stopped as an operator would stop it, and what it has open is cancelled.
-    fn throttle(&mut self, owner: usize) {
+    pub(super) fn stop_strategy(&mut self, owner: usize) {
         let key = strategy_of(owner);
         let stricter = match self.said(ScopeKind::Strategy, key) {
             TradingState::Halted => TradingState::Halted,
             _ => TradingState::CancelOnly,
         };
         self.scopes.push((ScopeKind::Strategy, key, stricter));
-        self.throttled[owner] = true;
         self.recall(false);
         self.want_cancels(|order| order.owner == owner);
     }
@@ -78,7 +78,7 @@ impl Firm {
     pub(super) fn take_over(&mut self, key: u64, state: TradingState) {
         let Some(owner) = (0..OWNERS).find(|owner| strategy_of(*owner) == key) else { return };
         if state != TradingState::CancelOnly {
-            self.throttled[owner] = false;
+            (self.throttled[owner], self.lost[owner]) = (false, false);
         }
         if state == TradingState::Running && self.fault != Some(Fault::Unforgotten) {
             self.executions[owner].0.clear();

@@ -6,10 +6,10 @@ use super::firm::INSTRUMENTS;
 use super::steps::Step;
 use crate::input::ConnEvent;
 use crate::pipeline::{Config, UnknownOrders};
-use crate::risk::{Limits, SymbolLimits};
+use crate::risk::{Limits, StrategyLimits, SymbolLimits};
 use crate::session::{VenueEvent, VenueEventKind};
 use crate::testing::{add, print};
-use crate::units::{Side, Symbol, TaiNs, UNIT};
+use crate::units::{Side, StrategyId, Symbol, TaiNs, UNIT};
 use std::vec;
 use std::vec::Vec;
 use tern_abi::event::BookEvent;
@@ -46,6 +46,9 @@ fn limits(random: &mut Random) -> Limits {
         executions_window_ns: random.pick(&[0, 7, 8, 800_000, 1_000_000_007, 60_000_000_000]),
         equity: random.pick(&[0, 1, 2]) * random.within(1, 100) * 100 * UNIT,
         leverage_percent_max: random.within(50, 300) as u32,
+        strategy_gross_max: random.within(5, 60) * 1000 * UNIT,
+        strategy_net_max: random.within(5, 60) * 500 * UNIT,
+        strategy_daily_loss_max: random.within(0, 100) * 30 * UNIT,
         ..wide
     }
 }
@@ -80,6 +83,23 @@ fn closes(random: &mut Random) -> Vec<(Symbol, u32)> {
     closes
 }
 
+/// Limits of single strategies.
+fn strategies(random: &mut Random) -> Vec<StrategyLimits> {
+    let mut strategies = Vec::new();
+    for id in [1, 2] {
+        if random.permille(100) {
+            strategies.push(StrategyLimits {
+                position_max: random.pick(&[None, Some(0), Some(600)]),
+                gross_max: random.pick(&[None, Some(0), Some(3000 * UNIT), Some(50_000 * UNIT)]),
+                net_max: random.pick(&[None, Some(0), Some(2000 * UNIT), Some(50_000 * UNIT)]),
+                daily_loss_max: random.pick(&[None, Some(0), Some(100 * UNIT)]),
+                ..StrategyLimits::new(StrategyId(id))
+            });
+        }
+    }
+    strategies
+}
+
 /// The configuration of an episode.
 pub(super) fn config(random: &mut Random) -> Config {
     let mut limits = limits(random);
@@ -96,6 +116,7 @@ pub(super) fn config(random: &mut Random) -> Config {
         ack_timeout_ns: 0,
         limits,
         symbols: symbols(random),
+        strategy_limits: strategies(random),
         short_max: random.pick(&[i64::MAX, i64::MAX, i64::MAX, 300, 0]),
         messages_sent: if random.permille(100) { random.pick(&[15, 2_000_000 - 20, u32::MAX - 5]) } else { 0 },
         hours: if random.permille(50) { hours } else { (TaiNs(0), TaiNs::NEVER) },

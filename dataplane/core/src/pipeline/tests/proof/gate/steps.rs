@@ -97,7 +97,7 @@ impl Maker<'_> {
             Some(Step::Conn(ConnEvent::Room(1 << 20)))
         } else if !firm.ring_room_next {
             Some(Step::RingRoom(true))
-        } else if let Some(owner) = firm.throttled.iter().position(|throttled| *throttled) {
+        } else if let Some(owner) = (0..2).find(|owner| firm.throttled[*owner] || firm.lost[*owner]) {
             let key = strategy_of(owner);
             Some(Step::Command(Command::set_state(ScopeKind::Strategy, key, TradingState::Running, 0)))
         } else if firm.stream_distrusted {
@@ -236,12 +236,19 @@ impl Maker<'_> {
         let firm = self.firm;
         let price = Num::from(price.0).max(1);
         let worst = firm.worst(instrument, side);
-        let room = match self.random.below(10) {
+        let room = match self.random.below(12) {
             0 => firm.order_bound(LimitId::PositionMax, instrument) - worst,
             1 => (firm.bound(LimitId::GrossMax) - firm.gross()) / price,
             2 => (firm.bound(LimitId::NetMax) - firm.net(side)) / price,
             3 => firm.order_bound(LimitId::OrderNotionalMax, instrument) / price,
             6 => self.room_of_strategy(instrument, side),
+            10 | 11 => {
+                let owner = self.random.below(2) as usize;
+                match self.random.permille(500) {
+                    true => (firm.owner_bound(LimitId::StrategyGrossMax, owner) - firm.gross_of(owner)) / price,
+                    false => (firm.owner_bound(LimitId::StrategyNetMax, owner) - firm.net_of(owner, side)) / price,
+                }
+            }
             7 => (firm.leverage_max().unwrap_or(0) - firm.gross()) / price,
             8 => firm.short_max(instrument) - firm.worst(instrument, Side::Sell),
             9 => (firm.recent_volume(instrument) * firm.bound(LimitId::VolumePercentMax) / 100)
@@ -260,7 +267,7 @@ impl Maker<'_> {
         let owner = self.random.below(2) as usize;
         let ask =
             Ask { owner, instrument, side, price: 1, quantity: 0, age_ns: 0, order: None, terms: Terms::default() };
-        self.firm.bound(LimitId::StrategyPositionMax) - self.firm.worst_of_owner(&ask)
+        self.firm.owner_bound(LimitId::StrategyPositionMax, owner) - self.firm.worst_of_owner(&ask)
     }
 
     fn hand_over(&mut self) -> Step {

@@ -13,7 +13,7 @@ pub(super) fn position(firm: &Firm, ask: &Ask) -> Option<Refusal> {
 
 /// The strategy's own position, with its own open orders of the side filled.
 pub(super) fn strategy_position(firm: &Firm, ask: &Ask) -> Option<Refusal> {
-    let (worst, max) = (firm.worst_of_owner(ask), firm.bound(LimitId::StrategyPositionMax));
+    let (worst, max) = (firm.worst_of_owner(ask), firm.owner_bound(LimitId::StrategyPositionMax, ask.owner));
     if firm.adds_shares(ask) && worst > max { refusal(Reason::StrategyPosition, max, worst) } else { None }
 }
 
@@ -26,26 +26,52 @@ pub(super) fn volume(firm: &Firm, ask: &Ask) -> Option<Refusal> {
     if !is_free && ask.quantity > max { refusal(Reason::Volume, max, ask.quantity) } else { None }
 }
 
+/// What adds shares, and does not only close what a sum is about, is asked about it; so is what makes shares count for more.
+fn asked(firm: &Firm, ask: &Ask, closes: bool) -> bool {
+    let is_dearer = firm.value_with(ask) > firm.values[ask.instrument];
+    is_dearer || (firm.more_shares(ask) > 0 && !closes)
+}
+
+/// Closes the firm's position, or its owner's.
+fn closes_any(firm: &Firm, ask: &Ask) -> bool {
+    firm.only_closes(ask) || firm.worst_of_owner(ask) <= 0
+}
+
+fn beyond(reason: Reason, asked: bool, sum: Num, max: Num) -> Option<Refusal> {
+    if asked && sum > max { refusal(reason, max, sum) } else { None }
+}
+
 pub(super) fn gross(firm: &Firm, ask: &Ask) -> Option<Refusal> {
-    let more = firm.more_value(ask);
-    let (sum, max) = (firm.gross() + more, firm.bound(LimitId::GrossMax));
-    let is_free = more <= 0 || firm.only_closes(ask);
-    if !is_free && sum > max { refusal(Reason::Gross, max, sum) } else { None }
+    let [(more, _), _] = firm.adds_of(ask);
+    beyond(Reason::Gross, asked(firm, ask, closes_any(firm, ask)), firm.gross() + more, firm.bound(LimitId::GrossMax))
 }
 
 pub(super) fn net(firm: &Firm, ask: &Ask) -> Option<Refusal> {
-    let more = firm.more_value(ask);
-    let (sum, max) = (firm.net(ask.side) + more, firm.bound(LimitId::NetMax));
-    let is_free = more <= 0 || firm.only_closes(ask);
-    if !is_free && sum > max { refusal(Reason::Net, max, sum) } else { None }
+    let [(_, more), _] = firm.adds_of(ask);
+    beyond(Reason::Net, asked(firm, ask, firm.only_closes(ask)), firm.net(ask.side) + more, firm.bound(LimitId::NetMax))
 }
 
 /// Gross against a multiple of what the account is worth.
 pub(super) fn leverage(firm: &Firm, ask: &Ask) -> Option<Refusal> {
-    let more = firm.more_value(ask);
-    let (sum, max) = (firm.gross() + more, firm.leverage_max()?);
-    let is_free = more <= 0 || firm.only_closes(ask);
-    if !is_free && sum > max { refusal(Reason::Leverage, max, sum) } else { None }
+    let [(more, _), _] = firm.adds_of(ask);
+    beyond(Reason::Leverage, asked(firm, ask, closes_any(firm, ask)), firm.gross() + more, firm.leverage_max()?)
+}
+
+pub(super) fn strategy_gross(firm: &Firm, ask: &Ask) -> Option<Refusal> {
+    let [_, (more, _)] = firm.adds_of(ask);
+    let max = firm.owner_bound(LimitId::StrategyGrossMax, ask.owner);
+    beyond(Reason::StrategyGross, asked(firm, ask, firm.worst_of_owner(ask) <= 0), firm.gross_of(ask.owner) + more, max)
+}
+
+pub(super) fn strategy_net(firm: &Firm, ask: &Ask) -> Option<Refusal> {
+    let [_, (_, more)] = firm.adds_of(ask);
+    let max = firm.owner_bound(LimitId::StrategyNetMax, ask.owner);
+    beyond(
+        Reason::StrategyNet,
+        asked(firm, ask, firm.worst_of_owner(ask) <= 0),
+        firm.net_of(ask.owner, ask.side) + more,
+        max,
+    )
 }
 
 /// Whether an order may trade with another one at `price` of the other side.

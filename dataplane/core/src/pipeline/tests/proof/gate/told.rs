@@ -109,10 +109,12 @@ impl Firm {
     /// An open order has `left` shares; without one it is over.
     fn left(&mut self, at: usize, left: Num) {
         if self.orders[at].is_open() {
+            let most = self.most(self.orders[at].instrument);
             self.orders[at].leaves = left;
             if left == 0 {
                 self.bury(at, false);
             }
+            self.regrew(at, most);
         }
     }
 
@@ -132,8 +134,9 @@ impl Firm {
             return;
         }
         let is_new = !is_told_again && self.orders[at].life == Life::New;
-        let (price, most) = (self.orders[at].price, self.orders[at].leaves + self.orders[at].executed);
-        let is_more = is_new && self.is_more(at, event, price, most);
+        let (price, asked) = (self.orders[at].price, self.orders[at].leaves + self.orders[at].executed);
+        let is_more = is_new && self.is_more(at, event, price, asked);
+        let most = self.most(self.orders[at].instrument);
         if is_told_again {
             (self.orders[at].old_log, self.orders[at].executed) = (false, 0);
         }
@@ -149,6 +152,7 @@ impl Firm {
         if !event.live {
             self.bury(at, false);
         }
+        self.regrew(at, most);
     }
 
     /// Whether the venue took more shares than were asked for, or a worse price.
@@ -171,6 +175,7 @@ impl Firm {
         let order = &self.orders[at];
         let asked = order.pending.filter(|pending| pending.id == event.order.0 && !order.old_log && order.is_open());
         let is_more = asked.is_some_and(|asked| self.is_more(at, event, asked.price, asked.total - order.executed));
+        let most = self.most(self.orders[at].instrument);
         self.revive(at);
         let order = &mut self.orders[at];
         order.cancel_wanted |= is_more;
@@ -188,12 +193,14 @@ impl Firm {
         if !event.live {
             self.bury(at, false);
         }
+        self.regrew(at, most);
     }
 
     /// Told under its first id by a log that begins anew, and known under a later one.
     fn merge(&mut self, former: usize, known: usize, event: &VenueEvent) {
         let executed = self.orders[former].executed;
         self.bury(former, false);
+        let most = self.most(self.orders[known].instrument);
         if self.orders[known].old_log {
             let order = &mut self.orders[known];
             (order.old_log, order.leaves, order.executed) = (false, event.quantity.into(), executed);
@@ -202,6 +209,7 @@ impl Firm {
                 self.bury(known, false);
             }
         }
+        self.regrew(known, most);
     }
 
     /// An order of an earlier run.
@@ -225,12 +233,16 @@ impl Firm {
             cancel_wanted: self.unknown_orders == UnknownOrders::Cancel,
             ..Known::new(event.order.0, owner, instrument, side, price, leaves)
         };
+        let most = self.most(instrument);
         if !self.insert(order) {
             self.stop(HaltReason::OrderTableFull);
-        } else if !event.live {
-            let last = self.orders.len() - 1;
+            return;
+        }
+        let last = self.orders.len() - 1;
+        if !event.live {
             self.bury(last, false);
         }
+        self.regrew(last, most);
     }
 
     fn rejected(&mut self, at: usize, id: u32) {
@@ -306,6 +318,7 @@ impl Firm {
 
     fn holdings_changed(&mut self, instrument: usize, price: Num) {
         self.held = Self::holdings(self.trades.iter());
+        self.first_value(instrument, price);
         let price = self.mark_of(instrument).unwrap_or(price);
         self.look(instrument, Some(price));
     }

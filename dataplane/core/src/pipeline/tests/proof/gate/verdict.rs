@@ -66,6 +66,8 @@ pub(super) const NEW: &[Check] = &[
     sums::gross,
     sums::net,
     sums::leverage,
+    sums::strategy_gross,
+    sums::strategy_net,
     sums::self_trade,
     sums::open_orders,
     sums::duplicate,
@@ -100,6 +102,8 @@ pub(super) const REPLACE: &[Check] = &[
     sums::gross,
     sums::net,
     sums::leverage,
+    sums::strategy_gross,
+    sums::strategy_net,
     sums::self_trade,
     sums::short_mark,
     sums::not_located,
@@ -185,18 +189,6 @@ impl Firm {
                 (reference + reference * self.bound(LimitId::PriceCollarBps) / 10_000).min(checks::PRICE_MAX)
             }
             _ => ask.price,
-        }
-    }
-
-    /// Value that an intent adds.
-    pub(super) fn more_value(&self, ask: &Ask) -> Num {
-        let wanted = self.each(ask) * ask.quantity;
-        match ask.order {
-            None => wanted,
-            Some(at) => {
-                let order = &self.orders[at];
-                wanted.max(order.price * order.leaves) - self.stands_for(order).1
-            }
         }
     }
 

@@ -44,7 +44,7 @@ impl Ours {
     /// A process that just started: the segment told it the next id, and nothing else.
     pub(super) fn new(next_id: u32) -> Self {
         let limits = crate::risk::Limits { duplicate_window_ns: 0, ..config().limits };
-        let mut gate = Gate::new(limits, (&[], i64::MAX), 1, &mut Heap);
+        let mut gate = Gate::new(limits, (&[], i64::MAX), (1, &[]), 1, &mut Heap);
         gate.printed(TaiNs(1), InstrumentId(0), Price(10_0000), 1);
         Self {
             orders: Orders::new(ORDERS, 2, 1, &mut Heap),
