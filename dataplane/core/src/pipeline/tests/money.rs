@@ -21,7 +21,7 @@ fn gross<S: crate::strategy::StrategySet>(rig: &Rig<S>) -> i64 {
 
 /// The venue takes an order and fills it whole.
 fn fills<S: crate::strategy::StrategySet>(rig: &mut Rig<S>, order: u32, quantity: u32, price: i64) {
-    rig.venue(accepted(order, quantity, 10_0000));
+    rig.venue(accepted(order, quantity, price));
     rig.venue(executed(order, quantity, price, u64::from(order)));
     assert_sums(rig.pipeline.desk());
 }
