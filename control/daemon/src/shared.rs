@@ -11,7 +11,8 @@ use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
 use tern_abi::segment::{KillCause, REFUSAL_WORDS, Segment};
 use tern_config::Config;
-use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, name_at};
+use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, RescueFact, name_at};
+use tern_config::venue::PortSetting;
 
 use crate::clock;
 
@@ -26,6 +27,7 @@ pub(crate) struct Shared<'a> {
     draining: AtomicBool,
     serving: AtomicBool,
     requests: AtomicU64,
+    rescue_requested: AtomicBool,
 }
 
 impl<'a> Shared<'a> {
@@ -34,6 +36,7 @@ impl<'a> Shared<'a> {
             version: FACTS_VERSION,
             pid: std::process::id(),
             attach_mode: "none".into(),
+            port: config.session.as_ref().map(PortSetting::of),
             ..DaemonFacts::default()
         };
         Self {
@@ -44,6 +47,7 @@ impl<'a> Shared<'a> {
             draining: AtomicBool::new(true),
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
+            rescue_requested: AtomicBool::new(false),
         }
     }
 
@@ -122,6 +126,22 @@ impl<'a> Shared<'a> {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Asks the supervisor to cancel in the place of a loop that does not.
+    pub(crate) fn request_rescue(&self) {
+        self.rescue_requested.store(true, Ordering::Release);
+    }
+    /// Whether somebody asked, once.
+    pub(crate) fn take_rescue_request(&self) -> bool {
+        self.rescue_requested.swap(false, Ordering::AcqRel)
+    }
+    /// What came of a rescue.
+    pub(crate) fn rescued(&self, fact: RescueFact) {
+        self.update(|facts| {
+            facts.rescues += 1;
+            facts.rescue = Some(fact);
+        });
     }
 
     pub(crate) fn draining(&self) -> bool {

@@ -14,10 +14,11 @@ pub mod event;
 pub mod prefetch;
 pub mod reconcile;
 pub mod record;
+pub mod rescue;
 pub mod ring;
 pub mod segment;
 pub mod steer;
 pub mod vec_recorder;
 
 /// Version of every layout in this crate but the steering one; written last into the segment and checked first.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
