@@ -69,10 +69,11 @@ fn crate_graph_is_the_designed_one() {
             "tern-dataplane",
             &["tern-abi", "tern-core", "tern-venues", "tern-strategies", "tern-hw", "tern-journal", "tern-config"],
         ),
-        ("ternd", &["tern-abi", "tern-config", "tern-journal", "tern-ebpf", "tern-hw"]),
+        ("tern-soup", &[]),
+        ("ternd", &["tern-abi", "tern-config", "tern-journal", "tern-ebpf", "tern-hw", "tern-soup"]),
         ("tern", &["tern-abi", "tern-config", "tern-journal", "tern-hw"]),
         // the second opinion: nothing that the gate's own mistakes could come with (ADR 0009)
-        ("tern-audit", &["tern-abi", "tern-config", "tern-journal", "tern-hw"]),
+        ("tern-audit", &["tern-abi", "tern-config", "tern-journal", "tern-hw", "tern-soup"]),
     ]);
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])

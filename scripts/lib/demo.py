@@ -162,6 +162,12 @@ def build(options, out, exchange, tern):
     check("second opinion", audit["disagreements"] == 0 and audit["orders"] == len(journal.orders),
           f"{audit['orders']:,} orders and {audit['answers']:,} answers of the venue recomputed by other code, "
           f"{audit['disagreements']} disagreements{': ' + ', '.join(kinds) if kinds else ''}")
+    copy = tern.drop_copy()
+    waiting = copy["waiting_here"] + copy["waiting_there"]
+    check("drop copy", copy["differences"] == 0 and waiting == 0 and copy["positions_differ"] == 0
+          and copy["executions"] == len(journal.fills),
+          f"{copy['matched']:,} messages of orders told on both streams, {copy['executions']:,} executions among them, "
+          f"{copy['positions']} positions; {copy['differences']} differences, {waiting} on one stream alone")
     if options.port == "xdp":
         check("redirects", counters["steer"].get("redirect_udp", 0) > 0, f"{counters['steer'].get('redirect_udp', 0):,}")
     trades = compare.story(journal, venue)
@@ -205,6 +211,7 @@ def build(options, out, exchange, tern):
         "journal": own["journal"],
         "audit": {"orders": audit["orders"], "answers": audit["answers"], "disagreements": audit["disagreements"],
                   "kinds": kinds},
+        "drop_copy": {key: copy[key] for key in ("matched", "executions", "positions", "differences", "logins", "next_seq")},
         "steer_counters": counters["steer"],
         "counters": counters,
         "latency_ns": {"tick_to_order": curve(own["latency_ns"]["tick_to_order"]),

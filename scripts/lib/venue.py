@@ -15,6 +15,7 @@ import sandbox
 BIN = os.environ.get("TERN_BIN", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "target", "release"))
 GROUP, PORT = "239.77.1.1", 26400
 ORDERS_PORT = 9000
+DROP_COPY_PORT = 9001
 
 CONFIG = """
 [instance]
@@ -73,6 +74,15 @@ password = "secret"
 account = 1
 firm = "TERN"
 cancel_on_disconnect = true
+
+# two shared cores: the second opinion may wait for its turn
+[audit]
+lag_ms_max = 20000
+
+[drop_copy]
+address = "{venue}:{drop_copy_port}"
+user = "DROP01"
+password = "copied"
 """
 
 STRATEGIES = """
@@ -129,9 +139,12 @@ class Exchange:
         options = self.options
         command = [binary("tern-exchange"), "run", "--feed", f"{GROUP}:{PORT}", "--interface", self.network.VENUE_ADDRESS,
                    "--orders", f"{self.network.VENUE_ADDRESS}:{ORDERS_PORT}", "--user", "TERN01:secret",
+                   "--drop-copy", f"{self.network.VENUE_ADDRESS}:{DROP_COPY_PORT}", "--drop-copy-user", "DROP01:copied",
                    "--seed", str(options.seed), "--wait-for-clients", "1", "--start-delay-ms", "300",
-                   "--cancel-on-disconnect", "--log", self.orders_log,
-                   "--book-dump", self.book_dump, "--book-dumps", "10"]
+                   "--log", self.orders_log, "--book-dump", self.book_dump, "--book-dumps", "10"]
+        # the venue's port is as the configuration says that it is
+        if "session.cancel_on_disconnect=false" not in options.set:
+            command.append("--cancel-on-disconnect")
         if options.itch:
             command += ["--itch", os.path.abspath(options.itch), "--pace", options.pace]
             if options.pace == "scaled":
@@ -186,7 +199,7 @@ class Tern:
         own = network.TERN_ADDRESS if options.port == "xdp" else network.HOST_KERNEL_ADDRESS
         text = CONFIG.format(out=out, port=options.port, attach=options.attach, huge_pages=options.huge_pages,
                              wait=options.wait, tern=own, venue=network.VENUE_ADDRESS, group=GROUP,
-                             group_port=PORT, orders_port=ORDERS_PORT, instruments=options.instruments,
+                             group_port=PORT, orders_port=ORDERS_PORT, drop_copy_port=DROP_COPY_PORT, instruments=options.instruments,
                              orders=options.orders)
         text += OBSERVE if options.observe else STRATEGIES
         for setting in options.set:
@@ -295,6 +308,11 @@ class Tern:
         if done.returncode not in (0, 1):
             raise RuntimeError(f"tern-audit: exit {done.returncode}: {done.stderr.strip()}")
         return json.loads(done.stdout)
+
+    def drop_copy(self):
+        """What came of holding the drop copy against the journal, as it was written last."""
+        with open(os.path.join(self.run_folder, "audit.json"), encoding="utf-8") as file:
+            return json.load(file)["drop_copy"]
 
     def first_order_ms(self, tai_ns):
         """From the start of ternd to the first order. (The clock is TAI; where the kernel knows no offset it is UTC.)"""

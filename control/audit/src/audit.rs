@@ -1,6 +1,5 @@
 //! The walk over the records.
 
-use crate::answers::{Answer, Answers, Echo, Said};
 use crate::finding::{Disagreement, Finding};
 use crate::limits::{InForce, Limits};
 use crate::orders::{Chain, Life, Orders, Pending, Standing};
@@ -15,6 +14,7 @@ use tern_abi::record::{
 };
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_journal::recovered::run_value;
+use tern_soup::{Answer, Answers, Echo, Said};
 use zerocopy::FromBytes;
 
 /// A strategy's position: account, strategy, symbol.
@@ -27,6 +27,8 @@ const MARKET: i64 = 0x7FFF_FFFF;
 const MARKET_FROM: u64 = 2_000_000_000;
 /// Highest price of a limit order, 199,999.9900 (OUCH 5.0, 1.2).
 const PRICE_MAX: i64 = 1_999_999_900;
+/// Trades that are remembered, should they be broken: what is older, the venue has long settled.
+const TRADES_KEPT: usize = 262_144;
 /// Outputs that are remembered to tell a cause that is none. A cause is the input before; this many records are not
 /// between them.
 const OUTPUTS_KEPT: usize = 4096;
@@ -42,6 +44,10 @@ pub struct Counts {
     pub answers: u64,
     /// Disagreements.
     pub disagreements: u64,
+    /// Trades that are remembered, should they be broken.
+    pub trades_kept: u64,
+    /// Breaks of trades that are not remembered any more; the position recorded next is believed.
+    pub breaks_believed: u64,
     /// `seq` of the last record.
     pub last_seq: u64,
     /// The loop's time of the last record, TAI ns.
@@ -55,6 +61,11 @@ pub struct Audit {
     orders: Orders,
     /// Trades that the venue told and did not break: order and match number, signed shares and whose they are.
     trades: BTreeMap<(u32, u64), (i128, Owner)>,
+    /// Their keys, oldest first, and whether some were forgotten.
+    trades_told: VecDeque<(u32, u64)>,
+    trades_forgotten: bool,
+    /// Whose position the next record says, and nobody checks.
+    believed: BTreeSet<Owner>,
     positions: BTreeMap<Owner, i128>,
     last_order: u32,
     /// When new orders and replaces were sent, within the last second.
@@ -270,7 +281,7 @@ impl Audit {
                     }
                 }
                 // The log is told again: what it says is known.
-                Answer::Message { .. } => {}
+                Answer::Message { .. } | Answer::Refused(_) | Answer::End => {}
             }
         }
     }
@@ -282,6 +293,8 @@ impl Audit {
             if self.fresh_run && self.session.is_some() {
                 self.orders = Orders::default();
                 self.trades.clear();
+                self.trades_told.clear();
+                self.trades_forgotten = false;
                 self.positions.clear();
                 self.last_order = 0;
                 self.doubtful = None;
@@ -491,6 +504,10 @@ impl Audit {
         }
         for (owner, claimed) in std::mem::take(&mut self.positions_claimed) {
             let shares = self.positions.get(&owner).copied().unwrap_or(0);
+            if self.believed.remove(&owner) {
+                self.traded(owner, claimed - shares);
+                continue;
+            }
             if !replaying && shares != claimed {
                 self.disagree(Disagreement::PositionClaim, 0, shares, claimed);
             }
@@ -504,10 +521,10 @@ impl Audit {
         match said {
             Said::Accepted(echo) => self.on_accepted(&echo),
             Said::Replaced { previous, echo } => self.on_replaced(previous, &echo),
-            Said::Executed { order, shares, match_number } => self.on_executed(order, shares.into(), match_number),
+            Said::Executed { order, shares, match_number, .. } => self.on_executed(order, shares.into(), match_number),
             Said::Broken { order, match_number } => match self.trades.remove(&(order, match_number)) {
                 Some((shares, owner)) => self.traded(owner, -shares),
-                None => self.disagree(Disagreement::UnknownBreak, order, 0, match_number.into()),
+                None => self.on_unknown_break(order, match_number),
             },
             Said::Canceled { order, shares } => self.on_open(order, |chain| chain.leaves -= i128::from(shares)),
             Said::Modified { order, shares } => self.on_open(order, |chain| chain.leaves = shares.into()),
@@ -627,7 +644,27 @@ impl Audit {
             self.disagree(Disagreement::OverExecution, order, leaves, shares);
         }
         self.trades.insert((order, match_number), (signed, owner));
+        self.trades_told.push_back((order, match_number));
+        if self.trades_told.len() > TRADES_KEPT
+            && let Some(oldest) = self.trades_told.pop_front()
+        {
+            self.trades.remove(&oldest);
+            self.trades_forgotten = true;
+        }
+        self.counts.trades_kept = self.trades.len() as u64;
         self.traded(owner, signed);
+    }
+
+    /// A trade that was told so long ago that it is forgotten: how many shares it had, the record of the position says.
+    fn on_unknown_break(&mut self, order: u32, match_number: u64) {
+        let owner = self.orders.get(order).map(|chain| (chain.strategy.0, chain.strategy.1, chain.symbol));
+        match owner.filter(|_| self.trades_forgotten) {
+            Some(owner) => {
+                self.counts.breaks_believed += 1;
+                self.believed.insert(owner);
+            }
+            None => self.disagree(Disagreement::UnknownBreak, order, 0, match_number.into()),
+        }
     }
 
     fn traded(&mut self, owner: Owner, shares: i128) {

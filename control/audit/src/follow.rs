@@ -1,20 +1,27 @@
-//! Live: follows the journal that the daemon writes, writes down what disagrees, and stops trading.
+//! Live: follows the journal that the daemon writes, and the venue's drop copy, writes down what disagrees, and stops
+//! trading.
 
 use nix::time::{ClockId, clock_gettime};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tern_abi::segment::KillCause;
 use tern_audit::{Audit, Finding};
 use tern_config::Config;
-use tern_hw::segment::SegmentView;
+use tern_config::facts::{AuditFacts, FACTS_VERSION};
 use tern_journal::{JournalError, Reader};
+
+use crate::live::{Watch, stop_trading};
 
 /// Pause at the end of the journal before it is asked again.
 const PAUSE: Duration = Duration::from_millis(2);
 /// Pause before a kill that could not be written is tried again.
 const RETRY: Duration = Duration::from_millis(100);
+/// How often the facts are written.
+const FACTS_EVERY: Duration = Duration::from_millis(250);
+/// Records between two looks at the clock.
+const RECORDS_A_LOOK: u64 = 4096;
 
 /// Follows until the journal cannot be read.
 ///
@@ -27,19 +34,25 @@ pub(crate) fn follow(config: &Config) -> Result<u8, JournalError> {
         move |error| JournalError::Io { path, what, error }
     };
     let mut log = OpenOptions::new().create(true).append(true).open(&path).map_err(io("open it"))?;
+    let mut watch = Watch::new(config).map_err(io("open drop_copy.jsonl beside it"))?;
     let mut reader = Reader::open(&config.paths.journal)?;
     let mut audit = Audit::new();
     let mut found = Vec::new();
+    let mut copy_differs = false;
+    let mut facts_due = Instant::now();
     loop {
         let at_end = match reader.next() {
             Ok(Some(record)) => {
                 audit.record(&record.header, record.body);
+                if let Some(watch) = &mut watch {
+                    watch.record(&record.header, record.body);
+                }
                 false
             }
             Ok(None) => true,
             Err(error) => {
                 // What cannot be read cannot be agreed with.
-                stop_trading(config);
+                stop_trading(config, KillCause::Audit, tai_ns());
                 return Err(error);
             }
         };
@@ -49,15 +62,45 @@ pub(crate) fn follow(config: &Config) -> Result<u8, JournalError> {
         found.retain(|finding| finding.seq > audit.resumed_seq());
         // In the middle of old records a resume may still come; what is fresh stops trading at once.
         if !found.is_empty() && (at_end || is_recent(audit.counts().last_tai_ns)) {
-            if stop_trading(config) {
+            if stop_trading(config, KillCause::Audit, tai_ns()) {
                 found.clear();
             } else {
                 sleep(RETRY);
             }
         }
+        if at_end && let Some(watch) = &mut watch {
+            copy_differs |= watch.turn(config, tai_ns()).map_err(io("write drop_copy.jsonl beside it"))?;
+            copy_differs = copy_differs && !stop_trading(config, KillCause::DropCopy, tai_ns());
+        }
+        let is_look = at_end || audit.counts().records.is_multiple_of(RECORDS_A_LOOK);
+        if is_look && Instant::now() >= facts_due {
+            facts_due = Instant::now() + FACTS_EVERY;
+            write_facts(config, &audit, watch.as_ref(), at_end);
+        }
         if at_end {
             sleep(PAUSE);
         }
+    }
+}
+
+/// What `tern status` shows, and by what the daemon sees that it gets on.
+fn write_facts(config: &Config, audit: &Audit, watch: Option<&Watch>, at_end: bool) {
+    let counts = audit.counts();
+    let lag_ns = if at_end { 0 } else { tai_ns().saturating_sub(counts.last_tai_ns) };
+    let facts = AuditFacts {
+        version: FACTS_VERSION,
+        pid: std::process::id(),
+        at_ns: tai_ns(),
+        last_seq: counts.last_seq,
+        lag_ms: lag_ns / 1_000_000,
+        orders: counts.orders,
+        answers: counts.answers,
+        disagreements: counts.disagreements,
+        trades_kept: counts.trades_kept,
+        drop_copy: watch.map(Watch::fact),
+    };
+    if let Err(error) = tern_config::facts::write(&config.paths.audit_facts(), &facts) {
+        eprintln!("tern-audit: {}: {error}", config.paths.audit_facts().display());
     }
 }
 
@@ -67,22 +110,6 @@ fn write_down(log: &mut File, found: &[Finding]) -> std::io::Result<()> {
         writeln!(log, "{}", finding.json())?;
     }
     if found.is_empty() { Ok(()) } else { log.sync_data() }
-}
-
-/// Whether the kill word is written.
-fn stop_trading(config: &Config) -> bool {
-    let written = SegmentView::open(&config.instance.name, config.paths.segment_file())
-        .and_then(|segment| segment.kill_for(u32::MAX, KillCause::Audit, tai_ns()));
-    match written {
-        Ok(state) => {
-            eprintln!("tern-audit: trading is stopped (kill {}); `tern resume` once the cause is known", state.kills());
-            true
-        }
-        Err(error) => {
-            eprintln!("tern-audit: trading could not be stopped: {error}");
-            false
-        }
-    }
 }
 
 fn is_recent(tai: u64) -> bool {

@@ -5,11 +5,12 @@
 //! shares, symbol, price) is the witness of what left. ADR 0009 says who witnesses what.
 #![forbid(unsafe_code)]
 
-mod answers;
 mod audit;
+mod copy;
 mod finding;
 mod limits;
 mod orders;
 
 pub use audit::{Audit, Counts};
+pub use copy::{Copy, Difference};
 pub use finding::{Disagreement, Finding};

@@ -1,7 +1,9 @@
 //! `tern-audit`: follows a journal and says, and stops trading, when the gate is wrong.
 #![forbid(unsafe_code)]
 
+mod copy_line;
 mod follow;
+mod live;
 
 use clap::{ArgGroup, Parser};
 use serde_json::json;

@@ -423,3 +423,40 @@ fn answers_in_pieces_are_read_like_answers_in_one() {
     assert_eq!(found.iter().map(|finding| finding.what).collect::<Vec<_>>(), [Lie::EchoQuantity]);
     assert_eq!((counts.answers, found[0].expected, found[0].found), (2, 10, 11));
 }
+
+#[test]
+fn trades_are_remembered_up_to_a_number_and_of_an_older_one_the_position_is_believed() {
+    const KEPT: u64 = 262_144;
+    let mut day = Day::new();
+    day.live(new(1, BUY, 1000));
+    day.said(&executed(1, 10, 1));
+    day.position(10);
+    let mut audit = tern_audit::Audit::new();
+    for (header, body) in day.records() {
+        audit.record(header, body);
+    }
+    // So many more that the first is forgotten, straight into it: a journal of them would be large.
+    let seq = day.records().len() as u64;
+    for number in 0..KEPT {
+        let body = [&[1, 0, 0, 0, 0, 0, 0, 0][..], &said(&executed(1, 0, 2 + number))].concat();
+        let kind = Kind::SessionBytes as u16;
+        let header = tern_abi::record::RecordHeader {
+            seq: seq + 1 + number,
+            kind,
+            body_bytes: body.len() as u32,
+            ..Default::default()
+        };
+        audit.record(&header, &body);
+    }
+    assert_eq!(audit.counts().trades_kept, KEPT, "no more than that");
+    let mut after = Day::new();
+    after.said(&broken(1, 1));
+    after.position(0);
+    for (header, body) in after.records().iter().skip(Day::new().records().len()) {
+        let header = tern_abi::record::RecordHeader { seq: header.seq + seq + KEPT, ..*header };
+        audit.record(&header, body);
+    }
+    audit.finish();
+    assert_eq!(audit.take_found(), [], "what is forgotten is no lie");
+    assert_eq!(audit.counts().breaks_believed, 1);
+}

@@ -15,8 +15,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// What kept it from answering; an answer of another protocol version is an error as well.
 pub(crate) fn ask(paths: &Paths, ask: Ask) -> io::Result<Answer> {
+    ask_within(paths, ask, PATIENCE)
+}
+
+/// As [`ask`], for what takes longer.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn ask_within(paths: &Paths, ask: Ask, patience: Duration) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(paths.control_socket())?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(&Request { version: PROTOCOL_VERSION, ask })?;
     line.push(b'\n');

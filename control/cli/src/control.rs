@@ -13,7 +13,7 @@ use tern_hw::reset::{Reset, reset};
 use crate::halt::{self, Halt};
 use crate::outcome::{Failure, Outcome, exit};
 use crate::target::Target;
-use crate::{client, status};
+use crate::{client, rescue, status};
 
 /// How often the segment is looked at while waiting.
 const LOOK: Duration = Duration::from_millis(1);
@@ -37,22 +37,45 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
     let stopped = running && wait(deadline, || !words.trading.get().0);
     let cancelled = stopped && wait(deadline, || words.counters.get(LoopCounter::OpenOrders) == 0);
     // The loop has not heeded it: the venue's session is ended over its head, and the venue cancels as its port is set.
-    let ended = if stopped { Vec::new() } else { end_sessions(target, data_plane, &words) };
+    let keeps = target.port.as_ref().is_some_and(|port| !port.capabilities().cancel_on_disconnect);
+    let ended = if stopped || keeps { Vec::new() } else { end_sessions(target, data_plane, &words) };
+    // Where it does not, the daemon ends the loop and cancels what it left.
+    let has_orders = running || open_before > 0;
+    let rescued = (!stopped && keeps && has_orders).then(|| rescue::ask(target));
     let open_now = words.counters.get(LoopCounter::OpenOrders);
 
-    let (pending, unknown) = if stopped { (open_now, 0) } else { (0, open_now.max(open_before)) };
-    let gone = if stopped { open_before.saturating_sub(open_now) } else { 0 };
+    let whole = rescued.as_ref().and_then(|rescued| rescued.as_ref().ok()).filter(|fact| fact.error.is_empty());
+    let (gone, pending, unknown) = match whole {
+        Some(fact) => (fact.open_in_log.saturating_sub(fact.left_open), fact.left_open, 0),
+        None if stopped => (open_before.saturating_sub(open_now), open_now, 0),
+        None => (0, 0, open_now.max(open_before)),
+    };
+    let cancelled = cancelled || whole.is_some_and(|fact| fact.left_open == 0);
     let mut text = String::from("killed: the kill word is set; no order leaves until `tern resume`\n");
     text.push_str(&match (running, stopped, cancelled) {
         (true, true, true) => format!("the data plane stopped; {gone} open orders are gone, none is left\n"),
         (true, true, false) => {
             format!("the data plane stopped; {gone} open orders are gone, {pending} wait for the venue's answer\n")
         }
+        (true, false, _) if whole.is_some() => {
+            format!("the data plane did not answer in {timeout_ms} ms, and ternd ended it\n")
+        }
         (true, false, _) => format!("the data plane has not answered in {timeout_ms} ms: {unknown} orders UNKNOWN\n"),
+        (false, ..) if whole.is_some() => "no data plane runs\n".into(),
+        (false, ..) if keeps => {
+            format!("no data plane runs: {unknown} orders UNKNOWN; the venue keeps them on disconnect\n")
+        }
         (false, ..) => format!(
             "no data plane runs: {unknown} orders UNKNOWN; they are open until the venue cancels them on disconnect\n"
         ),
     });
+    match &rescued {
+        Some(Ok(fact)) => text.push_str(&format!("{}\n", rescue::text(fact))),
+        Some(Err(why)) => {
+            text.push_str(&format!("the venue keeps orders on disconnect, and they are not cancelled: {why}\n"))
+        }
+        None => {}
+    }
     ended.iter().for_each(|ended| text.push_str(&format!("{}\n", ended.text())));
     if let Err(error) = &told {
         text.push_str(&format!("ternd was not told ({error}): the loop records the kill by itself\n"));
@@ -61,6 +84,8 @@ pub(crate) fn kill(target: &Target, timeout_ms: u64) -> Result<Outcome, Failure>
         "killed": true,
         "acknowledged": stopped,
         "orders": { "open_before": open_before, "cancelled": gone, "pending": pending, "unknown": unknown },
+        "rescue": rescued.as_ref().and_then(|rescued| rescued.as_ref().ok()).map(rescue::json),
+        "rescue_error": rescued.as_ref().and_then(|rescued| rescued.as_ref().err()),
         "sessions_reset": ended.iter().map(Ended::json).collect::<Vec<_>>(),
         "ternd_told": matches!(told, Ok(Answer::Command { .. })),
         "waited_ms": began.elapsed().as_millis() as u64,

@@ -10,6 +10,7 @@ use tern_abi::record::{
     PositionRecord, RecordHeader, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord, StageRecord, StartRecord,
     StateRecord, TrustRecord, VenueEventKind,
 };
+use tern_abi::rescue::{RescueRecord, RescueStep};
 use tern_abi::segment::ScopeKind;
 use tern_config::facts::{Names, name_at};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -129,6 +130,13 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
         Kind::Limits => read(body, |limits: LimitsRecord, _| {
             let outcome = LimitsOutcome::from_index(limits.outcome as usize).map_or("?", LimitsOutcome::name);
             json!({ "outcome": outcome, "epoch": limits.epoch, "cause_seq": limits.cause_seq })
+        }),
+        Kind::Rescue => read(body, |step: RescueRecord, more| {
+            let what = RescueStep::from_index(step.step as usize);
+            let sent = what == Some(RescueStep::Sent);
+            let text = (!sent).then(|| String::from_utf8_lossy(more).into_owned());
+            json!({ "step": what.map_or("?", RescueStep::name), "order": step.order, "value": step.value,
+                "count": step.count, "account": step.account, "text": text, "bytes": sent.then(|| hex(more)) })
         }),
         Kind::Timer => Some(json!({})),
         Kind::Events => Some(json!({ "bytes": body.len() })),

@@ -11,8 +11,10 @@ use tern_config::facts::name_at;
 use crate::halt::Halt;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::problems::Findings;
+use crate::rescue;
 use crate::risk;
 use crate::scope;
+use crate::second;
 use crate::table::{duration, grouped, tai_time};
 use crate::target::Target;
 
@@ -99,6 +101,9 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         found.streams(&words, &dataplane_facts.names);
     }
 
+    // Once another data plane has read the venue's log, what is open is its affair.
+    let is_taken_over = plane.pid.is_some() && words.trading.get().0;
+    found.problems.extend(facts.rescue.as_ref().filter(|_| !is_taken_over).and_then(rescue::trouble));
     let next_seq = words.next_seq.get();
     let (journaled, durable) = (words.journaled_seq.get(), words.durable_seq.get());
     let waiting = next_seq.saturating_sub(1).saturating_sub(journaled);
@@ -107,6 +112,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         found.problems.push(format!("the journal cannot be written: {}; mend it", facts.journal.trouble));
     }
     let (halt, mut problems) = (found.halt, found.problems);
+    problems.extend(second::problems(target, &facts).into_iter().filter(|_| daemon.pid.is_some()));
 
     let session_names: Vec<&str> = SessionState::ALL.iter().map(|state| state.name()).collect();
     let sessions = states(CONNS, |index| words.sessions.get(index).0, &session_names);
@@ -164,6 +170,15 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
             grouped(durable)
         ),
     );
+    for (name, value) in second::lines(target, &facts) {
+        line(name, value);
+    }
+    if let Some(port) = &target.port {
+        line("venue", rescue::port_text(port));
+    }
+    if let Some(fact) = &facts.rescue {
+        line("cancelled", rescue::text(fact));
+    }
     line("shed", format!("{} datagrams", grouped(facts.shed_datagrams)));
     if !facts.attach_mode.is_empty() {
         line("XDP", format!("{}, NIC stamps {}", facts.attach_mode, if facts.nic_stamp { "asked for" } else { "off" }));
@@ -198,6 +213,8 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         "limits_epoch": words.limits_epoch.get(),
         "limits": limits,
         "sessions": sessions,
+        "audit": second::json(target, &facts),
+        "venue": rescue::port_json(target.port.as_ref()),
         "strategies": strategies,
         "trusted_streams": trusted,
         "distrusted_streams": distrusted,
@@ -205,6 +222,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         "daemon": { "attach_mode": facts.attach_mode, "nic_stamp": facts.nic_stamp, "restarts": facts.restarts,
             "gave_up": facts.gave_up, "adopted": facts.adopted, "heartbeat_losses": facts.heartbeat_losses,
             "sessions_ended": facts.sessions_ended,
+            "rescues": facts.rescues, "rescue": facts.rescue.as_ref().map(rescue::json),
             "leftovers": facts.leftovers, "journal": facts.journal,
             "shed": { "datagrams": facts.shed_datagrams, "bytes": facts.shed_bytes } },
         "ports": dataplane_facts.ports,

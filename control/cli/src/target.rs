@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tern_config::facts::{DaemonFacts, DataplaneFacts, Names};
+use tern_config::venue::PortSetting;
 use tern_config::{Config, Paths};
 use tern_hw::segment::{SegmentFileError, SegmentView};
 
@@ -20,6 +21,10 @@ pub(crate) struct Target {
     pub(crate) heartbeat_loss_ms: u64,
     /// Its interface, where the configuration is known.
     pub(crate) interface: Option<String>,
+    /// A second opinion that is behind by more is a problem.
+    pub(crate) audit_lag_ms_max: u64,
+    /// Its order port, where the configuration or the daemon says it.
+    pub(crate) port: Option<PortSetting>,
     /// Its strategies, name and id, where the configuration or the data plane says them.
     pub(crate) strategies: Vec<(String, u16)>,
 }
@@ -37,7 +42,9 @@ impl Target {
                     name: config.instance.name,
                     paths: config.paths,
                     heartbeat_loss_ms: config.daemon.heartbeat_loss_ms,
+                    audit_lag_ms_max: config.audit.lag_ms_max,
                     interface: Some(config.port.interface),
+                    port: config.session.as_ref().map(PortSetting::of),
                     strategies: config.strategy.iter().map(|strategy| (strategy.name.clone(), strategy.id)).collect(),
                 }
             }
@@ -45,11 +52,16 @@ impl Target {
                 name: name.clone(),
                 paths: Paths::of(name),
                 heartbeat_loss_ms: tern_config::Daemon::default().heartbeat_loss_ms,
+                audit_lag_ms_max: tern_config::Audit::default().lag_ms_max,
                 interface: None,
+                port: None,
                 strategies: Vec::new(),
             },
             (None, None) => return Err(Failure::usage("which instance? give --config FILE or --instance NAME")),
         };
+        if target.port.is_none() {
+            target.port = target.daemon_facts().port;
+        }
         if target.strategies.is_empty() {
             let said = target.dataplane_facts().strategies;
             target.strategies = said.into_iter().map(|strategy| (strategy.name, strategy.id)).collect();

@@ -9,6 +9,8 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::venue::PortSetting;
+
 /// Version of the layouts here.
 pub const FACTS_VERSION: u32 = 1;
 
@@ -144,6 +146,102 @@ pub struct JournalFacts {
     pub trouble: String,
 }
 
+/// A process that the daemon runs beside the data plane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WatchedFact {
+    /// Process id; 0 = none runs.
+    pub pid: u32,
+    /// Restarts by this daemon.
+    pub restarts: u64,
+    /// The restart budget is spent: it stays down.
+    pub gave_up: bool,
+}
+
+/// `<run>/audit.json`, written by the second opinion several times a second.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuditFacts {
+    /// [`FACTS_VERSION`].
+    pub version: u32,
+    /// Process id.
+    pub pid: u32,
+    /// When this was written, TAI ns.
+    pub at_ns: u64,
+    /// Sequence number of the last record that it has read.
+    pub last_seq: u64,
+    /// Age of that record while there are more; 0 at the end of the journal.
+    pub lag_ms: u64,
+    /// Order records that it has followed.
+    pub orders: u64,
+    /// Messages of the venue that it has followed.
+    pub answers: u64,
+    /// Disagreements that it has found.
+    pub disagreements: u64,
+    /// Trades that it remembers, should they be broken.
+    pub trades_kept: u64,
+    /// The drop copy, where there is one.
+    pub drop_copy: Option<CopyFact>,
+}
+
+/// The venue's drop copy, and how it compares with the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CopyFact {
+    /// Logged in.
+    pub connected: bool,
+    /// Logins so far.
+    pub logins: u64,
+    /// Number of the next message of the copy.
+    pub next_seq: u64,
+    /// Messages that both sides have, alike.
+    pub matched: u64,
+    /// Executions among them.
+    pub executions: u64,
+    /// Told by the copy, and not in the journal yet.
+    pub waiting_here: u64,
+    /// In the journal, and not told by the copy yet.
+    pub waiting_there: u64,
+    /// How long the oldest of these waits.
+    pub lag_ms: u64,
+    /// Positions of symbols that were compared, and those that differ now.
+    pub positions: u64,
+    /// See [`positions`](Self::positions).
+    pub positions_differ: u64,
+    /// Differences that are there now.
+    pub differences: u64,
+    /// The first of them, in words.
+    pub examples: Vec<String>,
+    /// Why it is not connected; empty while it is.
+    pub trouble: String,
+}
+
+/// What the daemon did at the venue in the place of a data plane that was gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RescueFact {
+    /// When it began, TAI ns.
+    pub at_ns: u64,
+    /// Why.
+    pub why: String,
+    /// Orders that were open, as the data plane said last.
+    pub open_before: u64,
+    /// Orders that were open in the venue's log.
+    pub open_in_log: u64,
+    /// Cancels that left.
+    pub cancels_sent: u64,
+    /// Orders that the venue cancelled upon it.
+    pub cancelled: u64,
+    /// Shares that traded meanwhile.
+    pub executed_shares: u64,
+    /// Orders that are known to be open still.
+    pub left_open: u64,
+    /// How long it took.
+    pub took_ms: u64,
+    /// Why it could not do all of it; empty when it did.
+    pub error: String,
+}
+
 /// `<run>/daemon.json`, written by the daemon once a second and at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -173,6 +271,14 @@ pub struct DaemonFacts {
     /// Venue sessions of a dead data plane that were ended from outside.
     #[serde(default)]
     pub sessions_ended: u64,
+    /// The order port, as the configuration says; absent when there is none.
+    pub port: Option<PortSetting>,
+    /// Times that the daemon cancelled in the place of a data plane that was gone.
+    pub rescues: u64,
+    /// The last of them.
+    pub rescue: Option<RescueFact>,
+    /// The second opinion, where the daemon runs it.
+    pub audit: Option<WatchedFact>,
     /// The journal.
     pub journal: JournalFacts,
     /// Datagrams that the capture ring shed since the segment was made.

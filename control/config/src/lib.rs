@@ -12,17 +12,22 @@ mod locate;
 mod problem;
 pub mod protocol;
 mod reference;
+mod second;
+mod secret;
 mod types;
 mod validate;
+pub mod venue;
 
 use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
 pub use problem::{Problem, Problems};
 pub use reference::{Date, Reference};
+pub use second::{Audit, DropCopy};
+pub use secret::Secret;
 pub use types::{
     AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
-    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session, Strategy,
+    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, SelfTrade, Session, Strategy,
     StrategyLimits, SymbolLimits, Wait,
 };
 
@@ -63,6 +68,7 @@ impl Config {
         let mut problems = validate::problems(&config);
         problems.extend(unread);
         problems.extend(config.fill_password().err());
+        problems.extend(config.fill_drop_copy_password().err());
         problems.sort_by_key(|problem| (problem.line, problem.column));
         if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
     }
@@ -102,6 +108,18 @@ impl Config {
         }
     }
 
+    fn fill_drop_copy_password(&mut self) -> Result<(), Problem> {
+        let Some(copy) = &self.drop_copy else { return Ok(()) };
+        let Some(file) = copy.password_file.clone().filter(|_| copy.password.reveal().is_empty()) else {
+            return Ok(());
+        };
+        let password = validate::read_password(self, "drop_copy.password_file", &file)?;
+        if let Some(copy) = &mut self.drop_copy {
+            copy.password = Secret(password);
+        }
+        Ok(())
+    }
+
     fn fill_password(&mut self) -> Result<(), Problem> {
         let Some(session) = &self.session else { return Ok(()) };
         let Some(file) = &session.password_file else { return Ok(()) };
@@ -111,7 +129,7 @@ impl Config {
         if !session.password.reveal().is_empty() {
             return Err(self.problem("session.password_file", "password and password_file are both given"));
         }
-        let password = validate::read_password(self, &file.clone())?;
+        let password = validate::read_password(self, "session.password_file", &file.clone())?;
         if let Some(session) = &mut self.session {
             session.password = Secret(password);
         }

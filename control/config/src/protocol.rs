@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::DaemonFacts;
+use crate::facts::{DaemonFacts, RescueFact};
 
 /// Version of this protocol; both sides say theirs.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// Longest line that is taken, bytes.
 pub const LINE_BYTES_MAX: usize = 65_536;
@@ -60,6 +60,9 @@ pub enum Ask {
         /// How many there are, for the one who asks has looked at them.
         seen: u32,
     },
+    /// Cancel what is open in the place of a loop that does not heed the kill, or is gone; answered once it was tried. Where
+    /// the port cancels on disconnect nothing is done.
+    Rescue,
     /// The loop's counters.
     Counters,
     /// Where the journal stands.
@@ -109,6 +112,8 @@ pub enum Answer {
         /// For people: what was not done, why, and what to do; empty when it was done.
         message: String,
     },
+    /// To `rescue`: what was done.
+    Rescued(Box<RescueFact>),
     /// Nothing was done, and why.
     Error(String),
 }
@@ -148,12 +153,12 @@ mod tests {
     fn requests_look_as_documented() {
         let values = BTreeMap::from([("position_max".to_owned(), 5)]);
         let line = serde_json::to_string(&Request {
-            version: 4,
+            version: 5,
             ask: Ask::SetLimits { epoch: 3, values, why: "calmer".into() },
         });
         assert_eq!(
             line.unwrap_or_default(),
-            r#"{"version":4,"ask":{"set_limits":{"epoch":3,"values":{"position_max":5},"why":"calmer"}}}"#
+            r#"{"version":5,"ask":{"set_limits":{"epoch":3,"values":{"position_max":5},"why":"calmer"}}}"#
         );
         assert_eq!(version_of(br#"{"version":3,"ask":{"set_limit":{"limit":3,"value":-5}}}"#), Some(3));
         assert_eq!((version_of(b"{}"), version_of(b"nonsense")), (None, None));

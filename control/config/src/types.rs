@@ -10,6 +10,8 @@ use tern_abi::segment::SegmentSizes;
 
 use crate::day::{TimeOfDay, UtcOffset};
 use crate::reference::Reference;
+use crate::second::{Audit, DropCopy};
+use crate::secret::Secret;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -39,6 +41,12 @@ pub struct Config {
     /// The venue's order gateway; absent when the instance only observes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Session>,
+    /// The venue's second, read-only stream of what it tells us; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_copy: Option<DropCopy>,
+    /// The second opinion.
+    #[serde(default)]
+    pub audit: Audit,
     /// Strategies, in the order in which they are called.
     #[serde(default)]
     pub strategy: Vec<Strategy>,
@@ -123,6 +131,14 @@ impl Paths {
     /// What the data plane found at start: [`crate::facts::DataplaneFacts`] as JSON, written by it.
     pub fn dataplane_facts(&self) -> PathBuf {
         self.run.join("dataplane.json")
+    }
+    /// What the second opinion follows: [`crate::facts::AuditFacts`] as JSON, written by it.
+    pub fn audit_facts(&self) -> PathBuf {
+        self.run.join("audit.json")
+    }
+    /// What the second opinion printed.
+    pub fn audit_log(&self) -> PathBuf {
+        self.run.join("audit.log")
     }
     /// What the daemon found and did: [`crate::facts::DaemonFacts`] as JSON, written by it.
     pub fn daemon_facts(&self) -> PathBuf {
@@ -395,7 +411,7 @@ const fn heartbeat_ms() -> u64 {
 const fn silence_ms() -> u64 {
     15_000
 }
-const fn reconnect_ms() -> u64 {
+pub(crate) const fn reconnect_ms() -> u64 {
     500
 }
 const fn ack_timeout_ms() -> u64 {
@@ -636,6 +652,8 @@ pub struct Daemon {
     pub restart_window_s: u64,
     /// How long a graceful shutdown of the data plane may take.
     pub shutdown_ms: u64,
+    /// How long the daemon tries to cancel what a dead data plane left open, where the port does not cancel on disconnect.
+    pub rescue_ms: u64,
 }
 
 impl Default for Daemon {
@@ -650,6 +668,7 @@ impl Default for Daemon {
             restarts_max: 5,
             restart_window_s: 60,
             shutdown_ms: 3000,
+            rescue_ms: 10_000,
         }
     }
 }
@@ -820,30 +839,3 @@ impl FromStr for Mac {
     }
 }
 text!(Mac);
-
-/// Text that is used and never shown.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(pub(crate) String);
-
-impl Secret {
-    /// What stands in its place wherever it would be shown: logs, the effective configuration, the journal.
-    pub const HIDDEN: &'static str = "<hidden>";
-
-    /// The text itself, for the one that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::HIDDEN)
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::HIDDEN)
-    }
-}

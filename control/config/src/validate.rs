@@ -23,6 +23,7 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     if let Some(session) = &config.session {
         check.session(session);
     }
+    check.drop_copy();
     check.strategies();
     check.limits();
     check.roles();
@@ -175,6 +176,23 @@ impl Check<'_> {
         }
     }
 
+    fn drop_copy(&mut self) {
+        self.within("audit.lag_ms_max", self.config.audit.lag_ms_max, 100..=600_000);
+        let Some(copy) = &self.config.drop_copy else { return };
+        if self.config.session.is_none() {
+            self.wrong("drop_copy", "there is no [session] whose orders it could copy");
+        }
+        if copy.address.port() == 0 {
+            self.wrong("drop_copy.address", "port 0 cannot be connected to");
+        }
+        self.text("drop_copy.user", &copy.user, 1..=16);
+        if copy.password_file.is_none() && copy.password.reveal().is_empty() {
+            self.wrong("drop_copy.password", "required");
+        }
+        self.within("drop_copy.deadline_ms", copy.deadline_ms, 100..=600_000);
+        self.within("drop_copy.reconnect_ms", copy.reconnect_ms, 1..=60_000);
+    }
+
     fn strategies(&mut self) {
         let mut ids = BTreeMap::new();
         for (index, strategy) in self.config.strategy.iter().enumerate() {
@@ -322,6 +340,7 @@ impl Check<'_> {
         self.within("daemon.restarts_max", daemon.restarts_max, 0..=1000);
         self.within("daemon.restart_window_s", daemon.restart_window_s, 1..=86_400);
         self.within("daemon.shutdown_ms", daemon.shutdown_ms, 100..=60_000);
+        self.within("daemon.rescue_ms", daemon.rescue_ms, 1000..=60_000);
         self.within("journal.segment_bytes", journal.segment_bytes, 1 << 20..=1 << 34);
         self.within("journal.fsync_ms", journal.fsync_ms, 1..=10_000);
     }
@@ -348,13 +367,12 @@ impl Check<'_> {
 }
 
 /// Reads the first line of the password file, which stands beside the configuration unless its path is absolute.
-pub(crate) fn read_password(config: &Config, file: &Path) -> Result<String, Problem> {
-    const FIELD: &str = "session.password_file";
+pub(crate) fn read_password(config: &Config, field: &str, file: &Path) -> Result<String, Problem> {
     let file = config.source.file.parent().unwrap_or(Path::new("")).join(file);
     let text = std::fs::read_to_string(&file)
-        .map_err(|error| config.problem(FIELD, format!("`{}` cannot be read: {error}", file.display())))?;
+        .map_err(|error| config.problem(field, format!("`{}` cannot be read: {error}", file.display())))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err(config.problem(FIELD, format!("the first line of `{}` is empty", file.display()))),
+        _ => Err(config.problem(field, format!("the first line of `{}` is empty", file.display()))),
     }
 }

@@ -102,7 +102,11 @@ fn main() -> ExitCode {
             plane.recorder.record(now_ns(), Kind::Command, &[command.as_bytes()]).expect("the reserve has room");
             plane.commands.done();
             match CommandKind::from_u32(command.kind) {
-                Some(CommandKind::Shutdown) => return ExitCode::SUCCESS,
+                Some(CommandKind::Shutdown) => {
+                    // An orderly end leaves nothing open.
+                    plane.counters.set(LoopCounter::OpenOrders, 0);
+                    return ExitCode::SUCCESS;
+                }
                 Some(CommandKind::Resume) => trading |= command.resumes(),
                 _ => {}
             }

@@ -6,11 +6,13 @@
 //! plane, so that the membership, too, outlives the daemon.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod clock;
 mod drain;
 mod journal;
 mod limits;
 mod process;
+mod rescue;
 mod roles;
 mod run_folder;
 mod server;
@@ -26,6 +28,7 @@ use tern_config::facts::DataplaneFacts;
 use tern_config::{AutoOff, Config};
 use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView};
 
+use crate::audit::Audit;
 use crate::drain::Drainer;
 use crate::run_folder::RunFolder;
 use crate::shared::Shared;
@@ -121,10 +124,14 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         let drain = scope.spawn(|| drainer.run(&shared));
         let server = scope.spawn(|| server::serve(&listener, &shared));
         let mut supervisor = Supervisor::new(config, dataplane, &view, &shared);
-        supervisor.run(stop, &mut steering);
+        let mut audit = Audit::new(config, dataplane, &shared);
+        supervisor.run(stop, &mut steering, audit.as_mut());
         let ended = supervisor.shut_down();
         shared.stop_draining();
         let drained = drain.join().unwrap_or(false);
+        if let Some(audit) = &mut audit {
+            audit.finish();
+        }
         shared.stop_serving();
         let _ = server.join();
         ended && drained

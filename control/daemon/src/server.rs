@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use tern_abi::command::CommandKind;
@@ -137,6 +137,7 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
         }
         Ask::Resume { kills } => resume(shared, uid, kills),
         Ask::Lift { ref kind, key, changes } => lift(shared, uid, kind, key, changes),
+        Ask::Rescue => rescue(shared, uid),
         Ask::CancelAll => command(shared, CommandKind::CancelAll, uid, 0),
         Ask::AcceptDifferences { seen } => {
             tracing::warn!(uid, seen, "differences accepted");
@@ -178,6 +179,32 @@ fn lift(shared: &Shared<'_>, uid: u32, kind: &str, key: u64, changes: u16) -> An
             Answer::NotLifted { changes: restricted.map(|scope| scope.changes) }
         }
     }
+}
+
+/// Has the supervisor cancel what is open, and waits for what comes of it.
+fn rescue(shared: &Shared<'_>, uid: u32) -> Answer {
+    if !shared.segment.words().kill.state().killed() {
+        return Answer::Error(
+            "trading is not stopped: `tern kill` asks for this when the loop does not heed it".into(),
+        );
+    }
+    let keeps = shared.config.session.as_ref().is_some_and(|port| !port.capabilities().cancel_on_disconnect);
+    if !keeps {
+        return Answer::Error("the venue cancels on disconnect, or there is no order port: nothing to do here".into());
+    }
+    tracing::warn!(uid, "cancel in the place of the loop");
+    let before = shared.facts().rescues;
+    shared.request_rescue();
+    // Ending a data plane and finding that it ended takes moments beside what the venue is given.
+    let deadline = Instant::now() + Duration::from_millis(shared.config.daemon.rescue_ms) + COMMAND_PATIENCE;
+    while shared.serving() && Instant::now() < deadline {
+        let facts = shared.facts();
+        if let Some(fact) = facts.rescue.filter(|_| facts.rescues != before) {
+            return Answer::Rescued(Box::new(fact));
+        }
+        thread::sleep(LOOK);
+    }
+    Answer::Error("nothing was cancelled in time: the loop heeded the kill by itself, or nothing was open".into())
 }
 
 fn command(shared: &Shared<'_>, kind: CommandKind, uid: u32, id: u32) -> Answer {

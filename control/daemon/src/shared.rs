@@ -11,7 +11,8 @@ use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
 use tern_abi::segment::{KillCause, REFUSAL_WORDS, Segment};
 use tern_config::Config;
-use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, name_at};
+use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, RescueFact, name_at};
+use tern_config::venue::PortSetting;
 
 use crate::clock;
 
@@ -29,6 +30,7 @@ pub(crate) struct Shared<'a> {
     began: Instant,
     /// When the supervisor looked last, ms since `began`.
     watched_ms: AtomicU64,
+    rescue_requested: AtomicBool,
 }
 
 /// A supervisor that has not looked for so long is stuck.
@@ -40,6 +42,7 @@ impl<'a> Shared<'a> {
             version: FACTS_VERSION,
             pid: std::process::id(),
             attach_mode: "none".into(),
+            port: config.session.as_ref().map(PortSetting::of),
             ..DaemonFacts::default()
         };
         Self {
@@ -52,6 +55,7 @@ impl<'a> Shared<'a> {
             requests: AtomicU64::new(clock::tai_ns()),
             began: Instant::now(),
             watched_ms: AtomicU64::new(0),
+            rescue_requested: AtomicBool::new(false),
         }
     }
 
@@ -144,6 +148,22 @@ impl<'a> Shared<'a> {
         if now_ms.saturating_sub(self.watched_ms.load(Ordering::Relaxed)) < WATCHED_MS_MAX {
             self.segment.words().daemon_beat.beat(clock::tai_ns(), turns);
         }
+    }
+
+    /// Asks the supervisor to cancel in the place of a loop that does not.
+    pub(crate) fn request_rescue(&self) {
+        self.rescue_requested.store(true, Ordering::Release);
+    }
+    /// Whether somebody asked, once.
+    pub(crate) fn take_rescue_request(&self) -> bool {
+        self.rescue_requested.swap(false, Ordering::AcqRel)
+    }
+    /// What came of a rescue.
+    pub(crate) fn rescued(&self, fact: RescueFact) {
+        self.update(|facts| {
+            facts.rescues += 1;
+            facts.rescue = Some(fact);
+        });
     }
 
     pub(crate) fn draining(&self) -> bool {

@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tern_abi::command::CommandKind;
-use tern_abi::segment::KillCause;
+use tern_abi::counters::LoopCounter;
+use tern_abi::segment::{CONN_STATE_CLOSED, KillCause};
 use tern_config::{Config, HeartbeatLoss};
 use tern_hw::reset::{Reset, reset};
-use tern_hw::segment::SegmentView;
+use tern_hw::segment::{SegmentSpec, SegmentView};
 
+use crate::audit::Audit;
 use crate::clock;
 use crate::process::Process;
+use crate::rescue;
 use crate::run_folder::write_pid;
 use crate::shared::{SYSTEM_UID, Shared};
 use crate::steer::Steering;
@@ -55,6 +58,8 @@ pub(crate) struct Supervisor<'a> {
     heartbeat: Heartbeat,
     /// The same, with the patience after which the venue's session of a stuck loop is ended.
     stuck: Heartbeat,
+    /// When a rescue that was not possible is tried again, while the data plane stays down.
+    rescue_due: Instant,
 }
 
 impl<'a> Supervisor<'a> {
@@ -70,16 +75,20 @@ impl<'a> Supervisor<'a> {
             stuck: Heartbeat::new(Duration::from_millis(
                 config.daemon.heartbeat_loss_ms + config.daemon.stuck_session_ms,
             )),
+            rescue_due: Instant::now(),
         }
     }
 
     /// Until `stop` is set.
-    pub(crate) fn run(&mut self, stop: &AtomicBool, steering: &mut Steering<'_>) {
+    pub(crate) fn run(&mut self, stop: &AtomicBool, steering: &mut Steering<'_>, mut audit: Option<&mut Audit<'_>>) {
         self.adopt();
         let mut facts_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             self.shared.watch();
             self.turn();
+            if let Some(audit) = &mut audit {
+                audit.turn();
+            }
             if Instant::now() >= facts_due {
                 facts_due = Instant::now() + FACTS_EVERY;
                 steering.count(self.shared);
@@ -100,10 +109,14 @@ impl<'a> Supervisor<'a> {
         } else {
             // Both died, and nobody was there to do it.
             self.end_sessions(None);
+            self.rescue("ternd started, and no data plane runs");
         }
     }
 
     fn turn(&mut self) {
+        if self.shared.take_rescue_request() {
+            self.rescue_on_request();
+        }
         let ended = match &mut self.data_plane {
             DataPlane::Child(child, _) => match child.try_wait() {
                 Ok(None) => None,
@@ -112,7 +125,8 @@ impl<'a> Supervisor<'a> {
             },
             DataPlane::Adopted(process) => (!process.is_alive()).then(|| ("ended".to_owned(), None)),
             DataPlane::Waiting(at) if Instant::now() >= *at => return self.start(),
-            DataPlane::Waiting(_) | DataPlane::Down => return,
+            DataPlane::Waiting(_) => return,
+            DataPlane::Down => return self.rescue_again(),
         };
         match ended {
             Some((how, code)) => self.ended(&how, code),
@@ -182,8 +196,66 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    /// Whether the venue keeps orders when their session ends.
+    fn keeps_orders(&self) -> bool {
+        self.config.session.as_ref().is_some_and(|port| !port.capabilities().cancel_on_disconnect)
+    }
+
+    /// Whether orders may be open that no venue cancels by itself: a session was not ended in order, or orders were open.
+    fn needs_rescue(&self) -> bool {
+        let words = self.shared.segment.words();
+        let ended = |state: tern_abi::segment::ConnState| state.state == CONN_STATE_CLOSED;
+        let has_session = words.conns.iter().filter_map(|conn| conn.read()).any(|state| !ended(state));
+        self.keeps_orders() && (has_session || words.counters.get(LoopCounter::OpenOrders) > 0)
+    }
+
+    /// Where the venue does not cancel on disconnect: cancels what the data plane, which is gone, left open.
+    fn rescue(&mut self, why: &str) {
+        let Some(session) = self.config.session.as_ref().filter(|_| self.needs_rescue()) else { return };
+        tracing::warn!(why, venue = %session.address, "the venue keeps orders on disconnect: cancelling them in a session of our own");
+        let spec = SegmentSpec {
+            path: Some(self.view.path().to_path_buf()),
+            sizes: self.config.rings.sizes(),
+            ..SegmentSpec::new(self.config.instance.name.clone())
+        };
+        let patience = Duration::from_millis(self.config.daemon.rescue_ms);
+        let fact = rescue::run(session, &spec, why, patience);
+        let (open, cancelled, left) = (fact.open_in_log, fact.cancelled, fact.left_open);
+        match fact.error.as_str() {
+            "" if left == 0 => tracing::warn!(open, cancelled, took_ms = fact.took_ms, "nothing is open any more"),
+            "" => tracing::error!(open, cancelled, left, "orders are still OPEN at the venue: ask it"),
+            error => tracing::error!(open, cancelled, left, "orders may still be OPEN at the venue: {error}"),
+        }
+        self.rescue_due = Instant::now() + PAUSE_MAX;
+        self.shared.rescued(fact);
+        self.shared.write_facts(&self.config.paths.daemon_facts());
+    }
+
+    /// No data plane will come that would cancel: it is tried again until it was done.
+    fn rescue_again(&mut self) {
+        if Instant::now() >= self.rescue_due {
+            self.rescue("the data plane stays down");
+        }
+    }
+
+    /// An operator's kill was not heeded. The loop is ended, so that nothing of it can leave any more, and what it left is
+    /// cancelled.
+    fn rescue_on_request(&mut self) {
+        let words = self.shared.segment.words();
+        match &self.data_plane {
+            DataPlane::Child(_, process) | DataPlane::Adopted(process) => {
+                if words.kill.state().killed() && words.trading.get().0 {
+                    tracing::error!(pid = process.pid, "the data plane does not heed the kill: ended");
+                    process.signal(Signal::SIGKILL);
+                }
+            }
+            DataPlane::Waiting(_) | DataPlane::Down => self.rescue("an operator's kill, and no data plane runs"),
+        }
+    }
+
     fn ended(&mut self, how: &str, code: Option<i32>) {
         self.end_sessions(None);
+        self.rescue("the data plane is gone");
         let _ = std::fs::remove_file(self.config.paths.dataplane_pid());
         self.shared.update(|facts| facts.dataplane_pid = 0);
         tracing::error!("data plane: {how}; its last words are in {}", self.config.paths.dataplane_log().display());
@@ -217,8 +289,13 @@ impl<'a> Supervisor<'a> {
         if self.stuck.look(beat, Instant::now()) == Pulse::Lost
             && let DataPlane::Child(_, process) | DataPlane::Adopted(process) = &self.data_plane
         {
-            // It has not heeded the kill word, and cannot cancel: the venue is to.
-            self.end_sessions(Some(process.pid));
+            // It has not heeded the kill word, and cannot cancel: the venue is to. One that keeps orders is told by us, once
+            // the loop is gone.
+            if self.keeps_orders() {
+                process.signal(Signal::SIGKILL);
+            } else {
+                self.end_sessions(Some(process.pid));
+            }
         }
         match self.heartbeat.look(beat, Instant::now()) {
             Pulse::Steady => {}
@@ -257,6 +334,9 @@ impl<'a> Supervisor<'a> {
             }
         }
         if gone {
+            // Nothing is left to end if it ended in order.
+            self.end_sessions(None);
+            self.rescue("the data plane did not end in order");
             let _ = std::fs::remove_file(self.config.paths.dataplane_pid());
             self.shared.update(|facts| facts.dataplane_pid = 0);
         }

@@ -18,6 +18,7 @@ use tern_abi::record::{
     ACTION_CANCEL, ACTION_REPLACE, Kind, LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
     StartRecord, StateRecord, VenueEventKind,
 };
+use tern_abi::rescue::{RescueRecord, RescueStep};
 use tern_abi::segment::{ScopeKind, TradingState};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -240,6 +241,11 @@ impl Recovered {
             kind if kind == Kind::SetLimits as u16 => read(body, |command: &SetLimits| self.wanted = Some(*command)),
             kind if kind == Kind::Limits as u16 => read(body, |record: &LimitsRecord| self.set_limits(record)),
             kind if kind == Kind::Reconcile as u16 => read(body, |record: &ReconcileRecord| self.difference(record)),
+            kind if kind == Kind::Rescue as u16 => read(body, |step: &RescueRecord| {
+                // A cancel that left counts like any other.
+                let left = step.step == RescueStep::Sent as u32 && step.order != 0;
+                self.messages = self.messages.saturating_add(u32::from(left));
+            }),
             kind if kind == Kind::Start as u16 => start_text(body).map(|text| self.start(header.seq, text)).is_some(),
             kind => Kind::from_u16(kind).is_some(),
         };

@@ -14,6 +14,7 @@ pub mod event;
 pub mod prefetch;
 pub mod reconcile;
 pub mod record;
+pub mod rescue;
 pub mod ring;
 pub mod segment;
 pub mod steer;

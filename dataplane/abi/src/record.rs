@@ -28,6 +28,9 @@ pub enum Kind {
     Shed = 8,
     /// [`crate::command::SetLimits`].
     SetLimits = 9,
+    /// [`crate::rescue::RescueRecord`], then the bytes that left, if any did: what the daemon did at the venue while no
+    /// data plane ran.
+    Rescue = 10,
 
     /// [`OrderRecord`]: an approved order message, recorded before its bytes reach TCP.
     Order = 64,
@@ -66,6 +69,7 @@ impl Kind {
         Kind::Start,
         Kind::Shed,
         Kind::SetLimits,
+        Kind::Rescue,
         Kind::Order,
         Kind::Refusal,
         Kind::OrderEvent,
@@ -96,6 +100,7 @@ impl Kind {
             Kind::Start => "start",
             Kind::Shed => "shed",
             Kind::SetLimits => "set_limits",
+            Kind::Rescue => "rescue",
             Kind::Order => "order",
             Kind::Refusal => "refusal",
             Kind::OrderEvent => "order_event",

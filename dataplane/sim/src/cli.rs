@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::engine::{IntendedSize, Rules, SelfTrade, WhileHalted, WrongFill};
-use crate::exchange::{Exchange, Pace, Settings};
+use crate::exchange::{DropCopy, Exchange, Pace, Settings, Withhold, WithholdFrom};
 use crate::feed::Loss;
 use crate::gateway::{Faults, User};
 use crate::generate::{Config, Generator, Shape};
@@ -65,6 +65,21 @@ struct RunArgs {
     /// A user and its password; may be repeated. Each has an account of its own.
     #[arg(long = "user", value_name = "NAME:PASSWORD", value_parser = user, default_value = "TERN01:secret")]
     users: Vec<User>,
+    /// Address and port for the drop copy: what the accounts are told, read-only. [default: none]
+    #[arg(long, value_name = "ADDRESS")]
+    drop_copy: Option<SocketAddr>,
+    /// Who may read the drop copy: the first of them the first user's, and so on; may be repeated.
+    #[arg(long = "drop-copy-user", value_name = "NAME:PASSWORD", value_parser = user, default_value = "DROP01:secret")]
+    drop_copy_users: Vec<User>,
+    /// Close the drop copy's connections after so many messages, once.
+    #[arg(long, value_name = "N")]
+    cut_drop_copy_after: Option<u64>,
+    /// Withhold one execution from the order session or from the drop copy.
+    #[arg(long, value_enum)]
+    withhold_execution: Option<WithholdFrom>,
+    /// The first one after so many.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    withhold_after: u64,
     /// Name of the session, at most 10 characters.
     #[arg(long, default_value = "TERN000001")]
     session: String,
@@ -270,6 +285,12 @@ fn run(args: RunArgs) -> Result<()> {
         feed: args.feed,
         interface: args.interface,
         orders: args.orders,
+        drop_copy: args.drop_copy.map(|address| DropCopy {
+            address,
+            users: args.drop_copy_users,
+            cut_after: args.cut_drop_copy_after,
+        }),
+        withhold: args.withhold_execution.map(|from| Withhold { from, after: args.withhold_after }),
         users: args.users,
         pace,
         // The generated day ends by itself: it was made to fit.

@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
+use tern_venues::itch_ouch::wire::ouch::{OrderExecuted, OuchMessage};
 use tern_venues::itch_ouch::wire::{mold, soup};
 
 use crate::dump::Dumps;
@@ -36,6 +37,35 @@ pub enum Pace {
     },
 }
 
+/// A second stream of each account that says what the first one says, and takes nothing.
+#[derive(Clone, Debug)]
+pub struct DropCopy {
+    /// Where it is read.
+    pub address: SocketAddr,
+    /// Who reads it: the first user the first account's, and so on.
+    pub users: Vec<User>,
+    /// Close its connections after so many messages, once.
+    pub cut_after: Option<u64>,
+}
+
+/// Which stream an execution is withheld from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WithholdFrom {
+    /// The order session.
+    Orders,
+    /// The drop copy.
+    DropCopy,
+}
+
+/// An execution that one stream does not tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Withhold {
+    /// From whom.
+    pub from: WithholdFrom,
+    /// The first one after so many.
+    pub after: u64,
+}
+
 /// Everything about a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -51,6 +81,10 @@ pub struct Settings {
     pub interface: Ipv4Addr,
     /// Where orders are taken.
     pub orders: SocketAddr,
+    /// The drop copy.
+    pub drop_copy: Option<DropCopy>,
+    /// An execution that is told on one of the two streams alone.
+    pub withhold: Option<Withhold>,
     /// Users, an account each.
     pub users: Vec<User>,
     /// Pace of the flow.
@@ -89,6 +123,10 @@ pub struct Exchange {
     engine: Engine,
     publisher: Publisher,
     gateway: Gateway,
+    drop_copy: Option<Gateway>,
+    /// Messages on the drop copy, and executions so far.
+    copied: u64,
+    executions: u64,
     log: Log,
     dumps: Option<Dumps>,
     signals: SignalFd,
@@ -115,6 +153,11 @@ impl Exchange {
             settings.users.clone(),
             settings.faults,
         )?;
+        let session = soup::Session::new(settings.session.as_bytes());
+        let drop_copy = match &settings.drop_copy {
+            Some(copy) => Some(Gateway::listen_read_only(copy.address, session, copy.users.clone())?),
+            None => None,
+        };
         let mut log = Log::create(settings.log.as_deref())?;
         log.line(&Line::Start {
             seed: settings.seed,
@@ -132,7 +175,21 @@ impl Exchange {
         let signals =
             SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).context("watch signals")?;
         let engine = Engine::new(settings.rules, settings.users.iter().map(|user| user.name.clone()));
-        Ok(Self { settings, engine, publisher, gateway, log, dumps, signals, events: Vec::new(), stopped: false })
+        let (copied, executions, events, stopped) = (0, 0, Vec::new(), false);
+        Ok(Self {
+            settings,
+            engine,
+            publisher,
+            gateway,
+            drop_copy,
+            copied,
+            executions,
+            log,
+            dumps,
+            signals,
+            events,
+            stopped,
+        })
     }
 
     /// Where orders are taken: of use when the port was left to the kernel.
@@ -224,7 +281,8 @@ impl Exchange {
         let timeout = timeout.min(self.publisher.until_heartbeat()).min(self.gateway.until_deadline());
         {
             let mut waits = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            for (descriptor, read, write) in self.gateway.descriptors() {
+            let copy = self.drop_copy.iter().flat_map(Gateway::descriptors);
+            for (descriptor, read, write) in self.gateway.descriptors().chain(copy) {
                 let mut flags = PollFlags::empty();
                 flags.set(PollFlags::POLLIN, read);
                 flags.set(PollFlags::POLLOUT, write);
@@ -243,8 +301,18 @@ impl Exchange {
         self.publisher.flush();
         self.gateway.write(&mut self.events);
         self.take_events()?;
+        self.serve_drop_copy();
         self.publisher.heartbeat_if_idle();
         Ok(())
+    }
+
+    /// Nobody's orders depend on who reads a copy: what happens there is in no log.
+    fn serve_drop_copy(&mut self) {
+        if let Some(copy) = &mut self.drop_copy {
+            let mut events = Vec::new();
+            copy.read(&mut events);
+            copy.write(&mut events);
+        }
     }
 
     fn take_events(&mut self) -> Result<()> {
@@ -287,7 +355,23 @@ impl Exchange {
         let published = !out.feed.is_empty();
         out.feed.clear();
         for (account, message) in out.clients.drain(..) {
-            self.gateway.append(account, &message);
+            let mut withheld = None;
+            if message.first() == Some(&OrderExecuted::TYPE) {
+                self.executions += 1;
+                let due = self.settings.withhold.filter(|withhold| self.executions > withhold.after);
+                withheld = due.map(|withhold| withhold.from);
+                self.settings.withhold = self.settings.withhold.filter(|_| due.is_none());
+            }
+            if withheld != Some(WithholdFrom::Orders) {
+                self.gateway.append(account, &message);
+            }
+            if let Some(copy) = self.drop_copy.as_mut().filter(|_| withheld != Some(WithholdFrom::DropCopy)) {
+                copy.append(account, &message);
+                self.copied += 1;
+                if self.settings.drop_copy.as_ref().is_some_and(|copy| copy.cut_after == Some(self.copied)) {
+                    copy.cut();
+                }
+            }
         }
         for line in out.log.drain(..) {
             self.log.line(&line)?;
@@ -312,7 +396,8 @@ impl Exchange {
         let end = Instant::now() + self.settings.linger;
         while Instant::now() < end {
             self.serve(Duration::from_millis(20).min(end.saturating_duration_since(Instant::now())))?;
-            if self.gateway.users_connected() == 0 && self.gateway.is_flushed() {
+            let copied = self.drop_copy.as_ref().is_none_or(Gateway::is_flushed);
+            if self.gateway.users_connected() == 0 && self.gateway.is_flushed() && copied {
                 break;
             }
         }
@@ -325,6 +410,9 @@ impl Exchange {
         }
         self.hear_out()?;
         self.gateway.end_of_session();
+        if let Some(copy) = &mut self.drop_copy {
+            copy.end_of_session();
+        }
         // What a client sent before it read that was sent to a venue that listened.
         self.hear_out()?;
         let totals = self.totals(elapsed);

@@ -105,6 +105,8 @@ pub struct Gateway {
     order_messages: u64,
     stalled_until: Option<Instant>,
     logins: u64,
+    /// Streams are told and nothing is taken: a message ends the connection.
+    read_only: bool,
 }
 
 impl Gateway {
@@ -130,7 +132,24 @@ impl Gateway {
             order_messages: 0,
             stalled_until: None,
             logins: 0,
+            read_only: false,
         })
+    }
+
+    /// Listens for those who only read: each of `users` gets the stream of the account with its index.
+    ///
+    /// # Errors
+    /// As [`Gateway::listen`].
+    pub fn listen_read_only(address: SocketAddr, session: Session, users: Vec<User>) -> Result<Self> {
+        let gateway = Self::listen(address, session, users, Faults::default())?;
+        Ok(Self { read_only: true, ..gateway })
+    }
+
+    /// Closes every connection, as a broken link does; the streams stay.
+    pub fn cut(&mut self) {
+        for connection in &mut self.connections {
+            connection.end.get_or_insert("cut on request");
+        }
     }
 
     /// Where it listens.
@@ -266,6 +285,9 @@ impl Gateway {
     fn packet(&mut self, at: usize, packet: Packet<'_>, events: &mut Vec<Event>) {
         match (packet, self.connections[at].account) {
             (Packet::LoginRequest(request), None) => self.login(at, request, events),
+            (Packet::UnsequencedData(_), Some(_)) if self.read_only => {
+                self.connections[at].end = Some("sent a message on a read-only stream");
+            }
             (Packet::UnsequencedData(message), Some(account)) => {
                 events.push(Event::Message { account, bytes: message.to_vec() });
                 self.order_messages += 1;

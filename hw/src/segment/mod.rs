@@ -85,6 +85,10 @@ pub struct DaemonEnds<'a> {
     pub commands: CommandSender<'a>,
 }
 
+/// The daemon's hold on the data plane's role while there is no data plane: none can start as long as it is held, and
+/// what is done in its place is recorded in its rings.
+pub struct StandInSegment(Mapping);
+
 /// A look at the segment, for anyone who may read the file.
 pub struct SegmentView(Mapping);
 
@@ -124,6 +128,31 @@ impl DataPlaneSegment {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+}
+
+impl StandInSegment {
+    /// Takes the data plane's role, without being one: no run is counted.
+    ///
+    /// # Errors
+    /// [`SegmentFileError`]; `Held` while a data plane runs.
+    pub fn open(spec: &SegmentSpec) -> Result<Self, SegmentFileError> {
+        let mapping = open_role(spec, Role::DataPlane)?;
+        // Not the dead one's id: who asks hears that nobody has said so yet.
+        mapping.segment()?.data_plane.set(0, 0);
+        Ok(Self(mapping))
+    }
+
+    /// Gives out the recorder; the borrow keeps it single. The words that a data plane writes are the stand-in's now.
+    ///
+    /// # Errors
+    /// [`SegmentFileError::Unusable`] if a ring cannot be read.
+    pub fn ends(&mut self) -> Result<(Segment<'_>, ShmRecorder<'_>), SegmentFileError> {
+        let segment = self.0.segment()?;
+        // SAFETY: the lock says that no data plane exists, `&mut self` that nothing in this process records.
+        let mut recorder = unsafe { segment.recorder() }.map_err(|corrupt| self.0.corrupt(corrupt))?;
+        recorder.raise_seq(segment.journaled_seq.get() + 1);
+        Ok((segment, recorder))
     }
 }
 

@@ -52,6 +52,29 @@ fn what_the_data_plane_records_the_daemon_drains_after_both_came_back() {
 }
 
 #[test]
+fn who_stands_in_for_a_dead_data_plane_keeps_another_out_and_goes_on_with_its_records() {
+    let (_place, spec) = Place::new("stand-in");
+    let mut data_plane = DataPlaneSegment::open(&spec).expect("made");
+    assert!(matches!(StandInSegment::open(&spec), Err(SegmentFileError::Held { .. })), "a data plane runs");
+    data_plane.ends().expect("sound").recorder.record(1, Kind::State, &[b"one"]).expect("room");
+    drop(data_plane);
+    let mut stand_in = StandInSegment::open(&spec).expect("nobody has the role");
+    assert!(matches!(DataPlaneSegment::open(&spec), Err(SegmentFileError::Held { .. })));
+    let (segment, mut recorder) = stand_in.ends().expect("sound");
+    recorder.record(2, Kind::Rescue, &[b"two"]).expect("room");
+    assert_eq!((segment.runs.get(), recorder.next_seq()), (1, 3), "it is no run");
+    drop(stand_in);
+    let mut data_plane = DataPlaneSegment::open(&spec).expect("the role is free again");
+    data_plane.ends().expect("sound").recorder.record(3, Kind::State, &[b"three"]).expect("room");
+    let mut daemon = DaemonSegment::open(&spec).expect("there");
+    let mut ends = daemon.ends().expect("sound");
+    for (seq, body) in [(1, &b"one"[..]), (2, b"two"), (3, b"three")] {
+        let record = ends.drain.next().expect("sound").expect("published");
+        assert_eq!((record.header.seq, record.body), (seq, body));
+    }
+}
+
+#[test]
 fn a_second_one_of_each_is_refused_with_the_pid_of_the_first() {
     let (_place, spec) = Place::new("held");
     let path = spec.path.clone();

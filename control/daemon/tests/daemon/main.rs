@@ -3,6 +3,7 @@
 mod bench;
 mod disk;
 mod limits;
+mod rescue;
 mod xdp;
 
 use bench::Bench;
@@ -18,7 +19,7 @@ fn a_clean_stop_seals_the_journal_and_leaves_nothing_running() {
     let mut bench = Bench::new("clean", "", "");
     bench.start();
     bench.until_journaled(200);
-    assert!(bench.ask(r#"{"version":4,"ask":"status"}"#).contains("\"status\""));
+    assert!(bench.ask(r#"{"version":5,"ask":"status"}"#).contains("\"status\""));
     let pid = bench.data_plane().expect("a pid file");
     bench.stop();
     assert!(bench.verified().records >= 200);
@@ -117,35 +118,53 @@ fn a_stuck_data_plane_is_halted_ended_and_started_again() {
 }
 
 #[test]
+fn a_second_opinion_that_was_asked_for_and_does_not_run_stops_trading() {
+    // There is no program of that name beside the fake data plane.
+    let more = "[audit]\nlive = true\n[daemon]\nrestarts_max = 1\nrestart_pause_ms = 10\n";
+    let mut bench = Bench::new("no-audit", "", more);
+    bench.start();
+    bench.until("it is given up", || bench.facts().audit.is_some_and(|audit| audit.gave_up));
+    assert_eq!(bench.facts().audit.map(|audit| (audit.pid, audit.restarts)), Some((0, 1)));
+    {
+        let view = bench.view();
+        let word = &view.segment().expect("a segment").kill;
+        assert!(word.state().killed(), "trading stopped");
+        assert_eq!(word.note(1).map(|note| note.cause), Some(KillCause::AuditLost));
+    }
+    bench.stop();
+    assert!(bench.log().contains("tern-audit cannot be started"), "{}", bench.log());
+}
+
+#[test]
 fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     let mut bench = Bench::new("socket", "", "");
     bench.start();
     bench.until_journaled(10);
     let taken = r#""answer":{"command":{"taken":true}}"#;
-    assert!(bench.ask(r#"{"version":4,"ask":"kill"}"#).contains(taken));
+    assert!(bench.ask(r#"{"version":5,"ask":"kill"}"#).contains(taken));
     // Restricted by whoever may write the segment, lifted by the daemon, by nobody who has not seen it.
     let lift =
-        |seen: u16| format!(r#"{{"version":4,"ask":{{"lift":{{"kind":"strategy","key":1,"changes":{seen}}}}}}}"#);
+        |seen: u16| format!(r#"{{"version":5,"ask":{{"lift":{{"kind":"strategy","key":1,"changes":{seen}}}}}}}"#);
     assert!(bench.ask(&lift(9)).contains(r#"{"not_lifted":{"changes":null}}"#), "nothing to lift");
     let scope =
         Scope { kind: ScopeKind::Strategy, key: 1, state: TradingState::Halted, uid: 5, since_ns: 77, changes: 0 };
     bench.view().restrict(&scope).expect("room");
     assert!(bench.ask(&lift(0)).contains(r#"{"not_lifted":{"changes":1}}"#));
     assert!(bench.ask(&lift(1)).contains(r#""answer":"lifted""#));
-    let strange = r#"{"version":4,"ask":{"lift":{"kind":"planet","key":1,"changes":0}}}"#;
+    let strange = r#"{"version":5,"ask":{"lift":{"kind":"planet","key":1,"changes":0}}}"#;
     assert!(bench.ask(strange).contains("no kind of scope is called `planet`"));
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
     let refused = r#""answer":{"killed_since":{"kills":1}}"#;
-    assert!(bench.ask(r#"{"version":4,"ask":{"resume":{"kills":0}}}"#).contains(refused), "it has not seen the kill");
+    assert!(bench.ask(r#"{"version":5,"ask":{"resume":{"kills":0}}}"#).contains(refused), "it has not seen the kill");
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
-    assert!(bench.ask(r#"{"version":4,"ask":{"resume":{"kills":1}}}"#).contains(taken));
+    assert!(bench.ask(r#"{"version":5,"ask":{"resume":{"kills":1}}}"#).contains(taken));
     assert!(!bench.view().segment().expect("a segment").kill.state().killed());
 
     for (line, why) in [
-        (r#"{"version":9,"ask":"status"}"#, "protocol version 4, the client 9"),
+        (r#"{"version":9,"ask":"status"}"#, "protocol version 5, the client 9"),
         // As the version before it asked: not a request of this one, and answered by version all the same.
-        (r#"{"version":3,"ask":{"set_limit":{"limit":3,"value":5}}}"#, "protocol version 4, the client 3"),
-        (r#"{"version":4,"ask":"fly"}"#, "unknown variant `fly`"),
+        (r#"{"version":3,"ask":{"set_limit":{"limit":3,"value":5}}}"#, "protocol version 5, the client 3"),
+        (r#"{"version":5,"ask":"fly"}"#, "unknown variant `fly`"),
         ("not json", "not a request"),
         ("", "not a request"),
     ] {
@@ -172,8 +191,8 @@ fn a_kill_between_the_daemons_look_and_the_loops_refuses_the_resume() {
     let mut bench = Bench::new("late-kill", "late_kill", "");
     bench.start();
     bench.until_journaled(10);
-    assert!(bench.ask(r#"{"version":4,"ask":"kill"}"#).contains(r#""taken":true"#));
-    let answer = bench.ask(r#"{"version":4,"ask":{"resume":{"kills":1}}}"#);
+    assert!(bench.ask(r#"{"version":5,"ask":"kill"}"#).contains(r#""taken":true"#));
+    let answer = bench.ask(r#"{"version":5,"ask":{"resume":{"kills":1}}}"#);
     assert!(answer.contains(r#""killed_since":{"kills":2}"#), "{answer}");
     let view = bench.view();
     let words = view.segment().expect("a segment");

@@ -44,6 +44,7 @@ const fn may_use_reserve(kind: Kind) -> bool {
         Kind::Start
             | Kind::Command
             | Kind::SetLimits
+            | Kind::Rescue
             | Kind::Limits
             | Kind::Conn
             | Kind::Order

@@ -10,6 +10,8 @@ counter_enum! {
         HeartbeatLoss = "heartbeat_loss": "The daemon missed the heartbeat of the data plane.",
         JournalTrouble = "journal_trouble": "The daemon could not write the journal.",
         Audit = "audit_disagreement": "The second opinion disagreed with the gate.",
+        AuditLost = "audit_lost": "The second opinion, which was asked for, does not run.",
+        DropCopy = "drop_copy": "The venue's drop copy and the journal differed for too long.",
     }
 }
 

@@ -7,55 +7,98 @@ const PACKET_BYTES_MAX: usize = 2 + u16::MAX as usize;
 
 /// Something that the venue said. Sequenced messages carry their number in the venue's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Login accepted (SoupBinTCP 2.2.2): the session and the number of the next sequenced message.
-    Login { session: [u8; 10], next_seq: u64 },
+pub enum Answer {
+    /// Login accepted (SoupBinTCP 2.2.1).
+    Login {
+        /// The session, as the venue pads it.
+        session: [u8; 10],
+        /// Number of the next sequenced message.
+        next_seq: u64,
+    },
+    /// Login refused (2.2.2), with the venue's letter.
+    Refused(u8),
     /// A sequenced message; those that say nothing of an order are counted all the same.
-    Message { seq: u64, said: Option<Said> },
+    Message {
+        /// Its number in the venue's log.
+        seq: u64,
+        /// What it says of an order.
+        said: Option<Said>,
+    },
+    /// The venue ended the session (2.2.5).
+    End,
 }
 
 /// Shares, price and place of an order as the venue has it (OUCH 5.0, 3.2 and 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Echo {
-    pub(crate) order: u32,
-    pub(crate) is_buy: bool,
-    pub(crate) shares: u32,
-    pub(crate) symbol: [u8; 8],
-    pub(crate) price: u64,
-    pub(crate) cross: u8,
-    pub(crate) is_live: bool,
+pub struct Echo {
+    /// Our order id.
+    pub order: u32,
+    /// Whether it buys; anything but `B` sells.
+    pub is_buy: bool,
+    /// Accepted: shares in all. Replaced: shares open.
+    pub shares: u32,
+    /// Symbol, space padded.
+    pub symbol: [u8; 8],
+    /// Price, 1/10000.
+    pub price: u64,
+    /// The cross that it is for (OUCH 5.0, appendix A), as the venue echoes it.
+    pub cross: u8,
+    /// Whether it is live after the message.
+    pub is_live: bool,
 }
 
 /// What a message says of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub enum Said {
+    /// 3.2.
     Accepted(Echo),
+    /// 3.3.
     Replaced {
+        /// The order that ended.
         previous: u32,
+        /// What is in its place.
         echo: Echo,
     },
+    /// 3.4 and 3.5.
     Canceled {
+        /// Our order id.
         order: u32,
+        /// Shares taken off.
         shares: u32,
     },
+    /// 3.6.
     Executed {
+        /// Our order id.
         order: u32,
+        /// Shares traded.
         shares: u32,
+        /// Price, 1/10000.
+        price: u64,
+        /// The venue's number of the trade.
         match_number: u64,
     },
+    /// 3.7.
     Broken {
+        /// Our order id, as it was called at the trade.
         order: u32,
+        /// The venue's number of the trade.
         match_number: u64,
     },
+    /// 3.8.
     Rejected {
+        /// Our order id, of a replace the replacement's.
         order: u32,
     },
+    /// 3.12.
     Modified {
+        /// Our order id.
         order: u32,
+        /// Shares open.
         shares: u32,
     },
     /// Anything else that names an order.
     Other {
+        /// Our order id.
         order: u32,
     },
     /// Answer to the account query: the venue's log of the day has been told.
@@ -64,7 +107,7 @@ pub(crate) enum Said {
 
 impl Said {
     /// The order it is about, by the name that it had.
-    pub(crate) fn order(&self) -> Option<u32> {
+    pub fn order(&self) -> Option<u32> {
         match *self {
             Self::Accepted(echo) => Some(echo.order),
             Self::Replaced { previous, .. } => Some(previous),
@@ -81,7 +124,7 @@ impl Said {
 
 /// The packets of one connection, as their bytes come.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answers {
+pub struct Answers {
     bytes: Vec<u8>,
     next_seq: u64,
     /// What came was no packet; nothing more is read of this connection.
@@ -89,8 +132,13 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
+    /// Whether what came was no packet: nothing more is read.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// Takes what was received and appends what it says.
-    pub(crate) fn take(&mut self, received: &[u8], said: &mut Vec<Answer>) {
+    pub fn take(&mut self, received: &[u8], said: &mut Vec<Answer>) {
         if self.broken {
             return;
         }
@@ -112,6 +160,8 @@ impl Answers {
                     }
                     None => self.broken = true,
                 },
+                Some((b'J', body)) => said.push(Answer::Refused(body.first().copied().unwrap_or(0))),
+                Some((b'Z', _)) => said.push(Answer::End),
                 Some((b'S', body)) => {
                     said.push(Answer::Message { seq: self.next_seq, said: message(body) });
                     self.next_seq = self.next_seq.saturating_add(1);
@@ -158,7 +208,12 @@ fn message(bytes: &[u8]) -> Option<Said> {
         b'A' => Said::Accepted(echo(bytes, order?, 13, 47)?),
         b'U' => Said::Replaced { previous: order?, echo: echo(bytes, u32_at(bytes, 13)?, 17, 51)? },
         b'C' | b'D' => Said::Canceled { order: order?, shares: u32_at(bytes, 13)? },
-        b'E' => Said::Executed { order: order?, shares: u32_at(bytes, 13)?, match_number: u64_at(bytes, 26)? },
+        b'E' => Said::Executed {
+            order: order?,
+            shares: u32_at(bytes, 13)?,
+            price: u64_at(bytes, 17)?,
+            match_number: u64_at(bytes, 26)?,
+        },
         b'B' => Said::Broken { order: order?, match_number: u64_at(bytes, 13)? },
         b'J' => Said::Rejected { order: order? },
         b'M' => Said::Modified { order: order?, shares: u32_at(bytes, 14)? },
