@@ -149,6 +149,8 @@ const TABLE: &[Wrong] = &[
     ),
     wrong("silence_ms = 15000", "silence_ms = 500", "session.silence_ms: 500 is not more than heartbeat_ms = 1000"),
     wrong("ack_timeout_ms = 1000", "ack_timeout_ms = 5", "session.ack_timeout_ms: 5 is out of range"),
+    wrong("A = -2000", "ADD = -2000", "session.fees: `ADD` is not a liquidity flag"),
+    wrong("R = 3000", "R = 3000000", "session.fees: 3000000 is out of range"),
     wrong("account = 1\n", "", "session: missing field `account`"),
     wrong(
         "symbols = []",

@@ -14,6 +14,7 @@ mod config;
 mod control;
 mod counters;
 mod desk;
+mod hash;
 mod limits;
 mod market;
 mod recovery;

@@ -114,7 +114,7 @@ pub struct Gate {
     pub(super) sights: Arena<Sight>,
     pub(super) stake: Stake,
     pub(super) scopes: Scopes,
-    repeats: [Repeats; OWNERS],
+    pub(super) repeats: [Repeats; OWNERS],
 }
 
 impl Gate {

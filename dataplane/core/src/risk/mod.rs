@@ -23,6 +23,7 @@ mod sight;
 mod stake;
 mod terms;
 mod throttle;
+mod words;
 
 pub use approved::Approved;
 pub use bounds::SymbolLimits;
