@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tern_config::{AfterRestart as AfterRestartConfig, Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig};
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
+use tern_core::fees::Fees;
 use tern_core::pipeline::{self, AfterRestart, ConfigError, Pipeline, StrategyConfig, UnknownOrders};
 use tern_core::risk::{HaltReason, Limits, SelfTrade, StrategyLimits, SymbolLimits};
 use tern_core::session::OrderSession;
@@ -178,6 +179,12 @@ fn strategy_limits(config: &LimitsConfig) -> Vec<StrategyLimits> {
     config.strategy.iter().map(of).collect()
 }
 
+/// What the venue charges.
+fn fees(config: &Config) -> Fees {
+    let Some(session) = &config.session else { return Fees::default() };
+    Fees::new(session.fees.iter().filter_map(|(flag, each)| flag.bytes().next().map(|flag| (flag, *each))))
+}
+
 /// A pipeline as the configuration describes it, its hot tables in `memory`.
 ///
 /// # Errors
@@ -208,6 +215,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         hours: (TaiNs(state.opens_ns), if state.closes_ns == 0 { TaiNs::NEVER } else { TaiNs(state.closes_ns) }),
         restarted: state.restarted,
         ack_timeout_ns: config.session.as_ref().map_or(defaults.ack_timeout_ns, |s| s.ack_timeout_ms * 1_000_000),
+        fees: fees(config),
         unknown_orders: UnknownOrders::Cancel,
         feed_silence_ns_max: config.run_loop.feed_silence_ms * 1_000_000,
         after_restart: match config.session.as_ref().map(|session| session.after_restart) {

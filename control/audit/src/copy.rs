@@ -428,7 +428,15 @@ mod tests {
     const STEP: Duration = Duration::from_millis(60);
 
     fn accepted(order: u32) -> Said {
-        Said::Accepted(Echo { order, is_buy: true, shares: 100, symbol: *b"TERN    ", price: 10_0000, is_live: true })
+        Said::Accepted(Echo {
+            order,
+            is_buy: true,
+            shares: 100,
+            symbol: *b"TERN    ",
+            price: 10_0000,
+            cross: b'N',
+            is_live: true,
+        })
     }
 
     fn executed(order: u32, match_number: u64, shares: u32) -> Said {

@@ -87,7 +87,8 @@ pub(crate) fn orders(folder: &Path, all: bool, limit: usize) -> Result<Outcome, 
 fn position_json(position: &PositionRecord, key: &(u16, u16, String)) -> Value {
     json!({
         "account": key.0, "strategy": key.1, "symbol": key.2, "shares": position.shares, "cash": position.cash,
-        "realized": position.realized, "cost": position.cost,
+        "realized": position.realized, "cost": position.cost, "fees": position.fees,
+        "average": position.cost.checked_div(position.shares),
     })
 }
 
@@ -134,13 +135,16 @@ pub(crate) fn positions(folder: &Path) -> Result<Outcome, Failure> {
         ("shares", Align::Right),
         ("cash", Align::Right),
         ("realized", Align::Right),
+        ("fees", Align::Right),
         ("cost", Align::Right),
+        ("average", Align::Right),
     ];
     let mut table = Table::new(&columns);
-    let (mut cash, mut realized) = (0_i128, 0_i128);
+    let (mut cash, mut realized, mut fees) = (0_i128, 0_i128, 0_i128);
     for ((account, strategy, symbol), position) in &fold.positions {
         cash += i128::from(position.cash);
         realized += i128::from(position.realized);
+        fees += i128::from(position.fees);
         table.row(vec![
             account.to_string(),
             strategy.to_string(),
@@ -148,19 +152,27 @@ pub(crate) fn positions(folder: &Path) -> Result<Outcome, Failure> {
             grouped(position.shares),
             money(position.cash),
             money(position.realized),
+            money(position.fees),
             money(position.cost),
+            position.cost.checked_div(position.shares).map_or_else(String::new, money),
         ]);
     }
     let mismatches = mismatches(&fold);
     let mut text = if table.is_empty() { String::new() } else { table.render() };
-    text.push_str(&format!("{} positions; cash {}, realized {}\n", fold.positions.len(), money(cash), money(realized)));
+    text.push_str(&format!(
+        "{} positions; cash {}, realized {} after fees of {}\n",
+        fold.positions.len(),
+        money(cash),
+        money(realized),
+        money(fees)
+    ));
     if !mismatches.is_empty() {
         text.push_str(&format!("MISMATCH: {} positions differ from the sum of the executions\n", mismatches.len()));
     }
     let code = damage_note(damage.as_ref(), &mut text);
     let list: Vec<Value> = fold.positions.iter().map(|(key, position)| position_json(position, key)).collect();
     let json = json!({ "unit": "1/10000", "positions": list, "cash": cash as i64, "realized": realized as i64,
-        "mismatches": mismatches });
+        "fees": fees as i64, "mismatches": mismatches });
     Ok(Outcome { text, json, code: if code == exit::OK && !mismatches.is_empty() { exit::FAILED } else { code } })
 }
 
@@ -288,6 +300,7 @@ pub(crate) fn report(folder: &Path) -> Result<Outcome, Failure> {
         "positions": fold.positions.iter().map(|(key, position)| position_json(position, key)).collect::<Vec<_>>(),
         "mismatches": mismatches,
         "realized": realized as i64,
+        "fees": fold.positions.values().map(|position| i128::from(position.fees)).sum::<i128>() as i64,
         "latency_ns": latency_ns,
         "stage_latency_ns": stage_latency_ns,
         "unit": "1/10000",

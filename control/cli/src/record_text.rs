@@ -62,7 +62,7 @@ pub(crate) fn to_line(record: &Value) -> String {
 }
 
 fn is_money(key: &str) -> bool {
-    ["price", "cash", "realized", "cost"].contains(&key)
+    ["price", "cash", "realized", "cost", "fees"].contains(&key)
 }
 
 fn read<T: FromBytes + KnownLayout + Immutable>(body: &[u8], then: impl FnOnce(T, &[u8]) -> Value) -> Option<Value> {
@@ -172,7 +172,7 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
         }),
         Kind::Position => read(body, |position: PositionRecord, _| {
             json!({ "symbol": symbol_text(&position.symbol), "shares": position.shares, "cash": position.cash,
-                "realized": position.realized, "cost": position.cost, "account": position.account,
+                "realized": position.realized, "cost": position.cost, "fees": position.fees, "account": position.account,
                 "strategy": position.strategy, "instrument": position.instrument })
         }),
         Kind::Stages => read(body, |record: StageRecord, _| {

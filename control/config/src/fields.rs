@@ -58,6 +58,10 @@ pub const FIELDS: &[Field] = &[
     field("session.silence_ms", "milliseconds from 100 to 300000, more than heartbeat_ms"),
     field("session.reconnect_ms", "milliseconds from 1 to 60000"),
     field("session.ack_timeout_ms", "milliseconds from 10 to 60000"),
+    field(
+        "session.fees",
+        "a table of liquidity flags, one character each, and millionths of the currency unit a share from -1000000 to 1000000, for example { A = -2000, R = 3000 }",
+    ),
     field("session.cancel_on_disconnect", "true or false, as the port is set at the venue"),
     field("session.after_restart", "\"operator\" or \"agreement\""),
     field("session.day_starts", "a time of the day in the venue's time, from \"00:00\" to \"23:59\""),

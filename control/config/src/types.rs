@@ -403,6 +403,10 @@ pub struct Session {
     /// Until before when, in the venue's time; absent: at any time after `orders_from`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders_until: Option<TimeOfDay>,
+    /// What the venue charges a share, by liquidity flag, in millionths of the currency unit; a rebate is negative. A flag that
+    /// is not named costs as much as the dearest; an empty table: nothing is charged.
+    #[serde(default)]
+    pub fees: BTreeMap<String, i32>,
 }
 
 const fn heartbeat_ms() -> u64 {

@@ -165,6 +165,12 @@ impl Check<'_> {
         self.within("session.silence_ms", session.silence_ms, 100..=300_000);
         self.within("session.reconnect_ms", session.reconnect_ms, 1..=60_000);
         self.within("session.ack_timeout_ms", session.ack_timeout_ms, 10..=60_000);
+        for (flag, each) in &session.fees {
+            if flag.len() != 1 || !flag.bytes().all(|byte| byte.is_ascii_graphic()) {
+                self.wrong("session.fees", format!("`{flag}` is not a liquidity flag"));
+            }
+            self.within("session.fees", *each, -1_000_000..=1_000_000);
+        }
         if let Some((from, until)) = self.config.order_hours(1)
             && from >= until
         {

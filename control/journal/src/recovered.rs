@@ -87,7 +87,7 @@ pub struct RecoveredPosition {
 }
 
 impl RecoveredPosition {
-    /// Realized profit, 1/10000.
+    /// Realized profit before fees, 1/10000: what the venue charges is not in its executions.
     pub const fn realized(&self) -> i64 {
         self.cash.saturating_add(self.cost)
     }

@@ -408,6 +408,8 @@ pub struct PositionRecord {
     pub realized: i64,
     /// Signed cost of the open position, 1/10000.
     pub cost: i64,
+    /// What the venue charged, less what it paid, 1/10000; `realized` is after it, `cash` before.
+    pub fees: i64,
     /// Symbol, space padded.
     pub symbol: [u8; 8],
     /// Instrument id.

@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod book;
 pub mod feed;
+pub mod fees;
 mod index;
 pub mod input;
 pub mod orders;

@@ -1,6 +1,7 @@
 //! Positions, cash and profit of every (strategy, instrument), in integers.
 
 use crate::book::{Books, Memory};
+use crate::fees::Fees;
 use crate::orders::Execution;
 use crate::units::{Cash, InstrumentId, Price, Side};
 use tern_abi::arena::Arena;
@@ -17,18 +18,20 @@ pub struct Position {
     pub cash: Cash,
     /// What the shares held cost, signed like them. 1/10000.
     pub cost: Cash,
+    /// What the venue charged for trading, less what it paid, 1/10000.
+    pub fees: Cash,
     /// Executions counted.
     pub fills: u64,
 }
 
 impl Position {
-    /// Realized profit. 1/10000.
+    /// Realized profit, after fees. 1/10000.
     ///
     /// Money is neither made nor lost by buying: what left as cash is in the cost of what is held, so the rest is
-    /// profit.
+    /// profit, but for what trading costs.
     #[inline]
     pub const fn realized(&self) -> Cash {
-        self.cash.saturating_add(self.cost)
+        self.cash.saturating_add(self.cost).saturating_sub(self.fees)
     }
 
     /// Profit that closing at `mark` would add. 1/10000.
@@ -44,6 +47,11 @@ impl Position {
             Some(price) => Some(Price(price)),
             None => None,
         }
+    }
+
+    fn execute(&mut self, execution: &Execution, fees: &Fees) {
+        self.trade(execution.side, execution.quantity, execution.price);
+        self.fees = self.fees.saturating_add(fees.of(execution.liquidity, execution.quantity));
     }
 
     /// Counts a trade of `quantity` shares. A trade against the position realizes its part of the cost, at the average;
@@ -73,11 +81,12 @@ impl Position {
 pub struct Portfolio {
     positions: Arena<Position>,
     instruments: usize,
+    fees: Fees,
 }
 
 impl Portfolio {
-    pub(crate) fn new(owners: usize, instruments: usize, memory: &mut impl Memory) -> Self {
-        Self { positions: memory.arena(owners * instruments), instruments }
+    pub(crate) fn new(owners: usize, instruments: usize, fees: Fees, memory: &mut impl Memory) -> Self {
+        Self { positions: memory.arena(owners * instruments), instruments, fees }
     }
 
     #[inline]
@@ -109,13 +118,13 @@ impl Portfolio {
     pub(crate) fn apply(&mut self, execution: &Execution) {
         let index = self.index(usize::from(execution.owner), execution.instrument);
         if let Some(position) = index.and_then(|index| self.positions.get_mut(index)) {
-            position.trade(execution.side, execution.quantity, execution.price);
+            position.execute(execution, &self.fees);
         }
     }
 
     /// Takes a trade out again. `history` are all executions of the day, `broken` marked in them: with all of them the
     /// position is what it would have been without the trade; with some forgotten the trade is traded back, which is
-    /// right in shares and cash.
+    /// right in shares and cash, and keeps its fee.
     pub(crate) fn take_out<'a>(
         &mut self,
         broken: &Execution,
@@ -132,7 +141,7 @@ impl Portfolio {
         *position = Position::default();
         history
             .filter(|e| !e.broken && e.owner == broken.owner && e.instrument == broken.instrument)
-            .for_each(|e| position.trade(e.side, e.quantity, e.price));
+            .for_each(|e| position.execute(e, &self.fees));
         position.fills = fills;
     }
 

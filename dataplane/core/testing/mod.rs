@@ -113,7 +113,8 @@ struct Wire {
     kind: u8,
     side: u8,
     flags: u8,
-    padding: [u8; 7],
+    reason: u8,
+    padding: [u8; 6],
 }
 
 const NEW: u8 = 200;
@@ -217,6 +218,7 @@ impl OrderSession for FakeSession {
                 match_number: wire.match_number,
                 price: Price(wire.price),
                 quantity: wire.quantity,
+                reason: wire.reason,
                 symbol: (wire.symbol[0] != 0).then_some(Symbol(wire.symbol)),
                 side: Side::from_u8(wire.side),
                 live: wire.flags & 1 != 0,
@@ -262,7 +264,8 @@ impl OrderSession for FakeSession {
             flags: u8::from(order.short)
                 | u8::from(order.time_in_force == TimeInForce::Ioc) << 1
                 | u8::from(order.post_only) << 2,
-            padding: [0; 7],
+            reason: 0,
+            padding: [0; 6],
         };
         wire.write_to_prefix(buf).map_err(|_| EncodeError::NoRoom)?;
         Ok(size_of::<Wire>())
@@ -431,7 +434,8 @@ pub fn venue_bytes(event: &VenueEvent) -> Vec<u8> {
         kind: event.kind as u8,
         side: event.side.map_or(0, |side| side as u8),
         flags: u8::from(event.live),
-        padding: [0; 7],
+        reason: event.reason,
+        padding: [0; 6],
     };
     wire.as_bytes().to_vec()
 }

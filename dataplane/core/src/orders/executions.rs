@@ -25,6 +25,8 @@ pub struct Execution {
     pub owner: u8,
     /// Side.
     pub side: Side,
+    /// The venue's liquidity flag: what it costs.
+    pub liquidity: u8,
     /// The venue broke it since.
     pub broken: bool,
     /// Said by a log of the venue that is gone, and not yet by the one now.

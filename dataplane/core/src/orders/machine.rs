@@ -261,6 +261,7 @@ impl Orders {
             instrument: order.instrument,
             owner: order.owner,
             side: order.side,
+            liquidity: event.reason,
             broken: false,
             old_log: false,
         };

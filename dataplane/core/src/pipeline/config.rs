@@ -1,5 +1,6 @@
 //! What a pipeline is told once, at its construction.
 
+use crate::fees::Fees;
 use crate::risk::{LimitError, LimitId, Limits, StrategyLimits, SymbolLimits};
 use crate::units::{AccountId, Cash, ConnId, StrategyId, Symbol, TaiNs, TraderId, VenueId};
 use alloc::vec::Vec;
@@ -91,6 +92,8 @@ pub struct Config {
     pub feed_silence_ns_max: u64,
     /// The venue has to answer an order, a replace and a cancel within so long; 0 = not checked.
     pub ack_timeout_ns: u64,
+    /// What the venue charges.
+    pub fees: Fees,
     /// Whether orders in a book that loses trust are cancelled.
     pub pull_on_distrust: bool,
 }
@@ -117,6 +120,7 @@ impl Default for Config {
             after_restart: AfterRestart::Operator,
             feed_silence_ns_max: FEED_SILENCE_NS_MAX,
             ack_timeout_ns: ACK_TIMEOUT_NS,
+            fees: Fees::default(),
             pull_on_distrust: true,
         }
     }

@@ -4,11 +4,11 @@ use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MA
 use super::recovery::Recovery;
 use super::{PipelineCounter, Turn, output};
 use crate::book::{Books, Instruments, Memory, STREAMS_MAX};
-use crate::orders::{Execution, Executions, Order, OrderIds, OrderNote, OrderState, Orders, Slot};
+use crate::orders::{Execution, Executions, OrderIds, OrderNote, OrderState, Orders, Slot};
 use crate::outbox::Outbox;
 use crate::portfolio::{self, Portfolio};
 use crate::probe::Probe;
-use crate::risk::{Gate, HaltReason, LimitId, Market, Moment, Owner, Reason, StrategyLimits};
+use crate::risk::{Gate, HaltReason, Market, Moment, Owner, Reason, StrategyLimits};
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
 use crate::strategy::OrderEvent;
 use crate::units::{InstrumentId, Price, StrategyId, TaiNs, TraderId};
@@ -122,7 +122,7 @@ impl Desk {
         Ok(Self {
             orders: Orders::new(config.orders_max, owner_count, count, memory),
             executions: Executions::new(config.executions_max, memory),
-            portfolio: Portfolio::new(owner_count, count, memory),
+            portfolio: Portfolio::new(owner_count, count, config.fees.clone(), memory),
             gate,
             outbox: Outbox::default(),
             ids: OrderIds::starting_at(config.next_order_id),
@@ -233,6 +233,9 @@ impl Desk {
     }
     pub(crate) fn count_note(&mut self, note: OrderNote) {
         self.notes[note.index()] += 1;
+    }
+    pub(super) fn disabled_word(&self) -> u64 {
+        self.disabled.into()
     }
     pub(crate) fn disable(&mut self, index: usize) {
         self.disabled |= 1 << index;
@@ -387,44 +390,13 @@ impl Desk {
             cash: position.cash,
             realized: position.realized(),
             cost: position.cost,
+            fees: position.fees,
             symbol: self.instruments.symbol(of.instrument).map_or([b' '; 8], |symbol| symbol.0),
             instrument: of.instrument.0,
             account: self.config.account.0,
             strategy: self.owner(usize::from(of.owner)).strategy.0,
         };
         output(turn, self, Kind::Position, record.as_bytes());
-    }
-
-    pub(crate) fn state_hash(&self) -> u64 {
-        let mut hash = Fnv(0xCBF2_9CE4_8422_2325);
-        hash.add(u64::from(self.ids.next()));
-        hash.add(self.gate.halt().map_or(0, |reason| reason as u64 + 1));
-        hash.add(u64::from(self.daemon_silent));
-        hash.add(self.last_session_seq);
-        hash.add(u64::from(self.gate.messages()));
-        hash.add(u64::from(self.disabled));
-        self.gate.scopes().words().for_each(|word| hash.add(word));
-        hash.add(u64::from(self.gate.limits().epoch));
-        LimitId::ALL.iter().for_each(|id| hash.add(self.gate.limits().get(*id) as u64));
-        for order in self.orders.open() {
-            hash.add_order(order);
-        }
-        for exposure in self.gate.exposures() {
-            [exposure.position, exposure.open[0], exposure.open[1]].iter().for_each(|value| hash.add(*value as u64));
-            hash.add(u64::from(exposure.is_halted()));
-        }
-        self.gate.sight_words().chain(self.gate.listing_words()).for_each(|word| hash.add(word));
-        let stake = self.gate.stake();
-        [stake.gross(), stake.profit(), stake.drawdown()].iter().for_each(|value| hash.add(*value as u64));
-        let strategies = (0..self.owner_count).filter_map(|owner| self.gate.owner_stake(owner));
-        strategies.for_each(|stake| [stake.gross(), stake.profit()].iter().for_each(|value| hash.add(*value as u64)));
-        for owner in 0..self.owner_count {
-            for (instrument, position) in self.portfolio.of(owner) {
-                hash.add(u64::from(instrument.0));
-                [position.shares, position.cash, position.cost].iter().for_each(|value| hash.add(*value as u64));
-            }
-        }
-        hash.0
     }
 }
 
@@ -441,28 +413,4 @@ fn strategy_limits(config: &Config, strategies: &[StrategyConfig]) -> Result<Vec
         }
     }
     Ok(own)
-}
-
-/// FNV-1a over words.
-struct Fnv(u64);
-
-impl Fnv {
-    fn add(&mut self, word: u64) {
-        for byte in word.to_le_bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
-        }
-    }
-
-    fn add_order(&mut self, order: &Order) {
-        self.add(u64::from(order.id.0) << 32 | u64::from(order.pending.0));
-        self.add(u64::from(order.instrument.0) << 32 | u64::from(order.leaves));
-        self.add(order.price.0 as u64);
-        self.add(u64::from(order.executed) << 32 | u64::from(order.pending_total));
-        self.add(
-            u64::from(order.old_log) << 32
-                | u64::from(order.owner) << 16
-                | (order.state() as u64) << 8
-                | order.side as u64,
-        );
-    }
 }

@@ -15,6 +15,7 @@ mod control;
 mod counters;
 mod daemon;
 mod desk;
+mod hash;
 mod limits;
 mod market;
 mod recovery;

@@ -150,6 +150,16 @@ impl BoundsTable {
         self.work_out(limits);
     }
 
+    /// What is in force, and the ceilings, for a hash.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let of = |bounds: &Bounds| {
+            let signed = [bounds.position_max, bounds.order_notional_max, bounds.short_max].map(i64::cast_unsigned);
+            let last = u64::from(bounds.order_quantity_max) << 1 | u64::from(bounds.restricted);
+            signed.into_iter().chain([last])
+        };
+        self.rows.iter().chain([&self.ceiling]).flat_map(of)
+    }
+
     /// The entry of a symbol, which its instrument keeps.
     pub(super) fn row_of(&self, symbol: Symbol) -> u16 {
         let own = self.symbols.binary_search_by_key(&symbol, |limits| limits.symbol);

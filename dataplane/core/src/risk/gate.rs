@@ -129,7 +129,7 @@ pub struct Gate {
     /// Owners whose loss is beyond their limit, and who were not stopped for it yet, a bit each.
     pub(super) losers: u32,
     pub(super) scopes: Scopes,
-    repeats: [Repeats; OWNERS],
+    pub(super) repeats: [Repeats; OWNERS],
     pub(super) listings: Listings,
 }
 

@@ -26,6 +26,7 @@ mod standing;
 mod strategy_bounds;
 mod terms;
 mod throttle;
+mod words;
 
 pub use approved::Approved;
 pub use bounds::SymbolLimits;

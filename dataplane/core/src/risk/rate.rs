@@ -61,6 +61,11 @@ impl Rate {
         self.full_at_ns.saturating_sub(now.0).div_ceil(self.token_ns)
     }
 
+    /// What was taken, for a hash.
+    pub(super) const fn word(&self) -> u64 {
+        self.full_at_ns
+    }
+
     #[inline]
     const fn fits(&self, now: TaiNs, budget_ns: u64) -> bool {
         self.full_at_ns.saturating_sub(now.0).saturating_add(self.token_ns) <= budget_ns

@@ -49,6 +49,12 @@ impl Stake {
         self.high_water.saturating_sub(self.profit())
     }
 
+    /// All of it, for a hash of what decides.
+    pub(super) fn words(&self) -> [u64; 6] {
+        let Worth { gross, net } = self.worth;
+        [gross, net[0], net[1], self.realized, self.unrealized, self.high_water].map(i64::cast_unsigned)
+    }
+
     /// Profit was realized, or what closing would add changed.
     #[inline]
     pub(super) const fn earned(&mut self, realized: Cash, unrealized: Cash) {

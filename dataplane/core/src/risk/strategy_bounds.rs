@@ -125,6 +125,13 @@ impl StrategyTable {
         self.work_out(limits);
     }
 
+    /// What decides, for a hash.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.rows.iter().chain([&self.ceiling]).flat_map(|bounds| {
+            [bounds.position_max, bounds.gross_max, bounds.net_max, bounds.daily_loss_max].map(i64::cast_unsigned)
+        })
+    }
+
     /// The bounds of an owner.
     #[inline]
     pub(super) fn row(&self, owner: u8) -> &StrategyBounds {

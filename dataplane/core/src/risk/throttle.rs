@@ -35,6 +35,11 @@ impl Repeats {
         self.sum()
     }
 
+    /// What was counted and when, for a hash.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.counts.iter().map(|count| u64::from(*count)).chain([self.part, self.window_ns])
+    }
+
     fn sum(&self) -> u32 {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
