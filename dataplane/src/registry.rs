@@ -27,6 +27,9 @@ pub fn check_venues(config: &Config) -> Result<(), Problem> {
         Some(session) if session.venue != ITCH_OUCH => {
             Err(config.problem("session.venue", format!("no session `{}`; known: {ITCH_OUCH}", session.venue)))
         }
+        // How a session comes back after a restart: without both, nobody would know what is open.
+        Some(session) if !(session.capabilities().log_replay && session.capabilities().account_query) => Err(config
+            .problem("session.venue", "the venue tells its log of the day not again, or answers no account query")),
         _ => Ok(()),
     }
 }

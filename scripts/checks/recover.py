@@ -30,6 +30,11 @@ def recover_power_cut(out, _options):
         os.unlink(SEGMENT)
         lost = cut_tail(today)
         crash.again(today)
+        # the second opinion finds orders in the venue's log of which no record is left, and stops trading for itself
+        today.wait("the second opinion has stopped it",
+                   lambda: (today.status().get("halt") or {}).get("reason") == "audit_disagreement", 40)
+        time.sleep(1)
+        today.tern.tern("resume", "--timeout-ms", "300", check=False)
         today.wait("it compared the venue's log with the journal, and stopped",
                    lambda: (today.status().get("halt") or {}).get("reason") == "reconcile_mismatch", 40)
         today.tern.settle()
@@ -113,12 +118,13 @@ def files(today):
 
 
 def die(today):
-    """Both at once, as in a power cut."""
+    """All at once, as in a power cut."""
     pid = today.pid()
     assert pid, "no data plane"
-    for victim in (today.tern.process.pid, pid):
+    victims = [today.tern.process.pid, pid, (today.status().get("audit") or {}).get("pid")]
+    for victim in filter(None, victims):
         os.kill(victim, signal.SIGSTOP)
-    for victim in (today.tern.process.pid, pid):
+    for victim in filter(None, victims):
         session.kill(victim)
     today.tern.process.wait()
     # what was on its way arrives
