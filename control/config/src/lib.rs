@@ -9,6 +9,7 @@ pub mod facts;
 pub mod fields;
 pub mod limits;
 mod locate;
+mod paths;
 mod problem;
 pub mod protocol;
 mod reference;
@@ -21,14 +22,15 @@ pub mod venue;
 use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
+pub use paths::Paths;
 pub use problem::{Problem, Problems};
 pub use reference::{Date, Reference};
 pub use second::{Audit, DropCopy};
 pub use secret::Secret;
 pub use types::{
     AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
-    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, SelfTrade, Session, Strategy,
-    StrategyLimits, SymbolLimits, Wait,
+    Limits, Line, Loop, Mac, Network, Port, PortKind, Rings, Roles, SelfTrade, Session, Strategy, StrategyLimits,
+    SymbolLimits, Wait,
 };
 
 use locate::Source;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use tern_abi::segment::SegmentSizes;
 
 use crate::day::{TimeOfDay, UtcOffset};
+use crate::paths::Paths;
 use crate::reference::Reference;
 use crate::second::{Audit, DropCopy};
 use crate::secret::Secret;
@@ -80,71 +81,6 @@ pub struct Instance {
 
 /// What a key says that leaves the choice to us.
 pub(crate) const AUTO: &str = "auto";
-
-/// `[paths]`; empty paths are filled from the instance's name.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Paths {
-    /// The shared segment: a file on tmpfs or hugetlbfs, or `auto`; see [`Paths::segment_file`].
-    pub segment: PathBuf,
-    /// Folder of the journal's files.
-    pub journal: PathBuf,
-    /// Folder of the control socket, the bpffs pins and the pid files.
-    pub run: PathBuf,
-}
-
-impl Paths {
-    /// The paths of an instance whose configuration names none.
-    pub fn of(instance: &str) -> Self {
-        Self {
-            segment: AUTO.into(),
-            journal: format!("/var/lib/tern/{instance}/journal").into(),
-            run: format!("/run/tern/{instance}").into(),
-        }
-    }
-
-    /// The segment's file; `None` = on hugetlbfs where one is mounted with enough free pages, else in `/dev/shm`.
-    pub fn segment_file(&self) -> Option<&Path> {
-        (self.segment != Path::new(AUTO)).then_some(&self.segment)
-    }
-    /// The daemon's control socket.
-    pub fn control_socket(&self) -> PathBuf {
-        self.run.join("tern.sock")
-    }
-    /// Where a bpffs of our own is mounted and everything of the XDP program is pinned.
-    pub fn bpf(&self) -> PathBuf {
-        self.run.join("bpf")
-    }
-    /// Pid file of the daemon.
-    pub fn daemon_pid(&self) -> PathBuf {
-        self.run.join("ternd.pid")
-    }
-    /// Pid file of the data plane, kept by the daemon. The data plane outlives a daemon that dies: this is how a script
-    /// finds it then.
-    pub fn dataplane_pid(&self) -> PathBuf {
-        self.run.join("dataplane.pid")
-    }
-    /// What the data plane printed.
-    pub fn dataplane_log(&self) -> PathBuf {
-        self.run.join("dataplane.log")
-    }
-    /// What the data plane found at start: [`crate::facts::DataplaneFacts`] as JSON, written by it.
-    pub fn dataplane_facts(&self) -> PathBuf {
-        self.run.join("dataplane.json")
-    }
-    /// What the second opinion follows: [`crate::facts::AuditFacts`] as JSON, written by it.
-    pub fn audit_facts(&self) -> PathBuf {
-        self.run.join("audit.json")
-    }
-    /// What the second opinion printed.
-    pub fn audit_log(&self) -> PathBuf {
-        self.run.join("audit.log")
-    }
-    /// What the daemon found and did: [`crate::facts::DaemonFacts`] as JSON, written by it.
-    pub fn daemon_facts(&self) -> PathBuf {
-        self.run.join("daemon.json")
-    }
-}
 
 /// What carries the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

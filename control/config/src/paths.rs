@@ -1,0 +1,72 @@
+//! `[paths]`: where the files of an instance are.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::AUTO;
+
+/// `[paths]`; empty paths are filled from the instance's name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Paths {
+    /// The shared segment: a file on tmpfs or hugetlbfs, or `auto`; see [`Paths::segment_file`].
+    pub segment: PathBuf,
+    /// Folder of the journal's files.
+    pub journal: PathBuf,
+    /// Folder of the control socket, the bpffs pins and the pid files.
+    pub run: PathBuf,
+}
+
+impl Paths {
+    /// The paths of an instance whose configuration names none.
+    pub fn of(instance: &str) -> Self {
+        Self {
+            segment: AUTO.into(),
+            journal: format!("/var/lib/tern/{instance}/journal").into(),
+            run: format!("/run/tern/{instance}").into(),
+        }
+    }
+
+    /// The segment's file; `None` = on hugetlbfs where one is mounted with enough free pages, else in `/dev/shm`.
+    pub fn segment_file(&self) -> Option<&Path> {
+        (self.segment != Path::new(AUTO)).then_some(&self.segment)
+    }
+    /// The daemon's control socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.run.join("tern.sock")
+    }
+    /// Where a bpffs of our own is mounted and everything of the XDP program is pinned.
+    pub fn bpf(&self) -> PathBuf {
+        self.run.join("bpf")
+    }
+    /// Pid file of the daemon.
+    pub fn daemon_pid(&self) -> PathBuf {
+        self.run.join("ternd.pid")
+    }
+    /// Pid file of the data plane, kept by the daemon. The data plane outlives a daemon that dies: this is how a script
+    /// finds it then.
+    pub fn dataplane_pid(&self) -> PathBuf {
+        self.run.join("dataplane.pid")
+    }
+    /// What the data plane printed.
+    pub fn dataplane_log(&self) -> PathBuf {
+        self.run.join("dataplane.log")
+    }
+    /// What the data plane found at start: [`crate::facts::DataplaneFacts`] as JSON, written by it.
+    pub fn dataplane_facts(&self) -> PathBuf {
+        self.run.join("dataplane.json")
+    }
+    /// What the second opinion follows: [`crate::facts::AuditFacts`] as JSON, written by it.
+    pub fn audit_facts(&self) -> PathBuf {
+        self.run.join("audit.json")
+    }
+    /// What the second opinion printed.
+    pub fn audit_log(&self) -> PathBuf {
+        self.run.join("audit.log")
+    }
+    /// What the daemon found and did: [`crate::facts::DaemonFacts`] as JSON, written by it.
+    pub fn daemon_facts(&self) -> PathBuf {
+        self.run.join("daemon.json")
+    }
+}
