@@ -9,6 +9,7 @@ pub mod facts;
 pub mod fields;
 pub mod limits;
 mod locate;
+mod parts;
 mod problem;
 pub mod protocol;
 mod reference;
@@ -18,12 +19,12 @@ mod validate;
 use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
+pub use parts::{StrategyLimits, SymbolLimits};
 pub use problem::{Problem, Problems};
 pub use reference::{Date, Reference};
 pub use types::{
     AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
-    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session, Strategy,
-    StrategyLimits, SymbolLimits, Wait,
+    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session, Strategy, Wait,
 };
 
 use locate::Source;
