@@ -256,6 +256,25 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_single_strategies_reach_the_gate() {
+        let own = tern_config::StrategyLimits {
+            id: 7,
+            position_max: Some(1),
+            gross_max: Some(2),
+            net_max: None,
+            daily_loss_max: Some(4),
+        };
+        let file = LimitsConfig { strategy: vec![own], ..Default::default() };
+        let limits = StrategyLimits {
+            position_max: Some(1),
+            gross_max: Some(2),
+            daily_loss_max: Some(4),
+            ..StrategyLimits::new(StrategyId(7))
+        };
+        assert_eq!(strategy_limits(&file), [limits]);
+    }
+
+    #[test]
     fn the_run_state_survives_the_start_record() {
         let state = RunState {
             next_order_id: 77,

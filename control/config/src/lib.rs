@@ -9,6 +9,7 @@ pub mod facts;
 pub mod fields;
 pub mod limits;
 mod locate;
+mod parts;
 mod paths;
 mod problem;
 pub mod protocol;
@@ -22,6 +23,7 @@ pub mod venue;
 use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
+pub use parts::{StrategyLimits, SymbolLimits};
 pub use paths::Paths;
 pub use problem::{Problem, Problems};
 pub use reference::{Date, Reference};
@@ -29,8 +31,7 @@ pub use second::{Audit, DropCopy};
 pub use secret::Secret;
 pub use types::{
     AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
-    Limits, Line, Loop, Mac, Network, Port, PortKind, Rings, Roles, SelfTrade, Session, Strategy, StrategyLimits,
-    SymbolLimits, Wait,
+    Limits, Line, Loop, Mac, Network, Port, PortKind, Rings, Roles, SelfTrade, Session, Strategy, Wait,
 };
 
 use locate::Source;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use tern_abi::segment::SegmentSizes;
 
 use crate::day::{TimeOfDay, UtcOffset};
+use crate::parts::{StrategyLimits, SymbolLimits};
 use crate::paths::Paths;
 use crate::reference::Reference;
 use crate::second::{Audit, DropCopy};
@@ -450,43 +451,6 @@ pub struct Limits {
     /// Limits of single symbols in place of those of all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub symbol: Vec<SymbolLimits>,
-}
-
-/// `[[limits.symbol]]`: what is not given is as for all symbols.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SymbolLimits {
-    /// Which symbol.
-    pub symbol: String,
-    /// In place of `limits.position_max`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position_max: Option<i64>,
-    /// In place of `limits.order_quantity_max`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order_quantity_max: Option<u32>,
-    /// In place of `limits.order_notional_max`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order_notional_max: Option<i64>,
-}
-
-/// `[[limits.strategy]]`: what is not given is as for every strategy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StrategyLimits {
-    /// Which strategy, by its id.
-    pub id: u16,
-    /// In place of `limits.strategy_position_max`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position_max: Option<i64>,
-    /// In place of `limits.strategy_gross_max`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gross_max: Option<i64>,
-    /// In place of `limits.strategy_net_max`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub net_max: Option<i64>,
-    /// In place of `limits.strategy_daily_loss_max`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub daily_loss_max: Option<i64>,
 }
 
 /// `limits.self_trade`

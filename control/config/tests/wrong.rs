@@ -193,6 +193,17 @@ const TABLE: &[Wrong] = &[
         "limits.symbol[1].symbol: SPY has its limits in entry 0 already",
     ),
     wrong("position_max = 50000", "position_max = 0", "limits.symbol[0].position_max: 0 is out of range"),
+    wrong("gross_max = 80_000_000_0000", "gross_max = 0", "limits.strategy[0].gross_max: 0 is out of range"),
+    wrong(
+        "id = 1\nposition_max = 20000",
+        "id = 2\nposition_max = 20000",
+        "limits.strategy[0].id: no strategy has the id 2; right would be: the id of a strategy of this host",
+    ),
+    wrong(
+        "id = 1\nposition_max = 20000",
+        "id = 1\n[[limits.strategy]]\nid = 1\nposition_max = 20000",
+        "limits.strategy[1].id: 1 has its limits in entry 0 already",
+    ),
     wrong(
         "on_heartbeat_loss = \"halt\"",
         "on_heartbeat_loss = \"ignore\"",

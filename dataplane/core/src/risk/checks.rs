@@ -52,7 +52,7 @@ impl Gate {
         if state == TradingState::Running {
             return Ok(());
         }
-        let outcome = Outcome { firm: wants.worst, owner: wants.own.worst(wants.side, wants.more) };
+        let outcome = Outcome { firm: wants.worst, owner: wants.own_worst };
         check_restricted(state, self.scopes.stop_of(wants.owner), &outcome)
     }
 
@@ -114,7 +114,7 @@ impl Gate {
         if worst > max {
             return Err(Refusal::beyond(Reason::Position, max, worst));
         }
-        let (own, max) = (wants.own.worst(wants.side, wants.more), self.strategy_bounds.row(wants.owner).position_max);
+        let (own, max) = (wants.own_worst, self.strategy_bounds.row(wants.owner).position_max);
         if own > max {
             return Err(Refusal::beyond(Reason::StrategyPosition, max, own));
         }
@@ -132,54 +132,86 @@ impl Gate {
         (fresh, dearer): (Cash, Cash),
         exposure: &Exposure,
     ) -> Result<Cash, Refusal> {
-        let &Wants { worst, own, owner, instrument, side, more } = wants;
-        let place = side.index();
-        let own_is = own.counts();
-        let own_worst = own.worst(side, more);
-        let sides = self.sides(instrument, owner, exposure);
-        // With it, the sums of the side alone are others.
-        let mut sides_then = sides;
-        let own_net_then = own_worst.max(0);
-        sides_then[place] = sides[place].saturating_add(own_net_then.saturating_sub(own_is.net[place]));
-        let (gross, gross_then) = (sides[0].max(sides[1]), sides_then[0].max(sides_then[1]));
+        let &Wants { worst, own_worst, own_other, more, .. } = wants;
+        // Of the side, now and with it; the other side stays as it is.
+        let (own, own_then) = (own_worst.saturating_sub(more).max(0), own_worst.max(0));
+        let (side, other) = if wants.is_sole { (own, own_other) } else { self.sides_of(wants) };
+        let (gross, gross_then) = (side.max(other), side.saturating_add(own_then - own).max(other));
         let price = exposure.valued_at;
-        let (adds, own_adds) = (more > 0 && worst > 0, more > 0 && own_worst > 0);
         let price_then = match gross_then > gross {
             true if gross == 0 => fresh,
             true => price.max(fresh),
             false if worst > 0 && own_worst > 0 => price.max(dearer),
             false => price,
         };
+        // No sum grows by more than all that the instrument counts for then: far from the limits that is all there is to ask.
+        if self.is_far(wants, gross_then.saturating_mul(price_then)) {
+            return Ok(price_then);
+        }
+        self.check_sums(wants, (gross, gross_then), (own, own_then), (price, price_then))
+    }
+
+    /// Whether `more` money would be beyond no limit that an intent is asked about.
+    #[inline]
+    fn is_far(&self, wants: &Wants, more: Cash) -> bool {
+        let bounds = self.strategy_bounds.row(wants.owner);
+        let Some(own) = self.owner_stakes.get(usize::from(wants.owner)) else { return false };
+        let within = |sum: Cash, max: Cash| sum.saturating_add(more) <= max;
+        within(self.stake.gross(), self.limits.gross_max)
+            && within(self.stake.net(wants.side), self.limits.net_max)
+            && within(own.gross(), bounds.gross_max)
+            && within(own.net(wants.side), bounds.net_max)
+            && self.limits.equity == 0
+    }
+
+    /// The sums of money to the cent: firm, then strategy. Pairs are what is now, and what is with the intent.
+    #[cold]
+    fn check_sums(
+        &self,
+        wants: &Wants,
+        (gross, gross_then): (i64, i64),
+        (own, own_then): (i64, i64),
+        (price, price_then): (Cash, Cash),
+    ) -> Result<Cash, Refusal> {
+        let &Wants { worst, own_worst, own_other, more, .. } = wants;
+        let (adds, own_adds, is_dearer) = (more > 0 && worst > 0, more > 0 && own_worst > 0, price_then > price);
         let more_of = |now: i64, then: i64| then.saturating_mul(price_then).saturating_sub(now.saturating_mul(price));
-        let is_dearer = price_then > price;
-        let sum = self.stake.gross().saturating_add(more_of(gross, gross_then));
         let is_asked = adds && own_adds || is_dearer;
+        let sum = self.stake.gross().saturating_add(more_of(gross, gross_then));
         if is_asked && sum > self.limits.gross_max {
             return Err(Refusal::beyond(Reason::Gross, self.limits.gross_max, sum));
         }
-        let more_net = more_of(exposure.worst(side, 0).max(0), worst.max(0));
-        let net = self.stake.net(side).saturating_add(more_net);
-        if (adds || is_dearer) && net > self.limits.net_max {
-            return Err(Refusal::beyond(Reason::Net, self.limits.net_max, net));
+        let more_net = more_of(worst.saturating_sub(more).max(0), worst.max(0));
+        let net_sum = self.stake.net(wants.side).saturating_add(more_net);
+        if (adds || is_dearer) && net_sum > self.limits.net_max {
+            return Err(Refusal::beyond(Reason::Net, self.limits.net_max, net_sum));
         }
         match self.limits.leverage_max(self.stake.profit()) {
             Some(max) if is_asked && sum > max => return Err(Refusal::beyond(Reason::Leverage, max, sum)),
             _ => {}
         }
-        let (Some(stake), bounds) = (self.owner_stakes.get(usize::from(owner)), self.strategy_bounds.row(owner)) else {
-            return Err(Refusal::new(Reason::StrategyDisabled));
-        };
-        let more_own = more_of(own_is.gross, own_net_then.max(own_is.net[1 - place]));
-        let own_sum = stake.gross().saturating_add(more_own);
-        if (own_adds || is_dearer) && own_sum > bounds.gross_max {
-            return Err(Refusal::beyond(Reason::StrategyGross, bounds.gross_max, own_sum));
-        }
-        let more_own_net = more_of(own_is.net[place], own_net_then);
-        let own_net = stake.net(side).saturating_add(more_own_net);
-        if (own_adds || is_dearer) && own_net > bounds.net_max {
-            return Err(Refusal::beyond(Reason::StrategyNet, bounds.net_max, own_net));
+        if own_adds || is_dearer {
+            let own_gross = more_of(own.max(own_other), own_then.max(own_other));
+            self.check_strategy(wants.owner, wants.side, (own_gross, more_of(own, own_then)))?;
         }
         Ok(price_then)
+    }
+
+    /// Whether a strategy's own sums stay within its limits, with so much more of gross and of the net of a side.
+    fn check_strategy(&self, owner: u8, side: Side, (gross, net): (Cash, Cash)) -> Result<(), Refusal> {
+        let bounds = self.strategy_bounds.row(owner);
+        let Some(stake) = self.owner_stakes.get(usize::from(owner)) else {
+            return Err(Refusal::new(Reason::StrategyDisabled));
+        };
+        let sum = stake.gross().saturating_add(gross);
+        if sum > bounds.gross_max {
+            return Err(Refusal::beyond(Reason::StrategyGross, bounds.gross_max, sum));
+        }
+        let sum = stake.net(side).saturating_add(net);
+        if sum > bounds.net_max {
+            return Err(Refusal::beyond(Reason::StrategyNet, bounds.net_max, sum));
+        }
+        Ok(())
     }
 
     /// Whether an order of `side` at `price` leaves the account's own alone. One compare unless it reaches their prices.

@@ -88,18 +88,22 @@ pub(crate) struct NewOrder {
     pub(crate) post_only: bool,
 }
 
-/// What an intent wants of an instrument's shares.
+/// What an intent wants of an instrument's shares, in plain numbers: what it is made of has just been read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wants {
     /// The firm's position, seen from the side, with all open orders of the side and this one filled.
     pub(super) worst: i64,
-    /// What its owner has there now.
-    pub(super) own: Own,
-    pub(super) owner: u8,
-    pub(super) instrument: InstrumentId,
-    pub(super) side: Side,
+    /// The same of its owner.
+    pub(super) own_worst: i64,
+    /// How far its owner could lean to the other side, 0 if not at all.
+    pub(super) own_other: i64,
     /// Shares that it adds to those that are open.
     pub(super) more: i64,
+    pub(super) instrument: InstrumentId,
+    pub(super) owner: u8,
+    /// No other owner ever had an order in the instrument.
+    pub(super) is_sole: bool,
+    pub(super) side: Side,
 }
 
 /// The gate. The pipeline alone makes one.
@@ -366,14 +370,7 @@ impl Gate {
             return Err(Refusal::new(Reason::UnknownInstrument));
         };
         let more = i64::from(new.quantity);
-        let wants = Wants {
-            worst: exposure.worst(new.side, more),
-            own: self.own(new.instrument, owner.index, exposure),
-            owner: owner.index,
-            instrument: new.instrument,
-            side: new.side,
-            more,
-        };
+        let wants = self.wants(owner.index, (new.instrument, new.side), more, exposure);
         let worst = wants.worst;
         self.check_scopes(&wants, symbol)?;
         let bounds = self.bounds.row(exposure.bounds);
@@ -476,14 +473,7 @@ impl Gate {
             return Err(Refusal::beyond(Reason::Quantity, total_max, i64::from(total)));
         }
         let more = i64::from(quantity.max(order.leaves)) - i64::from(order.counted);
-        let wants = Wants {
-            worst: exposure.worst(order.side, more),
-            own: self.own(order.instrument, order.owner, exposure),
-            owner: order.owner,
-            instrument: order.instrument,
-            side: order.side,
-            more,
-        };
+        let wants = self.wants(order.owner, (order.instrument, order.side), more, exposure);
         let worst = wants.worst;
         self.check_scopes(&wants, symbol)?;
         // A replace that adds no share is a way out and is never barred by a limit set below what is held.

@@ -12,7 +12,7 @@
 //! it stood for nothing: an order's own, or the reference's if that is higher, as a sale may be filled for more than it asks.
 //! No fill changes that price. Reasons are in adr/0015.
 
-use super::gate::Gate;
+use super::gate::{Gate, Wants};
 use super::{Exposure, HaltReason};
 use crate::orders::Order;
 use crate::portfolio::Position;
@@ -20,7 +20,7 @@ use crate::units::{Cash, InstrumentId, Price, Side};
 use zerocopy::FromZeros;
 
 /// What one owner holds of an instrument, and has open in it.
-#[repr(C, align(32))]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 pub(super) struct Own {
     /// Signed shares held.
@@ -31,11 +31,6 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// The only owner of an instrument has all of it.
-    pub(super) const fn of_all(exposure: &Exposure) -> Self {
-        Self { shares: exposure.position, open: exposure.open, spare: 0 }
-    }
-
     /// The position, seen from `side`, with all that is open there and `more` shares filled.
     #[inline]
     pub(super) const fn worst(&self, side: Side, more: i64) -> i64 {
@@ -108,22 +103,30 @@ impl Gate {
         instrument.index() * self.owner_count + usize::from(owner)
     }
 
-    /// What an owner holds of an instrument and has open in it. Of its only owner that is what the firm has.
+    /// What an intent of an owner wants that adds `more` shares. Of the only owner of an instrument no line but its own is read.
     #[inline]
-    pub(super) fn own(&self, instrument: InstrumentId, owner: u8, exposure: &Exposure) -> Own {
-        if exposure.is_sole_owner(owner) {
-            return Own::of_all(exposure);
-        }
-        self.owns.get(self.place(instrument, owner)).copied().unwrap_or_default()
+    pub(super) fn wants(
+        &self,
+        owner: u8,
+        (instrument, side): (InstrumentId, Side),
+        more: i64,
+        exposure: &Exposure,
+    ) -> Wants {
+        let (worst, is_sole) = (exposure.worst(side, more), exposure.is_sole_owner(owner));
+        let (own_worst, own_other) = if is_sole {
+            (worst, exposure.worst(side.opposite(), 0).max(0))
+        } else {
+            let own = self.owns.get(self.place(instrument, owner)).copied().unwrap_or_default();
+            (own.worst(side, more), own.worst(side.opposite(), 0).max(0))
+        };
+        Wants { worst, own_worst, own_other, more, instrument, owner, is_sole, side }
     }
 
-    /// The owners' longs and shorts in an instrument, each together.
+    /// The owners' leans to the side of an intent together, and those to the other.
     #[inline]
-    pub(super) fn sides(&self, instrument: InstrumentId, owner: u8, exposure: &Exposure) -> [i64; 2] {
-        if exposure.is_sole_owner(owner) {
-            return Own::of_all(exposure).counts().net;
-        }
-        self.sides.get(instrument.index()).copied().unwrap_or_default()
+    pub(super) fn sides_of(&self, wants: &Wants) -> (i64, i64) {
+        let sides = self.sides.get(wants.instrument.index()).copied().unwrap_or_default();
+        (sides[wants.side.index()], sides[wants.side.opposite().index()])
     }
 
     /// What an owner holds changed by `shares`, and what he has open on a side by `more`. Whether it counts for more now.
