@@ -51,6 +51,12 @@ pub struct Which {
 pub enum Verb {
     /// How things stand; works with ternd dead.
     Status,
+    /// Alerts: what is raised, the last ones, and how their delivery fares.
+    Alerts {
+        /// Goes on, and prints each as it is raised or cleared (with --json an object a line).
+        #[arg(long)]
+        follow: bool,
+    },
     /// Counters of the XDP program, the sockets and the loop, and refusals by reason.
     Counters {
         /// Also those that are zero.

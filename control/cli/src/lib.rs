@@ -2,6 +2,7 @@
 //! what changes trading for the better (resume, limits) goes through the daemon.
 #![forbid(unsafe_code)]
 
+mod alerts;
 pub mod args;
 mod client;
 mod control;
@@ -52,6 +53,8 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
     let journal = || Target::journal(which);
     match &arguments.verb {
         Verb::Status => status::status(&target()?),
+        Verb::Alerts { follow: false } => alerts::show(&target()?),
+        Verb::Alerts { follow: true } => return alerts::follow(&target()?, arguments.json).map(|()| None),
         Verb::Counters { all } => live::counters(&target()?, *all),
         Verb::Positions => history::positions(&journal()?),
         Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),

@@ -4,6 +4,7 @@
 //! the data plane and the CLI read the same file through [`Config::load`].
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 mod day;
 pub mod facts;
 pub mod fields;
@@ -21,9 +22,9 @@ pub use day::{TimeOfDay, UtcOffset};
 pub use problem::{Problem, Problems};
 pub use reference::{Date, Reference};
 pub use types::{
-    AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
-    Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session, Strategy,
-    SymbolLimits, Wait,
+    AfterRestart, Alerts, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance,
+    Journal, Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session,
+    Strategy, SymbolLimits, Wait,
 };
 
 use locate::Source;

@@ -54,6 +54,9 @@ pub struct Config {
     /// Supervision.
     #[serde(default)]
     pub daemon: Daemon,
+    /// Alerts and where they go.
+    #[serde(default)]
+    pub alerts: Alerts,
     /// Journal files.
     #[serde(default)]
     pub journal: Journal,
@@ -123,6 +126,10 @@ impl Paths {
     /// What the data plane found at start: [`crate::facts::DataplaneFacts`] as JSON, written by it.
     pub fn dataplane_facts(&self) -> PathBuf {
         self.run.join("dataplane.json")
+    }
+    /// What is raised, and what was: [`crate::alerts::AlertsFacts`] as JSON, written by the daemon.
+    pub fn alerts_facts(&self) -> PathBuf {
+        self.run.join("alerts.json")
     }
     /// What the daemon found and did: [`crate::facts::DaemonFacts`] as JSON, written by it.
     pub fn daemon_facts(&self) -> PathBuf {
@@ -607,6 +614,37 @@ impl Default for Daemon {
             restarts_max: 5,
             restart_window_s: 60,
             shutdown_ms: 3000,
+        }
+    }
+}
+
+/// `[alerts]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// Program and arguments that are started for each alert, which stands as JSON on their standard input; empty = none.
+    pub command: Vec<String>,
+    /// How long the command may take.
+    pub timeout_ms: u64,
+    /// Further tries when it fails or takes too long.
+    pub retries: u32,
+    /// Use of a limit from which on it is an alert, percent.
+    pub limit_percent: u32,
+    /// Refusals of the gate in a second above which they are an alert.
+    pub refusals_per_second: u32,
+    /// Room on the journal's disk below which it is an alert, MiB.
+    pub disk_free_mb: u64,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            command: Vec::new(),
+            timeout_ms: 2000,
+            retries: 3,
+            limit_percent: 80,
+            refusals_per_second: 100,
+            disk_free_mb: 1024,
         }
     }
 }

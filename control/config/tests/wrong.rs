@@ -151,6 +151,8 @@ const TABLE: &[Wrong] = &[
     wrong("silence_ms = 2000 ", "silence_ms = 99 ", "daemon.silence_ms: 99 is out of range"),
     wrong("silence_halt_ms = 30000", "silence_halt_ms = 1", "daemon.silence_halt_ms: 1 is out of range"),
     wrong("feed_silence_ms = 3500", "feed_silence_ms = 1000", "loop.feed_silence_ms: 1000 is out of range"),
+    wrong("command = []", "command = [\"page\"]", "alerts.command: `page` is not an absolute path"),
+    wrong("limit_percent = 80", "limit_percent = 0", "alerts.limit_percent: 0 is out of range"),
     wrong("account = 1\n", "", "session: missing field `account`"),
     wrong(
         "symbols = []",

@@ -6,6 +6,7 @@
 //! plane, so that the membership, too, outlives the daemon.
 #![forbid(unsafe_code)]
 
+mod alerts;
 mod clock;
 mod drain;
 mod journal;
@@ -120,6 +121,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let clean = thread::scope(|scope| {
         let drain = scope.spawn(|| drainer.run(&shared));
         let server = scope.spawn(|| server::serve(&listener, &shared));
+        let alerts = scope.spawn(|| alerts::Alerts::new(&shared).run());
         let mut supervisor = Supervisor::new(config, dataplane, &view, &shared);
         supervisor.run(stop, &mut steering);
         let ended = supervisor.shut_down();
@@ -127,6 +129,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         let drained = drain.join().unwrap_or(false);
         shared.stop_serving();
         let _ = server.join();
+        let _ = alerts.join();
         ended && drained
     });
 

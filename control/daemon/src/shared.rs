@@ -108,6 +108,16 @@ impl<'a> Shared<'a> {
         lock(&self.commands).send(&command)
     }
 
+    /// Has the loop write an alert into the journal.
+    pub(crate) fn send_alert(&self, alert: u32, is_raised: bool, since_ns: u64) -> Result<Ticket, RingFull> {
+        lock(&self.commands).send(&Command::alert(alert, is_raised, since_ns))
+    }
+
+    /// Whether the loop took the command and recorded it.
+    pub(crate) fn is_taken(&self, ticket: Ticket) -> bool {
+        lock(&self.commands).taken(ticket)
+    }
+
     /// Hands all limits at once to the loop.
     pub(crate) fn send_limits(&self, limits: &SetLimits) -> Result<Ticket, RingFull> {
         lock(&self.commands).send_limits(limits)

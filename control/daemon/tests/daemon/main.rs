@@ -13,6 +13,18 @@ use tern_abi::segment::{KillCause, Scope, ScopeKind, TradingState};
 use tern_journal::Reader;
 use zerocopy::FromBytes;
 
+/// Every command in the journal.
+fn commands_of(bench: &Bench) -> Vec<Command> {
+    let mut reader = Reader::open(&bench.config.paths.journal).expect("a journal");
+    let mut commands = Vec::new();
+    while let Some(record) = reader.next().expect("it is whole") {
+        if record.kind() == Some(Kind::Command) {
+            commands.push(Command::read_from_bytes(record.body).expect("a whole command"));
+        }
+    }
+    commands
+}
+
 #[test]
 fn a_clean_stop_seals_the_journal_and_leaves_nothing_running() {
     let mut bench = Bench::new("clean", "", "");
@@ -136,6 +148,9 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     assert!(bench.ask(strange).contains("no kind of scope is called `planet`"));
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
     let refused = r#""answer":{"killed_since":{"kills":1}}"#;
+    bench.until("the alert", || {
+        std::fs::read_to_string(bench.config.paths.alerts_facts()).is_ok_and(|text| text.contains("trading_stopped"))
+    });
     assert!(bench.ask(r#"{"version":4,"ask":{"resume":{"kills":0}}}"#).contains(refused), "it has not seen the kill");
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
     assert!(bench.ask(r#"{"version":4,"ask":{"resume":{"kills":1}}}"#).contains(taken));
@@ -153,13 +168,10 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     }
     bench.stop();
 
-    let mut reader = Reader::open(&bench.config.paths.journal).expect("a journal");
-    let mut commands = Vec::new();
-    while let Some(record) = reader.next().expect("it is whole") {
-        if record.kind() == Some(Kind::Command) {
-            commands.push(Command::read_from_bytes(record.body).expect("a whole command"));
-        }
-    }
+    let (alerts, commands): (Vec<Command>, Vec<Command>) =
+        commands_of(&bench).into_iter().partition(|command| command.kind == CommandKind::Alert as u32);
+    let stopped = (tern_config::alerts::AlertKind::TradingStopped as u32, true);
+    assert_eq!(alerts.first().map(Command::alert_raised), Some(stopped), "the kill's alert is journaled");
     let uid = nix::unistd::getuid().as_raw();
     let seen: Vec<(u32, u32)> = commands.iter().map(|command| (command.kind, command.uid)).collect();
     let [kill, resume] = [CommandKind::Kill, CommandKind::Resume].map(|kind| (kind as u32, uid));
