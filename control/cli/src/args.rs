@@ -30,7 +30,8 @@ Exit codes:
   5  kill or cancel: not all orders are known to be cancelled
   6  resume: refused, somebody killed since you looked
   7  risk set: refused, other limits are in force than those that were seen
-  8  risk set: refused, it needs a role that you do not have";
+  8  refused: it needs a role that you do not have
+  9  not done yet: a second person has to ask for the same";
 
 /// The instance, by its configuration or by its name.
 #[derive(Args, Debug, Clone)]

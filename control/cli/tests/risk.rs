@@ -249,7 +249,7 @@ fn set_sends_what_changes_against_the_epoch_that_was_seen() {
         })
     };
     let answer = |verdict: &str, epoch: u32, message: &str| {
-        json!({ "version": 4, "answer": { "limits": { "verdict": verdict, "epoch": epoch, "message": message } } })
+        json!({ "version": 5, "answer": { "limits": { "verdict": verdict, "epoch": epoch, "message": message } } })
             .to_string()
     };
     let (output, asked) =
@@ -269,8 +269,8 @@ fn set_sends_what_changes_against_the_epoch_that_was_seen() {
     // A daemon of the release before.
     let (output, _) = ask(&["position_max=5"], r#"{"version":3,"answer":{"something":{"of":"then"}}}"#);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("ternd speaks protocol version 3, this tern 4"), "{}", stderr(&output));
-    let (output, _) = ask(&["position_max=5"], r#"{"version":4,"answer":{"error":"no data plane runs"}}"#);
+    assert!(stderr(&output).contains("ternd speaks protocol version 3, this tern 5"), "{}", stderr(&output));
+    let (output, _) = ask(&["position_max=5"], r#"{"version":5,"answer":{"error":"no data plane runs"}}"#);
     assert_eq!(output.status.code(), Some(1));
 }
 

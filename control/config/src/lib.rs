@@ -22,9 +22,9 @@ pub use day::{TimeOfDay, UtcOffset};
 pub use problem::{Problem, Problems};
 pub use reference::{Date, Reference};
 pub use types::{
-    AfterRestart, Alerts, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance,
-    Journal, Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade, Session,
-    Strategy, SymbolLimits, Wait,
+    AfterRestart, Alerts, Attach, AutoOff, Capacity, Config, Confirmed, Core, Daemon, Feed, Fsync, HeartbeatLoss,
+    Instance, Journal, Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade,
+    Session, Strategy, SymbolLimits, Wait,
 };
 
 use locate::Source;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::DaemonFacts;
 
 /// Version of this protocol; both sides say theirs.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// Longest line that is taken, bytes.
 pub const LINE_BYTES_MAX: usize = 65_536;
@@ -109,6 +109,16 @@ pub enum Answer {
         /// For people: what was not done, why, and what to do; empty when it was done.
         message: String,
     },
+    /// To a command that needs a role which the one who asks does not have; nothing was done, and the refusal is journaled.
+    Role {
+        /// The role, and who has it, for people.
+        message: String,
+    },
+    /// To a command that a second person has to confirm: it is done when another user asks for the same within the time.
+    SecondPerson {
+        /// Within so many seconds.
+        within_s: u64,
+    },
     /// Nothing was done, and why.
     Error(String),
 }
@@ -148,12 +158,12 @@ mod tests {
     fn requests_look_as_documented() {
         let values = BTreeMap::from([("position_max".to_owned(), 5)]);
         let line = serde_json::to_string(&Request {
-            version: 4,
+            version: 5,
             ask: Ask::SetLimits { epoch: 3, values, why: "calmer".into() },
         });
         assert_eq!(
             line.unwrap_or_default(),
-            r#"{"version":4,"ask":{"set_limits":{"epoch":3,"values":{"position_max":5},"why":"calmer"}}}"#
+            r#"{"version":5,"ask":{"set_limits":{"epoch":3,"values":{"position_max":5},"why":"calmer"}}}"#
         );
         assert_eq!(version_of(br#"{"version":3,"ask":{"set_limit":{"limit":3,"value":-5}}}"#), Some(3));
         assert_eq!((version_of(b"{}"), version_of(b"nonsense")), (None, None));

@@ -550,21 +550,41 @@ impl Default for Limits {
     }
 }
 
+/// A command that a second person can be asked to confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirmed {
+    /// `tern resume`, with `--scope` and without.
+    Resume,
+    /// `tern recover --accept`.
+    Accept,
+}
+
 /// `[roles]`: Unix groups of this host. Nobody's role is asked for a kill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Roles {
-    /// Group whose members may tighten limits; empty = whoever reaches the control socket.
+    /// Group whose members may tighten limits, resume and cancel all; empty = whoever reaches the control socket.
     pub operator: String,
-    /// Group whose members may also loosen them; empty = root alone.
+    /// Group whose members may also loosen limits, resume after a loss and accept differences; empty = root alone.
     pub risk_officer: String,
     /// Whether root is a risk officer too.
     pub root_is_risk_officer: bool,
+    /// Commands that another user has to ask for as well.
+    pub second_person: Vec<Confirmed>,
+    /// Within so long.
+    pub second_person_s: u64,
 }
 
 impl Default for Roles {
     fn default() -> Self {
-        Self { operator: String::new(), risk_officer: String::new(), root_is_risk_officer: true }
+        Self {
+            operator: String::new(),
+            risk_officer: String::new(),
+            root_is_risk_officer: true,
+            second_person: Vec::new(),
+            second_person_s: 120,
+        }
     }
 }
 

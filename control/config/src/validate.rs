@@ -263,6 +263,7 @@ impl Check<'_> {
                 self.wrong(field, format!("`{group}` cannot name a group"));
             }
         }
+        self.within("roles.second_person_s", roles.second_person_s, 5..=3600);
         if !roles.root_is_risk_officer && roles.risk_officer.is_empty() {
             self.wrong("roles.root_is_risk_officer", "nobody could loosen a limit");
         }

@@ -14,6 +14,7 @@ mod limits;
 mod process;
 mod roles;
 mod run_folder;
+mod second;
 mod server;
 mod shared;
 mod steer;

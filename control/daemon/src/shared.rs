@@ -14,6 +14,7 @@ use tern_config::Config;
 use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, name_at};
 
 use crate::clock;
+use crate::second::SecondPerson;
 
 /// Who acts when it is no user: the system itself.
 pub(crate) const SYSTEM_UID: u32 = u32::MAX;
@@ -26,6 +27,7 @@ pub(crate) struct Shared<'a> {
     draining: AtomicBool,
     serving: AtomicBool,
     requests: AtomicU64,
+    pub(crate) second: SecondPerson,
     began: Instant,
     /// When the supervisor looked last, ms since `began`.
     watched_ms: AtomicU64,
@@ -50,6 +52,7 @@ impl<'a> Shared<'a> {
             draining: AtomicBool::new(true),
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
+            second: SecondPerson::default(),
             began: Instant::now(),
             watched_ms: AtomicU64::new(0),
         }

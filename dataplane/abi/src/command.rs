@@ -35,6 +35,9 @@ pub enum CommandKind {
     /// The daemon raised or cleared an alert, and has it journaled; changes nothing. `id` is the alert's number
     /// (`tern_config::alerts::AlertKind`) and, in bit 8, whether it was raised; `value` since when, TAI ns.
     Alert = 17,
+    /// The daemon refused a command for want of a role, and has that journaled; changes nothing. `id` is the kind that was
+    /// asked for, `uid` who asked.
+    Refused = 18,
 }
 
 impl CommandKind {
@@ -51,6 +54,7 @@ impl CommandKind {
             8 => Self::AcceptDifferences,
             16 => Self::DaemonPulse,
             17 => Self::Alert,
+            18 => Self::Refused,
             _ => return None,
         })
     }
@@ -68,6 +72,7 @@ impl CommandKind {
             Self::AcceptDifferences => "accept_differences",
             Self::DaemonPulse => "daemon_pulse",
             Self::Alert => "alert",
+            Self::Refused => "refused",
         }
     }
 }

@@ -10,7 +10,7 @@ use zerocopy::FromBytes;
 
 /// The verdict, the epoch and the message that the daemon answers; `error` for an error.
 fn set(bench: &Bench, epoch: u32, values: &str, why: &str) -> (String, u64, String) {
-    let line = format!(r#"{{"version":4,"ask":{{"set_limits":{{"epoch":{epoch},"values":{values},"why":"{why}"}}}}}}"#);
+    let line = format!(r#"{{"version":5,"ask":{{"set_limits":{{"epoch":{epoch},"values":{values},"why":"{why}"}}}}}}"#);
     let answer: Value = serde_json::from_str(&bench.ask(&line)).expect("JSON");
     let limits = &answer["answer"]["limits"];
     match answer["answer"]["error"].as_str() {
@@ -111,7 +111,7 @@ fn loosening_needs_the_risk_officer_and_the_refusal_is_journaled() {
     assert_eq!(set(&bench, 0, r#"{"position_max":900}"#, "tighter").0, "set");
     assert_eq!(set(&bench, 1, r#"{"position_max":901}"#, "and back").0, "role");
     let taken = r#""answer":{"command":{"taken":true}}"#;
-    assert!(bench.ask(r#"{"version":4,"ask":"kill"}"#).contains(taken), "a kill asks for no role");
+    assert!(bench.ask(r#"{"version":5,"ask":"kill"}"#).contains(taken), "a kill asks for no role");
     bench.stop();
     let (commands, outcomes) = journaled(&bench);
     assert_eq!(outcomes, [LimitsOutcome::Role, LimitsOutcome::Set, LimitsOutcome::Role]);
