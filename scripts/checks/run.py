@@ -39,6 +39,7 @@ CHECKS = {
     "stuck_kill_socket": ("overflow", True, True),
     "stuck_loop_socket": ("overflow", True, True),
     "dead_data_plane": ("overflow", True, True),
+    "alerts": ("alerts", True, True),
     "daemon_stopped": ("daemon", True, True),
     "daemon_killed": ("daemon", True, True),
     "rescue": ("rescue", True, True),

@@ -138,16 +138,18 @@ class Session:
         return journal, theirs
 
     def not_in_a_tail(self, journal, lost):
-        """Those of `lost` that are not among the last messages before the end of a connection or a run."""
-        lost = Counter(lost)
+        """Those of `lost` that are not among the last messages before the end of a connection or a run. Behind those may stand
+        others that were taken back then."""
+        lost, taken_back = Counter(lost), Counter(journal.taken_back)
         ends = [record["seq"] for record in compare.cat(self.tern.binary("tern"), self.tern.config, "conn,start")
                 if record["kind"] == "start" or record["body"]["event"] == "down"]
         orders = sorted(journal.orders, key=lambda order: order["seq"])
         for end in [*sorted(ends), float("inf")]:
             run = [compare.sent_key(order) for order in orders if order["seq"] < end]
             orders = [order for order in orders if order["seq"] >= end]
-            while run and lost[run[-1]]:
-                lost[run.pop()] -= 1
+            while run and (lost[run[-1]] or taken_back[run[-1]]):
+                (lost if lost[run[-1]] else taken_back)[run[-1]] -= 1
+                run.pop()
         return list(lost.elements())
 
     def verify_journal(self):

@@ -12,6 +12,10 @@ ORDER_KINDS = {"O": "new", "U": "replace", "X": "cancel"}
 TAKE_BACK = ("kill", "shutdown", "set_state")
 
 
+def takes_back(command):
+    return command["kind"] in TAKE_BACK or command.get("pulse") in ("silent", "lost")
+
+
 class Journal:
     """The order side of a journal, read through `tern journal cat --json`."""
 
@@ -24,7 +28,7 @@ class Journal:
         symbols = {}
         for record in cat(tern, config, "order,order_event,position,conn,command"):
             kind, body = record["kind"], record["body"]
-            if unsent and (kind == "command" and body["kind"] in TAKE_BACK or kind == "conn" and body["event"] == "down"):
+            if unsent and (kind == "command" and takes_back(body) or kind == "conn" and body["event"] == "down"):
                 self.taken_back += [sent_key(order) for order in self.orders[-unsent:]]
             if kind in ("order", "command") or kind == "conn" and body["event"] != "ring_room":
                 unsent = body["value"] if kind == "conn" and body["event"] == "unsent" else 0

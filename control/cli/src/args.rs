@@ -30,7 +30,8 @@ Exit codes:
   5  kill or cancel: not all orders are known to be cancelled
   6  resume: refused, somebody killed since you looked
   7  risk set: refused, other limits are in force than those that were seen
-  8  risk set: refused, it needs a role that you do not have";
+  8  refused: it needs a role that you do not have
+  9  not done yet: a second person has to ask for the same";
 
 /// The instance, by its configuration or by its name.
 #[derive(Args, Debug, Clone)]
@@ -51,6 +52,12 @@ pub struct Which {
 pub enum Verb {
     /// How things stand; works with ternd dead.
     Status,
+    /// Alerts: what is raised, the last ones, and how their delivery fares.
+    Alerts {
+        /// Goes on, and prints each as it is raised or cleared (with --json an object a line).
+        #[arg(long)]
+        follow: bool,
+    },
     /// Counters of the XDP program, the sockets and the loop, and refusals by reason.
     Counters {
         /// Also those that are zero.

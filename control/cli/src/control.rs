@@ -296,6 +296,11 @@ pub(crate) fn ask(target: &Target, command: Ask) -> Result<Answer, Failure> {
             | Answer::Limits { .. }),
         ) => Ok(answer),
         Ok(Answer::Error(why)) => Err(Failure::failed(why)),
+        Ok(Answer::Role { message }) => Err(Failure { message, code: exit::ROLE }),
+        Ok(Answer::SecondPerson { within_s }) => Err(Failure {
+            message: format!("not done yet: another user has to give the same command within {within_s} s"),
+            code: exit::SECOND_PERSON,
+        }),
         Ok(other) => Err(Failure::failed(format!("ternd gave an answer to another question: {other:?}"))),
         Err(error) => Err(Failure::not_running(format!(
             "ternd does not answer at {}: {error}",

@@ -1,7 +1,10 @@
 //! The control CLI: reads the segment, the pinned maps and the journal by itself, so that it works with the daemon dead;
 //! what changes trading for the better (resume, limits) goes through the daemon.
 #![forbid(unsafe_code)]
+// The object of `tern status` has more members than `json!` unfolds by default.
+#![recursion_limit = "256"]
 
+mod alerts;
 pub mod args;
 mod client;
 mod control;
@@ -59,6 +62,8 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
     let journal = || Target::journal(which);
     match &arguments.verb {
         Verb::Status => status::status(&target()?),
+        Verb::Alerts { follow: false } => alerts::show(&target()?),
+        Verb::Alerts { follow: true } => return alerts::follow(&target()?, arguments.json).map(|()| None),
         Verb::Counters { all } => live::counters(&target()?, *all),
         Verb::Positions => history::positions(&journal()?),
         Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),

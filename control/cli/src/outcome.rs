@@ -27,6 +27,8 @@ pub mod exit {
     pub const LIMITS_CHANGED: u8 = 7;
     /// It needs a role that whoever asked does not have.
     pub const ROLE: u8 = 8;
+    /// A second person has to ask for the same.
+    pub const SECOND_PERSON: u8 = 9;
 }
 
 /// What came of a command that could be carried out.

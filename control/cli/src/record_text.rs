@@ -12,6 +12,7 @@ use tern_abi::record::{
 };
 use tern_abi::rescue::{RescueRecord, RescueStep};
 use tern_abi::segment::ScopeKind;
+use tern_config::alerts::AlertKind;
 use tern_config::facts::{Names, name_at};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -116,7 +117,15 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             });
             let pulse = (command.kind == CommandKind::DaemonPulse as u32)
                 .then(|| DaemonPulse::from_index(command.id as usize).map_or("?", DaemonPulse::name));
-            json!({ "kind": what, "limit": limit, "set_state": set, "pulse": pulse, "value": command.value, "scope": command.scope,
+            let refused = (command.kind == CommandKind::Refused as u32)
+                .then(|| CommandKind::from_u32(command.id).map_or("?", CommandKind::name));
+            let alert = (command.kind == CommandKind::Alert as u32).then(|| {
+                let (number, raised) = command.alert_raised();
+                let name = AlertKind::from_index(number as usize).map_or("?", AlertKind::name);
+                json!({ "alert": name, "event": if raised { "raised" } else { "cleared" } })
+            });
+            json!({ "kind": what, "limit": limit, "set_state": set, "pulse": pulse, "alert": alert,
+                "refused": refused, "value": command.value, "scope": command.scope,
                 "epoch": command.epoch, "uid": command.uid, "kill_word": command.kill_word })
         }),
         Kind::SetLimits => read(body, |command: SetLimits, _| {

@@ -8,6 +8,7 @@ use tern_abi::counters::LoopCounter;
 use tern_abi::segment::{CONNS, DISTRUSTED, KillCause, STRATEGIES, STREAMS, SessionState, TRUSTED};
 use tern_config::facts::name_at;
 
+use crate::alerts;
 use crate::halt::Halt;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::problems::Findings;
@@ -189,6 +190,10 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     if facts.restarts > 0 {
         line("restarts", facts.restarts.to_string());
     }
+    let (alert_lines, alerts) = alerts::of_status(target);
+    for alert in alert_lines {
+        line("ALERT", alert);
+    }
     for problem in &problems {
         line("PROBLEM", problem.clone());
     }
@@ -198,6 +203,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         "created": tai_time(words.identity().created_tai_ns),
         "healthy": problems.is_empty(),
         "problems": problems,
+        "alerts": alerts,
         "ternd": daemon.json(),
         "dataplane": plane.json(),
         "run": words.runs.get(),

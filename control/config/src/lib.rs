@@ -4,6 +4,7 @@
 //! the data plane and the CLI read the same file through [`Config::load`].
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 mod day;
 pub mod facts;
 pub mod fields;
@@ -30,8 +31,9 @@ pub use reference::{Date, Reference};
 pub use second::{Audit, DropCopy};
 pub use secret::Secret;
 pub use types::{
-    AfterRestart, Attach, AutoOff, Capacity, Config, Core, Daemon, Feed, Fsync, HeartbeatLoss, Instance, Journal,
-    Limits, Line, Loop, Mac, Network, Port, PortKind, Rings, Roles, SelfTrade, Session, Strategy, Wait,
+    AfterRestart, Alerts, Attach, AutoOff, Capacity, Config, Confirmed, Core, Daemon, Feed, Fsync, HeartbeatLoss,
+    Instance, Journal, Limits, Line, Loop, Mac, Network, Port, PortKind, Rings, Roles, SelfTrade, Session, Strategy,
+    Wait,
 };
 
 use locate::Source;

@@ -65,6 +65,10 @@ impl Paths {
     pub fn audit_log(&self) -> PathBuf {
         self.run.join("audit.log")
     }
+    /// What is raised, and what was: [`crate::alerts::AlertsFacts`] as JSON, written by the daemon.
+    pub fn alerts_facts(&self) -> PathBuf {
+        self.run.join("alerts.json")
+    }
     /// What the daemon found and did: [`crate::facts::DaemonFacts`] as JSON, written by it.
     pub fn daemon_facts(&self) -> PathBuf {
         self.run.join("daemon.json")

@@ -114,6 +114,16 @@ pub enum Answer {
     },
     /// To `rescue`: what was done.
     Rescued(Box<RescueFact>),
+    /// To a command that needs a role which the one who asks does not have; nothing was done, and the refusal is journaled.
+    Role {
+        /// The role, and who has it, for people.
+        message: String,
+    },
+    /// To a command that a second person has to confirm: it is done when another user asks for the same within the time.
+    SecondPerson {
+        /// Within so many seconds.
+        within_s: u64,
+    },
     /// Nothing was done, and why.
     Error(String),
 }

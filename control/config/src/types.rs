@@ -64,6 +64,9 @@ pub struct Config {
     /// Supervision.
     #[serde(default)]
     pub daemon: Daemon,
+    /// Alerts and where they go.
+    #[serde(default)]
+    pub alerts: Alerts,
     /// Journal files.
     #[serde(default)]
     pub journal: Journal,
@@ -506,21 +509,41 @@ impl Default for Limits {
     }
 }
 
+/// A command that a second person can be asked to confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirmed {
+    /// `tern resume`, with `--scope` and without.
+    Resume,
+    /// `tern recover --accept`.
+    Accept,
+}
+
 /// `[roles]`: Unix groups of this host. Nobody's role is asked for a kill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Roles {
-    /// Group whose members may tighten limits; empty = whoever reaches the control socket.
+    /// Group whose members may tighten limits, resume and cancel all; empty = whoever reaches the control socket.
     pub operator: String,
-    /// Group whose members may also loosen them; empty = root alone.
+    /// Group whose members may also loosen limits, resume after a loss and accept differences; empty = root alone.
     pub risk_officer: String,
     /// Whether root is a risk officer too.
     pub root_is_risk_officer: bool,
+    /// Commands that another user has to ask for as well.
+    pub second_person: Vec<Confirmed>,
+    /// Within so long.
+    pub second_person_s: u64,
 }
 
 impl Default for Roles {
     fn default() -> Self {
-        Self { operator: String::new(), risk_officer: String::new(), root_is_risk_officer: true }
+        Self {
+            operator: String::new(),
+            risk_officer: String::new(),
+            root_is_risk_officer: true,
+            second_person: Vec::new(),
+            second_person_s: 120,
+        }
     }
 }
 
@@ -573,6 +596,37 @@ impl Default for Daemon {
             restart_window_s: 60,
             shutdown_ms: 3000,
             rescue_ms: 10_000,
+        }
+    }
+}
+
+/// `[alerts]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// Program and arguments that are started for each alert, which stands as JSON on their standard input; empty = none.
+    pub command: Vec<String>,
+    /// How long the command may take.
+    pub timeout_ms: u64,
+    /// Further tries when it fails or takes too long.
+    pub retries: u32,
+    /// Use of a limit from which on it is an alert, percent.
+    pub limit_percent: u32,
+    /// Refusals of the gate in a second above which they are an alert.
+    pub refusals_per_second: u32,
+    /// Room on the journal's disk below which it is an alert, MiB.
+    pub disk_free_mb: u64,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            command: Vec::new(),
+            timeout_ms: 2000,
+            retries: 3,
+            limit_percent: 80,
+            refusals_per_second: 100,
+            disk_free_mb: 1024,
         }
     }
 }

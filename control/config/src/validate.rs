@@ -324,6 +324,7 @@ impl Check<'_> {
                 self.wrong(field, format!("`{group}` cannot name a group"));
             }
         }
+        self.within("roles.second_person_s", roles.second_person_s, 5..=3600);
         if !roles.root_is_risk_officer && roles.risk_officer.is_empty() {
             self.wrong("roles.root_is_risk_officer", "nobody could loosen a limit");
         }
@@ -347,6 +348,17 @@ impl Check<'_> {
         self.within("daemon.restart_window_s", daemon.restart_window_s, 1..=86_400);
         self.within("daemon.shutdown_ms", daemon.shutdown_ms, 100..=60_000);
         self.within("daemon.rescue_ms", daemon.rescue_ms, 1000..=60_000);
+        let alerts = &self.config.alerts;
+        if let Some(program) = alerts.command.first()
+            && !Path::new(program).is_absolute()
+        {
+            self.wrong("alerts.command", format!("`{program}` is not an absolute path"));
+        }
+        self.within("alerts.timeout_ms", alerts.timeout_ms, 100..=60_000);
+        self.within("alerts.retries", alerts.retries, 0..=20);
+        self.within("alerts.limit_percent", alerts.limit_percent, 1..=100);
+        self.within("alerts.refusals_per_second", alerts.refusals_per_second, 1..=u32::MAX);
+        self.within("alerts.disk_free_mb", alerts.disk_free_mb, 0..=1_000_000_000);
         self.within("journal.segment_bytes", journal.segment_bytes, 1 << 20..=1 << 34);
         self.within("journal.fsync_ms", journal.fsync_ms, 1..=10_000);
     }

@@ -154,6 +154,8 @@ const TABLE: &[Wrong] = &[
     wrong("ack_timeout_ms = 1000", "ack_timeout_ms = 5", "session.ack_timeout_ms: 5 is out of range"),
     wrong("A = -2000", "ADD = -2000", "session.fees: `ADD` is not a liquidity flag"),
     wrong("R = 3000", "R = 3000000", "session.fees: 3000000 is out of range"),
+    wrong("command = []", "command = [\"page\"]", "alerts.command: `page` is not an absolute path"),
+    wrong("limit_percent = 80", "limit_percent = 0", "alerts.limit_percent: 0 is out of range"),
     wrong("account = 1\n", "", "session: missing field `account`"),
     wrong(
         "symbols = []",

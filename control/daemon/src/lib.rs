@@ -6,6 +6,7 @@
 //! plane, so that the membership, too, outlives the daemon.
 #![forbid(unsafe_code)]
 
+mod alerts;
 mod audit;
 mod clock;
 mod drain;
@@ -15,6 +16,7 @@ mod process;
 mod rescue;
 mod roles;
 mod run_folder;
+mod second;
 mod server;
 mod shared;
 mod steer;
@@ -123,6 +125,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let clean = thread::scope(|scope| {
         let drain = scope.spawn(|| drainer.run(&shared));
         let server = scope.spawn(|| server::serve(&listener, &shared));
+        let alerts = scope.spawn(|| alerts::Alerts::new(&shared).run());
         let mut supervisor = Supervisor::new(config, dataplane, &view, &shared);
         let mut audit = Audit::new(config, dataplane, &shared);
         supervisor.run(stop, &mut steering, audit.as_mut());
@@ -134,6 +137,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         }
         shared.stop_serving();
         let _ = server.join();
+        let _ = alerts.join();
         ended && drained
     });
 

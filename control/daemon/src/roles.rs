@@ -1,4 +1,4 @@
-//! Who may change limits: Unix groups that the configuration names, looked up on this host for the user id that the kernel
+//! Who may do what: Unix groups that the configuration names, looked up on this host for the user id that the kernel
 //! says the client has. What the client says of itself counts for nothing.
 
 use std::ffi::CString;
@@ -10,9 +10,9 @@ use tern_config::limits::Change;
 /// What a role may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Tightens limits.
+    /// Tightens limits, resumes, cancels all.
     Operator,
-    /// Loosens them too.
+    /// Loosens limits too, resumes after a loss, accepts differences.
     RiskOfficer,
 }
 
@@ -23,6 +23,11 @@ impl Role {
             true => Self::RiskOfficer,
             false => Self::Operator,
         }
+    }
+
+    /// The role that lifting a halt needs: one for a loss is the limit's affair, whatever the number says now.
+    pub(crate) fn to_resume(halt: &str) -> Self {
+        if matches!(halt, "daily_loss" | "drawdown") { Self::RiskOfficer } else { Self::Operator }
     }
 
     pub(crate) const fn name(self) -> &'static str {
@@ -96,7 +101,12 @@ mod tests {
     }
 
     fn roles(operator: &str, risk_officer: &str, root: bool) -> Roles {
-        Roles { operator: operator.into(), risk_officer: risk_officer.into(), root_is_risk_officer: root }
+        Roles {
+            operator: operator.into(),
+            risk_officer: risk_officer.into(),
+            root_is_risk_officer: root,
+            ..Roles::default()
+        }
     }
 
     #[test]

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use tern_abi::command::CommandKind;
 use tern_abi::segment::{KillCause, ScopeKind, TradingState};
-use tern_config::Paths;
+use tern_config::facts::name_at;
 use tern_config::protocol::{Answer, Ask, LINE_BYTES_MAX, PROTOCOL_VERSION, Request, Response, version_of};
+use tern_config::{Confirmed, Paths};
 
 use crate::DaemonError;
 use crate::clock;
 use crate::limits::{self, Wanted};
+use crate::roles::{self, Role};
 use crate::shared::Shared;
 
 /// Clients at once; more are told so and sent away.
@@ -136,17 +138,50 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
             command(shared, CommandKind::Kill, uid, 0)
         }
         Ask::Resume { kills } => resume(shared, uid, kills),
-        Ask::Lift { ref kind, key, changes } => lift(shared, uid, kind, key, changes),
+        Ask::Lift { ref kind, key, changes } => {
+            let what = format!("lift {kind} {key} {changes}");
+            may(shared, uid, (CommandKind::SetState, Role::Operator), Some((Confirmed::Resume, &what)))
+                .unwrap_or_else(|| lift(shared, uid, kind, key, changes))
+        }
         Ask::Rescue => rescue(shared, uid),
-        Ask::CancelAll => command(shared, CommandKind::CancelAll, uid, 0),
+        Ask::CancelAll => may(shared, uid, (CommandKind::CancelAll, Role::Operator), None)
+            .unwrap_or_else(|| command(shared, CommandKind::CancelAll, uid, 0)),
         Ask::AcceptDifferences { seen } => {
-            tracing::warn!(uid, seen, "differences accepted");
-            command(shared, CommandKind::AcceptDifferences, uid, seen)
+            let what = format!("accept {seen}");
+            let needs = (CommandKind::AcceptDifferences, Role::RiskOfficer);
+            may(shared, uid, needs, Some((Confirmed::Accept, &what))).unwrap_or_else(|| {
+                tracing::warn!(uid, seen, "differences accepted");
+                command(shared, CommandKind::AcceptDifferences, uid, seen)
+            })
         }
         Ask::SetLimits { epoch, ref values, ref why } => {
             limits::set(shared, uid, &Wanted { epoch, values, why }, COMMAND_PATIENCE)
         }
     }
+}
+
+/// Why `uid` may not have a command that needs a role, or not yet: a second person has to ask for the same, if the configuration
+/// says so of it. `None`: it may. A refusal is journaled.
+fn may(
+    shared: &Shared<'_>,
+    uid: u32,
+    (kind, role): (CommandKind, Role),
+    confirmed: Option<(Confirmed, &str)>,
+) -> Option<Answer> {
+    let roles = &shared.config.roles;
+    if let Err(who) = roles::check(roles, uid, role) {
+        tracing::warn!(uid, command = kind.name(), role = role.name(), "refused: not the role");
+        // One that the loop has no room for now is in the log at least.
+        let _ = shared.send(CommandKind::Refused, uid, kind as u32);
+        let message =
+            format!("refused: {} needs the role {}, which has: {who}; nothing was changed", kind.name(), role.name());
+        return Some(Answer::Role { message });
+    }
+    let (_, what) = confirmed.filter(|(confirmed, _)| roles.second_person.contains(confirmed))?;
+    let within = Duration::from_secs(roles.second_person_s);
+    let is_second = shared.second.confirms(what, uid, Instant::now(), within);
+    tracing::warn!(uid, what, is_second, "two people");
+    (!is_second).then_some(Answer::SecondPerson { within_s: roles.second_person_s })
 }
 
 /// The loop clears the kill word when it takes the command, and refuses by itself when somebody killed until then. Here
@@ -157,6 +192,15 @@ fn resume(shared: &Shared<'_>, uid: u32, kills_seen: u32) -> Answer {
     if let Some(kills) = since() {
         tracing::warn!(uid, kills_seen, kills, "resume refused: somebody killed since");
         return Answer::KilledSince { kills };
+    }
+    let (_, reason) = shared.segment.words().trading.get();
+    let halt = name_at(&crate::read_names(shared.config).halts, reason as usize);
+    // A second person confirms what the first one saw: the halt and the kills.
+    let what = format!("resume {kills_seen} {halt}");
+    if let Some(answer) =
+        may(shared, uid, (CommandKind::Resume, Role::to_resume(&halt)), Some((Confirmed::Resume, &what)))
+    {
+        return answer;
     }
     tracing::warn!(uid, kills_seen, "resume");
     let answer = command(shared, CommandKind::Resume, uid, kills_seen);

@@ -15,6 +15,7 @@ use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, RescueFact, name_at}
 use tern_config::venue::PortSetting;
 
 use crate::clock;
+use crate::second::SecondPerson;
 
 /// Who acts when it is no user: the system itself.
 pub(crate) const SYSTEM_UID: u32 = u32::MAX;
@@ -27,6 +28,7 @@ pub(crate) struct Shared<'a> {
     draining: AtomicBool,
     serving: AtomicBool,
     requests: AtomicU64,
+    pub(crate) second: SecondPerson,
     began: Instant,
     /// When the supervisor looked last, ms since `began`.
     watched_ms: AtomicU64,
@@ -53,6 +55,7 @@ impl<'a> Shared<'a> {
             draining: AtomicBool::new(true),
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
+            second: SecondPerson::default(),
             began: Instant::now(),
             watched_ms: AtomicU64::new(0),
             rescue_requested: AtomicBool::new(false),
@@ -110,6 +113,16 @@ impl<'a> Shared<'a> {
             kill_word: 0,
         };
         lock(&self.commands).send(&command)
+    }
+
+    /// Has the loop write an alert into the journal.
+    pub(crate) fn send_alert(&self, alert: u32, is_raised: bool, since_ns: u64) -> Result<Ticket, RingFull> {
+        lock(&self.commands).send(&Command::alert(alert, is_raised, since_ns))
+    }
+
+    /// Whether the loop took the command and recorded it.
+    pub(crate) fn is_taken(&self, ticket: Ticket) -> bool {
+        lock(&self.commands).taken(ticket)
     }
 
     /// Hands all limits at once to the loop.

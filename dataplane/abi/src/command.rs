@@ -32,6 +32,12 @@ pub enum CommandKind {
     /// The daemon's heartbeat stopped, or is back. Made by the loop itself: `id` is a [`DaemonPulse`], `value` the age of the
     /// last beat in ns.
     DaemonPulse = 16,
+    /// The daemon raised or cleared an alert, and has it journaled; changes nothing. `id` is the alert's number
+    /// (`tern_config::alerts::AlertKind`) and, in bit 8, whether it was raised; `value` since when, TAI ns.
+    Alert = 17,
+    /// The daemon refused a command for want of a role, and has that journaled; changes nothing. `id` is the kind that was
+    /// asked for, `uid` who asked.
+    Refused = 18,
 }
 
 impl CommandKind {
@@ -47,6 +53,8 @@ impl CommandKind {
             7 => Self::SetLimits,
             8 => Self::AcceptDifferences,
             16 => Self::DaemonPulse,
+            17 => Self::Alert,
+            18 => Self::Refused,
             _ => return None,
         })
     }
@@ -63,6 +71,8 @@ impl CommandKind {
             Self::SetLimits => "set_limits",
             Self::AcceptDifferences => "accept_differences",
             Self::DaemonPulse => "daemon_pulse",
+            Self::Alert => "alert",
+            Self::Refused => "refused",
         }
     }
 }
@@ -105,6 +115,24 @@ impl Command {
             uid: u32::MAX,
             kill_word: 0,
         }
+    }
+
+    /// An `Alert`.
+    pub const fn alert(number: u32, is_raised: bool, since_ns: u64) -> Self {
+        Self {
+            kind: CommandKind::Alert as u32,
+            id: (number & 0xFF) | (is_raised as u32) << 8,
+            value: since_ns.cast_signed(),
+            scope: 0,
+            epoch: 0,
+            uid: u32::MAX,
+            kill_word: 0,
+        }
+    }
+
+    /// Of an `Alert`: its number, and whether it was raised.
+    pub const fn alert_raised(&self) -> (u32, bool) {
+        (self.id & 0xFF, self.id & 0x100 != 0)
     }
 
     /// A `SetState`.

@@ -137,7 +137,9 @@ where
             }
             // What came of it is shown like limits that are set at once.
             Some(CommandKind::SetLimit) => self.show_limits(&SetLimits::new(&[], (0, 0), command.uid, ""), now),
-            Some(CommandKind::SetState | CommandKind::AcceptDifferences) => {}
+            Some(
+                CommandKind::SetState | CommandKind::AcceptDifferences | CommandKind::Alert | CommandKind::Refused,
+            ) => {}
             // Two that nobody sends this way.
             Some(CommandKind::SetLimits | CommandKind::DaemonPulse) | None => {
                 self.parts.words.counters.add(LoopCounter::CommandsBad, 1)

@@ -14,6 +14,18 @@ use tern_abi::segment::{KillCause, Scope, ScopeKind, TradingState};
 use tern_journal::Reader;
 use zerocopy::FromBytes;
 
+/// Every command in the journal.
+fn commands_of(bench: &Bench) -> Vec<Command> {
+    let mut reader = Reader::open(&bench.config.paths.journal).expect("a journal");
+    let mut commands = Vec::new();
+    while let Some(record) = reader.next().expect("it is whole") {
+        if record.kind() == Some(Kind::Command) {
+            commands.push(Command::read_from_bytes(record.body).expect("a whole command"));
+        }
+    }
+    commands
+}
+
 #[test]
 fn a_clean_stop_seals_the_journal_and_leaves_nothing_running() {
     let mut bench = Bench::new("clean", "", "");
@@ -31,6 +43,42 @@ fn a_clean_stop_seals_the_journal_and_leaves_nothing_running() {
     let facts = bench.facts();
     assert_eq!((facts.dataplane_pid, facts.restarts), (0, 0));
     assert_eq!(facts.journal.durable_seq, bench.verified().last_seq);
+}
+
+/// Whoever runs the tests is of neither group; root is an operator all the same, and no risk officer here.
+#[test]
+fn without_the_role_a_command_is_refused_and_journaled_and_a_kill_is_not() {
+    let roles =
+        "[roles]\noperator = \"no-such-group\"\nrisk_officer = \"no-such-group\"\nroot_is_risk_officer = false\n";
+    let mut bench = Bench::new("roles", "", roles);
+    bench.start();
+    bench.until_journaled(50);
+    let accepted = bench.ask(r#"{"version":5,"ask":{"accept_differences":{"seen":1}}}"#);
+    assert!(accepted.contains("\"role\"") && accepted.contains("needs the role risk officer"), "{accepted}");
+    let taken = r#""taken":true"#;
+    assert!(bench.ask(r#"{"version":5,"ask":"cancel_all"}"#).contains(taken), "a group that is not there bars nobody");
+    assert!(bench.ask(r#"{"version":5,"ask":"kill"}"#).contains(taken), "a kill asks for no role");
+    bench.stop();
+    let refused: Vec<(u32, u32)> = commands_of(&bench)
+        .iter()
+        .filter(|command| command.kind == CommandKind::Refused as u32)
+        .map(|command| (command.id, command.uid))
+        .collect();
+    assert_eq!(refused, [(CommandKind::AcceptDifferences as u32, nix::unistd::getuid().as_raw())]);
+}
+
+#[test]
+fn what_a_second_person_has_to_confirm_waits_for_one() {
+    let mut bench = Bench::new("second", "", "[roles]\nsecond_person = [\"resume\"]\n");
+    bench.start();
+    bench.until_journaled(50);
+    assert!(bench.ask(r#"{"version":5,"ask":"kill"}"#).contains(r#""taken":true"#));
+    for _ in 0..2 {
+        let answer = bench.ask(r#"{"version":5,"ask":{"resume":{"kills":1}}}"#);
+        assert!(answer.contains(r#""second_person":{"within_s":120}"#), "the same person twice is one: {answer}");
+    }
+    assert!(bench.view().segment().expect("a segment").kill.state().killed());
+    bench.stop();
 }
 
 #[test]
@@ -155,6 +203,9 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     assert!(bench.ask(strange).contains("no kind of scope is called `planet`"));
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
     let refused = r#""answer":{"killed_since":{"kills":1}}"#;
+    bench.until("the alert", || {
+        std::fs::read_to_string(bench.config.paths.alerts_facts()).is_ok_and(|text| text.contains("trading_stopped"))
+    });
     assert!(bench.ask(r#"{"version":5,"ask":{"resume":{"kills":0}}}"#).contains(refused), "it has not seen the kill");
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
     assert!(bench.ask(r#"{"version":5,"ask":{"resume":{"kills":1}}}"#).contains(taken));
@@ -172,13 +223,10 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     }
     bench.stop();
 
-    let mut reader = Reader::open(&bench.config.paths.journal).expect("a journal");
-    let mut commands = Vec::new();
-    while let Some(record) = reader.next().expect("it is whole") {
-        if record.kind() == Some(Kind::Command) {
-            commands.push(Command::read_from_bytes(record.body).expect("a whole command"));
-        }
-    }
+    let (alerts, commands): (Vec<Command>, Vec<Command>) =
+        commands_of(&bench).into_iter().partition(|command| command.kind == CommandKind::Alert as u32);
+    let stopped = (tern_config::alerts::AlertKind::TradingStopped as u32, true);
+    assert_eq!(alerts.first().map(Command::alert_raised), Some(stopped), "the kill's alert is journaled");
     let uid = nix::unistd::getuid().as_raw();
     let seen: Vec<(u32, u32)> = commands.iter().map(|command| (command.kind, command.uid)).collect();
     let [kill, resume] = [CommandKind::Kill, CommandKind::Resume].map(|kind| (kind as u32, uid));

@@ -30,6 +30,7 @@ impl Desk {
             Some(CommandKind::SetLimit) if self.set_limit(command).is_ok() => {}
             Some(CommandKind::SetState) if self.set_state(turn, command) => {}
             Some(CommandKind::AcceptDifferences) if self.accept_differences(turn, command.id) => {}
+            Some(CommandKind::Alert | CommandKind::Refused) => {}
             Some(CommandKind::DaemonPulse) if self.daemon_pulse(turn, command.id) => {}
             Some(
                 CommandKind::Resume
