@@ -10,6 +10,7 @@ pub mod facts;
 pub mod fields;
 pub mod limits;
 mod locate;
+mod operations;
 mod problem;
 pub mod protocol;
 mod reference;
@@ -19,12 +20,12 @@ mod validate;
 use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
+pub use operations::{Alerts, Confirmed, Daemon, Fsync, HeartbeatLoss, Journal, Roles};
 pub use problem::{Problem, Problems};
 pub use reference::{Date, Reference};
 pub use types::{
-    AfterRestart, Alerts, Attach, AutoOff, Capacity, Config, Confirmed, Core, Daemon, Feed, Fsync, HeartbeatLoss,
-    Instance, Journal, Limits, Line, Loop, Mac, Network, Paths, Port, PortKind, Rings, Roles, Secret, SelfTrade,
-    Session, Strategy, SymbolLimits, Wait,
+    AfterRestart, Attach, AutoOff, Capacity, Config, Core, Feed, Instance, Limits, Line, Loop, Mac, Network, Paths,
+    Port, PortKind, Rings, Secret, SelfTrade, Session, Strategy, SymbolLimits, Wait,
 };
 
 use locate::Source;
