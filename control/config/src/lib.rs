@@ -10,6 +10,7 @@ pub mod facts;
 pub mod fields;
 pub mod limits;
 mod locate;
+mod operations;
 mod parts;
 mod paths;
 mod problem;
@@ -24,6 +25,7 @@ pub mod venue;
 use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
+pub use operations::{Alerts, Confirmed, Daemon, Fsync, HeartbeatLoss, Journal, Roles};
 pub use parts::{StrategyLimits, SymbolLimits};
 pub use paths::Paths;
 pub use problem::{Problem, Problems};
@@ -31,9 +33,8 @@ pub use reference::{Date, Reference};
 pub use second::{Audit, DropCopy};
 pub use secret::Secret;
 pub use types::{
-    AfterRestart, Alerts, Attach, AutoOff, Capacity, Config, Confirmed, Core, Daemon, Feed, Fsync, HeartbeatLoss,
-    Instance, Journal, Limits, Line, Loop, Mac, Network, Port, PortKind, Rings, Roles, SelfTrade, Session, Strategy,
-    Wait,
+    AfterRestart, Attach, AutoOff, Capacity, Config, Core, Feed, Instance, Limits, Line, Loop, Mac, Network, Port,
+    PortKind, Rings, SelfTrade, Session, Strategy, Wait,
 };
 
 use locate::Source;

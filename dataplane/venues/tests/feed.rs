@@ -183,7 +183,12 @@ fn every_other_message_becomes_an_event_too() {
     );
     assert_eq!(
         venue.event("'R' HEAD 'GOOG    ' 'Q' 'N' 00000064 'N' 'C' 'Z ' 'P' 'N' 'Z' '1' 'N' 00000003 'Y'"),
-        BookEvent { order: u64::from_le_bytes(*b"GOOG    "), ..event(EventKind::Directory, 0) }
+        BookEvent {
+            order: u64::from_le_bytes(*b"GOOG    "),
+            quantity: 100,
+            flags: flags::LAST | flags::LISTING,
+            ..event(EventKind::Directory, 0)
+        }
     );
     assert_eq!(
         venue.event("'H' HEAD 'GOOG    ' 'P' ' ' 'LUDP'"),
@@ -210,7 +215,14 @@ fn every_other_message_becomes_an_event_too() {
     );
     assert_eq!(
         venue.event("'I' HEAD 0000000000002710 0000000000000bb8 'S' 'GOOG    ' 0010c920 0010c930 0010c940 'C' 'L'"),
-        BookEvent { quantity: 10_000, other: 3_000, price: 1_100_096, code: b'S', ..event(EventKind::Imbalance, 0) }
+        BookEvent {
+            quantity: 10_000,
+            other: 3_000,
+            price: 1_100_096,
+            code: b'S',
+            flags: flags::LAST | flags::LISTING,
+            ..event(EventKind::Imbalance, 0)
+        }
     );
     for (text, instrument) in [
         ("'L' HEAD 'GSCO' 'GOOG    ' 'Y' 'P' 'W'", 0),
