@@ -121,6 +121,7 @@ fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(
         (LoopCounter::ReconcileDifferences, own(PipelineCounter::ReconcileDifferences)),
         (LoopCounter::AnswersLate, own(PipelineCounter::AnswersLate)),
         (LoopCounter::OrdersUnanswered, u64::from(desk.unanswered())),
+        (LoopCounter::HighWater, u64::try_from(desk.gate().stake().high_water()).unwrap_or(0)),
         (LoopCounter::OpenOrders, u64::from(desk.orders().open_count())),
         (LoopCounter::RecordRetries, own(PipelineCounter::InputsRetried)),
         (LoopCounter::RecordRefused, own(PipelineCounter::InputsRefused) + own(PipelineCounter::RecordsLost)),

@@ -71,10 +71,13 @@ pub fn begin(journal: &Recovered, known: &Known, slots: u64) -> RunState {
     let next_order_id = in_journal.max(in_segment);
     let in_journal = if is_same_day { journal.messages } else { 0 };
     let in_segment = if known.messages.day == known.day { known.messages.count } else { 0 };
+    let messages_sent = in_journal.max(in_segment);
+    let in_journal = if is_same_day { journal.high_water } else { 0 };
+    let in_segment = if known.next_order.day == known.day { known.high_water } else { 0 };
     RunState {
         next_order_id,
-        messages_sent: in_journal.max(in_segment),
-        high_water: if known.next_order.day == known.day { known.high_water.max(0) } else { 0 },
+        messages_sent,
+        high_water: in_journal.max(in_segment).max(0),
         restarted: next_order_id != 0,
         day: known.day,
         journal_seq: Some(journal.last_seq),
@@ -190,6 +193,11 @@ mod tests {
         let lucky = Known { high_water: 8, ..known };
         assert_eq!(begin(&journal, &lucky, 0).high_water, 8);
         assert_eq!(begin(&journal, &Known { day: 6, ..lucky }, 0).high_water, 0, "of another day");
+        let mut journal_knows = Recovered::default();
+        (journal_knows.day, journal_knows.high_water) = (Some(5), 11);
+        assert_eq!(begin(&journal_knows, &lucky, 0).high_water, 11);
+        assert_eq!(begin(&journal_knows, &Known::of_day(5), 0).high_water, 11, "the segment is lost");
+        assert_eq!(begin(&journal_knows, &Known::of_day(6), 0).high_water, 0, "of another day");
         let ledger = ledger(&journal, &state);
         assert_eq!((ledger.unknown_ids_below, ledger.records_missing), (40, 90));
         assert_eq!(read(folder, &state).expect("an empty journal"), Some(ledger), "a replay has the same");

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetLimits};
+use tern_abi::counters::LoopCounter;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_REPLACE, Kind, LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
@@ -150,6 +151,8 @@ pub struct Recovered {
     pub next_order_id: u32,
     /// Order messages of the day: orders, replaces and cancels.
     pub messages: u32,
+    /// The best profit of the day, 1/10000, as the last record of counters has it.
+    pub high_water: i64,
     /// Index of the reason for which trading is stopped; the end of a run is none. It outlives the day.
     pub halt: Option<u32>,
     /// Restricted scopes, by kind and key: the command that said so last. They outlive the day.
@@ -241,6 +244,13 @@ impl Recovered {
             kind if kind == Kind::SetLimits as u16 => read(body, |command: &SetLimits| self.wanted = Some(*command)),
             kind if kind == Kind::Limits as u16 => read(body, |record: &LimitsRecord| self.set_limits(record)),
             kind if kind == Kind::Reconcile as u16 => read(body, |record: &ReconcileRecord| self.difference(record)),
+            kind if kind == Kind::Counters as u16 => {
+                let at = LoopCounter::HighWater.index() * size_of::<u64>();
+                let word = body.get(at..).and_then(|rest| rest.first_chunk());
+                let level = word.map_or(0, |word| i64::try_from(u64::from_le_bytes(*word)).unwrap_or(0));
+                self.high_water = self.high_water.max(level);
+                true
+            }
             kind if kind == Kind::Rescue as u16 => read(body, |step: &RescueRecord| {
                 // A cancel that left counts like any other.
                 let left = step.step == RescueStep::Sent as u32 && step.order != 0;

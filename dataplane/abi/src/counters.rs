@@ -104,6 +104,7 @@ counter_enum! {
         DaemonSilences = "daemon_silences": "Times that the daemon's heartbeat was missed, so that only cancels left.",
         AnswersLate = "answers_late": "Deadlines that passed without the venue's answer to an order, a replace or a cancel.",
         OrdersUnanswered = "orders_unanswered": "Open orders of which an answer of the venue is late (a level, not a count).",
+        HighWater = "high_water": "Best profit of the day so far, 1/10000 of the currency unit (a level, not a count).",
     }
 }
 

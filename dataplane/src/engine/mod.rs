@@ -42,6 +42,8 @@ const SESSION_BYTES: usize = 2048;
 const BEAT_NS: u64 = 1_000_000;
 /// Pause between two looks at the counters of kernel sockets: each is a system call a socket.
 const SOCKET_LOOK_NS: u64 = 100_000_000;
+/// From one record of all counters to the next.
+const COUNTERS_NS: u64 = 1_000_000_000;
 /// A turn that takes longer is a pause of the process.
 const STILL_NS: u64 = 100_000_000;
 /// Longest wait in the kernel (wait strategy `block`).
@@ -131,6 +133,8 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     next_beat: TaiNs,
     /// The next look at the counters of kernel sockets; those of AF_XDP are another thread's.
     next_socket_look: TaiNs,
+    /// The next record of all counters.
+    next_counters: TaiNs,
     turns: u64,
     /// When this turn began, before it looked at the ports.
     turn_began: TaiNs,
@@ -188,6 +192,7 @@ where
             until_sample: config.sample_stages_every,
             next_beat: TaiNs(0),
             next_socket_look: if has_sockets { TaiNs(0) } else { TaiNs::NEVER },
+            next_counters: TaiNs(0),
             turns: 0,
             turn_began: TaiNs(0),
             still_ns: 0,
@@ -361,6 +366,12 @@ where
             }
         }
         self.publish_session(now);
+        if now >= self.next_counters {
+            self.next_counters = now.plus(COUNTERS_NS);
+            let counters = self.parts.words.counters.snapshot();
+            // What does not fit is done without: the next second has it, and it decides nothing.
+            let _ = self.parts.recorder.record(now.0, Kind::Counters, &[counters.as_bytes()]);
+        }
     }
 
     /// Where the order session is and, unless it is ready, what went wrong last.
