@@ -22,6 +22,8 @@ use crate::copy_line::Reader;
 const TURN_MAX: Duration = Duration::from_millis(100);
 /// How long a look at the segment holds: it may be made anew.
 const VIEW_FOR: Duration = Duration::from_secs(2);
+/// A daemon that did not beat for so long does not write the journal either.
+const BEAT_FOR: Duration = Duration::from_millis(250);
 
 /// The drop copy, held against the journal as it grows.
 pub(crate) struct Watch {
@@ -30,6 +32,8 @@ pub(crate) struct Watch {
     day: String,
     looked: Instant,
     view: Option<(Instant, SegmentView)>,
+    /// The daemon's last beat, and since when it is that.
+    beat: (u64, Instant),
     log: File,
     /// Differences that were written down before: trading has been stopped for them.
     known: BTreeSet<String>,
@@ -54,6 +58,7 @@ impl Watch {
             day: String::new(),
             looked: Instant::now(),
             view: None,
+            beat: (0, Instant::now()),
             log: OpenOptions::new().create(true).append(true).open(&path)?,
             known: known.lines().filter_map(name).collect(),
         }))
@@ -119,7 +124,7 @@ impl Watch {
         Ok(news)
     }
 
-    /// Whether our order session could have told what the copy tells.
+    /// Whether our order session could have told what the copy tells, and the daemon could have written it down.
     fn is_able(&mut self, config: &Config) -> bool {
         if self.view.as_ref().is_none_or(|(since, _)| since.elapsed() > VIEW_FOR) {
             let view = SegmentView::open(&config.instance.name, config.paths.segment_file());
@@ -127,8 +132,12 @@ impl Watch {
         }
         let Some((_, view)) = &self.view else { return false };
         let runs = view.data_plane().is_ok_and(|pid| pid.is_some());
-        let ready = SessionState::Ready as u64;
-        runs && view.segment().is_ok_and(|words| words.sessions.get(0).0 == ready)
+        let Ok(words) = view.segment() else { return false };
+        let beat = words.daemon_beat.last().0;
+        if beat != self.beat.0 {
+            self.beat = (beat, Instant::now());
+        }
+        runs && self.beat.1.elapsed() < BEAT_FOR && words.sessions.get(0).0 == SessionState::Ready as u64
     }
 
     /// Whether it was not known before.
