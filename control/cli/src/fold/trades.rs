@@ -88,7 +88,7 @@ impl Trades {
         let mut sums: BTreeMap<(u16, String), Traded> = BTreeMap::new();
         for held in &self.opening {
             let sum = sums.entry((held.account, super::symbol_text(&held.symbol))).or_default();
-            sum.shares += held.shares;
+            sum.shares = sum.shares.saturating_add(held.shares);
             sum.cash -= i128::from(held.cost);
         }
         for (_, execution) in self.executions.range((self.day, 0, 0, 0)..) {
