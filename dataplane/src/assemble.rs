@@ -6,11 +6,13 @@ use tern_config::{AfterRestart as AfterRestartConfig, Config, Limits as LimitsCo
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
 use tern_core::fees::Fees;
+use tern_core::opening::OpeningPosition;
 use tern_core::pipeline::{self, AfterRestart, ConfigError, Pipeline, StrategyConfig, UnknownOrders};
 use tern_core::risk::{HaltReason, Limits, SelfTrade, StrategyLimits, SymbolLimits};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::{AccountId, StrategyId, StreamId, Symbol, TaiNs, TraderId, VenueId};
+use tern_journal::Opening;
 use tern_journal::recovered::{DAY_BEGINS, RUN_LINE};
 
 /// What a run knows that its configuration does not say; recorded with the start of the run.
@@ -167,6 +169,29 @@ fn closes(config: &Config) -> Vec<(Symbol, u32)> {
     closes.filter_map(|(name, price)| Some((Symbol::new(name)?, *price))).collect()
 }
 
+/// What is held when the day begins.
+pub fn opening(config: &Config) -> Vec<OpeningPosition> {
+    let held = |held: &tern_config::Held| {
+        let (strategy, symbol) = (StrategyId(held.strategy), Symbol::new(&held.symbol)?);
+        Some(OpeningPosition { strategy, symbol, shares: held.shares, cost: held.cost })
+    };
+    config.held().iter().filter_map(held).collect()
+}
+
+/// The same as lines of a start record.
+pub fn opening_lines(config: &Config) -> String {
+    let account = account(config).0;
+    let line = |one: OpeningPosition| {
+        let OpeningPosition { strategy, symbol, shares, cost } = one;
+        Opening { account, strategy: strategy.0, symbol: symbol.0, shares, cost }.to_line()
+    };
+    opening(config).into_iter().map(line).collect()
+}
+
+fn account(config: &Config) -> AccountId {
+    config.session.as_ref().map_or(pipeline::Config::default().account, |session| AccountId(session.account))
+}
+
 /// What the configuration says of single strategies.
 fn strategy_limits(config: &LimitsConfig) -> Vec<StrategyLimits> {
     let of = |limits: &tern_config::StrategyLimits| StrategyLimits {
@@ -196,10 +221,9 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
     memory: &mut impl Memory,
 ) -> Result<Pipeline<F, O, S>, ConfigError> {
     let defaults = pipeline::Config::default();
-    let account = config.session.as_ref().map_or(defaults.account, |session| AccountId(session.account));
     let limits = limits(&config.limits);
     let settings = pipeline::Config {
-        account,
+        account: account(config),
         venue: VENUE,
         conn: crate::engine::CONN,
         limits,
@@ -216,6 +240,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         restarted: state.restarted,
         ack_timeout_ns: config.session.as_ref().map_or(defaults.ack_timeout_ns, |s| s.ack_timeout_ms * 1_000_000),
         fees: fees(config),
+        opening: opening(config),
         unknown_orders: UnknownOrders::Cancel,
         feed_silence_ns_max: config.run_loop.feed_silence_ms * 1_000_000,
         after_restart: match config.session.as_ref().map(|session| session.after_restart) {
@@ -272,6 +297,30 @@ mod tests {
             ..StrategyLimits::new(StrategyId(7))
         };
         assert_eq!(strategy_limits(&file), [limits]);
+    }
+
+    #[test]
+    fn opening_positions_reach_the_pipeline_and_the_start_record() {
+        const TEXT: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n\
+            [[strategy]]\nname = \"observe\"\nid = 7\n[opening]\ndate = \"2026-11-22\"\n\
+            [[opening.position]]\nsymbol = \"SPY\"\nstrategy = \"observe\"\nshares = -30\nprice = 100000\n";
+        let config = Config::parse(std::path::Path::new("test"), TEXT).unwrap_or_else(|problems| panic!("{problems}"));
+        let symbol = Symbol::new("SPY").expect("a symbol");
+        assert_eq!(
+            opening(&config),
+            [OpeningPosition { strategy: StrategyId(7), symbol, shares: -30, cost: -300_0000 }]
+        );
+        let lines = opening_lines(&config);
+        let said = Opening { account: 1, strategy: 7, symbol: symbol.0, shares: -30, cost: -300_0000 };
+        assert_eq!(Opening::of_start(&(config.effective_toml() + &lines)), Some(vec![said]));
+        use crate::registry::{itch_feed, ouch_session, strategies};
+        let mut heap = tern_core::book::Heap;
+        let parts =
+            (itch_feed(&streams(&config), &mut heap), ouch_session(&config), strategies(&config).expect("known"));
+        let made = pipeline(&config, RunState::default(), parts, &mut heap).expect("a pipeline");
+        let instrument = made.desk().instruments().get(symbol).expect("it is named");
+        assert_eq!(made.desk().portfolio().position(0, instrument).shares, -30);
+        assert_eq!(made.desk().gate().stake().gross(), 300_0000);
     }
 
     #[test]

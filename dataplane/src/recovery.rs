@@ -9,6 +9,7 @@ use anyhow::Context;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tern_abi::segment::{DayCount, LimitsState, NextOrder, Scope, Words};
+use tern_core::opening::OpeningPosition;
 use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
 use tern_core::risk::HaltReason;
 use tern_core::units::{OrderId, Price, StrategyId, Symbol};
@@ -88,23 +89,37 @@ pub fn begin(journal: &Recovered, known: &Known, slots: u64) -> RunState {
     }
 }
 
-/// The ledger with which the run of `state` began, out of the journal in `folder`; `None` if it has no order session.
+/// The ledger with which the run of `state` and `opening` began, out of the journal in `folder`; `None` if it has no order
+/// session.
 ///
 /// # Errors
 /// As [`take_over`].
-pub fn read(folder: &Path, state: &RunState) -> anyhow::Result<Option<Ledger>> {
+pub fn read(folder: &Path, state: &RunState, opening: &[OpeningPosition]) -> anyhow::Result<Option<Ledger>> {
     let Some(through_seq) = state.journal_seq else { return Ok(None) };
-    let Some(day_begins) = state.day_begins else { return Ok(Some(ledger(&Recovered::default(), state))) };
+    let Some(day_begins) = state.day_begins else { return Ok(Some(ledger(&Recovered::default(), state, opening))) };
     let (journal, _) =
         recovered(folder, day_begins..=through_seq).context("reading what an earlier run left behind")?;
-    Ok(Some(ledger(&journal, state)))
+    Ok(Some(ledger(&journal, state, opening)))
 }
 
-/// What the pipeline of the run that begins with `state` is told of the day.
-pub fn ledger(journal: &Recovered, state: &RunState) -> Ledger {
+/// What the pipeline of the run that begins with `state` is told of the day. `opening` is what its configuration says was held
+/// when the day began: a journal that knows of the day has it from the run before, so that another file in the middle of the
+/// day is a difference.
+pub fn ledger(journal: &Recovered, state: &RunState, opening: &[OpeningPosition]) -> Ledger {
     if journal.day != Some(state.day) {
         let (halt, records_missing) = (state.halt, state.records_missing);
-        return Ledger { halt, records_missing, unknown_ids_below: state.next_order_id, ..Ledger::default() };
+        let held = |one: &OpeningPosition| {
+            let OpeningPosition { strategy, symbol, shares, .. } = *one;
+            LedgerPosition { strategy, symbol, shares }
+        };
+        let positions = opening.iter().map(held).collect();
+        return Ledger {
+            halt,
+            records_missing,
+            positions,
+            unknown_ids_below: state.next_order_id,
+            ..Ledger::default()
+        };
     }
     let order = |(id, order): (u32, &tern_journal::recovered::RecoveredOrder)| LedgerOrder {
         id: OrderId(id),
@@ -198,9 +213,9 @@ mod tests {
         assert_eq!(begin(&journal_knows, &lucky, 0).high_water, 11);
         assert_eq!(begin(&journal_knows, &Known::of_day(5), 0).high_water, 11, "the segment is lost");
         assert_eq!(begin(&journal_knows, &Known::of_day(6), 0).high_water, 0, "of another day");
-        let ledger = ledger(&journal, &state);
+        let ledger = ledger(&journal, &state, &[]);
         assert_eq!((ledger.unknown_ids_below, ledger.records_missing), (40, 90));
-        assert_eq!(read(folder, &state).expect("an empty journal"), Some(ledger), "a replay has the same");
+        assert_eq!(read(folder, &state, &[]).expect("an empty journal"), Some(ledger), "a replay has the same");
     }
 
     #[test]

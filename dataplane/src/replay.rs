@@ -146,7 +146,7 @@ fn begin<F: Feed, O: OrderSession, S: StrategySet>(
     let config = Config::parse(Path::new("journal"), configuration)?;
     let state = RunState::from_text(configuration).context("the start record does not say how the run began")?;
     let mut pipeline = assemble::pipeline(&config, state, parts(&config)?, &mut Heap)?;
-    if let Some(ledger) = recovery::read(folder, &state)? {
+    if let Some(ledger) = recovery::read(folder, &state, &assemble::opening(&config))? {
         pipeline.recover(ledger);
     }
     let stream = assemble::streams(&config).first().copied().unwrap_or_default();

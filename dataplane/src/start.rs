@@ -72,7 +72,7 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
     let began = Instant::now();
     let mut report = Report::default();
     let day = config.trading_day(utc_s());
-    config.check_reference(day).map_err(|problem| tern_config::Problems(vec![problem]))?;
+    config.check_dates(day).map_err(|problem| tern_config::Problems(vec![problem]))?;
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Into::into),
         sizes: config.rings.sizes(),
@@ -134,7 +134,7 @@ fn take_over(
     if words.runs.get() == 1 {
         recovery::remind(&journal, &words, now_ns)?;
     }
-    let ledger = recovery::ledger(&journal, &state);
+    let ledger = recovery::ledger(&journal, &state, &assemble::opening(config));
     Ok((state, Some(ledger)))
 }
 
@@ -318,7 +318,8 @@ impl Run<'_> {
     fn record_start(&self, ends: &mut DataPlaneEnds<'_>) -> anyhow::Result<()> {
         let start =
             StartRecord { run: self.run, abi_version: ABI_VERSION, pid: std::process::id(), ..StartRecord::default() };
-        let configuration = self.config.effective_toml() + &self.state.to_line();
+        let opening = assemble::opening_lines(self.config);
+        let configuration = self.config.effective_toml() + &self.state.to_line() + &opening;
         let text = names().start_text(&configuration);
         ends.recorder
             .record(Clock::now(&self.clock).0, Kind::Start, &[start.as_bytes(), text.as_bytes()])

@@ -138,7 +138,7 @@ fn measure(plan: Plan, name: &str, records: u64, target_ms: f64) -> Row {
     let recover = || {
         ms(|| {
             let (state, journal) = take_over(&folder, &known, || 0, Duration::ZERO).expect("a whole journal");
-            let ledger = ledger(&journal, &state);
+            let ledger = ledger(&journal, &state, &[]);
             assert_eq!((state.next_order_id, ledger.orders.len()), (orders + 1, orders as usize));
         })
     };

@@ -2,6 +2,7 @@
 
 use crate::finding::{Disagreement, Finding};
 use crate::limits::{InForce, Limits};
+use crate::opening;
 use crate::orders::{Chain, Life, Orders, Pending, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tern_abi::command::{Command, CommandKind, SetLimits};
@@ -18,7 +19,7 @@ use tern_soup::{Answer, Answers, Echo, Said};
 use zerocopy::FromBytes;
 
 /// A strategy's position: account, strategy, symbol.
-type Owner = (u16, u16, [u8; 8]);
+pub(crate) type Owner = (u16, u16, [u8; 8]);
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// What stands for a price in a cross (OUCH 5.0, 1.2).
@@ -67,6 +68,9 @@ pub struct Audit {
     /// Whose position the next record says, and nobody checks.
     believed: BTreeSet<Owner>,
     positions: BTreeMap<Owner, i128>,
+    /// What the run says was held when the day began, and what of that is counted in positions.
+    opening: BTreeMap<Owner, i128>,
+    opened: BTreeMap<Owner, i128>,
     last_order: u32,
     /// When new orders and replaces were sent, within the last second.
     sent_ns: VecDeque<u64>,
@@ -187,6 +191,7 @@ impl Audit {
         // Runs before that began with the file's limits.
         let before = self.limits.take().filter(|_| self.unreconciled);
         self.limits = InForce::of_configuration(text).map(|limits| limits.tightened_by(before.as_ref()));
+        self.opening = opening::of_configuration(text).unwrap_or_default();
         // Before runs did that, a kill was kept by the segment alone, and an end that was asked for ended it.
         self.killed &= self.unreconciled || (start.run > 1 && !self.shutting_down);
         self.sent_ns.clear();
@@ -296,12 +301,27 @@ impl Audit {
                 self.trades_told.clear();
                 self.trades_forgotten = false;
                 self.positions.clear();
+                self.opened.clear();
                 self.last_order = 0;
                 self.doubtful = None;
             }
             self.session = Some(session);
         }
-        self.fresh_run = false;
+        if std::mem::take(&mut self.fresh_run) {
+            self.open_day();
+        }
+    }
+
+    /// What was held when the day began counts as the run says it: one that was restarted with another file may do so once
+    /// an operator accepted the difference.
+    fn open_day(&mut self) {
+        let opening = std::mem::take(&mut self.opening);
+        for (owner, shares) in std::mem::replace(&mut self.opened, opening.clone()) {
+            self.traded(owner, -shares);
+        }
+        for (owner, shares) in opening {
+            self.traded(owner, shares);
+        }
     }
 
     /// Whether an order may be sent at all now.

@@ -9,6 +9,7 @@ mod audit;
 mod copy;
 mod finding;
 mod limits;
+mod opening;
 mod orders;
 
 pub use audit::{Audit, Counts};

@@ -87,15 +87,17 @@ const QUANTITY_MAX: i64 = 999_999;
 /// Largest value of the limits that are counts.
 const COUNT_MAX: i64 = u32::MAX as i64;
 
+/// A symbol as records have it.
+pub(crate) fn padded(name: &str) -> [u8; 8] {
+    std::array::from_fn(|index| name.as_bytes().get(index).copied().unwrap_or(b' '))
+}
+
 impl InForce {
     /// Those of an effective configuration; `None` if the text does not say them.
     pub(crate) fn of_configuration(text: &str) -> Option<Self> {
         let count = Names::split_start_text(text).1.limits.len();
         let all = Limits { count, ..toml::from_str::<Effective>(text).ok()?.limits };
         let parts = toml::from_str::<EffectiveParts>(text).ok()?.limits;
-        let padded = |name: &str| -> [u8; 8] {
-            std::array::from_fn(|index| name.as_bytes().get(index).copied().unwrap_or(b' '))
-        };
         let symbols = parts.symbol.iter().map(|named| (padded(&named.symbol), named.limits)).collect();
         let strategies = parts.strategy.iter().filter_map(|own| Some((own.id, own.position_max?))).collect();
         Some(Self { all, symbols, strategies, commanded: OfSymbol::default(), commanded_strategy: None })

@@ -256,6 +256,16 @@ const LIES: &[Planted] = &[
         day.said(&executed(1, 60, 7));
         day.position(50);
     }),
+    ("a position without what was held when the day began", Lie::PositionClaim, |day| {
+        *day = Day::opened(1400);
+        day.live(new(1, BUY, 100));
+        day.said(&executed(1, 60, 7));
+        day.position(60);
+    }),
+    ("beyond position_max with what was held when the day began", Lie::Position, |day| {
+        *day = Day::opened(1400);
+        day.order(new(1, BUY, 101));
+    }),
     ("open shares that the answers do not leave", Lie::LeavesClaim, |day| {
         day.live(new(1, BUY, 100));
         day.said(&executed(1, 60, 7));
@@ -459,4 +469,32 @@ fn trades_are_remembered_up_to_a_number_and_of_an_older_one_the_position_is_beli
     audit.finish();
     assert_eq!(audit.take_found(), [], "what is forgotten is no lie");
     assert_eq!(audit.counts().breaks_believed, 1);
+}
+
+#[test]
+fn what_was_held_when_the_day_began_is_in_positions_once_in_every_run_of_the_day() {
+    let mut day = Day::opened(1400);
+    day.live(new(1, BUY, 100));
+    day.said(&executed(1, 60, 7));
+    day.position(1460);
+    // The same day again, and then with another file that an operator accepted.
+    for (run, held) in [(2, 1400), (3, 1000)] {
+        day.start_opened(run, held);
+        day.trust(true);
+        day.log_in(b"SESSION001", 1);
+        day.query();
+        day.reconciled(Difference::Accepted, 1);
+        day.position(held + 60);
+    }
+    // Another day begins with its own.
+    day.start_opened(4, -5);
+    day.trust(true);
+    day.log_in(b"SESSION002", 1);
+    day.query();
+    day.reconciled(Difference::Done, 0);
+    day.live(new(1, SELL, 100));
+    day.said(&executed(1, 10, 7));
+    day.position(-15);
+    let (_, found) = day.audited();
+    assert!(found.is_empty(), "{found:?}");
 }

@@ -64,8 +64,13 @@ pub enum Verb {
         #[arg(long)]
         all: bool,
     },
-    /// Positions and cash, from the journal.
-    Positions,
+    /// Positions and cash of the last day, from the journal.
+    #[command(args_conflicts_with_subcommands = true)]
+    Positions {
+        /// More than a list.
+        #[command(subcommand)]
+        more: Option<PositionsVerb>,
+    },
     /// Orders, from the journal.
     Orders {
         /// Also those that are not open.
@@ -139,6 +144,24 @@ pub enum Verb {
     },
     /// Everything that the journal adds up to, for comparison with other records of the same day.
     Report,
+}
+
+/// What is done with positions.
+#[derive(Debug, clap::Subcommand)]
+pub enum PositionsVerb {
+    /// Writes what the last day ends with as the next day's opening positions (`opening.file`). Refused while orders are open
+    /// (exit code 5), on a damaged journal (4), and when the last comparison with the venue's log differs (3).
+    Roll {
+        /// The file; it is written anew as a whole, for its owner alone.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// A TOML file of splits, such as `TERN = "2:1"`: two new shares for an old one.
+        #[arg(long, value_name = "FILE")]
+        splits: Option<PathBuf>,
+        /// The trading day that they are for; without it the next one that is none of a weekend. Holidays are not known.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        date: Option<tern_config::Date>,
+    },
 }
 
 /// How far trading is stopped.

@@ -322,7 +322,7 @@ pub(crate) fn report(folder: &Path) -> Result<Outcome, Failure> {
         fold.orders.open().count(),
         grouped(fold.refused.values().sum::<u64>()),
         grouped(executions().filter(|execution| !execution.broken).count() as u64),
-        fold.trades.traded().len(),
+        fold.trades.traded().values().filter(|traded| traded.fills + traded.broken > 0).count(),
         executions().filter(|execution| execution.broken).count(),
         fold.positions.len(),
         mismatches.len(),

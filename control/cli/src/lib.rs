@@ -24,6 +24,7 @@ mod records;
 mod recover;
 mod rescue;
 mod risk;
+mod roll;
 mod scope;
 mod second;
 mod status;
@@ -31,7 +32,7 @@ mod story;
 mod table;
 mod target;
 
-use args::{Arguments, JournalVerb, LatencyVerb, RiskVerb, StopState, Verb};
+use args::{Arguments, JournalVerb, LatencyVerb, PositionsVerb, RiskVerb, StopState, Verb};
 use outcome::{Failure, Outcome, exit};
 use target::Target;
 use tern_abi::segment::ScopeKind;
@@ -65,7 +66,10 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Alerts { follow: false } => alerts::show(&target()?),
         Verb::Alerts { follow: true } => return alerts::follow(&target()?, arguments.json).map(|()| None),
         Verb::Counters { all } => live::counters(&target()?, *all),
-        Verb::Positions => history::positions(&journal()?),
+        Verb::Positions { more: None } => history::positions(&journal()?),
+        Verb::Positions { more: Some(PositionsVerb::Roll { to, splits, date }) } => {
+            roll::roll(&journal()?, to, splits.as_deref(), *date)
+        }
         Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),
         Verb::Latency { more: Some(LatencyVerb::Outliers { span, beyond, limit }), .. } => {
             outliers::outliers(&journal()?, span, *beyond, *limit)

@@ -1,5 +1,6 @@
 //! `tern recover`: what a restart found, what one would find now, and the operator's word that differences are accepted.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Exit code 4 when the journal is damaged or a part of it is missing: no data plane would start on it.
 pub(crate) fn show(target: &Target, dry_run: bool) -> Result<Outcome, Failure> {
     let began = Instant::now();
-    let (day, tail_bytes) = read(target)?;
+    let (day, tail_bytes) = read(&target.paths.journal)?;
     let mut text = day_text(&day, &target.names(), tail_bytes);
     let mut json = day_json(&day, &target.names(), tail_bytes);
     text.push_str(&comparison_text(&day));
@@ -50,7 +51,7 @@ pub(crate) fn show(target: &Target, dry_run: bool) -> Result<Outcome, Failure> {
 /// # Errors
 /// Exit code 2 when there is nothing to accept, 3 when no daemon answers.
 pub(crate) fn accept(target: &Target, seen: u32) -> Result<Outcome, Failure> {
-    let (day, _) = read(target)?;
+    let (day, _) = read(&target.paths.journal)?;
     if !day.unreconciled || day.differences_stopping != u64::from(seen) {
         return Err(Failure::usage(match (day.unreconciled, day.differences_stopping) {
             (true, found @ 1..) => format!("{found} differences were found, not {seen}: look at them (`tern recover`)"),
@@ -90,8 +91,11 @@ fn says_accepted(target: &Target, after_seq: u64) -> bool {
     found && read.is_ok()
 }
 
-fn read(target: &Target) -> Result<(Recovered, u64), Failure> {
-    let folder = &target.paths.journal;
+/// The last day of the journal in `folder`, and how many bytes lie behind its last record.
+///
+/// # Errors
+/// Exit code 4 when it is damaged or a part of it is missing.
+pub(crate) fn read(folder: &Path) -> Result<(Recovered, u64), Failure> {
     let read = last_day_begins(folder).and_then(|begins| recovered(folder, begins..=u64::MAX));
     read.map_err(|error| match error {
         JournalError::Damaged(_) | JournalError::Missing { .. } => Failure {

@@ -1,93 +1,26 @@
 //! `tern recover` on journals written by hand: what it says, and its exit codes.
 
+mod bench;
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use serde_json::Value;
+use bench::{Bench, json};
 use tern_abi::command::{Command as LoopCommand, SetLimits};
-use tern_abi::event::SIDE_BUY;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
-use tern_abi::record::{
-    ACTION_NEW, Kind, LimitsRecord, OrderEventRecord, OrderRecord, RecordHeader, StartRecord, StateRecord,
-    VenueEventKind,
-};
+use tern_abi::record::{Kind, LimitsRecord, StateRecord, VenueEventKind};
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_config::protocol::PROTOCOL_VERSION;
 use tern_hw::segment::{DataPlaneSegment, SegmentSpec};
-use tern_journal::{Options, Writer};
 use zerocopy::IntoBytes;
 
-struct Bench {
-    folder: PathBuf,
-    journal: Writer,
-    seq: u64,
-}
-
 impl Bench {
-    fn new(name: &str, segment_bytes: u64) -> Self {
-        let folder = std::env::temp_dir().join(format!("tern-recover-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(folder.join("run")).expect("a temporary folder");
-        let at = |file: &str| folder.join(file).display().to_string();
-        let text = format!(
-            "[instance]\nname = \"recover\"\n[paths]\nsegment = \"{}\"\njournal = \"{}\"\nrun = \"{}\"\n\
-             [port]\nkind = \"socket\"\ninterface = \"lo\"\n",
-            at("segment"),
-            at("journal"),
-            at("run")
-        );
-        std::fs::write(folder.join("tern.toml"), text).expect("a file");
-        let options = Options { segment_bytes, ..Options::new("recover") };
-        let (journal, _) = Writer::open(&folder.join("journal"), options).expect("a journal");
-        Self { folder, journal, seq: 0 }
-    }
-
-    fn give(&mut self, kind: Kind, body: &[u8]) {
-        self.seq += 1;
-        let body_bytes = body.len() as u32;
-        let header = RecordHeader { seq: self.seq, tai_ns: self.seq, kind: kind as u16, flags: 0, body_bytes };
-        self.journal.append(&header, body).expect("room");
-        self.journal.flush().expect("room");
-    }
-
-    fn start(&mut self, line: &str) {
-        let text = format!("x = 1\n#run {line}\n");
-        self.give(Kind::Start, &[StartRecord::default().as_bytes(), text.as_bytes()].concat());
-    }
-
     /// Two orders: one filled in part, one not answered.
     fn trade(&mut self) {
         self.start("next_order_id=0 restarted=0 day=7 journal_seq=0");
-        for order in [1, 2] {
-            let order = OrderRecord {
-                action: ACTION_NEW,
-                order,
-                quantity: 100,
-                price: 10_0000,
-                symbol: *b"MSFT    ",
-                side: SIDE_BUY,
-                strategy: 1,
-                ..OrderRecord::default()
-            };
-            self.give(Kind::Order, order.as_bytes());
-        }
-        for (kind, leaves, quantity) in [(VenueEventKind::Accepted, 100, 100), (VenueEventKind::Executed, 70, 30)] {
-            let event = OrderEventRecord {
-                kind: kind as u8,
-                order: 1,
-                match_number: 5,
-                price: 10_0000,
-                session_seq: u64::from(quantity),
-                quantity,
-                leaves,
-                strategy: 1,
-                side: SIDE_BUY,
-                ..OrderEventRecord::default()
-            };
-            self.give(Kind::OrderEvent, event.as_bytes());
-        }
+        self.order(1);
+        self.order(2);
+        self.events(&[(1, VenueEventKind::Accepted, 100, 100), (1, VenueEventKind::Executed, 70, 30)]);
     }
 
     /// A restart that finds that the venue lacks the execution.
@@ -103,37 +36,6 @@ impl Bench {
         self.give(Kind::Reconcile, found(Difference::Unanswered, 2, 100).as_bytes());
         self.give(Kind::Reconcile, found(Difference::Done, 0, 1).as_bytes());
         self.give(Kind::State, StateRecord { cause_seq: 0, trading: 0, reason: 13 }.as_bytes());
-    }
-
-    fn tern(&self, arguments: &[&str]) -> (i32, String, String) {
-        tern(&self.folder, arguments)
-    }
-
-    fn json(&self, arguments: &[&str]) -> (i32, Value) {
-        json(&self.folder, arguments)
-    }
-}
-
-fn tern(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_tern"))
-        .env_remove("TERN_CONFIG")
-        .arg("--config")
-        .arg(folder.join("tern.toml"))
-        .args(arguments)
-        .output()
-        .expect("it runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().expect("it was not killed"), text(&output.stdout), text(&output.stderr))
-}
-
-fn json(folder: &Path, arguments: &[&str]) -> (i32, Value) {
-    let (code, out, err) = tern(folder, &[&["--json"], arguments].concat());
-    (code, serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}")))
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod facts;
 pub mod fields;
 pub mod limits;
 mod locate;
+mod opening;
 mod operations;
 mod parts;
 mod paths;
@@ -25,6 +26,7 @@ pub mod venue;
 use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
+pub use opening::{Held, Opening, OpeningPosition, Splits, StrategyName, parse_splits};
 pub use operations::{Alerts, Confirmed, Daemon, Fsync, HeartbeatLoss, Journal, Roles};
 pub use parts::{StrategyLimits, SymbolLimits};
 pub use paths::Paths;
@@ -70,12 +72,13 @@ impl Config {
         })?;
         config.source = source;
         config.fill_paths();
-        let unread = config.fill_reference().err();
+        let unread = [config.fill_reference().err(), config.fill_opening().err()];
         let mut problems = validate::problems(&config);
-        problems.extend(unread);
+        problems.extend(unread.into_iter().flatten());
         problems.extend(config.fill_password().err());
         problems.extend(config.fill_drop_copy_password().err());
         problems.sort_by_key(|problem| (problem.line, problem.column));
+        config.resolve_opening();
         if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
     }
 

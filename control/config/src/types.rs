@@ -9,6 +9,7 @@ use std::str::FromStr;
 use tern_abi::segment::SegmentSizes;
 
 use crate::day::{TimeOfDay, UtcOffset};
+use crate::opening::Opening;
 use crate::operations::{Alerts, Daemon, Journal, Roles};
 use crate::parts::{StrategyLimits, SymbolLimits};
 use crate::paths::Paths;
@@ -62,6 +63,9 @@ pub struct Config {
     /// Restricted symbols and what may be sold short, for one day; absent where nothing is known of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Reference>,
+    /// What is held when the day begins; absent when that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Opening>,
     /// Supervision.
     #[serde(default)]
     pub daemon: Daemon,

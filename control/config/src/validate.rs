@@ -30,8 +30,15 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     if let Some(reference) = &config.reference {
         check.reference(reference);
     }
+    check.problems.extend(config.opening_problems());
     check.supervision();
     check.problems
+}
+
+/// Whether a venue could call an instrument so.
+pub(crate) fn is_symbol(symbol: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b".+-=*$^#".contains(&byte);
+    !symbol.is_empty() && symbol.len() <= 8 && symbol.bytes().all(known)
 }
 
 struct Check<'a> {
@@ -364,8 +371,7 @@ impl Check<'_> {
     }
 
     fn symbol(&mut self, field: &str, symbol: &str) {
-        let known = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b".+-=*$^#".contains(&byte);
-        if symbol.is_empty() || symbol.len() > 8 || !symbol.bytes().all(known) {
+        if !is_symbol(symbol) {
             self.wrong(field, format!("`{symbol}` is not a symbol"));
         }
     }

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod format;
+mod opening;
 mod reader;
 mod recover;
 pub mod recovered;
@@ -23,6 +24,7 @@ mod verify;
 mod writer;
 
 pub use format::{BODY_BYTES_MAX, JOURNAL_VERSION};
+pub use opening::Opening;
 pub use reader::{Reader, Record};
 pub use recover::{Cut, Recovered};
 pub use verify::{Damage, Gap, Verified, verify};

@@ -6,6 +6,7 @@
 //! or an operator accepted the difference ([`Difference::Accepted`]), what was known before it stays.
 
 use crate::format::segment_path;
+use crate::opening::Opening;
 use crate::recover::segment_count;
 use crate::scan::Scan;
 use crate::{JournalError, Reader};
@@ -130,6 +131,8 @@ struct View {
     /// Symbol of each instrument id of the run.
     symbols: BTreeMap<u32, [u8; 8]>,
     session_seq: u64,
+    /// What was held when the day began.
+    opening: Vec<Opening>,
 }
 
 /// What a journal knows of its last day. Feed it every record, in order.
@@ -171,6 +174,8 @@ pub struct Recovered {
     pub unreadable: u64,
     /// Limits that are to be set: what came of it follows.
     wanted: Option<SetLimits>,
+    /// What the last run was told was held when the day began; it counts once the run has agreed.
+    opening: Vec<Opening>,
     settled: View,
     run: Option<View>,
 }
@@ -287,11 +292,16 @@ impl Recovered {
         self.next_order_id != 0
     }
 
-    /// What the executions add up to, flat positions included.
+    /// What the executions add up to, from what was held when the day began; flat positions included. That counts as bought
+    /// at what it cost.
     pub fn positions(&self) -> BTreeMap<PositionKey, RecoveredPosition> {
         let mut in_order: Vec<&RecoveredExecution> = self.settled.executions.values().filter(|e| !e.broken).collect();
         in_order.sort_unstable_by_key(|execution| execution.place);
         let mut positions = BTreeMap::<PositionKey, RecoveredPosition>::new();
+        for Opening { strategy, symbol, shares, cost, .. } in &self.settled.opening {
+            let held = RecoveredPosition { shares: *shares, cost: *cost, cash: cost.saturating_neg(), fills: 0 };
+            positions.insert((*strategy, *symbol), held);
+        }
         for execution in in_order {
             let symbol = self.symbol(execution.instrument);
             positions.entry((execution.strategy, symbol)).or_default().trade(execution);
@@ -319,6 +329,12 @@ impl Recovered {
                 limits: self.limits,
                 ..Self::default()
             };
+        }
+        let opening = Opening::of_start(text);
+        self.unreadable += u64::from(opening.is_none());
+        self.opening = opening.unwrap_or_default();
+        if self.runs == 0 {
+            self.settled.opening.clone_from(&self.opening);
         }
         self.runs += 1;
         self.clean_stop = false;
@@ -415,6 +431,7 @@ impl Recovered {
         if let Some(view) = self.run.take() {
             self.settled = view;
         }
+        self.settled.opening.clone_from(&self.opening);
         self.unreconciled = false;
     }
 }

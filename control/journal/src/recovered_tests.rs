@@ -246,3 +246,38 @@ fn the_last_day_is_found_from_the_end_of_the_journal() {
     assert_eq!((found, day.day_begins, day.day, day.runs), (begins, begins, Some(8), 2));
     assert_eq!((day.records, day.next_order_id, tail), (203, 5, 0), "of the day alone");
 }
+
+#[test]
+fn positions_begin_with_what_the_run_that_agreed_was_told_was_held() {
+    let held = |shares: i64| Opening { account: 1, strategy: 1, symbol: *b"AAAA    ", shares, cost: shares * 9_0000 };
+    let other = Opening { symbol: *b"ZZ      ", ..held(-7) };
+    let start = |day: &mut Day, restarted: u8, opening: &[Opening]| {
+        let lines: String = opening.iter().map(Opening::to_line).collect();
+        day.start(&format!("day=9 restarted={restarted} journal_seq=0\n{}", lines.trim_end()));
+    };
+    let shares = |day: &Day| -> Vec<(i64, i64)> {
+        day.state.positions().values().map(|position| (position.shares, position.realized())).collect()
+    };
+    let mut day = Day::default();
+    start(&mut day, 0, &[held(100), other]);
+    assert_eq!(shares(&day), [(100, 0), (-7, 0)]);
+    day.send(ACTION_NEW, 1, 0, 40);
+    day.accepted(1, 40);
+    day.executed(1, 5, 40, 10_0000, SIDE_SELL, 0);
+    assert_eq!(shares(&day), [(60, 40 * 1_0000), (-7, 0)]);
+    // Another file in the middle of the day is a difference until somebody accepts it.
+    start(&mut day, 1, &[held(200)]);
+    day.session_seq = 0;
+    day.accepted(1, 40);
+    day.executed(1, 5, 40, 10_0000, SIDE_SELL, 0);
+    let position = PositionRecord { symbol: *b"AAAA    ", instrument: 3, ..PositionRecord::default() };
+    day.give(Kind::Position, position.as_bytes());
+    day.outcome(0);
+    assert_eq!(shares(&day), [(160, 40 * 1_0000)], "what agreed counts");
+    start(&mut day, 1, &[held(300)]);
+    assert_eq!(shares(&day), [(160, 40 * 1_0000)], "until it has");
+    // The next day begins with its own.
+    day.start("day=10 restarted=0 journal_seq=9");
+    assert_eq!(shares(&day), []);
+    assert_eq!(day.state.unreadable, 0);
+}

@@ -2,8 +2,10 @@
 
 use crate::book::{Books, Memory};
 use crate::fees::Fees;
+use crate::opening::Opened;
 use crate::orders::Execution;
 use crate::units::{Cash, InstrumentId, Price, Side};
+use alloc::boxed::Box;
 use tern_abi::arena::Arena;
 use tern_abi::prefetch::prefetch_slice;
 use zerocopy::FromZeros;
@@ -14,7 +16,7 @@ use zerocopy::FromZeros;
 pub struct Position {
     /// Signed shares.
     pub shares: i64,
-    /// Cash from trading; a buy lowers it. 1/10000 of the currency unit.
+    /// Cash from trading; a buy lowers it, and what was held before the day counts as bought. 1/10000 of the currency unit.
     pub cash: Cash,
     /// What the shares held cost, signed like them. 1/10000.
     pub cost: Cash,
@@ -82,11 +84,31 @@ pub struct Portfolio {
     positions: Arena<Position>,
     instruments: usize,
     fees: Fees,
+    /// What was held before the day.
+    opened: Box<[Opened]>,
 }
 
 impl Portfolio {
     pub(crate) fn new(owners: usize, instruments: usize, fees: Fees, memory: &mut impl Memory) -> Self {
-        Self { positions: memory.arena(owners * instruments), instruments, fees }
+        let positions = memory.arena(owners * instruments);
+        Self { positions, instruments, fees, opened: Box::default() }
+    }
+
+    /// The day begins with these, before anything trades.
+    pub(crate) fn open(&mut self, opened: Box<[Opened]>) {
+        for one in &opened {
+            let index = self.index(usize::from(one.owner), one.instrument);
+            if let Some(position) = index.and_then(|index| self.positions.get_mut(index)) {
+                *position = one.position;
+            }
+        }
+        self.opened = opened;
+    }
+
+    /// What an owner held of an instrument when the day began.
+    fn opening(&self, owner: u8, instrument: InstrumentId) -> Position {
+        let mut opened = self.opened.iter().filter(|one| (one.owner, one.instrument) == (owner, instrument));
+        opened.next().map(|one| one.position).unwrap_or_default()
     }
 
     #[inline]
@@ -108,11 +130,11 @@ impl Portfolio {
         }
     }
 
-    /// Every position of the strategy with index `owner` that ever traded, by instrument id.
+    /// Every position of the strategy with index `owner` that is held or ever traded, by instrument id.
     pub fn of(&self, owner: usize) -> impl Iterator<Item = (InstrumentId, &Position)> {
         let first = owner * self.instruments;
         let rows = self.positions.get(first..first + self.instruments).unwrap_or_default();
-        (0..).map(InstrumentId).zip(rows).filter(|(_, position)| position.fills != 0)
+        (0..).map(InstrumentId).zip(rows).filter(|(_, position)| position.fills != 0 || position.shares != 0)
     }
 
     pub(crate) fn apply(&mut self, execution: &Execution) {
@@ -131,6 +153,7 @@ impl Portfolio {
         history: impl Iterator<Item = &'a Execution>,
         complete: bool,
     ) {
+        let opening = self.opening(broken.owner, broken.instrument);
         let index = self.index(usize::from(broken.owner), broken.instrument);
         let Some(position) = index.and_then(|index| self.positions.get_mut(index)) else { return };
         if !complete {
@@ -138,7 +161,7 @@ impl Portfolio {
             return;
         }
         let fills = position.fills;
-        *position = Position::default();
+        *position = opening;
         history
             .filter(|e| !e.broken && e.owner == broken.owner && e.instrument == broken.instrument)
             .for_each(|e| position.execute(e, &self.fees));

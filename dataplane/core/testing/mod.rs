@@ -443,12 +443,13 @@ pub fn venue_bytes(event: &VenueEvent) -> Vec<u8> {
 impl<S: StrategySet> Rig<S> {
     /// A bench with `instruments` instruments named `S0` and so on; nothing was fed yet.
     pub fn bare(config: Config, instruments: u32, strategies: S) -> Self {
-        let capacity = Capacity { instruments: instruments as usize, orders: 4096, levels: 1024 };
+        let room = instruments as usize + config.opening.len();
+        let capacity = Capacity { instruments: room, orders: 4096, levels: 1024 };
         let configs: Vec<StrategyConfig> = (1..=strategies.count() as u16)
             .map(|id| StrategyConfig { id: StrategyId(id), trader: TraderId(id + 70) })
             .collect();
         let feed = FakeFeed { instruments, ..FakeFeed::default() };
-        let directory = Instruments::new(InstrumentsMemory::new(instruments as usize));
+        let directory = Instruments::new(InstrumentsMemory::new(room));
         let books = Books::new(BooksMemory::new(capacity));
         let parts = (feed, FakeSession::default(), strategies);
         let pipeline = Pipeline::new(config, &configs, parts, directory, books).expect("a valid configuration");

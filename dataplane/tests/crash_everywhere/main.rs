@@ -86,13 +86,11 @@ fn assert_exposure(node: &Node, exchange: &Exchange, what: &Point) {
         return;
     }
     for (locate, name) in (1..).zip(SYMBOLS) {
-        let Some(instrument) =
-            desk.instruments().get(Symbol::new(std::str::from_utf8(name).expect("ASCII")).expect("short"))
-        else {
-            continue;
-        };
+        let symbol = Symbol::new(std::str::from_utf8(name).expect("ASCII")).expect("short");
+        let Some(instrument) = desk.instruments().get(symbol) else { continue };
         let exposure = &desk.gate().exposures()[instrument.index()];
-        let position = account.holdings.get(&locate).map_or(0, |holding| holding.position);
+        let traded = account.holdings.get(&locate).map_or(0, |holding| holding.position);
+        let position = traded + opened(symbol).0;
         for side in [Side::Buy, Side::Sell] {
             let is_buy = side == Side::Buy;
             let open: i64 = (account.orders.values())
@@ -122,8 +120,15 @@ fn assert_same(node: &Node, exchange: &Exchange, what: &Point) {
                 .fold((0, 0), |(shares, cash), position| (shares + position.shares, cash + position.cash))
         });
         let holding = account.holdings.get(&locate).copied().unwrap_or_default();
-        assert_eq!(held, (holding.position, holding.cash), "{symbol:?}: {what:?}");
+        let opened = opened(symbol);
+        assert_eq!(held, (opened.0 + holding.position, opened.1 + holding.cash), "{symbol:?}: {what:?}");
     }
+}
+
+/// What was held of a symbol when the day began, and what it stands for in cash.
+fn opened(symbol: Symbol) -> (i64, i64) {
+    let held = node::opening().into_iter().filter(|held| held.symbol == symbol);
+    held.fold((0, 0), |(shares, cash), held| (shares + held.shares, cash - held.cost))
 }
 
 #[derive(Default, Debug)]
@@ -310,7 +315,9 @@ impl Restart<'_> {
             let of_symbol = whole.positions().into_iter().filter(|((_, of), _)| *of == symbol);
             let sum = of_symbol.fold((0, 0), |(shares, cash), (_, p)| (shares + p.shares, cash + p.cash));
             let holding = self.exchange.engine.accounts[0].holdings.get(&locate).copied().unwrap_or_default();
-            assert_eq!(sum, (holding.position, holding.cash), "the journal's positions: {point:?}");
+            let opened = opened(Symbol(symbol));
+            let expected = (opened.0 + holding.position, opened.1 + holding.cash);
+            assert_eq!(sum, expected, "the journal's positions: {point:?}");
         }
     }
 }

@@ -9,14 +9,18 @@ use tern_abi::record::{Kind, RecordHeader, Recorder, RingFull, StartRecord};
 use tern_abi::segment::NextOrder;
 use tern_core::book::{BookChange, Books, BooksMemory, Capacity, Heap, Instruments, InstrumentsMemory};
 use tern_core::input::{ConnEvent, DownReason, Input};
+use tern_core::opening::OpeningPosition;
 use tern_core::pipeline::{AfterRestart, Config, Pipeline, StrategyConfig};
 use tern_core::probe::NoProbe;
 use tern_core::session::TimeInForce;
 use tern_core::strategy::{Batch, Ctx, Intent, Intents, OrderEvent, Strategy};
-use tern_core::units::{ConnId, InstrumentId, LineId, Price, Side, Stamp, StrategyId, StreamId, TaiNs, TraderId};
+use tern_core::units::{
+    ConnId, InstrumentId, LineId, Price, Side, Stamp, StrategyId, StreamId, Symbol, TaiNs, TraderId,
+};
 use tern_dataplane::isolate::CatchUnwind;
 use tern_dataplane::recovery::{self, Known};
 use tern_dataplane::registry;
+use tern_journal::Opening;
 use tern_journal::recovered::Recovered;
 use tern_sim::rng::Rng;
 use tern_venues::itch_ouch::wire::Alpha;
@@ -27,6 +31,21 @@ use zerocopy::IntoBytes;
 const CONN: ConnId = ConnId(0);
 const STREAM: StreamId = StreamId(1);
 pub(crate) const DAY: u32 = 9;
+
+/// What is held when the day begins, in one symbol short; the third is never traded.
+pub(crate) fn opening() -> [OpeningPosition; 3] {
+    [("AAAA", 700), ("BBBB", -300), ("CCCC", 50)].map(|(symbol, shares)| OpeningPosition {
+        strategy: StrategyId(1),
+        symbol: Symbol::new(symbol).expect("short"),
+        shares,
+        cost: shares * (i64::from(MIDDLE) - 1_2345),
+    })
+}
+
+fn line(held: &OpeningPosition) -> String {
+    let OpeningPosition { strategy, symbol, shares, cost } = *held;
+    Opening { account: 1, strategy: strategy.0, symbol: symbol.0, shares, cost }.to_line()
+}
 
 /// A record as the journal has it.
 pub(crate) type Record = (RecordHeader, Vec<u8>);
@@ -131,6 +150,7 @@ impl Node {
             next_order_id: state.next_order_id,
             restarted: state.restarted,
             after_restart: arms,
+            opening: opening().to_vec(),
             ..Config::default()
         };
         config.limits.open_orders_max = 400;
@@ -151,12 +171,13 @@ impl Node {
         let instruments = Instruments::new(InstrumentsMemory::new(4));
         let mut pipeline =
             Pipeline::new(config, &strategies, parts, instruments, books).expect("a right configuration");
-        pipeline.recover(recovery::ledger(&journal, &state));
+        pipeline.recover(recovery::ledger(&journal, &state, &opening()));
         let (next_seq, last_ns) = before.last().map_or((1, 1_000_000_000), |(last, _)| (last.seq + 1, last.tai_ns));
         let journal = Journal { records: before.to_vec(), next_seq, left };
         let now = TaiNs(last_ns + 1_000_000);
         let mut node = Self { pipeline, journal, is_quiet, now, fed: 0, out: Vec::new(), connected: false };
-        let text = format!("[instance]\nname = \"crash\"\n{}", state.to_line());
+        let lines: String = opening().iter().map(line).collect();
+        let text = format!("[instance]\nname = \"crash\"\n{}{lines}", state.to_line());
         let start = StartRecord::default();
         let parts = [start.as_bytes(), text.as_bytes()];
         node.journal.record(node.now.0, Kind::Start, &parts).expect("the journal takes everything");

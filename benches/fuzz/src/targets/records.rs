@@ -54,7 +54,7 @@ pub(super) fn recovered_day(data: &[u8]) {
     let known = Known::of_day(journal.day.unwrap_or(0));
     let state = recovery::begin(&journal, &known, 0);
     assert_eq!(RunState::from_text(&state.to_line()), Some(state));
-    let ledger = recovery::ledger(&journal, &state);
+    let ledger = recovery::ledger(&journal, &state, &[]);
     assert!(ledger.orders.is_sorted_by(|one, other| one.id.0 < other.id.0));
     assert!(ledger.orders.iter().all(|order| order.id.0 < state.next_order_id.max(1) || order.id.0 == u32::MAX));
     let key = |execution: &LedgerExecution| (execution.match_number, execution.order.0);

@@ -40,6 +40,26 @@ impl Day {
         day
     }
 
+    /// As [`Day::new`], with shares of the symbol held when the day began.
+    pub(crate) fn opened(shares: i64) -> Self {
+        let mut day = Self { records: Vec::new(), seq: 0, tai_ns: 1_000_000_000, cause: 0 };
+        day.start_opened(1, shares);
+        day.trust(true);
+        day.log_in(b"SESSION001", 1);
+        day.query();
+        day.reconciled(Difference::Done, 0);
+        day
+    }
+
+    pub(crate) fn start_opened(&mut self, run: u64, shares: i64) {
+        let start = StartRecord { run, ..StartRecord::default() };
+        let held = format!(
+            "\n[opening]\n[[opening.position]]\nsymbol = \"TERN\"\nstrategy = 1\nshares = {shares}\ncost = {shares}\n\
+             #run journal_seq=0\n"
+        );
+        self.record(Kind::Start, &[start.as_bytes(), LIMITS.as_bytes(), held.as_bytes()]);
+    }
+
     pub(crate) fn record(&mut self, kind: Kind, parts: &[&[u8]]) {
         self.seq += 1;
         self.tai_ns += 1000;

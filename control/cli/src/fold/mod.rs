@@ -14,6 +14,8 @@ use tern_abi::record::{
     RefusalRecord, ShedRecord, StageRecord, StartRecord, StateRecord, TrustRecord,
 };
 use tern_config::facts::{Names, name_at};
+use tern_journal::Opening;
+use tern_journal::recovered::run_value;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 pub(crate) use latency::SPAN_NS_MAX;
@@ -79,7 +81,8 @@ pub struct Fold {
     pub orders: Orders,
     /// Executions, and what they add up to.
     pub trades: Trades,
-    /// Last position record of each account, strategy and symbol.
+    /// Last position record of each account, strategy and symbol in the last day; what was held when it began and has not
+    /// traded since as such a record would have it.
     pub positions: BTreeMap<PositionKey, PositionRecord>,
     /// Refusals by index of the reason.
     pub refused: BTreeMap<u32, u64>,
@@ -95,6 +98,8 @@ pub struct Fold {
     pub unreadable: u64,
     /// Symbol of each instrument id of the present run.
     symbols: BTreeMap<u32, String>,
+    /// The last trading day, if a run said which.
+    day: Option<u32>,
 }
 
 /// A symbol without its padding.
@@ -164,10 +169,25 @@ impl Fold {
         let Ok((_, text)) = StartRecord::ref_from_prefix(body) else { return false };
         self.runs += 1;
         self.symbols.clear();
-        let names = Names::split_start_text(&String::from_utf8_lossy(text)).1;
+        let text = String::from_utf8_lossy(text);
+        let names = Names::split_start_text(&text).1;
         if names != Names::default() {
             self.names = names;
         }
+        let day = run_value(&text, "day").and_then(|value| value.parse().ok());
+        if day != self.day || self.runs == 1 {
+            self.day = day;
+            self.positions.clear();
+            self.trades.new_day();
+        }
+        let Some(opening) = Opening::of_start(&text) else { return false };
+        for held in &opening {
+            let Opening { account, strategy, symbol, shares, cost } = *held;
+            let cash = cost.saturating_neg();
+            let record = PositionRecord { shares, cash, cost, symbol, account, strategy, ..PositionRecord::default() };
+            self.positions.entry((account, strategy, symbol_text(&symbol))).or_insert(record);
+        }
+        self.trades.open(opening);
         true
     }
 

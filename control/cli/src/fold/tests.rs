@@ -170,3 +170,21 @@ fn names_come_from_the_start_record() {
     feed.add(Kind::Refusal, RefusalRecord::default().as_bytes());
     assert_eq!((feed.fold.refusal_name(0).as_str(), feed.fold.refused[&0]), ("collar", 1));
 }
+
+#[test]
+fn positions_are_those_of_the_last_day_with_what_it_began_with() {
+    let held = |shares| Opening { account: 1, strategy: 0, symbol: *b"AAPL    ", shares, cost: shares * 9_0000 };
+    let mut feed = Feeder::default();
+    // Both days have the match number 7, and the second begins with what the first ended with.
+    for (day, began, ends) in [(5, 10, 40), (6, 40, 70)] {
+        let text = format!("#run day={day}\n{}", held(began).to_line());
+        feed.add(Kind::Start, &[StartRecord::default().as_bytes(), text.as_bytes()].concat());
+        let key = (1, 0, "AAPL".to_owned());
+        assert_eq!(feed.fold.positions.get(&key).map(|position| position.shares), Some(began));
+        feed.order(ACTION_NEW, 1, 0, SIDE_BUY, 10_0000, 30);
+        feed.event(VenueEventKind::Executed, 1, 0, 30, 0, |event| (event.price, event.match_number) = (9_0000, 7));
+        let traded = feed.fold.trades.traded()[&(1, "AAPL".to_owned())];
+        assert_eq!((traded.shares, traded.cash, traded.fills), (ends, -9_0000 * i128::from(ends), 1), "day {day}");
+    }
+    assert_eq!((feed.fold.trades.repeated, feed.fold.trades.iter().count()), (0, 2));
+}

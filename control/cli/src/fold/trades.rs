@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tern_abi::event::SIDE_BUY;
 use tern_abi::record::{OrderEventRecord, VenueEventKind};
+use tern_journal::Opening;
 
 /// One execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,7 +55,12 @@ pub struct Traded {
 /// All executions.
 #[derive(Debug, Default)]
 pub struct Trades {
-    executions: BTreeMap<(u16, u64, u32), Execution>,
+    /// By day, account, match number and order: match numbers are those of a day.
+    executions: BTreeMap<(u32, u16, u64, u32), Execution>,
+    /// The last day, from 0.
+    day: u32,
+    /// What was held when it began.
+    opening: Vec<Opening>,
     /// Executions that were said again and counted once.
     pub repeated: u64,
     /// Breaks of executions that are not here.
@@ -62,15 +68,30 @@ pub struct Trades {
 }
 
 impl Trades {
-    /// Every execution, by account and match number.
+    /// Every execution, by day, account and match number.
     pub fn iter(&self) -> impl Iterator<Item = &Execution> {
         self.executions.values()
     }
 
-    /// By account and symbol.
+    /// Another day of the venue begins.
+    pub(super) fn new_day(&mut self) {
+        self.day += 1;
+    }
+
+    /// A run says what was held when the day began.
+    pub(super) fn open(&mut self, opening: Vec<Opening>) {
+        self.opening = opening;
+    }
+
+    /// By account and symbol, of the last day and with what was held when it began: that counts as bought at what it cost.
     pub fn traded(&self) -> BTreeMap<(u16, String), Traded> {
         let mut sums: BTreeMap<(u16, String), Traded> = BTreeMap::new();
-        for execution in self.iter() {
+        for held in &self.opening {
+            let sum = sums.entry((held.account, super::symbol_text(&held.symbol))).or_default();
+            sum.shares = sum.shares.saturating_add(held.shares);
+            sum.cash -= i128::from(held.cost);
+        }
+        for (_, execution) in self.executions.range((self.day, 0, 0, 0)..) {
             let sum = sums.entry((execution.account, execution.symbol.clone())).or_default();
             if execution.broken {
                 sum.broken += 1;
@@ -108,7 +129,7 @@ impl Trades {
             sign: if event.side == SIDE_BUY { 1 } else { -1 },
         };
         // Both sides of a trade with ourselves share a match number, so the key is it and the order.
-        match self.executions.entry((event.account, event.match_number, event.order)) {
+        match self.executions.entry((self.day, event.account, event.match_number, event.order)) {
             std::collections::btree_map::Entry::Vacant(place) => {
                 place.insert(execution);
             }
@@ -118,8 +139,9 @@ impl Trades {
 
     /// The order may have been replaced since, so where no execution bears its id the only one of the match is taken.
     fn broken(&mut self, event: &OrderEventRecord) {
-        let matching = (event.account, event.match_number, 0)..=(event.account, event.match_number, u32::MAX);
-        let exact = (event.account, event.match_number, event.order);
+        let of_match = |order| (self.day, event.account, event.match_number, order);
+        let matching = of_match(0)..=of_match(u32::MAX);
+        let exact = of_match(event.order);
         let key = match self.executions.contains_key(&exact) {
             true => Some(exact),
             false => {

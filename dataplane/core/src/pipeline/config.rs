@@ -1,6 +1,7 @@
 //! What a pipeline is told once, at its construction.
 
 use crate::fees::Fees;
+use crate::opening::OpeningPosition;
 use crate::risk::{LimitError, LimitId, Limits, StrategyLimits, SymbolLimits};
 use crate::units::{AccountId, Cash, ConnId, StrategyId, Symbol, TaiNs, TraderId, VenueId};
 use alloc::vec::Vec;
@@ -96,6 +97,8 @@ pub struct Config {
     pub fees: Fees,
     /// Whether orders in a book that loses trust are cancelled.
     pub pull_on_distrust: bool,
+    /// What is held when the day begins, each strategy and symbol once. The same in every run of the day.
+    pub opening: Vec<OpeningPosition>,
 }
 
 impl Default for Config {
@@ -122,6 +125,7 @@ impl Default for Config {
             ack_timeout_ns: ACK_TIMEOUT_NS,
             fees: Fees::default(),
             pull_on_distrust: true,
+            opening: Vec::new(),
         }
     }
 }
@@ -153,6 +157,14 @@ pub enum ConfigError {
         strategy: StrategyId,
         /// The limit that is out of range and its value; `None`: there is no such strategy, or it stands there twice.
         limit: Option<(LimitId, i64)>,
+    },
+    /// An opening position of no strategy of this host, of no shares, at no cost or one of the other sign, given twice, or in
+    /// more symbols than there is room for.
+    Opening {
+        /// The strategy.
+        strategy: StrategyId,
+        /// The symbol.
+        symbol: Symbol,
     },
     /// No order would fit: `orders_max` is 0 or smaller than `limits.open_orders_max`.
     Orders {
@@ -191,6 +203,12 @@ impl core::fmt::Display for ConfigError {
             Self::StrategyLimits { strategy, limit: None } => write!(
                 f,
                 "limits of strategy {} are given twice, or there is no such strategy; give each that there is once",
+                strategy.0
+            ),
+            Self::Opening { strategy, symbol } => write!(
+                f,
+                "the opening position of strategy {} in {symbol} has no place: there is no such strategy, it is given twice, \
+                 it is of nothing, or there are more symbols than capacity.instruments",
                 strategy.0
             ),
             Self::Orders { orders_max, open_orders_max } => write!(

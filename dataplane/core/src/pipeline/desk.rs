@@ -4,6 +4,7 @@ use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MA
 use super::recovery::Recovery;
 use super::{PipelineCounter, Turn, output};
 use crate::book::{Books, Instruments, Memory, STREAMS_MAX};
+use crate::opening;
 use crate::orders::{Execution, Executions, OrderIds, OrderNote, OrderState, Orders, Slot};
 use crate::outbox::Outbox;
 use crate::portfolio::{self, Portfolio};
@@ -74,7 +75,7 @@ impl Desk {
     pub(crate) fn new(
         config: Config,
         strategies: &[StrategyConfig],
-        instruments: Instruments,
+        mut instruments: Instruments,
         mut books: Books,
         memory: &mut impl Memory,
     ) -> Result<Self, ConfigError> {
@@ -119,10 +120,15 @@ impl Desk {
         gate.high_water_at_least(config.high_water);
         gate.set_hours(config.hours);
         gate.set_closes(&config.closes);
+        let mut portfolio = Portfolio::new(owner_count, count, config.fees.clone(), memory);
+        let opened = opening::place(&config.opening, strategies, &mut instruments)?;
+        gate.heed_instruments(&instruments);
+        opening::count(&config.opening, &opened, &mut gate);
+        portfolio.open(opened);
         Ok(Self {
             orders: Orders::new(config.orders_max, owner_count, count, memory),
             executions: Executions::new(config.executions_max, memory),
-            portfolio: Portfolio::new(owner_count, count, config.fees.clone(), memory),
+            portfolio,
             gate,
             outbox: Outbox::default(),
             ids: OrderIds::starting_at(config.next_order_id),

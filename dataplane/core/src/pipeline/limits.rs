@@ -28,13 +28,18 @@ impl Desk {
         output(turn, self, Kind::Limits, record.as_bytes());
         // A limit below the loss of now is exceeded: that is no matter of the next price, which may be long in coming.
         if outcome == LimitsOutcome::Set {
-            if let Some(reason) = self.gate.watch_losses()
-                && !self.gate.is_stopped()
-            {
-                self.kill(turn, reason);
-            }
-            self.stop_losers(turn);
+            self.heed_losses(turn);
         }
+    }
+
+    /// Stops what the profit of now stops, without a new price.
+    pub(super) fn heed_losses<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>) {
+        if let Some(reason) = self.gate.watch_losses()
+            && !self.gate.is_stopped()
+        {
+            self.kill(turn, reason);
+        }
+        self.stop_losers(turn);
     }
 
     /// One limit by itself, as journals of earlier builds have it.

@@ -122,6 +122,8 @@ impl Desk {
         self.gate.messages_at_least(self.ids.next().saturating_sub(1));
         self.caught_up = true;
         self.sweep_due = true;
+        // A loss that the log or the opening positions brought is no matter of the next price.
+        self.heed_losses(turn);
     }
 
     /// An event of an order: table, exposure, position, records. Whom to tell, and what.

@@ -214,6 +214,20 @@ impl Gate {
         }
     }
 
+    /// A strategy holds `position` from before the day. Its shares count at `dearest` in money, and are worth `worth` until the
+    /// market says better.
+    pub(crate) fn open_position(
+        &mut self,
+        (owner, instrument): (u8, InstrumentId),
+        position: &Position,
+        (dearest, worth): (Price, Price),
+    ) {
+        if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
+            exposure.mark = worth.0;
+        }
+        self.position_changed((owner, instrument), dearest, &Position::default(), position);
+    }
+
     /// A share of the instrument is worth `price` now. Why that stops trading, if it does; strategies that it stops are in
     /// [`take_losers`](Self::take_losers).
     #[inline]

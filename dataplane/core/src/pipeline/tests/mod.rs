@@ -13,6 +13,7 @@ mod lifecycle;
 mod limits;
 mod model;
 mod money;
+mod opening;
 mod proof;
 mod reference;
 mod restart;

@@ -64,6 +64,7 @@ impl Firm {
                 }
             }
         }
+        self.watch_losses();
     }
 
     fn hear_of_order(&mut self, event: &VenueEvent) {
