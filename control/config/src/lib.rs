@@ -8,6 +8,8 @@ pub mod alerts;
 mod day;
 pub mod facts;
 pub mod fields;
+pub mod firm;
+pub mod ledger;
 pub mod limits;
 mod locate;
 mod parts;
@@ -24,6 +26,7 @@ pub mod venue;
 use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
+pub use firm::{Firm, FirmSection};
 pub use parts::{StrategyLimits, SymbolLimits};
 pub use paths::Paths;
 pub use problem::{Problem, Problems};
