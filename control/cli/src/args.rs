@@ -130,6 +130,9 @@ pub enum Verb {
     /// Limits: which are in force and what uses them, what others would change, and setting them.
     #[command(subcommand)]
     Risk(RiskVerb),
+    /// The firm's limits over several instances: who may use how much of them, and moving that.
+    #[command(subcommand)]
+    Firm(FirmVerb),
     /// The journal's records.
     #[command(subcommand)]
     Journal(JournalVerb),
@@ -213,6 +216,36 @@ pub enum RiskVerb {
         #[arg(long, value_name = "N")]
         epoch: Option<u32>,
     },
+}
+
+/// What can be done with allotments of the firm's limits. Needs --config of any of its instances.
+#[derive(Subcommand, Debug)]
+pub enum FirmVerb {
+    /// Totals, what each instance may use, has in force and uses, what is left, and a move that is half done.
+    Show,
+    /// Moves a part of an instance's allotment to another one: first the one's limit is tightened, then the other may
+    /// loosen. Needs the role risk officer.
+    Move {
+        /// Which limit, as in [limits].
+        #[arg(long, value_name = "NAME")]
+        limit: String,
+        /// The instance that it is taken from; its ternd and its data plane have to run.
+        #[arg(long, value_name = "INSTANCE")]
+        from: String,
+        /// The instance that it is given to.
+        #[arg(long, value_name = "INSTANCE")]
+        to: String,
+        /// How much, in the limit's unit (money in 1/10000).
+        #[arg(long, value_name = "N")]
+        amount: i64,
+        /// Why; it is journaled.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
+    /// Finishes a move that is half done.
+    Finish,
+    /// Forgets a move that is half done: nothing was given yet. What was tightened stays so until somebody loosens it.
+    Undo,
 }
 
 /// What else can be asked of latency.

@@ -7,6 +7,7 @@ use nix::unistd::getuid;
 use serde_json::{Value, json};
 use tern_abi::counters::LoopCounter;
 use tern_abi::segment::{CONN_STATE_KERNEL, Words};
+use tern_config::Paths;
 use tern_config::protocol::{Answer, Ask};
 use tern_hw::reset::{Reset, reset};
 
@@ -287,13 +288,22 @@ fn command(target: &Target, command: Ask) -> Result<bool, Failure> {
 
 /// Has the daemon do something.
 pub(crate) fn ask(target: &Target, command: Ask) -> Result<Answer, Failure> {
-    match client::ask(&target.paths, command) {
+    ask_at(&target.paths, command)
+}
+
+/// As [`ask`], of the instance with these paths.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn ask_at(paths: &Paths, command: Ask) -> Result<Answer, Failure> {
+    match client::ask(paths, command) {
         Ok(
             answer @ (Answer::Command { .. }
             | Answer::KilledSince { .. }
             | Answer::Lifted
             | Answer::NotLifted { .. }
-            | Answer::Limits { .. }),
+            | Answer::Limits { .. }
+            | Answer::Allotment { .. }),
         ) => Ok(answer),
         Ok(Answer::Error(why)) => Err(Failure::failed(why)),
         Ok(Answer::Role { message }) => Err(Failure { message, code: exit::ROLE }),
@@ -302,10 +312,9 @@ pub(crate) fn ask(target: &Target, command: Ask) -> Result<Answer, Failure> {
             code: exit::SECOND_PERSON,
         }),
         Ok(other) => Err(Failure::failed(format!("ternd gave an answer to another question: {other:?}"))),
-        Err(error) => Err(Failure::not_running(format!(
-            "ternd does not answer at {}: {error}",
-            target.paths.control_socket().display()
-        ))),
+        Err(error) => {
+            Err(Failure::not_running(format!("ternd does not answer at {}: {error}", paths.control_socket().display())))
+        }
     }
 }
 

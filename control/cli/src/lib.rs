@@ -8,6 +8,7 @@ mod alerts;
 pub mod args;
 mod client;
 mod control;
+mod firm;
 pub mod fold;
 mod halt;
 mod history;
@@ -98,6 +99,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Risk(RiskVerb::Check { file }) => Ok(risk::check(file)),
         Verb::Risk(RiskVerb::Diff { limits }) => risk::diff(&target()?, limits),
         Verb::Risk(RiskVerb::Set { limits, why, epoch }) => risk::set(&target()?, limits, why, *epoch),
+        Verb::Firm(verb) => firm::run(which, verb),
         Verb::Journal(JournalVerb::Verify) => journal_verbs::verify(&journal()?),
         Verb::Journal(JournalVerb::Stats) => journal_verbs::stats(&journal()?),
         Verb::Journal(JournalVerb::Cat { kind, from_seq, limit, payload }) => {

@@ -153,6 +153,7 @@ fn halt_advice(reason: &str, facts: &DaemonFacts) -> String {
         "journal_trouble" => format!("mend the journal's disk, {resume}"),
         "ring_full" => format!("bring the drain back (is ternd running, is the journal's disk full?), {resume}"),
         "audit_lost" => format!("audit.log says why it ended; mend that, restart ternd, {resume}"),
+        "allotment" => format!("`tern firm show` says what it may have, `tern risk set` tightens, {resume}"),
         "drop_copy" => format!("compare with the venue what drop_copy.jsonl in paths.run names, {resume}"),
         "daily_loss" | "drawdown" => format!(
             "see `tern positions`; close what has to be closed at the venue, raise limits.{reason}_max (`tern risk set`) if that is right, {resume}"

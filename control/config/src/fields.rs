@@ -96,6 +96,7 @@ pub const FIELDS: &[Field] = &[
     field("limits.daily_loss_max", "1/10000 of the currency unit, from 1 to 4611686018427387903"),
     field("limits.drawdown_max", "1/10000 of the currency unit, from 1 to 4611686018427387903"),
     field("limits.self_trade", "\"off\", \"cancel_newest\", \"cancel_oldest\" or \"cancel_both\""),
+    field("firm.file", "a readable firm file that has this instance: [firm], [total] and [[instance]]"),
     field("roles.operator", "the name of a group of this host, 1 to 32 of a-z, 0-9, _ and -, or \"\" for everybody"),
     field("roles.risk_officer", "the name of a group of this host, 1 to 32 of a-z, 0-9, _ and -, or \"\" for none"),
     field("roles.root_is_risk_officer", "true or false; false needs a group in roles.risk_officer"),

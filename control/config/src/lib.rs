@@ -8,6 +8,8 @@ pub mod alerts;
 mod day;
 pub mod facts;
 pub mod fields;
+pub mod firm;
+pub mod ledger;
 pub mod limits;
 mod locate;
 mod opening;
@@ -26,6 +28,7 @@ pub mod venue;
 use std::path::Path;
 
 pub use day::{TimeOfDay, UtcOffset};
+pub use firm::{Firm, FirmSection};
 pub use opening::{Held, Opening, OpeningPosition, Splits, StrategyName, parse_splits};
 pub use operations::{Alerts, Confirmed, Daemon, Fsync, HeartbeatLoss, Journal, Roles};
 pub use parts::{StrategyLimits, SymbolLimits};

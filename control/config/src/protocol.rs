@@ -55,6 +55,21 @@ pub enum Ask {
         /// Why, for the journal.
         why: String,
     },
+    /// Move a part of this instance's allotment of the firm's limits to another instance.
+    MoveAllotment {
+        /// Which limit, by the gate's name.
+        limit: String,
+        /// The instance that gets it.
+        to: String,
+        /// How much, in the limit's unit.
+        amount: i64,
+        /// Why, for the journal.
+        why: String,
+    },
+    /// Finish a move of this instance's allotment that is half done.
+    FinishMove,
+    /// Forget a move of an allotment that is half done, of whichever instance.
+    UndoMove,
     /// Accept what journal and venue's log say differently after a restart.
     AcceptDifferences {
         /// How many there are, for the one who asks has looked at them.
@@ -110,6 +125,13 @@ pub enum Answer {
         /// Epoch of the limits in force now.
         epoch: u32,
         /// For people: what was not done, why, and what to do; empty when it was done.
+        message: String,
+    },
+    /// To what is asked about a move of an allotment.
+    Allotment {
+        /// It was done; else it may be half done.
+        done: bool,
+        /// For people: what was done, or why not, and what to do.
         message: String,
     },
     /// To `rescue`: what was done.

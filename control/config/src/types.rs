@@ -9,6 +9,7 @@ use std::str::FromStr;
 use tern_abi::segment::SegmentSizes;
 
 use crate::day::{TimeOfDay, UtcOffset};
+use crate::firm::FirmSection;
 use crate::opening::Opening;
 use crate::operations::{Alerts, Daemon, Journal, Roles};
 use crate::parts::{StrategyLimits, SymbolLimits};
@@ -57,6 +58,9 @@ pub struct Config {
     /// Limits of the gate at start.
     #[serde(default)]
     pub limits: Limits,
+    /// Whose allotments its limits are; absent where they are the firm's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firm: Option<FirmSection>,
     /// Who may change limits while it runs.
     #[serde(default)]
     pub roles: Roles,

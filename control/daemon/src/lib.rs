@@ -10,6 +10,7 @@ mod alerts;
 mod audit;
 mod clock;
 mod drain;
+mod firm;
 mod journal;
 mod limits;
 mod process;
@@ -66,6 +67,9 @@ pub enum DaemonError {
     /// The XDP program.
     #[error("{0}")]
     Steer(#[from] tern_ebpf::SteerError),
+    /// The firm's limits.
+    #[error("{0}")]
+    Firm(String),
     /// A file or a system call.
     #[error("{what}: {source}")]
     Io {
@@ -89,6 +93,7 @@ impl DaemonError {
 /// What kept it from starting; what happens later is logged and shown by `tern status`, and the daemon goes on.
 pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let stop = tern_hw::signal::stop_flag().map_err(DaemonError::io("installing signal handlers"))?;
+    let firm = config.load_firm().map_err(|problems| DaemonError::Firm(problems.to_string()))?;
     let journal = journal::open(config)?;
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Path::to_path_buf),
@@ -114,7 +119,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     }
 
     let run_folder = RunFolder::claim(&config.paths)?;
-    let shared = Shared::new(config, ends.segment, ends.commands);
+    let shared = Shared::new(config, firm, ends.segment, ends.commands);
     shared.update(|facts| facts.leftovers.extend(run_folder.leftovers().iter().cloned()));
 
     let running = view.data_plane()?;

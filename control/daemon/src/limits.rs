@@ -9,6 +9,7 @@ use tern_config::facts::name_at;
 use tern_config::limits::{Change, change, key_of};
 use tern_config::protocol::{Answer, LimitsVerdict};
 
+use crate::firm;
 use crate::roles::{self, Role};
 use crate::shared::Shared;
 
@@ -23,7 +24,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Limits by name, and what is done to them.
-type Changes = Vec<(String, Change)>;
+pub(crate) type Changes = Vec<(String, Change)>;
 
 /// Has all of it set, or nothing; refusals are journaled too, as soon as it is clear what was wanted.
 pub(crate) fn set(shared: &Shared<'_>, uid: u32, wanted: &Wanted<'_>, patience: Duration) -> Answer {
@@ -43,9 +44,13 @@ pub(crate) fn set(shared: &Shared<'_>, uid: u32, wanted: &Wanted<'_>, patience: 
     command.request = shared.next_request();
     // What is decided against is told from the limits in force: with others, neither values nor role mean anything.
     let is_stale = now.epoch != wanted.epoch;
+    // Held until the loop took it, so that nothing is moved meanwhile.
+    let allowed = if is_stale || denied.is_some() { Ok(None) } else { firm::allows(shared, wanted.values, &changes) };
+    let beyond = allowed.as_ref().err().cloned();
     command.refused = match &denied {
         _ if is_stale => LimitsOutcome::Stale,
         Some(_) => LimitsOutcome::Role,
+        None if beyond.is_some() => LimitsOutcome::Range,
         None => LimitsOutcome::Set,
     } as u32;
     let names: Vec<&str> = changes.iter().map(|(name, _)| name.as_str()).collect();
@@ -55,22 +60,24 @@ pub(crate) fn set(shared: &Shared<'_>, uid: u32, wanted: &Wanted<'_>, patience: 
     };
     let taken = shared.wait_taken(ticket, patience);
     let found = shared.segment.words().limits.read().unwrap_or(now);
-    let (verdict, message) = match denied {
+    let (verdict, message) = match (denied, beyond) {
         _ if is_stale => (LimitsVerdict::Stale, stale(wanted.epoch, &found)),
-        Some(who) => (LimitsVerdict::Role, denial(&changes, role, &who)),
-        None if !taken => (
+        (Some(who), _) => (LimitsVerdict::Role, denial(&changes, role, &who)),
+        (None, Some(beyond)) => (LimitsVerdict::Refused, beyond),
+        _ if !taken => (
             LimitsVerdict::Waiting,
             "the data plane has not taken it yet; when it does, it sets all of it unless others are in force by then"
                 .into(),
         ),
-        None if found.request == command.request => (LimitsVerdict::Set, String::new()),
-        None if found.epoch != wanted.epoch => (LimitsVerdict::Stale, stale(wanted.epoch, &found)),
-        None => (
+        _ if found.request == command.request => (LimitsVerdict::Set, String::new()),
+        _ if found.epoch != wanted.epoch => (LimitsVerdict::Stale, stale(wanted.epoch, &found)),
+        _ => (
             LimitsVerdict::Refused,
             "the data plane refuses a value as out of range; nothing was changed (`tern journal cat --kind limits`)"
                 .into(),
         ),
     };
+    drop(allowed);
     Answer::Limits { verdict, epoch: found.epoch, message }
 }
 

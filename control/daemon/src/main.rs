@@ -36,6 +36,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Err(problems) = config.load_firm() {
+        eprintln!("{problems}");
+        return ExitCode::from(2);
+    }
     if arguments.check {
         return ExitCode::SUCCESS;
     }

@@ -12,11 +12,13 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use tern_abi::command::CommandKind;
 use tern_abi::segment::{KillCause, ScopeKind, TradingState};
 use tern_config::facts::name_at;
+use tern_config::ledger::Move;
 use tern_config::protocol::{Answer, Ask, LINE_BYTES_MAX, PROTOCOL_VERSION, Request, Response, version_of};
 use tern_config::{Confirmed, Paths};
 
 use crate::DaemonError;
 use crate::clock;
+use crate::firm;
 use crate::limits::{self, Wanted};
 use crate::roles::{self, Role};
 use crate::shared::Shared;
@@ -154,10 +156,22 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
                 command(shared, CommandKind::AcceptDifferences, uid, seen)
             })
         }
+        Ask::MoveAllotment { ref limit, ref to, amount, ref why } => {
+            let from = shared.config.instance.name.clone();
+            let wanted = Move { limit: limit.clone(), from, to: to.clone(), amount, why: why.clone(), uid };
+            officer(shared, uid).unwrap_or_else(|| firm::carry_out(shared, uid, Some(wanted), COMMAND_PATIENCE))
+        }
+        Ask::FinishMove => officer(shared, uid).unwrap_or_else(|| firm::carry_out(shared, uid, None, COMMAND_PATIENCE)),
+        Ask::UndoMove => officer(shared, uid).unwrap_or_else(|| firm::undo(shared, uid)),
         Ask::SetLimits { epoch, ref values, ref why } => {
             limits::set(shared, uid, &Wanted { epoch, values, why }, COMMAND_PATIENCE)
         }
     }
+}
+
+/// Why `uid` may not move allotments.
+fn officer(shared: &Shared<'_>, uid: u32) -> Option<Answer> {
+    may(shared, uid, (CommandKind::SetLimits, Role::RiskOfficer), None)
 }
 
 /// Why `uid` may not have a command that needs a role, or not yet: a second person has to ask for the same, if the configuration

@@ -10,9 +10,9 @@ use tern_abi::counters::LoopCounter;
 use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
 use tern_abi::segment::{KillCause, REFUSAL_WORDS, Segment};
-use tern_config::Config;
 use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, RescueFact, name_at};
 use tern_config::venue::PortSetting;
+use tern_config::{Config, Firm};
 
 use crate::clock;
 use crate::second::SecondPerson;
@@ -22,6 +22,8 @@ pub(crate) const SYSTEM_UID: u32 = u32::MAX;
 
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
+    /// Whose allotments its limits are.
+    pub(crate) firm: Option<Firm>,
     pub(crate) segment: Segment<'a>,
     commands: Mutex<CommandSender<'a>>,
     facts: Mutex<DaemonFacts>,
@@ -39,7 +41,12 @@ pub(crate) struct Shared<'a> {
 const WATCHED_MS_MAX: u64 = 1000;
 
 impl<'a> Shared<'a> {
-    pub(crate) fn new(config: &'a Config, segment: Segment<'a>, commands: CommandSender<'a>) -> Self {
+    pub(crate) fn new(
+        config: &'a Config,
+        firm: Option<Firm>,
+        segment: Segment<'a>,
+        commands: CommandSender<'a>,
+    ) -> Self {
         let facts = DaemonFacts {
             version: FACTS_VERSION,
             pid: std::process::id(),
@@ -49,6 +56,7 @@ impl<'a> Shared<'a> {
         };
         Self {
             config,
+            firm,
             segment,
             commands: Mutex::new(commands),
             facts: Mutex::new(facts),

@@ -18,6 +18,7 @@ use tern_hw::segment::{SegmentSpec, SegmentView};
 
 use crate::audit::Audit;
 use crate::clock;
+use crate::firm;
 use crate::process::Process;
 use crate::rescue;
 use crate::run_folder::write_pid;
@@ -106,6 +107,9 @@ impl<'a> Supervisor<'a> {
             tracing::info!(pid = process.pid, "adopted the data plane that runs");
             self.data_plane = DataPlane::Adopted(process);
             self.running(process, true);
+            if let Err(why) = firm::take(self.shared, self.config, true) {
+                self.shared.halt(KillCause::Allotment, &why);
+            }
         } else {
             // Both died, and nobody was there to do it.
             self.end_sessions(None);
@@ -135,6 +139,14 @@ impl<'a> Supervisor<'a> {
     }
 
     fn start(&mut self) {
+        // It reads the file again, which may be another one by now.
+        let allowed = match Config::load(self.config.file()) {
+            Ok(config) if self.shared.firm.is_some() => firm::take(self.shared, &config, false),
+            _ => Ok(()),
+        };
+        if let Err(why) = allowed {
+            return self.ended(&why, Some(EXIT_HOPELESS));
+        }
         let log_path = self.config.paths.dataplane_log();
         // Not the daemon's own stderr: the data plane goes on when the daemon and whoever reads from it are gone.
         let log = OpenOptions::new().create(true).append(true).open(&log_path);

@@ -83,7 +83,7 @@ fn a_journal_that_refuses_stops_trading_and_loses_nothing() {
     let mut plane = plane.ends().expect("its ends");
     let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
     let ends = daemon.ends().expect("its ends");
-    let shared = Shared::new(&bench.config, ends.segment, ends.commands);
+    let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
     let journal = FakeJournal::default();
     let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone());
 
@@ -128,7 +128,7 @@ fn the_end_takes_what_is_left_and_seals() {
     }
     let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
     let ends = daemon.ends().expect("its ends");
-    let shared = Shared::new(&bench.config, ends.segment, ends.commands);
+    let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
     shared.stop_draining();
     let journal = FakeJournal::default();
     assert!(Drainer::new(&bench.config, ends.drain, journal.clone()).run(&shared));

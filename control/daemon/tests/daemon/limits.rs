@@ -9,7 +9,7 @@ use tern_journal::Reader;
 use zerocopy::FromBytes;
 
 /// The verdict, the epoch and the message that the daemon answers; `error` for an error.
-fn set(bench: &Bench, epoch: u32, values: &str, why: &str) -> (String, u64, String) {
+pub(crate) fn set(bench: &Bench, epoch: u32, values: &str, why: &str) -> (String, u64, String) {
     let line = format!(r#"{{"version":5,"ask":{{"set_limits":{{"epoch":{epoch},"values":{values},"why":"{why}"}}}}}}"#);
     let answer: Value = serde_json::from_str(&bench.ask(&line)).expect("JSON");
     let limits = &answer["answer"]["limits"];
@@ -24,7 +24,7 @@ fn set(bench: &Bench, epoch: u32, values: &str, why: &str) -> (String, u64, Stri
 }
 
 /// What the journal has: commands, and what came of each.
-fn journaled(bench: &Bench) -> (Vec<SetLimits>, Vec<LimitsOutcome>) {
+pub(crate) fn journaled(bench: &Bench) -> (Vec<SetLimits>, Vec<LimitsOutcome>) {
     let mut reader = Reader::open(&bench.config.paths.journal).expect("a journal");
     let (mut commands, mut outcomes) = (Vec::new(), Vec::new());
     while let Some(record) = reader.next().expect("it is whole") {
@@ -41,7 +41,7 @@ fn journaled(bench: &Bench) -> (Vec<SetLimits>, Vec<LimitsOutcome>) {
 }
 
 /// The runner's own group, and one that it is not in.
-fn groups() -> (String, String) {
+pub(crate) fn groups() -> (String, String) {
     let own = Group::from_gid(getgid()).expect("groups can be read").expect("it has a name").name;
     let user = nix::unistd::User::from_uid(getuid()).expect("users can be read").expect("it has a name");
     let name = std::ffi::CString::new(user.name).expect("no zero");

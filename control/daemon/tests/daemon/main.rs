@@ -2,6 +2,7 @@
 
 mod bench;
 mod disk;
+mod firm;
 mod limits;
 mod rescue;
 mod xdp;

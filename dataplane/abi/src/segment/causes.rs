@@ -12,6 +12,7 @@ counter_enum! {
         Audit = "audit_disagreement": "The second opinion disagreed with the gate.",
         AuditLost = "audit_lost": "The second opinion, which was asked for, does not run.",
         DropCopy = "drop_copy": "The venue's drop copy and the journal differed for too long.",
+        Allotment = "allotment": "The data plane that ternd found running has limits above its allotment of the firm's.",
     }
 }
 

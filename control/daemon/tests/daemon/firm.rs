@@ -1,0 +1,171 @@
+//! Two instances of a firm on one host: neither gets above its allotment, and what one gives the other gets.
+
+use crate::bench::Bench;
+use crate::limits::{groups, journaled, set};
+use serde_json::Value;
+use std::path::PathBuf;
+use tern_abi::command::LimitsOutcome;
+use tern_config::firm::ALLOTTED;
+use tern_config::ledger::{self, Ledger};
+use tern_config::{Config, Limits};
+
+/// Each allotted limit as by default, so many times.
+fn amounts(times: i64) -> String {
+    let values = Limits::default().values();
+    ALLOTTED.iter().map(|limit| format!("{limit} = {}\n", values[*limit] * times)).collect()
+}
+
+struct Host {
+    a: Bench,
+    b: Bench,
+    ledger: PathBuf,
+}
+
+/// Instances `a` and `b`, which have half of everything each: 2000 shares a symbol, and 1000 in force.
+fn host(name: &str, mode: &'static str) -> Host {
+    let roles = format!("[roles]\nrisk_officer = \"{}\"\n", groups().0);
+    let mut a = Bench::new(&format!("{name}-a"), mode, &roles);
+    let mut b = Bench::new(&format!("{name}-b"), "", &roles);
+    let (firm, ledger) = (a.folder.join("firm.toml"), a.folder.join("firm").join("acme.json"));
+    let mut text = format!("[firm]\nname = \"acme\"\nledger = \"{}\"\n[total]\n{}", ledger.display(), amounts(2));
+    for (bench, instance) in [(&mut a, "a"), (&mut b, "b")] {
+        let paths = &bench.config.paths;
+        text += &format!(
+            "[[instance]]\nname = \"{instance}\"\nrun = \"{}\"\nsegment = \"{}\"\n[instance.allotment]\n{}",
+            paths.run.display(),
+            paths.segment.display(),
+            amounts(1)
+        );
+    }
+    std::fs::write(&firm, text).expect("a file");
+    for (bench, instance) in [(&mut a, "a"), (&mut b, "b")] {
+        let file = bench.config.file().to_path_buf();
+        let own = std::fs::read_to_string(&file).expect("its file");
+        let named = own.replace(&bench.config.instance.name, instance);
+        std::fs::write(&file, format!("{named}[firm]\nfile = \"{}\"\n", firm.display())).expect("its file");
+        bench.config = Config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
+    }
+    Host { a, b, ledger }
+}
+
+impl Host {
+    fn start(&mut self) {
+        for bench in [&mut self.a, &mut self.b] {
+            bench.start();
+            bench.until_journaled(10);
+        }
+    }
+
+    fn ledger(&self) -> Ledger {
+        ledger::look(&self.ledger).expect("readable").expect("it is there")
+    }
+
+    fn ceilings(&self) -> (Option<i64>, Option<i64>) {
+        let ledger = self.ledger();
+        (ledger.ceiling("a", "position_max"), ledger.ceiling("b", "position_max"))
+    }
+}
+
+/// Whether it was done, and what was said; an error is not done.
+fn ask(bench: &Bench, ask: &str) -> (bool, String) {
+    let answer: Value = serde_json::from_str(&bench.ask(&format!(r#"{{"version":5,"ask":{ask}}}"#))).expect("JSON");
+    let answer = &answer["answer"];
+    let found = &answer["allotment"];
+    let said = [&answer["error"], &answer["role"]["message"], &found["message"]].into_iter().find_map(Value::as_str);
+    (found["done"] == true, said.unwrap_or_else(|| panic!("{answer}")).into())
+}
+
+fn give(bench: &Bench, amount: i64) -> (bool, String) {
+    let what = format!(r#""limit":"position_max","to":"b","amount":{amount},"why":"a quiet day for a""#);
+    ask(bench, &format!(r#"{{"move_allotment":{{{what}}}}}"#))
+}
+
+fn position(bench: &Bench) -> i64 {
+    bench.view().segment().expect("a segment").limits.read().expect("limits").values()[0]
+}
+
+#[test]
+fn no_instance_gets_above_its_allotment_and_what_one_gives_the_other_may_set() {
+    let mut host = host("firm", "");
+    host.start();
+    assert_eq!(host.ceilings(), (Some(2000), Some(2000)));
+    let (verdict, epoch, message) = set(&host.b, 0, r#"{"position_max":2500}"#, "more");
+    assert_eq!((verdict.as_str(), epoch), ("refused", 0));
+    assert!(message.contains("position_max = 2500 is above the allotment 2000 of the firm's limit"), "{message}");
+
+    let (done, why) = give(&host.a, 2000);
+    assert!(!done && why.contains("1 to 1999 can"), "{why}");
+    let (done, why) = ask(&host.b, r#""finish_move""#);
+    assert!(!done && why == "no move is half done", "{why}");
+    assert_eq!(give(&host.a, 1200), (true, String::new()));
+    assert_eq!((host.ceilings(), position(&host.a)), ((Some(800), Some(3200)), 800));
+    assert_eq!(set(&host.b, 0, r#"{"position_max":3200}"#, "its share").0, "set");
+    let (verdict, _, message) = set(&host.a, 1, r#"{"position_max":801}"#, "and back");
+    assert!(verdict == "refused" && message.contains("above the allotment 800"), "{message}");
+    assert_eq!(set(&host.a, 1, r#"{"position_max":700}"#, "tighter").0, "set");
+    assert_eq!(set(&host.a, 2, r#"{"position_max":800}"#, "and back").0, "set");
+
+    // Its file still says 2000: a new run of the segment would keep 800, one of a new segment would not.
+    host.a.stop();
+    host.a.start();
+    host.a.until("its data plane is not started", || host.a.facts().gave_up);
+    assert!(host.a.log().contains("position_max is 2000, 1200 above the allotment 800"), "{}", host.a.log());
+    assert_eq!(host.a.facts().dataplane_pid, 0);
+    host.a.stop();
+    host.b.stop();
+    let (commands, outcomes) = journaled(&host.a);
+    let why: Vec<&str> = commands.iter().map(|command| command.why()).collect();
+    assert_eq!(why, ["a quiet day for a", "and back", "tighter", "and back"]);
+    let (set, range) = (LimitsOutcome::Set, LimitsOutcome::Range);
+    assert_eq!(outcomes, [set, range, set, set]);
+}
+
+#[test]
+fn a_move_of_which_the_first_half_is_not_confirmed_gives_nothing_until_it_is_finished_or_undone() {
+    // Somebody sets limits between the daemon's look and the loop's, each time.
+    let mut host = host("half", "late_limits");
+    host.start();
+    let (done, why) = give(&host.a, 1200);
+    assert!(!done && why.contains("others set limits meanwhile; nothing was given to anybody"), "{why}");
+    assert_eq!(host.ceilings(), (Some(800), Some(2000)), "neither may use it");
+    let (done, why) = give(&host.a, 5);
+    assert!(!done && why.contains("a move of 1200 position_max from a to b is half done"), "{why}");
+    let (done, why) = ask(&host.b, r#""finish_move""#);
+    assert!(!done && why.contains("the move takes from a: its ternd has to be asked, and not that of b"), "{why}");
+    assert_eq!(set(&host.b, 0, r#"{"position_max":2001}"#, "too early").0, "refused");
+    let (done, why) = ask(&host.a, r#""finish_move""#);
+    assert!(!done && why.contains("nothing was given"), "{why}");
+    assert_eq!(ask(&host.b, r#""undo_move""#), (true, String::new()), "whichever daemon lives can");
+    assert_eq!((host.ceilings(), host.ledger().moving), ((Some(2000), Some(2000)), None));
+    host.b.stop();
+    host.a.stop();
+}
+
+#[test]
+fn with_a_ledger_above_the_totals_a_data_plane_that_runs_is_stopped_and_none_is_started() {
+    let mut host = host("above", "");
+    host.start();
+    // The daemons die, and the firm's total is cut meanwhile.
+    let _ = host.a.signal(nix::sys::signal::Signal::SIGKILL);
+    host.b.stop();
+    let firm = host.a.folder.join("firm.toml");
+    let text = std::fs::read_to_string(&firm).expect("a file");
+    let text = text.replace("position_max = 4000", "position_max = 3000");
+    let text = text.replacen("position_max = 2000", "position_max = 900", 1);
+    std::fs::write(&firm, text).expect("a file");
+    host.b.start();
+    host.b.until("its data plane is not started", || host.b.facts().gave_up);
+    let said = "position_max: the instances have 4000 together, 1000 more than the total 3000";
+    assert!(host.b.log().contains(said), "{}", host.b.log());
+    host.a.start();
+    host.a.until("the adopted one is stopped", || host.a.facts().killed);
+    assert!(host.a.log().contains(said), "{}", host.a.log());
+    // A new ledger is not made over the head of one that runs with more than its first allotment.
+    host.b.stop();
+    std::fs::remove_file(&host.ledger).expect("it is there");
+    host.b.start();
+    let said = "there is no ledger, and a runs with";
+    host.b.until("it says why not", || host.b.log().contains(said));
+    assert!(!host.ledger.exists());
+    host.b.stop();
+}
