@@ -55,11 +55,11 @@ fn main() -> ExitCode {
     })
 }
 
+/// Feed, session and strategies.
+type Parts = (ItchFeed, OuchSession, Rebuilt<Box<[AnyStrategy]>>);
+
 /// Feed, session and strategies of this build.
-fn parts(
-    config: &Config,
-    memory: &mut impl Memory,
-) -> anyhow::Result<(ItchFeed, OuchSession, Rebuilt<Box<[AnyStrategy]>>)> {
+fn parts(config: &Config, memory: &mut impl Memory) -> anyhow::Result<Parts> {
     registry::check_venues(config).map_err(Problems::from)?;
     let strategies = registry::rebuildable(config).map_err(Problems::from)?;
     let feed = registry::itch_feed(&assemble::streams(config), memory);
