@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tern_config::{Config, Problems};
 use tern_core::book::{Heap, Memory};
+use tern_core::strategy::Rebuilt;
 use tern_core::units::Symbol;
 use tern_dataplane::dump::{Dumps, Tops};
 use tern_dataplane::{assemble, registry, replay};
@@ -54,10 +55,13 @@ fn main() -> ExitCode {
     })
 }
 
+/// Feed, session and strategies.
+type Parts = (ItchFeed, OuchSession, Rebuilt<Box<[AnyStrategy]>>);
+
 /// Feed, session and strategies of this build.
-fn parts(config: &Config, memory: &mut impl Memory) -> anyhow::Result<(ItchFeed, OuchSession, Box<[AnyStrategy]>)> {
+fn parts(config: &Config, memory: &mut impl Memory) -> anyhow::Result<Parts> {
     registry::check_venues(config).map_err(Problems::from)?;
-    let strategies = registry::strategies(config).map_err(Problems::from)?;
+    let strategies = registry::rebuildable(config).map_err(Problems::from)?;
     let feed = registry::itch_feed(&assemble::streams(config), memory);
     Ok((feed, registry::ouch_session(config), strategies))
 }

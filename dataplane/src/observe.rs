@@ -2,7 +2,7 @@
 
 use crate::net::{ConnectFailure, TcpCounter, TcpCounters};
 use tern_abi::counters::LoopCounter;
-use tern_abi::segment::{DISTRUSTED, STRATEGIES, STREAMS, SessionFault, TRUSTED, Words};
+use tern_abi::segment::{CrashState, DISTRUSTED, STRATEGIES, STREAMS, SessionFault, TRUSTED, Words};
 use tern_core::book::BookError;
 use tern_core::feed::{Feed, FeedCounter};
 use tern_core::input::DownReason;
@@ -44,6 +44,11 @@ pub fn publish<F: Feed, O: OrderSession, S: StrategySet>(
     }
     for index in 0..pipeline.strategies().count().min(STRATEGIES) {
         let state = if desk.is_disabled(index) { STRATEGY_DISABLED } else { STRATEGY_RUNNING };
+        if let Some(crash) = desk.crash(index)
+            && words.strategies.get(index) != state
+        {
+            words.crashes[index].write(&CrashState::new(crash.at.0, crash.text.as_str()));
+        }
         words.strategies.set(index, state);
     }
 }

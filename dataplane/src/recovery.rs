@@ -9,6 +9,7 @@ use anyhow::Context;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tern_abi::segment::{DayCount, LimitsState, NextOrder, Scope, Words};
+use tern_core::kept::KeptState;
 use tern_core::opening::OpeningPosition;
 use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
 use tern_core::risk::HaltReason;
@@ -141,6 +142,11 @@ pub fn ledger(journal: &Recovered, state: &RunState, opening: &[OpeningPosition]
                 strategy: StrategyId(strategy),
                 symbol: Symbol(symbol),
                 shares: position.shares,
+            })
+            .collect(),
+        states: (journal.strategy_states.iter())
+            .filter_map(|(strategy, (version, bytes))| {
+                Some((StrategyId(*strategy), KeptState::new(*version, bytes).ok()?))
             })
             .collect(),
         halt: state.halt,

@@ -3,6 +3,7 @@
 use tern_abi::arena::Arena;
 use tern_config::{Config, Problem};
 use tern_core::book::Memory;
+use tern_core::strategy::Rebuilt;
 use tern_core::units::{StreamId, Symbol};
 use tern_strategies::{AnyStrategy, ParamError, Setup};
 use tern_venues::itch_ouch::wire::Alpha;
@@ -82,4 +83,13 @@ pub fn strategies(config: &Config) -> Result<Box<[AnyStrategy]>, Problem> {
         })
     };
     config.strategy.iter().enumerate().map(make).collect()
+}
+
+/// The configured strategies, each of which can be built anew from the same configuration.
+///
+/// # Errors
+/// As [`strategies`].
+pub fn rebuildable(config: &Config) -> Result<Rebuilt<Box<[AnyStrategy]>>, Problem> {
+    let again = config.clone();
+    Ok(Rebuilt::new(strategies(config)?, move || strategies(&again).ok()))
 }

@@ -3,7 +3,7 @@
 
 use crate::assemble::{self, RunState};
 use crate::engine::CONN;
-use crate::isolate::CatchUnwind;
+use crate::isolate::{CatchUnwind, watch_panics};
 use crate::recovery;
 use anyhow::{Context, anyhow};
 use std::collections::VecDeque;
@@ -93,6 +93,7 @@ pub fn replay<F: Feed, O: OrderSession, S: StrategySet>(
     mut parts: impl FnMut(&Config) -> anyhow::Result<(F, O, S)>,
     mut look: impl FnMut(u64, &Desk) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
+    watch_panics();
     let mut outcome = Outcome::default();
     let mut produced = Produced::default();
     let mut run: Option<Run<F, O, S>> = None;

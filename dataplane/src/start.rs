@@ -5,7 +5,7 @@ use crate::assemble::{self, RunState};
 use crate::clock::Clock;
 use crate::engine::{Engine, LoopConfig, Parts};
 use crate::housekeeping::Housekeeping;
-use crate::isolate::CatchUnwind;
+use crate::isolate::{CatchUnwind, watch_panics};
 use crate::names::names;
 use crate::net::OrderTransport;
 use crate::net::bypass::{BypassConfig, BypassTcp};
@@ -70,6 +70,7 @@ pub fn run<F: Feed, O: OrderSession, S: StrategySet>(
     parts: impl FnOnce(&mut Arenas) -> anyhow::Result<(F, O, S)>,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
+    watch_panics();
     let mut report = Report::default();
     let day = config.trading_day(utc_s());
     config.check_dates(day).map_err(|problem| tern_config::Problems(vec![problem]))?;

@@ -8,7 +8,7 @@ use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT,
     CONN_UP, ConnRecord, DatagramHead, InstrumentTrustRecord, Kind, LimitsRecord, OrderEventRecord, OrderRecord,
     PositionRecord, RecordHeader, RefusalRecord, STAGE_NAMES, SessionHead, ShedRecord, StageRecord, StartRecord,
-    StateRecord, TrustRecord, VenueEventKind,
+    StateRecord, StrategyEvent, StrategyRecord, TrustRecord, VenueEventKind,
 };
 use tern_abi::rescue::{RescueRecord, RescueStep};
 use tern_abi::segment::ScopeKind;
@@ -205,6 +205,14 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
         Kind::State => read(body, |state: StateRecord, _| {
             json!({ "trading": state.trading != 0, "reason": name_at(&names.halts, state.reason as usize),
                 "cause_seq": state.cause_seq })
+        }),
+        Kind::Strategy | Kind::StrategyState => read(body, |record: StrategyRecord, more| {
+            let event = StrategyEvent::from_index(record.event.into());
+            let is_state = event == Some(StrategyEvent::State);
+            let text = (!is_state && !more.is_empty()).then(|| String::from_utf8_lossy(more).into_owned());
+            json!({ "strategy": record.strategy, "event": event.map_or("?", StrategyEvent::name),
+                "version": record.version, "state_bytes": record.state_bytes, "cause_seq": record.cause_seq,
+                "text": text, "state": is_state.then(|| hex(more)) })
         }),
         Kind::Reconcile => read(body, |record: ReconcileRecord, _| recover::difference_json(&record)),
         Kind::Counters => {

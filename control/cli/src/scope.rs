@@ -134,7 +134,7 @@ fn state_text(state: TradingState) -> String {
     state.name().replace('_', "-")
 }
 
-/// Who restricted it. The system does so itself only in the loop: a strategy that traded too often.
+/// Who restricted it. The system does so itself only in the loop: a strategy that panicked, traded too often or lost too much.
 fn by(scope: &Scope) -> By {
     match By::of_uid(scope.uid) {
         By::Daemon => By::DataPlane,
@@ -162,6 +162,24 @@ pub(crate) fn restricted(target: &Target, words: &Words) -> (Vec<String>, Value)
         )
     });
     (sentences.collect(), scopes.iter().map(|scope| json_of(target, scope)).collect())
+}
+
+/// What `tern status` says of the strategy with this index, which panicked.
+pub(crate) fn crashed(target: &Target, words: &Words, index: usize) -> String {
+    let facts = target.dataplane_facts();
+    let name = facts
+        .strategies
+        .get(index)
+        .map_or_else(|| format!("strategy {index} (counted from 0)"), |strategy| format!("strategy:{}", strategy.name));
+    let crash = words.crashes.get(index).and_then(|crash| crash.read());
+    let (at, said) = crash.map_or_else(
+        || (String::new(), String::new()),
+        |crash| (since(Some(crash.tai_ns)), format!(" ({})", crash.text())),
+    );
+    format!(
+        "{name} panicked{said} and is not called{at}; its orders are cancelled, the others trade on; \
+         `tern resume --scope strategy:NAME` builds it anew, when its cause is known"
+    )
 }
 
 /// Restricts a scope: writes it into the segment by itself, and waits until the loop acts by it and, for a halt, until

@@ -118,9 +118,12 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     let session_names: Vec<&str> = SessionState::ALL.iter().map(|state| state.name()).collect();
     let sessions = states(CONNS, |index| words.sessions.get(index).0, &session_names);
     let strategies = states(STRATEGIES, |index| words.strategies.get(index), &STRATEGY_STATES);
-    problems.extend(strategies.iter().filter(|(_, state)| *state == "disabled").map(|(index, _)| {
-        format!("strategy {index} (counted from 0) panicked and is not called any more; its orders are cancelled; mend it and restart")
-    }));
+    problems.extend(
+        strategies
+            .iter()
+            .filter(|(_, state)| *state == "disabled")
+            .map(|(index, _)| scope::crashed(target, &words, *index)),
+    );
     let (sentences, restricted) = scope::restricted(target, &words);
     problems.extend(sentences);
     let (limits_text, sentences, limits) = risk::reduce_only(target, &words);

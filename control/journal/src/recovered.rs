@@ -18,7 +18,7 @@ use tern_abi::counters::LoopCounter;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_REPLACE, Kind, LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
-    StartRecord, StateRecord, VenueEventKind,
+    StartRecord, StateRecord, StrategyEvent, StrategyRecord, VenueEventKind,
 };
 use tern_abi::rescue::{RescueRecord, RescueStep};
 use tern_abi::segment::{ScopeKind, TradingState};
@@ -172,6 +172,8 @@ pub struct Recovered {
     pub unreconciled: bool,
     /// Records whose body is shorter than their kind, or whose kind is unknown.
     pub unreadable: u64,
+    /// What strategies handed out last: version and bytes, by strategy id.
+    pub strategy_states: BTreeMap<u16, (u16, Vec<u8>)>,
     /// Limits that are to be set: what came of it follows.
     wanted: Option<SetLimits>,
     /// What the last run was told was held when the day began; it counts once the run has agreed.
@@ -262,6 +264,7 @@ impl Recovered {
                 self.messages = self.messages.saturating_add(u32::from(left));
             }),
             kind if kind == Kind::Start as u16 => start_text(body).map(|text| self.start(header.seq, text)).is_some(),
+            kind if kind == Kind::StrategyState as u16 || kind == Kind::Strategy as u16 => self.strategy(body),
             kind => Kind::from_u16(kind).is_some(),
         };
         self.unreadable += u64::from(!readable);
@@ -349,6 +352,17 @@ impl Recovered {
         self.unreconciled = is_compared;
         self.differences.clear();
         self.differences_stopping = 0;
+    }
+
+    /// What a strategy handed out is given to it again, but for a state over which it panicked.
+    fn strategy(&mut self, body: &[u8]) -> bool {
+        let Ok((record, more)) = StrategyRecord::ref_from_prefix(body) else { return false };
+        if record.event == StrategyEvent::State as u16 {
+            self.strategy_states.insert(record.strategy, (record.version, more.to_vec()));
+        } else if record.event == StrategyEvent::NotBuilt as u16 {
+            self.strategy_states.remove(&record.strategy);
+        }
+        true
     }
 
     fn order(&mut self, order: &OrderRecord) {

@@ -207,6 +207,23 @@ fn limits_that_were_set_hold_however_a_run_ends_and_those_that_were_refused_do_n
 }
 
 #[test]
+fn what_a_strategy_handed_out_last_is_kept_for_the_day_unless_it_panicked_over_it() {
+    let mut day = day();
+    let give = |day: &mut Day, kind, event: StrategyEvent, strategy, more: &[u8]| {
+        let record = StrategyRecord { strategy, event: event as u16, version: 3, ..StrategyRecord::default() };
+        day.give(kind, &[record.as_bytes(), more].concat());
+    };
+    for (strategy, state) in [(1, b"a"), (2, b"b"), (1, b"c")] {
+        give(&mut day, Kind::StrategyState, StrategyEvent::State, strategy, state);
+    }
+    give(&mut day, Kind::Strategy, StrategyEvent::Panicked, 1, b"why");
+    give(&mut day, Kind::Strategy, StrategyEvent::NotBuilt, 2, b"why");
+    assert_eq!(day.state.strategy_states, [(1, (3, b"c".to_vec()))].into());
+    day.start("next_order_id=0 restarted=0 day=8");
+    assert!(day.state.strategy_states.is_empty(), "of another day");
+}
+
+#[test]
 fn records_that_are_too_short_or_unknown_are_counted() {
     let mut day = day();
     day.give(Kind::Order, &[1, 2, 3]);

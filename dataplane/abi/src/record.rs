@@ -4,6 +4,7 @@
 //! to the order ring; `seq` is one counter over both, so that a reader can merge them into the one order in which the
 //! loop saw and did things.
 
+use crate::counter_enum;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a record is. Values are part of the layout; below 64 inputs, from 64 on outputs.
@@ -55,6 +56,10 @@ pub enum Kind {
     /// [`crate::reconcile::ReconcileRecord`]: after a restart, what journal and venue's log say differently, and at last
     /// what came of it.
     Reconcile = 74,
+    /// [`StrategyRecord`], then text: a strategy panicked, or was built anew.
+    Strategy = 75,
+    /// [`StrategyRecord`], then the state that the strategy handed out, to be given to it when it is built anew.
+    StrategyState = 76,
 }
 
 impl Kind {
@@ -81,6 +86,8 @@ impl Kind {
         Kind::InstrumentTrust,
         Kind::Limits,
         Kind::Reconcile,
+        Kind::Strategy,
+        Kind::StrategyState,
     ];
 
     /// The kind with this value, if known.
@@ -112,6 +119,8 @@ impl Kind {
             Kind::InstrumentTrust => "instrument_trust",
             Kind::Limits => "limits",
             Kind::Reconcile => "reconcile",
+            Kind::Strategy => "strategy",
+            Kind::StrategyState => "strategy_state",
         }
     }
 }
@@ -503,6 +512,37 @@ pub struct StateRecord {
     pub trading: u32,
     /// Index of the reason (`tern_core::risk::HaltReason`).
     pub reason: u32,
+}
+
+/// Most bytes of text in a [`StrategyRecord`] of [`Kind::Strategy`].
+pub const STRATEGY_TEXT_MAX: usize = 240;
+/// Most bytes of state in a [`StrategyRecord`] of [`Kind::StrategyState`].
+pub const STRATEGY_STATE_MAX: usize = 256;
+
+counter_enum! {
+    /// What became of a strategy. Values are part of the journal's layout.
+    pub enum StrategyEvent {
+        State = "state": "It handed out its state.",
+        Panicked = "panicked": "It panicked, and is not called until an operator lets it go on; the text says why and where.",
+        Restarted = "restarted": "It was built anew, and given the state that it handed out last, if any.",
+        NotBuilt = "not_built": "It could not be built anew, the text says why; it stays stopped, and its state is not given again.",
+    }
+}
+
+/// What became of a strategy; behind it stands text or state, see [`Kind`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct StrategyRecord {
+    /// `seq` of the input that led to it.
+    pub cause_seq: u64,
+    /// Strategy id.
+    pub strategy: u16,
+    /// Index of the [`StrategyEvent`].
+    pub event: u16,
+    /// Version of the state, as the strategy numbers them.
+    pub version: u16,
+    /// Bytes of the state; 0 = none.
+    pub state_bytes: u16,
 }
 
 /// What came of a [`SetLimits`](crate::command::SetLimits).

@@ -15,6 +15,7 @@ pub mod feed;
 pub mod fees;
 mod index;
 pub mod input;
+pub mod kept;
 pub mod opening;
 pub mod orders;
 pub mod outbox;

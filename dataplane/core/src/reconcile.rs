@@ -5,6 +5,7 @@
 //! the log that the journal has read. What the log says behind that is news, not a difference; an order that the
 //! journal lacks is one wherever it stands, for no order leaves without a record.
 
+use crate::kept::KeptState;
 use crate::orders::Orders;
 use crate::risk::HaltReason;
 use crate::session::{VenueEvent, VenueEventKind};
@@ -61,6 +62,8 @@ pub struct Ledger {
     pub executions: Box<[LedgerExecution]>,
     /// Positions that are not flat.
     pub positions: Box<[LedgerPosition]>,
+    /// What strategies handed out last.
+    pub states: Box<[(StrategyId, KeptState)]>,
     /// Why trading was stopped, if it was.
     pub halt: Option<HaltReason>,
     /// At least so many records of the day are not in it.

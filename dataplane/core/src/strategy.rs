@@ -1,6 +1,7 @@
 //! What a strategy is: called at defined points, answers with intents.
 
 use crate::book::{BookChange, Books, Instruments};
+pub use crate::kept::{KeptState, Rebuilt, STATE_BYTES_MAX, StateTooLong};
 use crate::orders::{Order, OrderState};
 use crate::pipeline::Desk;
 use crate::portfolio::Position;
@@ -75,11 +76,13 @@ pub struct Intents {
     intents: [Option<Intent>; INTENTS_MAX],
     length: usize,
     overflowed: u64,
+    state: KeptState,
+    has_state: bool,
 }
 
 impl Default for Intents {
     fn default() -> Self {
-        Self { intents: [None; INTENTS_MAX], length: 0, overflowed: 0 }
+        Self { intents: [None; INTENTS_MAX], length: 0, overflowed: 0, state: KeptState::default(), has_state: false }
     }
 }
 
@@ -94,6 +97,27 @@ impl Intents {
             }
             None => self.overflowed += 1,
         }
+    }
+    /// Hands out the strategy's own state, which it is given ([`Strategy::restore`]) when it is built anew: after a panic
+    /// that an operator lets it go on from, and after a restart within the day. Taken when the call is over, and recorded
+    /// before the call's intents are looked at; of several in one call the last counts, and none of a call that panics.
+    /// Each is a record of the journal: hand it out when it changed, not with every call.
+    ///
+    /// # Errors
+    /// It is longer than [`STATE_BYTES_MAX`]; what was handed out before stays.
+    #[inline]
+    pub fn keep(&mut self, version: u16, state: &[u8]) -> Result<(), StateTooLong> {
+        self.state = KeptState::new(version, state)?;
+        self.has_state = true;
+        Ok(())
+    }
+    /// The state that this call handed out, if it did.
+    #[inline]
+    pub(crate) fn kept(&self) -> Option<&KeptState> {
+        self.has_state.then_some(&self.state)
+    }
+    pub(crate) fn forget_state(&mut self) {
+        self.has_state = false;
     }
     /// Intents held.
     #[inline]
@@ -114,10 +138,11 @@ impl Intents {
     pub fn get(&self, index: usize) -> Option<Intent> {
         self.intents.get(index).copied().flatten()
     }
-    /// Forgets all intents.
+    /// Forgets all intents, and the state.
     #[inline]
     pub fn clear(&mut self) {
         self.length = 0;
+        self.has_state = false;
     }
 }
 
@@ -236,6 +261,10 @@ pub trait Strategy {
     fn next_deadline(&self) -> TaiNs {
         TaiNs::NEVER
     }
+    /// What it handed out last ([`Intents::keep`]), before the first call to one that was built anew. The version may be
+    /// one of another build: what it cannot read it leaves. Positions and open orders are not its affair: [`Ctx`] has
+    /// them.
+    fn restore(&mut self, _: &KeptState) {}
 }
 
 /// A call to a strategy.
@@ -271,7 +300,8 @@ fn dispatch<S: Strategy>(strategy: &mut S, call: Call<'_>, ctx: &Ctx<'_>, out: &
     0
 }
 
-/// The strategies of a host, each contained by itself: a tuple of up to four, or a boxed slice of one type.
+/// The strategies of a host, each contained by itself: a tuple of up to four, or a boxed slice of one type;
+/// [`Rebuilt`] is either, with a way to build them anew.
 pub trait StrategySet {
     /// How many there are.
     fn count(&self) -> usize;
@@ -289,6 +319,15 @@ pub trait StrategySet {
     ) -> Result<usize, Panicked>;
     /// When the one with this index wants a timer.
     fn next_deadline(&self, index: usize) -> TaiNs;
+    /// Gives the one with this index its state.
+    fn restore(&mut self, index: usize, state: &KeptState);
+    /// Takes the one with this index of `fresh` in the place of its own, which `fresh` has then.
+    fn exchange(&mut self, index: usize, fresh: &mut Self);
+    /// Builds the one with this index anew, and gives it its state; `false` when this set cannot. Cold: it may allocate,
+    /// and panic.
+    fn rebuild(&mut self, _: usize, _: Option<&KeptState>) -> bool {
+        false
+    }
 }
 
 /// One strategy, isolated.
@@ -330,6 +369,18 @@ macro_rules! strategy_tuple {
                     _ => TaiNs::NEVER,
                 }
             }
+            fn restore(&mut self, index: usize, state: &KeptState) {
+                match index {
+                    $($index => self.$index.restore(state),)+
+                    _ => {}
+                }
+            }
+            fn exchange(&mut self, index: usize, fresh: &mut Self) {
+                match index {
+                    $($index => core::mem::swap(&mut self.$index, &mut fresh.$index),)+
+                    _ => {}
+                }
+            }
         }
     };
 }
@@ -355,5 +406,15 @@ impl<S: Strategy> StrategySet for Box<[S]> {
     }
     fn next_deadline(&self, index: usize) -> TaiNs {
         self.get(index).map_or(TaiNs::NEVER, Strategy::next_deadline)
+    }
+    fn restore(&mut self, index: usize, state: &KeptState) {
+        if let Some(strategy) = self.get_mut(index) {
+            strategy.restore(state);
+        }
+    }
+    fn exchange(&mut self, index: usize, fresh: &mut Self) {
+        if let (Some(own), Some(other)) = (self.get_mut(index), fresh.get_mut(index)) {
+            core::mem::swap(own, other);
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory};
 use crate::feed::{EventSink, Feed, FeedCounter, FeedState};
 use crate::input::{ConnEvent, Input};
 use crate::pipeline::{Config, Pipeline, StrategyConfig};
-use crate::probe::{Isolate, NoProbe, NotIsolated, Panicked};
+use crate::probe::{Isolate, NoProbe, NotIsolated, PanicText, Panicked};
 use crate::session::{
     Control, EncodeError, OrderAction, OrderSession, OrderSink, OrderView, SessionCounter, TimeInForce, VenueEvent,
     VenueEventKind,
@@ -23,9 +23,11 @@ use crate::units::{
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::fmt::Write;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::event::{BookEvent, EventKind};
 use tern_abi::record::{Kind, Recorder, RingFull};
@@ -362,13 +364,27 @@ impl Strategy for Script {
     }
 }
 
+std::thread_local! {
+    static LAST_PANIC: Cell<PanicText> = const { Cell::new(PanicText::EMPTY) };
+}
+
 /// Catches a strategy's panic, as the loop does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Catch;
 
 impl Isolate for Catch {
     fn call(&mut self, f: impl FnOnce()) -> Result<(), Panicked> {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).map_err(|_| Panicked)
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).map_err(|payload| {
+            let mut text = PanicText::EMPTY;
+            let formatted = payload.downcast_ref::<String>().map(String::as_str);
+            let said = payload.downcast_ref::<&str>().copied().or(formatted);
+            text.write_str(said.unwrap_or_default()).expect("it never fails");
+            LAST_PANIC.set(text);
+            Panicked
+        })
+    }
+    fn panic_text(&self) -> PanicText {
+        LAST_PANIC.get()
     }
 }
 

@@ -125,6 +125,12 @@ where
             *is_told = false;
             return;
         };
+        if (scope.kind, scope.state) == (ScopeKind::Strategy, TradingState::Running) {
+            // Should it be stopped again before the next turn looks, that is new.
+            let owners = self.parts.pipeline.desk().owners().iter();
+            let bits = owners.filter(|owner| u64::from(owner.strategy.0) == scope.key).map(|owner| 1 << owner.index);
+            self.scopes.stopped &= !bits.fold(0, |all, bit: u32| all | bit);
+        }
         let command = Command::set_state(scope.kind, scope.key, scope.state, scope.uid);
         let next_id = self.parts.pipeline.next_order_id();
         let open = self.parts.pipeline.desk().open_orders_of_then(next_id, scope.kind, scope.key);

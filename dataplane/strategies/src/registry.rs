@@ -6,7 +6,7 @@ use crate::params::{Param, ParamError, Setup};
 use crate::taker::Taker;
 use alloc::string::ToString;
 use tern_core::book::BookChange;
-use tern_core::strategy::{Batch, Ctx, Intents, OrderEvent, Strategy};
+use tern_core::strategy::{Batch, Ctx, Intents, KeptState, OrderEvent, Strategy};
 use tern_core::units::TaiNs;
 
 /// A strategy that a configuration can name.
@@ -56,6 +56,9 @@ macro_rules! registry {
             #[inline]
             fn next_deadline(&self) -> TaiNs {
                 match self { $(Self::$kind(strategy) => strategy.next_deadline(),)+ }
+            }
+            fn restore(&mut self, state: &KeptState) {
+                match self { $(Self::$kind(strategy) => strategy.restore(state),)+ }
             }
         }
     };

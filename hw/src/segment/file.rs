@@ -148,6 +148,8 @@ fn make_at(path: &Path, spec: &SegmentSpec, layout: &SegmentLayout) -> Result<()
         }
         return Ok(());
     }
+    // The lock stays until the segment has its name: whoever waits for it would make it over again.
+    let _lock = file.try_clone().map_err(io_error(&new, "keep its lock"))?;
     let made = fill(&new, file, bytes, spec, layout)
         .and_then(|()| fs::rename(&new, path).map_err(io_error(path, "give it its name")));
     if made.is_err() {

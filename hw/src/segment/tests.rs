@@ -2,21 +2,29 @@
 
 use super::*;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tern_abi::record::{Kind, Recorder};
 use tern_abi::segment::SegmentError;
 
 const SIZES: SegmentSizes =
     SegmentSizes { order_slots: 1024, order_reserve_slots: 64, capture_bytes: 1 << 16, command_slots: 16 };
 
+/// One test at a time: a child that one starts has the locks of all the others, until it is another program.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A segment of its own for each test, in a directory that goes with it.
-struct Place(PathBuf);
+struct Place(PathBuf, #[expect(dead_code, reason = "held until the test is over")] MutexGuard<'static, ()>);
 
 impl Place {
     fn new(name: &str) -> (Self, SegmentSpec) {
         let directory = Path::new("/dev/shm").join(format!("tern-test-{}-{name}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
         let path = Some(directory.join("segment"));
-        (Self(directory), SegmentSpec { path, sizes: SIZES, ..SegmentSpec::new("test") })
+        (Self(directory, alone()), SegmentSpec { path, sizes: SIZES, ..SegmentSpec::new("test") })
     }
 }
 
@@ -74,8 +82,6 @@ fn who_stands_in_for_a_dead_data_plane_keeps_another_out_and_goes_on_with_its_re
     }
 }
 
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
-
 #[test]
 fn a_second_one_of_each_is_refused_with_the_pid_of_the_first() {
     let (_place, spec) = Place::new("held");
@@ -87,18 +93,9 @@ fn a_second_one_of_each_is_refused_with_the_pid_of_the_first() {
     assert!(matches!(DaemonSegment::open(&spec), Err(SegmentFileError::Held { role: "daemon", .. })));
     assert!(matches!(remove("test", path.as_deref()), Err(SegmentFileError::Held { .. })));
     drop(data_plane);
-    // A child that another test starts just then has the lock's descriptor too, until it is another program.
-    let soon = |what: &dyn Fn() -> bool| {
-        (0..2000).any(|_| {
-            what() || {
-                std::thread::sleep(PAUSE);
-                false
-            }
-        })
-    };
-    assert!(soon(&|| matches!(remove("test", path.as_deref()), Err(SegmentFileError::Held { role: "daemon", .. }))));
+    assert!(matches!(remove("test", path.as_deref()), Err(SegmentFileError::Held { role: "daemon", .. })));
     drop(daemon);
-    assert!(soon(&|| remove("test", path.as_deref()).is_ok_and(|removed| removed)));
+    assert!(remove("test", path.as_deref()).expect("free"));
     assert!(!remove("test", path.as_deref()).expect("gone"));
 }
 
@@ -146,12 +143,9 @@ fn many_may_make_it_at_once_and_one_does() {
         let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| DataPlaneSegment::open(&spec))).collect();
         let opened: Vec<_> = opened.into_iter().map(|thread| thread.join().expect("no panic")).collect();
         assert_eq!(opened.iter().filter(|one| one.is_ok()).count(), 1);
-        assert!(
-            opened
-                .iter()
-                .flat_map(|one| one.as_ref().err())
-                .all(|error| { matches!(error, SegmentFileError::Held { .. }) })
-        );
+        for error in opened.iter().flat_map(|one| one.as_ref().err()) {
+            assert!(matches!(error, SegmentFileError::Held { .. }), "{error:?}");
+        }
     });
     let left: Vec<_> = fs::read_dir(&place.0).expect("there").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["segment"]);
@@ -159,6 +153,7 @@ fn many_may_make_it_at_once_and_one_does() {
 
 #[test]
 fn it_lies_on_huge_pages_where_there_are_some_and_says_why_not_elsewhere() {
+    let _alone = alone();
     let instance = format!("test-huge-{}", std::process::id());
     let spec = SegmentSpec { sizes: SIZES, ..SegmentSpec::new(instance.clone()) };
     let data_plane = DataPlaneSegment::open(&spec).expect("made");

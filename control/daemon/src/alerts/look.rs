@@ -236,7 +236,7 @@ fn strategies(words: &Words) -> Option<String> {
         .scopes
         .restricted()
         .filter(|scope| scope.uid == SYSTEM_UID && scope.state == TradingState::CancelOnly)
-        .map(|scope| format!("{} {} traded too often", scope.kind.name(), scope.key));
+        .map(|scope| format!("{} {} was stopped", scope.kind.name(), scope.key));
     joined(&disabled.chain(throttled).collect::<Vec<_>>())
 }
 

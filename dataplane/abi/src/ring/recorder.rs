@@ -54,6 +54,7 @@ const fn may_use_reserve(kind: Kind) -> bool {
             | Kind::InstrumentTrust
             | Kind::State
             | Kind::Reconcile
+            | Kind::Strategy
     )
 }
 

@@ -5,6 +5,7 @@ use super::mirror::{Mirror, words_of};
 use super::risk::{HoldingsMirror, LimitsMirror, SYMBOL_WORDS, UsageMirror};
 use super::scopes::Scopes;
 use crate::counters::Counters;
+use crate::record::STRATEGY_TEXT_MAX;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -74,6 +75,8 @@ pub struct Words {
     pub trust: StateWords<STREAMS>,
     /// State of each strategy, a number of the data plane's; written by it.
     pub strategies: WordArray<STRATEGIES>,
+    /// The last panic of each strategy; written by the data plane.
+    pub crashes: [CrashMirror; STRATEGIES],
     /// What the loop counts; written by the data plane.
     pub counters: Counters,
     /// Refused intents by index of the gate's reason; written by the data plane.
@@ -535,3 +538,31 @@ pub const CONN_STATE_KERNEL: u32 = 4;
 
 /// A [`ConnState`] for readers that do not stop its writer.
 pub type ConnMirror = Mirror<ConnState, { words_of::<ConnState>() }>;
+
+/// The last panic of a strategy, for people.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct CrashState {
+    /// When, TAI ns.
+    pub tai_ns: u64,
+    /// What it said and where it was: UTF-8, then zeros.
+    text: [u8; STRATEGY_TEXT_MAX],
+}
+
+impl CrashState {
+    /// A panic at `tai_ns`; text beyond the bound is cut off.
+    pub fn new(tai_ns: u64, text: &str) -> Self {
+        let cut = text.floor_char_boundary(STRATEGY_TEXT_MAX);
+        let mut bytes = [0; STRATEGY_TEXT_MAX];
+        bytes.iter_mut().zip(text.as_bytes().iter().take(cut)).for_each(|(place, byte)| *place = *byte);
+        Self { tai_ns, text: bytes }
+    }
+
+    /// What it said and where it was; empty when that is no text.
+    pub fn text(&self) -> &str {
+        core::str::from_utf8(&self.text).unwrap_or_default().trim_end_matches('\0')
+    }
+}
+
+/// A [`CrashState`] for readers that do not stop its writer.
+pub type CrashMirror = Mirror<CrashState, { words_of::<CrashState>() }>;

@@ -56,7 +56,10 @@ impl Desk {
             return false;
         };
         match (state, part) {
-            (TradingState::Running, Part::Owner(owner)) => self.gate.forget_executions(owner),
+            (TradingState::Running, Part::Owner(owner)) => {
+                self.gate.forget_executions(owner);
+                self.lives.want_restart(usize::from(owner));
+            }
             (TradingState::Running, _) => {}
             _ => self.recall(turn),
         }
@@ -110,12 +113,26 @@ impl Desk {
     #[cold]
     fn stop_strategies<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, owners: u32, why: StrategyStop) {
         for owner in 0..self.owners().len().saturating_sub(1) as u8 {
-            if owners & 1 << owner != 0 && self.gate.scopes_mut().stop(owner, why) {
+            if owners & 1 << owner != 0 && self.stop_strategy(turn, owner, why) {
                 self.count(PipelineCounter::StrategyLosses, 1);
-                self.recall(turn);
-                self.want_cancels(|_, order| order.owner == owner);
             }
         }
+    }
+
+    /// Stops a strategy until an operator lets it go on: what waits is taken back, what it has open cancelled. Whether it
+    /// was not stopped for this reason already.
+    pub(super) fn stop_strategy<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        owner: u8,
+        why: StrategyStop,
+    ) -> bool {
+        let is_new = self.gate.scopes_mut().stop(owner, why);
+        if is_new {
+            self.recall(turn);
+            self.want_cancels(|_, order| order.owner == owner);
+        }
+        is_new
     }
 
     /// Takes back what waits for TCP.
@@ -323,7 +340,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             self.session.on_timer(turn.now, &mut self.control);
         }
         for index in 0..self.strategies.count() {
-            if self.strategies.next_deadline(index) <= turn.now {
+            if !self.desk.is_disabled(index) && self.strategies.next_deadline(index) <= turn.now {
                 self.call_strategy(turn, isolate, index, Call::Timer, 0);
             }
         }

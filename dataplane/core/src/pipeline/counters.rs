@@ -49,6 +49,7 @@ counter_enum! {
         DaemonSilences = "daemon_silences": "Times that the daemon's heartbeat was missed.",
         AnswersLate = "answers_late": "Deadlines that passed without the venue's answer to an order, a replace or a cancel.",
         StrategiesThrottled = "strategies_throttled": "Strategies stopped because they traded as often as they may in a while.",
+        StrategyRestarts = "strategy_restarts": "Strategies that panicked and were built anew.",
         StrategyLosses = "strategy_losses": "Strategies stopped because they lost more today than their limit.",
     }
 }

@@ -2,6 +2,7 @@
 
 use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MAX, StrategyConfig};
 use super::recovery::Recovery;
+use super::strategies::Lives;
 use super::{PipelineCounter, Turn, output};
 use crate::book::{Books, Instruments, Memory, STREAMS_MAX};
 use crate::opening;
@@ -34,7 +35,7 @@ pub struct Desk {
     pub(crate) ids: OrderIds,
     owners: [Owner; STRATEGIES_MAX + 1],
     owner_count: usize,
-    disabled: u32,
+    pub(super) lives: Lives,
     counters: [u64; PipelineCounter::COUNT],
     refusals: [u64; Reason::COUNT],
     notes: [u64; OrderNote::COUNT],
@@ -137,7 +138,7 @@ impl Desk {
             books,
             owners,
             owner_count,
-            disabled: 0,
+            lives: Lives::new(strategies.len()),
             counters: [0; PipelineCounter::COUNT],
             refusals: [0; Reason::COUNT],
             notes: [0; OrderNote::COUNT],
@@ -217,8 +218,9 @@ impl Desk {
         &self.notes
     }
     /// Whether the strategy with this index panicked and is disabled.
+    #[inline]
     pub fn is_disabled(&self, index: usize) -> bool {
-        self.disabled & (1 << index) != 0
+        self.lives.is_disabled(index)
     }
     /// Whether orders could be sent: not halted, session ready.
     #[inline]
@@ -239,12 +241,6 @@ impl Desk {
     }
     pub(crate) fn count_note(&mut self, note: OrderNote) {
         self.notes[note.index()] += 1;
-    }
-    pub(super) fn disabled_word(&self) -> u64 {
-        self.disabled.into()
-    }
-    pub(crate) fn disable(&mut self, index: usize) {
-        self.disabled |= 1 << index;
     }
 
     #[inline]

@@ -19,6 +19,7 @@ mod hash;
 mod limits;
 mod market;
 mod recovery;
+mod strategies;
 mod trading;
 mod trust;
 mod venue;
@@ -31,6 +32,7 @@ pub use config::{
 };
 pub use counters::PipelineCounter;
 pub use desk::Desk;
+pub use strategies::Crash;
 
 use crate::book::{BookChange, Books, Heap, Instruments, Memory};
 use crate::feed::Feed;
@@ -160,6 +162,10 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
         self.desk.count(PipelineCounter::Inputs, 1);
         self.desk.input_recorded(&input);
+        if self.desk.lives.is_any_due() {
+            // What the journal kept for them, before they are called for the first time.
+            self.restart_strategies(turn, isolate);
+        }
         match input {
             Input::Datagram { stream, line, at, backlog, payload } => {
                 turn.cause = Some(at.arrival);
@@ -181,7 +187,10 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
                     self.desk.tell_distrust(turn, None, marks, events);
                 }
             }
-            Input::Command(command) => self.desk.on_command(turn, command),
+            Input::Command(command) => {
+                self.desk.on_command(turn, command);
+                self.restart_strategies(turn, isolate);
+            }
             Input::SetLimits(limits) => self.desk.on_set_limits(turn, limits),
             Input::Timer => self.on_timer(turn, isolate),
         }

@@ -44,6 +44,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     /// Trading is stopped from here on: for the reason it was stopped before, and until the venue's log was compared.
     pub fn recover(&mut self, ledger: Ledger) {
         let desk = &mut self.desk;
+        for (strategy, state) in &ledger.states {
+            desk.bring_back(*strategy, *state);
+        }
         desk.gate.set_halt(Some(ledger.halt.unwrap_or(HaltReason::Reconciling)));
         let first_known = ledger.orders.last().map_or(0, |order| order.id.0.saturating_add(1));
         desk.ids.at_least(crate::units::OrderId(first_known.max(ledger.unknown_ids_below)));

@@ -36,7 +36,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             match self.strategies.call(index, isolate, Call::Book(changes), &ctx, &mut self.intents) {
                 // At least one, so that the walk ends.
                 Ok(count) => told += count.max(1),
-                Err(Panicked) => self.strategy_panicked(index),
+                Err(Panicked) => self.strategy_panicked(turn, index, &isolate.panic_text()),
             }
             self.act(turn, index, age_ns);
         }
@@ -65,23 +65,18 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
         let ctx = Ctx { now: turn.now, owner: index, desk: &self.desk };
         if self.strategies.call(index, isolate, call, &ctx, &mut self.intents).is_err() {
-            self.strategy_panicked(index);
+            self.strategy_panicked(turn, index, &isolate.panic_text());
         }
         self.act(turn, index, age_ns);
-    }
-
-    /// The strategy is not called again, and its orders go; the others trade on.
-    #[cold]
-    fn strategy_panicked(&mut self, index: usize) {
-        self.intents.clear();
-        self.desk.count(PipelineCounter::StrategyPanics, 1);
-        self.desk.disable(index);
-        self.desk.want_cancels(|_, order| usize::from(order.owner) == index);
     }
 
     /// Works through the intents of the last call.
     #[inline]
     fn act<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, index: usize, age_ns: u64) {
+        if let Some(state) = self.intents.kept() {
+            self.desk.keep_state(turn, index, state);
+            self.intents.forget_state();
+        }
         if self.intents.is_empty() {
             return;
         }

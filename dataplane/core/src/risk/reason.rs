@@ -7,7 +7,7 @@ counter_enum! {
     pub enum Reason {
         Killed = "killed": "Trading is halted: killed by an operator.",
         Halted = "halted": "Trading is halted by the system; only an operator resumes.",
-        StrategyDisabled = "strategy_disabled": "The strategy panicked and is disabled.",
+        StrategyDisabled = "strategy_disabled": "Its strategy panicked and is not called; an operator has to let it go on.",
         SessionNotReady = "session_not_ready": "The order session is not logged in, or the venue's log is not replayed yet.",
         WindowClosed = "window_closed": "The venue does not take more bytes now; nothing is queued for it.",
         OutboxFull = "outbox_full": "As many messages as may wait are waiting for TCP.",
@@ -58,6 +58,7 @@ counter_enum! {
 counter_enum! {
     /// Why the system stopped a strategy; an operator lets it go on.
     pub enum StrategyStop {
+        Panic = "panic": "It panicked.",
         Executions = "executions": "It traded as often as it may in a while.",
         Loss = "loss": "It lost more today than its limit.",
     }

@@ -166,6 +166,7 @@ pub(super) fn check_restricted(
             _ => Ok(()),
         },
         TradingState::CancelOnly => Err(Refusal::new(match stopped {
+            Some(StrategyStop::Panic) => Reason::StrategyDisabled,
             Some(StrategyStop::Executions) => Reason::RepeatedExecutions,
             Some(StrategyStop::Loss) => Reason::StrategyLoss,
             None => Reason::CancelOnly,

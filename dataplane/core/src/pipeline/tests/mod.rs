@@ -3,6 +3,7 @@
 mod answers;
 mod bounds;
 mod connection;
+mod crash;
 mod daemon;
 mod day;
 mod fees;

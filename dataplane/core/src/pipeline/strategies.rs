@@ -1,0 +1,218 @@
+//! The lives of strategies: one that panics is stopped alone, told of, and built anew when an operator lets it go on.
+
+use super::{Desk, Pipeline, PipelineCounter, Turn};
+use crate::feed::Feed;
+use crate::kept::KeptState;
+use crate::probe::{Isolate, PanicText, Probe};
+use crate::risk::{HaltReason, StrategyStop};
+use crate::session::OrderSession;
+use crate::strategy::StrategySet;
+use crate::units::{StrategyId, TaiNs};
+use alloc::boxed::Box;
+use alloc::vec;
+use core::fmt::Write;
+use tern_abi::record::{Kind, Recorder, RingFull, StrategyEvent, StrategyRecord};
+use zerocopy::IntoBytes;
+
+/// The last panic of a strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// When.
+    pub at: TaiNs,
+    /// What it said, and where it was.
+    pub text: PanicText,
+}
+
+/// What is known of each strategy beside what it holds.
+#[derive(Debug)]
+pub(super) struct Lives {
+    /// Those that panicked and are not called, a bit each.
+    disabled: u32,
+    /// Those that are to be given their state, or built anew, a bit each.
+    due: u32,
+    of: Box<[Life]>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Life {
+    /// The state that it handed out last, as it is recorded.
+    kept: Option<KeptState>,
+    crash: Option<Crash>,
+}
+
+impl Lives {
+    pub(super) fn new(strategies: usize) -> Self {
+        Self { disabled: 0, due: 0, of: vec![Life::default(); strategies].into_boxed_slice() }
+    }
+
+    #[inline]
+    pub(super) const fn is_disabled(&self, index: usize) -> bool {
+        self.disabled & (1 << index) != 0
+    }
+
+    #[inline]
+    pub(super) const fn is_any_due(&self) -> bool {
+        self.due != 0
+    }
+
+    /// An operator lets the strategy go on; one that did not panic goes on as it is.
+    pub(super) const fn want_restart(&mut self, index: usize) {
+        self.due |= self.disabled & (1 << index);
+    }
+
+    /// Everything that decides what comes, for a hash.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let states = self.of.iter().flat_map(|life| {
+            let version = life.kept.map_or(0, |kept| 1 << 32 | u64::from(kept.version()));
+            let bytes = life.kept.iter().flat_map(KeptState::bytes);
+            core::iter::once(version).chain(bytes.map(|byte| u64::from(*byte)))
+        });
+        [self.disabled.into(), self.due.into()].into_iter().chain(states)
+    }
+}
+
+impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
+    /// The strategy is not called again until an operator lets it go on, and its orders go; the others trade on.
+    #[cold]
+    pub(super) fn strategy_panicked<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        index: usize,
+        text: &PanicText,
+    ) {
+        self.intents.clear();
+        self.desk.count(PipelineCounter::StrategyPanics, 1);
+        self.desk.strategy_stopped(turn, index, StrategyEvent::Panicked, text);
+    }
+
+    /// Builds anew those that an operator let go on, and gives those their state that begin with the run.
+    pub(super) fn restart_strategies<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+    ) {
+        if self.desk.lives.due == 0 {
+            return;
+        }
+        let due = core::mem::take(&mut self.desk.lives.due);
+        for index in (0..self.strategies.count()).filter(|index| due & (1 << index) != 0) {
+            self.restart_strategy(turn, isolate, index);
+        }
+    }
+
+    #[cold]
+    fn restart_strategy<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+        index: usize,
+    ) {
+        let Some(kept) = self.desk.lives.of.get(index).map(|life| life.kept) else { return };
+        let was_disabled = self.desk.is_disabled(index);
+        let mut is_built = false;
+        let outcome = isolate.call(|| match &kept {
+            Some(state) if !was_disabled => {
+                self.strategies.restore(index, state);
+                is_built = true;
+            }
+            state => is_built = self.strategies.rebuild(index, state.as_ref()),
+        });
+        let text = match outcome {
+            Ok(()) if is_built => {
+                self.desk.lives.disabled &= !(1 << index);
+                self.desk.count(PipelineCounter::StrategyRestarts, was_disabled.into());
+                let _ = self.desk.tell_strategy(turn, index, StrategyEvent::Restarted, kept.as_ref(), b"");
+                return;
+            }
+            Ok(()) => {
+                let mut text = PanicText::EMPTY;
+                let _ = text.write_str("there is nothing to build it from in this run");
+                text
+            }
+            Err(_) => {
+                self.desk.count(PipelineCounter::StrategyPanics, 1);
+                isolate.panic_text()
+            }
+        };
+        // It may have been the state that it could not bear: the next try is without.
+        if let Some(life) = self.desk.lives.of.get_mut(index) {
+            life.kept = None;
+        }
+        self.desk.strategy_stopped(turn, index, StrategyEvent::NotBuilt, &text);
+    }
+}
+
+impl Desk {
+    /// The last panic of the strategy with this index in this run.
+    pub fn crash(&self, index: usize) -> Option<&Crash> {
+        self.lives.of.get(index)?.crash.as_ref()
+    }
+
+    /// What the strategy with this index handed out last.
+    pub fn kept_state(&self, index: usize) -> Option<&KeptState> {
+        self.lives.of.get(index)?.kept.as_ref()
+    }
+
+    /// What the journal kept of an earlier run of the day: given to the strategy before it is called.
+    pub(super) fn bring_back(&mut self, strategy: StrategyId, state: KeptState) {
+        let index = self.owners().iter().position(|owner| owner.strategy == strategy);
+        let Some((index, life)) = index.and_then(|index| Some((index, self.lives.of.get_mut(index)?))) else { return };
+        life.kept = Some(state);
+        self.lives.due |= 1 << index;
+    }
+
+    /// Records what a strategy handed out; only what is recorded is ever given to it.
+    #[inline(never)]
+    pub(super) fn keep_state<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        index: usize,
+        state: &KeptState,
+    ) {
+        if self.tell_strategy(turn, index, StrategyEvent::State, Some(state), state.bytes()).is_ok()
+            && let Some(life) = self.lives.of.get_mut(index)
+        {
+            life.kept = Some(*state);
+        }
+    }
+
+    /// Stops a strategy that panicked, and says so.
+    fn strategy_stopped<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        index: usize,
+        event: StrategyEvent,
+        text: &PanicText,
+    ) {
+        self.lives.disabled |= 1 << index;
+        if let Some(life) = self.lives.of.get_mut(index) {
+            life.crash = Some(Crash { at: turn.now, text: *text });
+        }
+        let _ = self.tell_strategy(turn, index, event, None, text.as_str().as_bytes());
+        self.stop_strategy(turn, index as u8, StrategyStop::Panic);
+    }
+
+    fn tell_strategy<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        index: usize,
+        event: StrategyEvent,
+        state: Option<&KeptState>,
+        more: &[u8],
+    ) -> Result<(), RingFull> {
+        let record = StrategyRecord {
+            cause_seq: turn.cause_seq,
+            strategy: self.owner(index).strategy.0,
+            event: event as u16,
+            version: state.map_or(0, KeptState::version),
+            state_bytes: state.map_or(0, |state| state.bytes().len() as u16),
+        };
+        let kind = if event == StrategyEvent::State { Kind::StrategyState } else { Kind::Strategy };
+        let told = turn.rec.record(turn.now.0, kind, &[record.as_bytes(), more]);
+        if told.is_err() {
+            self.count(PipelineCounter::RecordsLost, 1);
+            self.halt(turn, HaltReason::RingFull);
+        }
+        told
+    }
+}
