@@ -234,11 +234,11 @@ def curve(figures):
 
 def main():
     options = arguments()
-    sandbox.enter(os.path.abspath(__file__))
-    # as the first process of its namespace, it gets no signal that it does not ask for
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     try:
+        sandbox.enter(os.path.abspath(__file__))
+        # as the first process of its namespace, it gets no signal that it does not ask for
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         return run(options)
     except KeyboardInterrupt:
         return stopped()

@@ -19,6 +19,8 @@ def enter(script):
     """Re-runs `script` with our arguments inside fresh namespaces; returns only when already inside."""
     if os.environ.get(INSIDE) == "1":
         prepare()
+        # from here on an interrupt is an exception that the script can clean up after; one that came before comes now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return
     if os.geteuid() != 0:
         sys.exit(f"{os.path.basename(script)}: root is needed (namespaces, veth, XDP): run it with sudo.")
@@ -37,7 +39,9 @@ def enter(script):
 
 
 def die_with_parent():
-    """Whoever kills the outer process, with whatever signal, kills unshare, and the kernel everything inside."""
+    """Whoever kills the outer process, with whatever signal, kills unshare, and the kernel everything inside. An interrupt
+    waits until the inside can heed it: as the first process of its namespace it would end with 1."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
