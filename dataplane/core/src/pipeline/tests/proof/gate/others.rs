@@ -42,7 +42,7 @@ pub(super) fn close_of(config: &crate::pipeline::Config, instrument: usize) -> O
 
 /// How eager a price is to trade: the greater the better. One that no order has means "market".
 fn eagerness(side: Side, price: Num) -> Num {
-    if !(0..Num::from(u32::MAX)).contains(&price) {
+    if !(0..super::verdict::MARKET).contains(&price) {
         return Num::MAX;
     }
     if side == Side::Buy { price } else { -price }

@@ -147,7 +147,7 @@ pub(super) fn loud_when_wrong(bench: &mut Bench, world: &World) -> Result<u64, S
         ask(worse, 0, HaltReason::OverAccepted)?;
     }
     for order in world.ours.orders.open().filter(|order| order.pending.0 != 0) {
-        let more = order.pending_total - order.executed + 1;
+        let more = order.pending_total.saturating_sub(order.executed) + 1;
         let event = crate::testing::replaced(order.id.0, order.pending.0, more, order.pending_price.0);
         ask(event, 0, HaltReason::OverAccepted)?;
     }
