@@ -379,6 +379,8 @@ impl Firm {
     pub(super) fn look(&mut self, instrument: usize, price: Option<Num>) {
         let Some(price) = price else { return };
         let cost: Num = self.held.iter().map(|held| held[instrument].cost).sum();
+        // Shares that were traded meanwhile are worth what the last look said first.
+        self.was_beyond |= super::firm::large(self.position(instrument) * self.books[instrument].mark);
         self.books[instrument].unrealized = self.position(instrument) * price - cost;
         self.books[instrument].mark = price;
         self.watch_losses();

@@ -65,6 +65,11 @@ impl Held {
     }
 }
 
+/// Whether a number, or one that comes of it in a step, may not fit in the gate's own.
+pub(super) fn large(number: Num) -> bool {
+    number.unsigned_abs() > i64::MAX as u128 / 8
+}
+
 /// All holdings, by owner and instrument.
 pub(super) type Holdings = [[Held; INSTRUMENTS]; OWNERS];
 
@@ -257,6 +262,8 @@ pub(super) struct Firm {
     pub(super) out: Vec<Outcome>,
     /// Counts what opened or ended, for the age of lists.
     pub(super) clock: u64,
+    /// A number on the way to a sum was too large for the gate's own.
+    pub(super) was_beyond: bool,
 }
 
 impl Firm {
@@ -311,6 +318,7 @@ impl Firm {
             refusals: vec![0; Reason::COUNT],
             out: Vec::new(),
             clock: 0,
+            was_beyond: false,
         }
     }
 
@@ -389,10 +397,10 @@ impl Firm {
         self.next_id = self.next_id.max(id.saturating_add(1));
     }
 
-    /// Whether a number is too large for the gate's own, which holds on to the largest then.
+    /// Whether a number is, or was, too large for the gate's own, which holds on to the largest then.
     pub(super) fn is_beyond(&self) -> bool {
-        let large = |number: Num| number.unsigned_abs() > i64::MAX as u128 / 8;
-        self.held.iter().flatten().any(|held| large(held.cash) || large(held.cost) || large(held.shares))
+        self.was_beyond
+            || self.held.iter().flatten().any(|held| large(held.cash) || large(held.cost) || large(held.shares))
             || self.books.iter().any(|book| large(book.unrealized))
             || SIDES.iter().any(|side| large(self.open_of(None, *side).1))
             || large(self.gross())

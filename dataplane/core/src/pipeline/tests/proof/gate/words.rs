@@ -110,14 +110,13 @@ impl Maker<'_> {
         }
     }
 
-    /// A number of shares that is mostly the right one, and never more than an order can have (OUCH 5.0, 2.1): of billions of
-    /// shares traded at once, gate and model come to different sums of profit.
+    /// A number of shares that is mostly the right one.
     fn about(&mut self, shares: Num) -> u32 {
         let shares = shares.clamp(0, u32::MAX.into()) as u32;
         match self.random.below(200) {
             0..190 => shares,
             190..199 => self.random.below(u64::from(shares) + 1) as u32,
-            _ => self.random.pick(&[shares.saturating_add(1), 0, 999_999]),
+            _ => self.random.pick(&[shares.saturating_add(1), 0, u32::MAX]),
         }
     }
 
