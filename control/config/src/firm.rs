@@ -89,15 +89,7 @@ impl Firm {
     /// # Errors
     /// Everything that is wrong with it; a key that is unknown or of the wrong type ends the search at once.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let text = std::fs::read_to_string(path).map_err(|error| Problem {
-            file: path.to_path_buf(),
-            line: 1,
-            column: 1,
-            field: String::new(),
-            message: format!("cannot be read: {error}"),
-            expected: Some("a readable TOML file with [firm], [total] and [[instance]]".into()),
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &Source::read(path, "a readable TOML file with [firm], [total] and [[instance]]")?)
     }
 
     /// Checks `text`, which is said to come from `file`.
@@ -106,10 +98,7 @@ impl Firm {
     /// As [`Firm::load`].
     pub fn parse(file: &Path, text: &str) -> Result<Self, Problems> {
         let source = Source::new(file, text);
-        let mut firm: Self = toml::from_str(text).map_err(|error| {
-            let message = error.message().replace('\n', " ");
-            source.problem_in(error.span().unwrap_or(0..0), message)
-        })?;
+        let mut firm: Self = source.parse()?;
         firm.source = source;
         if firm.firm.ledger.as_os_str().is_empty() {
             firm.firm.ledger = format!("/run/tern/firm/{}.json", firm.firm.name).into();

@@ -52,15 +52,7 @@ impl Config {
     /// problems are reported together.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Problems> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| Problem {
-            file: path.to_path_buf(),
-            line: 1,
-            column: 1,
-            field: String::new(),
-            message: format!("cannot be read: {error}"),
-            expected: Some("a readable TOML file; control/config/example.toml shows every key".into()),
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &Source::read(path, "a readable TOML file; control/config/example.toml shows every key")?)
     }
 
     /// Checks `text`, which is said to come from `file`.
@@ -69,10 +61,7 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(file: &Path, text: &str) -> Result<Self, Problems> {
         let source = Source::new(file, text);
-        let mut config: Config = toml::from_str(text).map_err(|error| {
-            let message = error.message().replace('\n', " ");
-            source.problem_in(error.span().unwrap_or(0..0), message)
-        })?;
+        let mut config: Config = source.parse()?;
         config.source = source;
         config.fill_paths();
         let unread = [config.fill_reference().err(), config.fill_opening().err()];

@@ -208,10 +208,7 @@ impl Limits {
     /// Everything that is wrong with it.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Problems> {
         let source = Source::new(file, text);
-        let parsed: LimitsFile = toml::from_str(text).map_err(|error| {
-            let message = error.message().replace('\n', " ");
-            source.problem_in(error.span().unwrap_or(0..0), message)
-        })?;
+        let parsed: LimitsFile = source.parse()?;
         let mut config = Config::parse(file, REST)?;
         config.limits = parsed.limits;
         config.source = source;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -18,6 +19,26 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(file: &Path, text: &str) -> Self {
         Self { file: file.to_path_buf(), text: text.to_owned() }
+    }
+
+    /// The text of the file at `path`, which ought to be `expected`.
+    pub(crate) fn read(path: &Path, expected: &str) -> Result<String, Problem> {
+        std::fs::read_to_string(path).map_err(|error| Problem {
+            file: path.to_path_buf(),
+            line: 1,
+            column: 1,
+            field: String::new(),
+            message: format!("cannot be read: {error}"),
+            expected: Some(expected.to_owned()),
+        })
+    }
+
+    /// What the text says; a key that is unknown or of the wrong type ends the search at once.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        toml::from_str(&self.text).map_err(|error| {
+            let message = error.message().replace('\n', " ");
+            self.problem_in(error.span().unwrap_or(0..0), message)
+        })
     }
 
     /// A problem with the field at `path`; points at the nearest enclosing table where the field is absent.

@@ -185,7 +185,7 @@ fn may(
     let roles = &shared.config.roles;
     if let Err(who) = roles::check(roles, uid, role) {
         tracing::warn!(uid, command = kind.name(), role = role.name(), "refused: not the role");
-        // One that the loop has no room for now is in the log at least.
+        // Should the command ring be full, as behind a stuck loop, the line above is all there is of it.
         let _ = shared.send(CommandKind::Refused, uid, kind as u32);
         let message =
             format!("refused: {} needs the role {}, which has: {who}; nothing was changed", kind.name(), role.name());
