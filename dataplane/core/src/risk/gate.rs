@@ -375,15 +375,15 @@ impl Gate {
         self.check_scopes(&wants, symbol)?;
         let bounds = self.bounds.row(exposure.bounds);
         check_terms(new)?;
-        let worth = self.worth(at.now, new, market)?;
-        // Of an order for a cross the limit has to be within the collar too.
-        if worth != new.price && !new.price.is_market() {
-            self.check_order(at.now, new.instrument, (new.price, new.quantity), (0, 0), bounds, market)?;
-        }
-        let reference = self.check_order(at.now, new.instrument, (worth, new.quantity), (0, 0), bounds, market)?;
+        let dearest = if new.time_in_force.is_cross() {
+            self.check_cross(at.now, new, bounds, market)?
+        } else {
+            let order = (new.price, new.quantity);
+            self.check_order(at.now, new.instrument, order, (0, 0), bounds, market)?.max(new.price)
+        };
         self.check_position(&wants, exposure)?;
         self.check_volume(at.now, new.instrument, new.quantity, worst)?;
-        let price = self.check_stake(&wants, (valued(worth.max(reference)), 0), exposure)?;
+        let price = self.check_stake(&wants, (valued(dearest), 0), exposure)?;
         self.check_self_trade(new.instrument, new.side, new.price, market.orders)?;
         let open = market.orders.open_count();
         if open >= self.limits.open_orders_max || !market.orders.has_room() {

@@ -1,6 +1,7 @@
 //! Terms of orders beyond price and shares: which go together, and what an order for a cross is valued at.
 
 use super::Reason;
+use super::bounds::Bounds;
 use super::gate::{Gate, Market, NewOrder, Refusal};
 use crate::orders::Order;
 use crate::session::TimeInForce;
@@ -63,11 +64,23 @@ pub(super) fn check_reducible(order: &Order, quantity: Quantity) -> Result<(), R
 }
 
 impl Gate {
-    /// What a share of an order is valued at: for a cross the most that the collar lets anything trade at, whatever its limit
-    /// and side.
-    #[inline(always)]
-    pub(super) fn worth(&self, now: TaiNs, new: &NewOrder, market: &Market<'_>) -> Result<Price, Refusal> {
-        if new.time_in_force.is_cross() { self.upper_collar(now, new.instrument, market) } else { Ok(new.price) }
+    /// As [`check_order`](Self::check_order), of an order for a cross: it is valued at the most that the collar lets anything
+    /// trade at, whatever its limit and side, and a limit has to be within the collar too. What its shares count at.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn check_cross(
+        &self,
+        now: TaiNs,
+        new: &NewOrder,
+        bounds: &Bounds,
+        market: &Market<'_>,
+    ) -> Result<Price, Refusal> {
+        let worth = self.upper_collar(now, new.instrument, market)?;
+        if worth != new.price && !new.price.is_market() {
+            self.check_order(now, new.instrument, (new.price, new.quantity), (0, 0), bounds, market)?;
+        }
+        let reference = self.check_order(now, new.instrument, (worth, new.quantity), (0, 0), bounds, market)?;
+        Ok(worth.max(reference))
     }
 
     /// What a share of an order that was approved stands for, should that not be its price.
