@@ -181,7 +181,8 @@ impl<'a, R: Recorder> Rig<'a, R> {
             sample_stages_every: config.run_loop.sample_stages_every,
             account: session.account,
             day: 1,
-            daemon_silence_ns: config.daemon.silence_ms * 1_000_000,
+            // No daemon beats here, and one that is missed stops trading.
+            daemon_silence_ns: 0,
             daemon_halt_ns: 0,
         };
         Self {

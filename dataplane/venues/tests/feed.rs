@@ -390,6 +390,23 @@ fn a_packet_that_ends_inside_a_message_loses_trust() {
     }
 }
 
+/// What came before on the other line is not missed, but what the packet would have brought beside it is.
+#[test]
+fn a_repeated_packet_that_ends_early_loses_what_is_new_in_it() {
+    let messages = [add(1), add(2), add(3), add(4)];
+    let whole = packet(1, &messages.each_ref().map(|message| &message[..]));
+    for cut in [1, 40, 80, 120] {
+        let mut venue = Venue::new();
+        venue.take(&packet(1, &[&add(1), &add(2)]));
+        let missing = if cut == 1 { 1 } else { 2 };
+        let state = venue.take(&whole[..whole.len() - cut]);
+        assert_eq!(state, untrusted(Distrust::Truncated, 5 - missing, 5), "cut {cut}");
+        assert_eq!(venue.counter(FeedCounter::MissedMessages), missing);
+        assert_eq!(venue.counter(FeedCounter::Messages), 2 + 2 - missing);
+        assert_eq!(venue.events.last().map(|event| event.flags), Some(flags::LAST));
+    }
+}
+
 #[test]
 fn a_truncated_message_loses_trust_and_the_next_is_read() {
     for len in 0..36 {

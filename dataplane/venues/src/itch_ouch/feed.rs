@@ -13,7 +13,7 @@ use tern_core::units::{InstrumentId, LineId, StreamId, Symbol, TaiNs};
 use super::wire::Alpha;
 use super::wire::itch::{DecodeError, Header, ItchMessage, Message, OperationalHalt, OperationalHaltAction};
 use super::wire::mold::{Downstream, Kind, Session};
-use plan::{Plan, locate_of, plan_of, stock_of};
+use plan::{Plan, head_of, locate_of, plan_of, stock_of};
 
 /// The market to which orders go, as operational halts name it (ITCH 5.0, 1.2.8): Nasdaq.
 const MARKET: u8 = b'Q';
@@ -180,36 +180,29 @@ impl ItchFeed {
         }
         let locates = &mut self.locates[index * LOCATES..];
         let Some(locates) = locates.first_chunk_mut::<LOCATES>() else { return };
-        let mut decoder = Decoder { locates, counters: &mut self.counters, decoded: 0, distrust: None, sink };
+        let mut decoder = Decoder { locates, counters: &mut self.counters, left: 0, distrust: None, sink };
 
         let mut blocks = packet.blocks();
-        let mut skip = seen_before;
-        let mut missing = 0;
+        let mut cut = (0..seen_before).find_map(|_| blocks.next()?.err());
         while let Some(block) = blocks.next() {
-            if skip != 0 {
-                skip -= 1;
-                continue;
+            match block {
+                Ok(bytes) => decoder.normalize(bytes, blocks.left()),
+                Err(error) => cut = Some(error),
             }
-            let mut event = match block {
-                Ok(bytes) => decoder.normalize(bytes),
-                Err(cut) => {
-                    missing = u64::from(cut.missing_count);
-                    BookEvent::new(EventKind::Other)
-                }
-            };
-            if blocks.left() == 0 {
-                event.flags |= flags::LAST;
-            }
-            decoder.sink.event(event);
+        }
+        let fresh = u64::from(promised) - seen_before;
+        let missing = cut.map_or(0, |cut| fresh.min(u64::from(cut.missing_count)));
+        if missing != 0 {
+            decoder.sink.event(BookEvent { flags: flags::LAST, ..BookEvent::new(EventKind::Other) });
         }
 
-        let (decoded, distrust) = (decoder.decoded, decoder.distrust);
-        self.count(FeedCounter::Messages, decoded);
+        let distrust = decoder.distrust;
+        self.count(FeedCounter::Messages, fresh - missing);
         let stream = &mut self.streams[index];
         stream.next_seq = sequence.wrapping_add(u64::from(promised));
         stream.started();
-        if let Some((reason, at)) = distrust {
-            let message = sequence.wrapping_add(seen_before + at);
+        if let Some((reason, left)) = distrust {
+            let message = stream.next_seq.wrapping_sub(u64::from(left) + 1);
             stream.distrust(reason, message, message);
         }
         if missing != 0 {
@@ -306,33 +299,35 @@ fn is_plausible(packet: &Downstream<'_>) -> bool {
 struct Decoder<'a, S> {
     locates: &'a mut [u32; LOCATES],
     counters: &'a mut Counters,
-    /// Messages so far.
-    decoded: u64,
-    /// Why trust is lost, and at which message of those decoded.
-    distrust: Option<(Distrust, u64)>,
+    /// Messages that follow the one at which [`Self::by_type`] is.
+    left: u16,
+    /// Why trust is lost, and how many messages follow the one at fault.
+    distrust: Option<(Distrust, u16)>,
     sink: &'a mut S,
 }
 
 impl<S: EventSink> Decoder<'_, S> {
+    /// Hands the event of a message out that so many follow. In two places, so that the frequent one is written field by
+    /// field where the sink keeps it: put together elsewhere and copied, it is read before its parts have been stored,
+    /// which cost a quarter of all decoding.
     #[inline(always)]
-    fn normalize(&mut self, bytes: &[u8]) -> BookEvent {
-        let event = match self.by_plan(bytes) {
-            Some(event) => event,
-            None => self.by_type(bytes),
-        };
-        self.decoded += 1;
-        event
+    fn normalize(&mut self, bytes: &[u8], left: u16) {
+        let flags = if left == 0 { flags::LAST } else { 0 };
+        if let Some(event) = self.by_plan(bytes, flags) {
+            self.sink.event(event);
+        } else {
+            self.left = left;
+            let event = self.by_type(bytes);
+            self.sink.event(BookEvent { flags: event.flags | flags, ..event });
+        }
     }
 
     /// The event of a frequent type, whole and of a known instrument; all else is for [`Self::by_type`].
     #[inline(always)]
-    fn by_plan(&mut self, bytes: &[u8]) -> Option<BookEvent> {
-        let plan = plan_of(*bytes.first()?);
-        if plan.len == 0 || bytes.len() != usize::from(plan.len) {
-            return None;
-        }
-        let instrument = self.locates[usize::from(locate_of(bytes)?)].checked_sub(1)?;
-        plan.event(bytes, instrument)
+    fn by_plan(&mut self, bytes: &[u8], flags: u16) -> Option<BookEvent> {
+        let (head, plan) = head_of(bytes)?;
+        let instrument = self.locates[usize::from(locate_of(head))].checked_sub(1)?;
+        plan.event(head, bytes, instrument, flags)
     }
 
     #[inline(never)]
@@ -347,7 +342,10 @@ impl<S: EventSink> Decoder<'_, S> {
         }
         let event = match plan_of(message.header().kind) {
             Plan { len: 0, .. } => self.rare(&message),
-            plan => self.instrument_of(own, message.header()).and_then(|instrument| plan.event(own, instrument)),
+            _ => self.instrument_of(own, message.header()).and_then(|instrument| {
+                let (head, plan) = head_of(own)?;
+                plan.event(head, own, instrument, 0)
+            }),
         };
         event.unwrap_or_else(|| self.other(message.header()))
     }
@@ -442,7 +440,7 @@ impl<S: EventSink> Decoder<'_, S> {
     }
 
     fn lose_trust(&mut self, reason: Distrust) {
-        self.distrust.get_or_insert((reason, self.decoded));
+        self.distrust.get_or_insert((reason, self.left));
     }
 
     fn locate(&self, head: &Header) -> Option<u32> {

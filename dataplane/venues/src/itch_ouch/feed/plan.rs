@@ -13,59 +13,125 @@ use crate::itch_ouch::wire::itch::{
     OrderReplace, Trade,
 };
 
-/// Where the fields of a type are.
+/// Where the fields of a type are. The type decides what an instruction reads, never which instruction comes next.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
+    order: Head,
+    other: Wide,
+    price: Narrow,
+    quantity: Narrow,
     /// Bytes of the message; 0 says that the type is not decoded by table.
     pub(super) len: u8,
     /// What it becomes.
     kind: EventKind,
-    order: Field,
-    other: Field,
-    price: Field,
-    quantity: Field,
-    /// Offset of the side, or of the type byte, which is never a side here.
-    side_at: u8,
-    /// Offset of the printable letter, or of the type byte, which is never `N` here.
-    printable_at: u8,
+    letter: Letter,
 }
 
-/// Offset of a number; a number that a type does not have is read where the order is, and masked.
+/// Where every type by table has eight bytes that are its order or nothing that is asked for.
+const HEAD_AT: usize = offset_of!(OrderDelete, order_reference_number);
+/// Bytes that every type by table has.
+const HEAD_BYTES: usize = HEAD_AT + 8;
+
+/// The order: always at the same place, so that one look at the length is enough for it and all that lies before.
 #[derive(Clone, Copy)]
-struct Field {
-    at: u8,
-    mask: u8,
+struct Head {
+    mask: u64,
 }
 
-impl Field {
-    const ABSENT: Self = Self { at: offset_of!(OrderDelete, order_reference_number) as u8, mask: 0 };
+/// A number of eight bytes. One that a type does not have is read where the order is, and masked.
+#[derive(Clone, Copy)]
+struct Wide {
+    mask: u64,
+    at: u8,
+}
+
+/// The same of four bytes.
+#[derive(Clone, Copy)]
+struct Narrow {
+    mask: u32,
+    at: u8,
+}
+
+/// The one letter of a type: its side, or whether the execution is printed.
+#[derive(Clone, Copy)]
+struct Letter {
+    at: u8,
+    /// All bits when it is a side.
+    side: u8,
+    /// All bits when it says what is printed.
+    printable: u16,
+}
+
+impl Letter {
+    const ABSENT: Self = Self { at: 0, side: 0, printable: 0 };
+
+    const fn side(offset: usize) -> Self {
+        Self { at: offset as u8, side: u8::MAX, printable: 0 }
+    }
+
+    const fn printable(offset: usize) -> Self {
+        Self { at: offset as u8, side: 0, printable: u16::MAX }
+    }
+
+    /// The side: another letter is none, and the book refuses such an order.
+    #[inline(always)]
+    fn side_of(self, letter: u8) -> u8 {
+        (SIDE_BUY * u8::from(letter == b'B') + SIDE_SELL * u8::from(letter == b'S')) & self.side
+    }
+
+    #[inline(always)]
+    fn flags_of(self, letter: u8) -> u16 {
+        flags::NON_PRINTABLE * u16::from(letter == b'N') & self.printable
+    }
+}
+
+impl Head {
+    const ABSENT: Self = Self { mask: 0 };
 
     const fn at(offset: usize) -> Self {
-        Self { at: offset as u8, mask: 0xFF }
+        assert!(offset == HEAD_AT);
+        Self { mask: u64::MAX }
+    }
+}
+
+impl Wide {
+    const ABSENT: Self = Self { at: HEAD_AT as u8, mask: 0 };
+
+    const fn at(offset: usize) -> Self {
+        Self { at: offset as u8, mask: u64::MAX }
     }
 
     #[inline(always)]
-    fn u64(self, bytes: &[u8]) -> Option<u64> {
-        let field = bytes.get(usize::from(self.at)..)?.first_chunk()?;
-        Some(u64::from_be_bytes(*field) & i64::from(self.mask.cast_signed()).cast_unsigned())
+    fn of(self, bytes: &[u8]) -> Option<u64> {
+        let at = usize::from(self.at);
+        let field = bytes.get(at..at + 8)?.first_chunk()?;
+        Some(u64::from_be_bytes(*field) & self.mask)
+    }
+}
+
+impl Narrow {
+    const ABSENT: Self = Self { at: HEAD_AT as u8, mask: 0 };
+
+    const fn at(offset: usize) -> Self {
+        Self { at: offset as u8, mask: u32::MAX }
     }
 
     #[inline(always)]
-    fn u32(self, bytes: &[u8]) -> Option<u32> {
-        let field = bytes.get(usize::from(self.at)..)?.first_chunk()?;
-        Some(u32::from_be_bytes(*field) & i32::from(self.mask.cast_signed()).cast_unsigned())
+    fn of(self, bytes: &[u8]) -> Option<u32> {
+        let at = usize::from(self.at);
+        let field = bytes.get(at..at + 4)?.first_chunk()?;
+        Some(u32::from_be_bytes(*field) & self.mask)
     }
 }
 
 const NONE: Plan = Plan {
+    order: Head::ABSENT,
+    other: Wide::ABSENT,
+    price: Narrow::ABSENT,
+    quantity: Narrow::ABSENT,
     len: 0,
     kind: EventKind::Other,
-    order: Field::ABSENT,
-    other: Field::ABSENT,
-    price: Field::ABSENT,
-    quantity: Field::ABSENT,
-    side_at: 0,
-    printable_at: 0,
+    letter: Letter::ABSENT,
 };
 
 /// A plan for each type byte.
@@ -87,30 +153,48 @@ pub(super) fn stock_of(bytes: &[u8]) -> Option<[u8; 8]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-/// The stock locate of any message.
+/// The first bytes of a message by table, and its plan; `None` when it has another length than its type, or none.
 #[inline(always)]
-pub(super) fn locate_of(bytes: &[u8]) -> Option<u16> {
-    let field = bytes.get(offset_of!(Header, stock_locate)..)?.first_chunk()?;
-    Some(u16::from_be_bytes(*field))
+pub(super) fn head_of(bytes: &[u8]) -> Option<(&[u8; HEAD_BYTES], &'static Plan)> {
+    let head = bytes.first_chunk::<HEAD_BYTES>()?;
+    let plan = plan_of(head[0]);
+    if bytes.len() == usize::from(plan.len) { Some((head, plan)) } else { None }
+}
+
+/// The stock locate of a message.
+#[inline(always)]
+pub(super) fn locate_of(head: &[u8; HEAD_BYTES]) -> u16 {
+    const AT: usize = offset_of!(Header, stock_locate);
+    u16::from_be_bytes([head[AT], head[AT + 1]])
+}
+
+/// Eight bytes of the head.
+#[inline(always)]
+fn eight<const AT: usize>(head: &[u8; HEAD_BYTES]) -> Option<u64> {
+    head.get(AT..)?.first_chunk().map(|field| u64::from_be_bytes(*field))
 }
 
 impl Plan {
-    /// The event of a message of this plan; `None` when `bytes` are fewer than `len`.
+    /// The event of a message of this plan, with `flags` beside its own; `None` when `bytes` are fewer than `len`.
     #[inline(always)]
-    pub(super) fn event(&self, bytes: &[u8], instrument: u32) -> Option<BookEvent> {
-        let timestamp = Field::at(offset_of!(Header, timestamp) - 2).u64(bytes)? << 16 >> 16;
-        let side = *bytes.get(usize::from(self.side_at))?;
-        let printable = *bytes.get(usize::from(self.printable_at))?;
+    pub(super) fn event(
+        &self,
+        head: &[u8; HEAD_BYTES],
+        bytes: &[u8],
+        instrument: u32,
+        flags: u16,
+    ) -> Option<BookEvent> {
+        const TIME_AT: usize = offset_of!(Header, timestamp) - 2;
+        let letter = *bytes.get(usize::from(self.letter.at))?;
         Some(BookEvent {
-            order: self.order.u64(bytes)?,
-            other: self.other.u64(bytes)?,
-            price: i64::from(self.price.u32(bytes)?),
-            venue_ns: timestamp,
+            order: eight::<HEAD_AT>(head)? & self.order.mask,
+            other: self.other.of(bytes)?,
+            price: i64::from(self.price.of(bytes)?),
+            venue_ns: eight::<TIME_AT>(head)? << 16 >> 16,
             instrument,
-            quantity: self.quantity.u32(bytes)?,
-            // Another letter is no side; the book refuses such an order.
-            side: SIDE_BUY * u8::from(side == b'B') + SIDE_SELL * u8::from(side == b'S'),
-            flags: flags::NON_PRINTABLE * u16::from(printable == b'N'),
+            quantity: self.quantity.of(bytes)?,
+            side: self.letter.side_of(letter),
+            flags: flags | self.letter.flags_of(letter),
             ..BookEvent::new(self.kind)
         })
     }
@@ -118,12 +202,16 @@ impl Plan {
 
 /// A plan with the fields of a struct, by name.
 macro_rules! plan {
+    (@order $at:expr) => { Head::at($at) };
+    (@other $at:expr) => { Wide::at($at) };
+    (@price $at:expr) => { Narrow::at($at) };
+    (@quantity $at:expr) => { Narrow::at($at) };
     ($plans:ident, $message:ident => $kind:ident { $($field:ident: $name:ident),* } $($at:ident: $letter:ident)?) => {
         $plans[$message::TYPE as usize] = Plan {
             len: size_of::<$message>() as u8,
             kind: EventKind::$kind,
-            $($field: Field::at(offset_of!($message, $name)),)*
-            $($at: offset_of!($message, $letter) as u8,)?
+            $($field: plan!(@$field offset_of!($message, $name)),)*
+            $(letter: Letter::$at(offset_of!($message, $letter)),)?
             ..NONE
         };
     };
@@ -132,20 +220,20 @@ macro_rules! plan {
 const fn plans() -> [Plan; 256] {
     let mut plans = [NONE; 256];
     plan!(plans, AddOrder => Add { order: order_reference_number, price: price, quantity: shares }
-        side_at: buy_sell_indicator);
+        side: buy_sell_indicator);
     plan!(plans, AddOrderMpid => Add { order: order_reference_number, price: price, quantity: shares }
-        side_at: buy_sell_indicator);
+        side: buy_sell_indicator);
     plan!(plans, OrderExecuted => Execute {
         order: order_reference_number, other: match_number, quantity: executed_shares
     });
     plan!(plans, OrderExecutedWithPrice => ExecuteAtPrice {
         order: order_reference_number, other: match_number, price: execution_price, quantity: executed_shares
-    } printable_at: printable);
+    } printable: printable);
     plan!(plans, OrderCancel => Reduce { order: order_reference_number, quantity: cancelled_shares });
     plan!(plans, OrderDelete => Delete { order: order_reference_number });
     plan!(plans, OrderReplace => Replace {
         order: original_order_reference_number, other: new_order_reference_number, price: price, quantity: shares
     });
-    plan!(plans, Trade => Trade { other: match_number, price: price, quantity: shares } side_at: buy_sell_indicator);
+    plan!(plans, Trade => Trade { other: match_number, price: price, quantity: shares } side: buy_sell_indicator);
     plans
 }
