@@ -81,7 +81,7 @@ impl Letter {
 
     #[inline(always)]
     fn flags_of(self, letter: u8) -> u16 {
-        flags::NON_PRINTABLE * u16::from(letter == b'N') & self.printable
+        (flags::NON_PRINTABLE * u16::from(letter == b'N')) & self.printable
     }
 }
 
@@ -207,13 +207,11 @@ macro_rules! plan {
     (@price $at:expr) => { Narrow::at($at) };
     (@quantity $at:expr) => { Narrow::at($at) };
     ($plans:ident, $message:ident => $kind:ident { $($field:ident: $name:ident),* } $($at:ident: $letter:ident)?) => {
-        $plans[$message::TYPE as usize] = Plan {
-            len: size_of::<$message>() as u8,
-            kind: EventKind::$kind,
-            $($field: plan!(@$field offset_of!($message, $name)),)*
-            $(letter: Letter::$at(offset_of!($message, $letter)),)?
-            ..NONE
-        };
+        let plan = &mut $plans[$message::TYPE as usize];
+        plan.len = size_of::<$message>() as u8;
+        plan.kind = EventKind::$kind;
+        $(plan.$field = plan!(@$field offset_of!($message, $name));)*
+        $(plan.letter = Letter::$at(offset_of!($message, $letter));)?
     };
 }
 
