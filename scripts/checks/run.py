@@ -52,6 +52,7 @@ CHECKS = {
     "fallback_pages": ("fallbacks", True, True),
     "fallback_socket": ("fallbacks", True, True),
     "fallback_block": ("fallbacks", True, True),
+    "export": ("export", True, True),
     "disk_full": ("full", True, True),
     "ring_full": ("full", True, True),
     "tshark": ("wire", True, True),

@@ -1,0 +1,14 @@
+//! The journal as Parquet files: `TABLE/day=YYYY-MM-DD/SEGMENT.parquet`, a table a kind of record, a row a record
+//! ([`tern_schema`]).
+//!
+//! A segment of the journal is exported whole or not at all: its files are written beside their names, then named, then
+//! `export.json` says that it is done. So an export that ended in any way goes on where it was, and files that are there
+//! hold each record once. The last segment, which may still grow, is written anew by every export.
+#![forbid(unsafe_code)]
+
+mod columns;
+mod file;
+mod run;
+mod state;
+
+pub use run::{Export, Report, Selection, Update};

@@ -1,0 +1,238 @@
+//! One export: records to rows, segment after segment.
+
+use anyhow::{Context as _, Result, bail};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tern_abi::record::{Kind, RecordHeader};
+use tern_journal::Reader;
+use tern_schema::{Context, TABLES, Table, Value};
+
+use crate::file::{TableFile, remove_unfinished};
+use crate::state::State;
+
+/// Which tables.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// All but raw input.
+    Decisions,
+    /// All.
+    All,
+    /// Those of these names.
+    Named(Vec<String>),
+}
+
+impl Selection {
+    fn tables(&self) -> Result<Vec<&'static Table>> {
+        Ok(match self {
+            Selection::Decisions => TABLES.iter().filter(|table| !table.is_raw).collect(),
+            Selection::All => TABLES.iter().collect(),
+            Selection::Named(names) => {
+                if let Some(unknown) = names.iter().find(|name| Table::named(name).is_none()) {
+                    let all: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
+                    bail!("there is no table `{unknown}`; there are {}", all.join(", "));
+                }
+                TABLES.iter().filter(|table| names.iter().any(|name| name == table.name)).collect()
+            }
+        })
+    }
+}
+
+/// What an export has done, all earlier ones into the same folder included.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Report {
+    /// Records of the journal, of all kinds.
+    pub records: u64,
+    /// Records that are in the files.
+    pub rows: BTreeMap<String, u64>,
+    /// Records of tables that were not asked for.
+    pub left_out: u64,
+    /// Records of which no row could be made: of a kind that this build does not know, or shorter than their kind.
+    pub unreadable: u64,
+    /// Segments of the journal.
+    pub segments: u64,
+    /// Of those, segments that an earlier export had done.
+    pub segments_before: u64,
+    /// Records that this export read.
+    pub records_read: u64,
+}
+
+/// How far an export is.
+#[derive(Clone, Copy, Debug)]
+pub struct Update {
+    /// Bytes of the journal's segments that are done.
+    pub bytes: u64,
+    /// Bytes of all its segments.
+    pub bytes_total: u64,
+    /// Records read.
+    pub records: u64,
+}
+
+/// An export of a journal into a folder.
+pub struct Export {
+    journal: PathBuf,
+    folder: PathBuf,
+    tables: Vec<&'static Table>,
+}
+
+/// A segment that is being exported.
+#[derive(Default)]
+struct Part {
+    files: BTreeMap<(&'static str, u32), TableFile>,
+    records: u64,
+    unreadable: u64,
+}
+
+impl Export {
+    /// Of the journal in `journal` into `folder`, which is made.
+    ///
+    /// # Errors
+    /// There is no journal, no such table, or the folder cannot be made.
+    pub fn new(journal: &Path, folder: &Path, selection: &Selection) -> Result<Self> {
+        if !journal.is_dir() {
+            bail!("{}: there is no journal", journal.display());
+        }
+        let tables = selection.tables()?;
+        fs::create_dir_all(folder).with_context(|| format!("{}: cannot make the folder", folder.display()))?;
+        Ok(Self { journal: journal.to_owned(), folder: folder.to_owned(), tables })
+    }
+
+    /// Exports what is not exported yet. `progress` is told now and then.
+    ///
+    /// # Errors
+    /// The journal is damaged, or a file cannot be written; what was done before stays done.
+    pub fn run(&self, mut progress: impl FnMut(Update)) -> Result<Report> {
+        let names: Vec<String> = self.tables.iter().map(|table| table.name.to_owned()).collect();
+        let mut state = State::load_or_begin(&self.folder, &names)?;
+        for table in &self.tables {
+            remove_unfinished(&self.folder.join(table.name))?;
+        }
+        let before = state.segments;
+        let mut context = self.context_of(state.start_seq)?;
+        let mut reader = if state.next_seq == 0 {
+            Reader::open(&self.journal)?
+        } else {
+            Reader::open_near(&self.journal, state.next_seq)?
+        };
+        let sizes = self.sizes();
+        let bytes_total = sizes.values().sum();
+        let mut update = Update { bytes: 0, bytes_total, records: 0 };
+        let (mut segment, mut part, mut start_seq) = (0, Part::default(), state.start_seq);
+        while let Some(record) =
+            reader.next().with_context(|| format!("after record {}", state.next_seq + part.records))?
+        {
+            if record.segment <= state.segments {
+                continue;
+            }
+            if record.segment != segment && segment != 0 {
+                let done = std::mem::take(&mut part);
+                // What the segment's last record belongs to is what the next one's first one begins with.
+                let next = (segment, record.header.seq, start_seq);
+                self.end_part(done, Some(next), &mut state)?;
+            }
+            segment = record.segment;
+            if record.header.kind == Kind::Start as u16 {
+                start_seq = record.header.seq;
+            }
+            context.heed(&record.header, record.body);
+            self.take(&mut part, segment, (&record.header, record.body), &context)?;
+            update.records += 1;
+            if update.records.is_multiple_of(50_000) {
+                update.bytes = sizes.range(..segment).map(|(_, bytes)| bytes).sum();
+                progress(update);
+            }
+        }
+        // The last segment may grow: it is in the files, but not among those that are done.
+        let mut all = state.clone();
+        self.end_part(part, None, &mut all)?;
+        progress(Update { bytes: bytes_total, ..update });
+        let rows = names.iter().map(|name| (name.clone(), all.rows.get(name).copied().unwrap_or(0))).collect();
+        let in_files: u64 = all.rows.values().sum();
+        Ok(Report {
+            records: all.records,
+            rows,
+            left_out: all.records - in_files - all.unreadable,
+            unreadable: all.unreadable,
+            segments: segment.max(state.segments),
+            segments_before: before,
+            records_read: update.records,
+        })
+    }
+
+    /// What the start record of the run says in whose middle the export goes on.
+    fn context_of(&self, start_seq: u64) -> Result<Context> {
+        let mut context = Context::default();
+        if start_seq == 0 {
+            return Ok(context);
+        }
+        let mut reader = Reader::open_near(&self.journal, start_seq)?;
+        while let Some(record) = reader.next()? {
+            if record.header.seq >= start_seq {
+                context.heed(&record.header, record.body);
+                break;
+            }
+        }
+        Ok(context)
+    }
+
+    fn take<'a>(
+        &self,
+        part: &mut Part,
+        segment: u64,
+        (header, body): (&RecordHeader, &'a [u8]),
+        context: &Context,
+    ) -> Result<()> {
+        part.records += 1;
+        let Some(table) = Kind::from_u16(header.kind).and_then(Table::of) else {
+            part.unreadable += 1;
+            return Ok(());
+        };
+        if !self.tables.iter().any(|wanted| wanted.name == table.name) {
+            return Ok(());
+        }
+        let mut row: Vec<Value<'a>> = Vec::new();
+        if table.row(header, body, context, &mut row).is_none() {
+            part.unreadable += 1;
+            return Ok(());
+        }
+        let file = match part.files.entry((table.name, context.day())) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let day = self.folder.join(table.name).join(format!("day={}", context.date()));
+                entry.insert(TableFile::create(table, day.join(format!("{segment:08}.parquet")))?)
+            }
+        };
+        file.push(&row, body.len())
+    }
+
+    /// Names the files of a segment, and says that it is done if it is: its number, the first record after it and the
+    /// start record of that one's run.
+    fn end_part(&self, part: Part, done: Option<(u64, u64, u64)>, state: &mut State) -> Result<()> {
+        let mut ended = Vec::new();
+        for ((table, _), file) in part.files {
+            ended.push((table, file.end()?));
+        }
+        for (table, file) in &ended {
+            file.name()?;
+            *state.rows.entry((*table).to_owned()).or_default() += file.rows;
+        }
+        state.records += part.records;
+        state.unreadable += part.unreadable;
+        if let Some((segment, next_seq, start_seq)) = done {
+            (state.segments, state.next_seq, state.start_seq) = (segment, next_seq, start_seq);
+            state.save(&self.folder)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of each segment file.
+    fn sizes(&self) -> BTreeMap<u64, u64> {
+        let files = fs::read_dir(&self.journal).into_iter().flatten().flatten();
+        let sized = files.filter_map(|file| {
+            let number = file.file_name().to_str()?.split('.').next()?.parse().ok()?;
+            Some((number, file.metadata().ok()?.len()))
+        });
+        sized.collect()
+    }
+}
