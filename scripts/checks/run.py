@@ -42,6 +42,8 @@ CHECKS = {
     "alerts": ("alerts", True, True),
     "daemon_stopped": ("daemon", True, True),
     "daemon_killed": ("daemon", True, True),
+    "strategy_crash": ("strategy", True, True),
+    "silent_venue": ("silent", True, True),
     "rescue": ("rescue", True, True),
     "rescue_stuck": ("rescue", True, True),
     "drop_copy_missing_here": ("drop_copy", True, True),
