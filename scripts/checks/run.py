@@ -43,6 +43,8 @@ CHECKS = {
     "daemon_stopped": ("daemon", True, True),
     "daemon_killed": ("daemon", True, True),
     "strategy_crash": ("strategy", True, True),
+    "firm_of_two": ("firm", True, True),
+    "overnight": ("overnight", True, True),
     "silent_venue": ("silent", True, True),
     "rescue": ("rescue", True, True),
     "rescue_stuck": ("rescue", True, True),
