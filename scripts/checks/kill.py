@@ -214,8 +214,10 @@ def kill_latency(out, options):
         today.start()
         marks = []
         for _ in range(rounds):
-            today.wait("a thousand orders are open", lambda: today.counters()["loop"]["open_orders"] >= 1000, 30, pause=0.02)
+            # some trade until the kill is there
+            today.wait("a thousand orders are open", lambda: today.counters()["loop"]["open_orders"] >= 1150, 30, pause=0.02)
             said = today.tern.tern("kill")
+            assert said["orders"]["open_before"] >= 1000, said
             assert said["acknowledged"] and said["orders"]["pending"] == 0, said
             marks.append((today.status()["halt"]["since_ns"] - (tai_ns() - time.time_ns()), time.time_ns(), said["orders"]["open_before"]))
             assert today.tern.tern("resume")["resumed"]
@@ -230,8 +232,10 @@ def kill_latency(out, options):
             samples.append(max(of_kill) / 1e6)
             least = min(least or open_orders, open_orders)
     samples.sort()
+    # of fewer than a hundred the worst
+    p99 = samples[min(len(samples) - 1, len(samples) * 99 // 100)]
     return (f"{rounds} kills with at least {least} orders open: from the kill word to the last cancel on the wire "
-            f"p50 {samples[len(samples) // 2]:.1f} ms, p99 (of so few: the worst) {samples[-1]:.1f} ms")
+            f"p50 {samples[len(samples) // 2]:.1f} ms, p99 {p99:.1f} ms, worst {samples[-1]:.1f} ms")
 
 
 def kill_and_resume(today, before_resume=lambda: None):

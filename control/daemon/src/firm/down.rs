@@ -7,7 +7,7 @@ use tern_abi::event::SIDE_SELL;
 use tern_config::facts::Named;
 use tern_config::ledger::Move;
 use tern_hw::segment::SegmentView;
-use tern_journal::recovered::{Recovered, last_day_begins, recovered};
+use tern_journal::recovered::{Recovered, RecoveredOrder, last_day_begins, recovered};
 
 use super::{by_name, used::is_within};
 use crate::shared::Shared;
@@ -74,12 +74,15 @@ fn day(shared: &Shared<'_>) -> Result<Recovered, String> {
     Ok(day)
 }
 
-/// Orders that may still trade: sent, and not over by the venue's word. Of a replace on its way both count.
+/// Orders that may still trade: sent, and not over by the venue's word. One with a replace on its way is one order.
 fn open_orders(day: &Recovered) -> i64 {
-    day.orders().filter(|(_, order)| order.open).count().try_into().unwrap_or(i64::MAX)
+    let open: BTreeMap<u32, &RecoveredOrder> = day.orders().filter(|(_, order)| order.open).collect();
+    let is_on_its_way = |order: &RecoveredOrder| !order.acknowledged && open.contains_key(&order.replaces);
+    open.values().filter(|order| !is_on_its_way(order)).count().try_into().unwrap_or(i64::MAX)
 }
 
-/// The largest position of a symbol, long or short, with all open orders of the worse side filled.
+/// The largest position of a symbol, long or short, with all open orders of the worse side filled; of a replace on its way
+/// both count.
 fn worst_position(day: &Recovered) -> i64 {
     // Held, open to buy, open to sell.
     let mut of_symbols = BTreeMap::<[u8; 8], [i64; 3]>::new();
@@ -95,4 +98,39 @@ fn worst_position(day: &Recovered) -> i64 {
     let worst =
         of_symbols.values().map(|[held, buys, sales]| held.saturating_add(*buys).max(sales.saturating_sub(*held)));
     worst.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tern_abi::event::SIDE_BUY;
+    use tern_abi::record::{ACTION_NEW, ACTION_REPLACE, Kind, OrderRecord, RecordHeader};
+    use zerocopy::IntoBytes;
+
+    #[test]
+    fn a_replace_on_its_way_is_one_order_and_both_its_shares() {
+        let mut day = Recovered::default();
+        let order = |action, order, replaces, side, quantity| OrderRecord {
+            action,
+            order,
+            replaces,
+            side,
+            quantity,
+            instrument: 3,
+            symbol: *b"TERN    ",
+            ..OrderRecord::default()
+        };
+        let sent = [
+            order(ACTION_NEW, 1, 0, SIDE_BUY, 100),
+            order(ACTION_REPLACE, 2, 1, SIDE_BUY, 150),
+            order(ACTION_NEW, 3, 0, SIDE_SELL, 40),
+        ];
+        for (seq, order) in (1..).zip(&sent) {
+            let body_bytes = order.as_bytes().len() as u32;
+            let header = RecordHeader { seq, tai_ns: seq, kind: Kind::Order as u16, flags: 0, body_bytes };
+            day.apply(&header, order.as_bytes());
+        }
+        assert_eq!((open_orders(&day), worst_position(&day)), (2, 250));
+        assert_eq!((open_orders(&Recovered::default()), worst_position(&Recovered::default())), (0, 0));
+    }
 }
