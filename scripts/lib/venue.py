@@ -108,7 +108,7 @@ trader = 1
 def binary(name):
     path = os.path.join(BIN, name)
     if not os.access(path, os.X_OK):
-        raise RuntimeError(f"{path} is missing: build it first (scripts/demo does)")
+        raise RuntimeError(f"{path} is missing: build it first (`scripts/test release` does)")
     return path
 
 
