@@ -143,7 +143,7 @@ fn explicit(layout: Layout) -> Result<NonNull<u8>, String> {
     let Some(first) = NonNull::new(first) else {
         let free = facts.lines().find_map(|line| line.strip_prefix("HugePages_Free:")).unwrap_or("0").trim();
         return Err(format!(
-            "no {} explicit huge pages: {free} are free (vm.nr_hugepages)",
+            "{} explicit huge pages are needed and {free} are free (vm.nr_hugepages)",
             layout.size().div_ceil(HUGE_BYTES)
         ));
     };

@@ -204,21 +204,43 @@ def quote_all(today, instruments):
         file.write(text.replace(maker, f"{maker}params = {{ instruments = {instruments} }}\n"))
 
 
+# of one day: later on positions are so large that fewer orders are quoted
+KILLS_A_DAY = 20
+
+
 def kill_latency(out, options):
     """With a thousand orders open: from the moment at which the kill word was written to the last cancel on the wire."""
-    rounds, samples, least = max(2, options.points // 2), [], None
-    with session.Session(out, "--seconds", 8 + 4 * rounds, "--rate", 20000, "--instruments", 1000,
+    rounds, samples, least = max(2, options.points // 2), [], []
+    network = session.sandbox.Network()
+    while len(samples) < rounds:
+        number = len(samples) // KILLS_A_DAY
+        day_of_kills(f"{out}/{number}", options.seed + number, network, min(KILLS_A_DAY, rounds - len(samples)), samples, least)
+    samples.sort()
+    # by rank; of fewer than a hundred the worst
+    p99 = samples[-(-len(samples) * 99 // 100) - 1]
+    return (f"{rounds} kills with at least {min(least)} orders open: from the kill word to the last cancel on the wire "
+            f"p50 {samples[len(samples) // 2]:.1f} ms, p99 {p99:.1f} ms, worst {samples[-1]:.1f} ms")
+
+
+def day_of_kills(out, seed, network, rounds, samples, least):
+    """So many kills of one day, those that found a thousand orders open; adds how long each took, ms, and how many these were."""
+    with session.Session(out, "--seconds", 8 + 8 * rounds, "--rate", 20000, "--instruments", 1000, "--seed", seed,
                          "--exchange-option=--symbols=950", "--exchange-option=--opening-orders=8000",
-                         "--set", "limits.open_orders_max=3000") as today:
+                         "--set", "limits.open_orders_max=3000", network=network) as today:
         quote_all(today, 950)
         today.start()
         marks = []
-        for _ in range(rounds):
-            today.wait("a thousand orders are open", lambda: today.counters()["loop"]["open_orders"] >= 1000, 30, pause=0.02)
+        for _ in range(2 * rounds):
+            # some trade until the kill is there, more where it waits for a core
+            today.wait("a thousand orders are open", lambda: today.counters()["loop"]["open_orders"] >= 1060, 30, pause=0.02)
             said = today.tern.tern("kill")
             assert said["acknowledged"] and said["orders"]["pending"] == 0, said
-            marks.append((today.status()["halt"]["since_ns"] - (tai_ns() - time.time_ns()), time.time_ns(), said["orders"]["open_before"]))
+            if said["orders"]["open_before"] >= 1000:
+                marks.append((today.status()["halt"]["since_ns"] - (tai_ns() - time.time_ns()), time.time_ns(), said["orders"]["open_before"]))
             assert today.tern.tern("resume")["resumed"]
+            if len(marks) == rounds:
+                break
+        assert len(marks) == rounds, f"{len(marks)} of {2 * rounds} kills found a thousand orders open"
         today.exchange.process.terminate()
         today.wait_closed()
         today.consistent(cut=True)
@@ -228,10 +250,7 @@ def kill_latency(out, options):
             of_kill = [stamp - killed_ns for stamp in cancels if killed_ns < stamp < resumed_ns]
             assert len(of_kill) >= open_orders * 0.9, f"{len(of_kill)} cancels on the wire for {open_orders} open orders"
             samples.append(max(of_kill) / 1e6)
-            least = min(least or open_orders, open_orders)
-    samples.sort()
-    return (f"{rounds} kills with at least {least} orders open: from the kill word to the last cancel on the wire "
-            f"p50 {samples[len(samples) // 2]:.1f} ms, p99 (of so few: the worst) {samples[-1]:.1f} ms")
+            least.append(open_orders)
 
 
 def kill_and_resume(today, before_resume=lambda: None):

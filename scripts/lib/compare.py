@@ -17,9 +17,10 @@ def takes_back(command):
 
 
 class Journal:
-    """The order side of a journal, read through `tern journal cat --json`."""
+    """The order side of a journal, read through `tern journal cat --json`; of one day of several, what comes `after` a record:
+    order ids begin anew with each day."""
 
-    def __init__(self, tern, config):
+    def __init__(self, tern, config, after=0):
         self.orders, self.fills, self.broken, self.events = [], {}, set(), []
         self.claimed, self.recalled = {}, set()
         # Order messages that a kill or a lost connection took back before TCP had them: the record of how many of the
@@ -28,6 +29,8 @@ class Journal:
         symbols = {}
         for record in cat(tern, config, "order,order_event,position,conn,command"):
             kind, body = record["kind"], record["body"]
+            if record["seq"] <= after:
+                continue
             if unsent and (kind == "command" and takes_back(body) or kind == "conn" and body["event"] == "down"):
                 self.taken_back += [sent_key(order) for order in self.orders[-unsent:]]
             if kind in ("order", "command") or kind == "conn" and body["event"] != "ring_room":
@@ -81,9 +84,10 @@ class Journal:
 
 
 class Exchange:
-    """The exchange's log."""
+    """The exchange's log; of one account where `account` names it."""
 
-    def __init__(self, path):
+    def __init__(self, path, account=None):
+        self.account = account
         self.orders, self.fills, self.breaks, self.claimed, self.totals = [], [], set(), {}, None
         self.seed = None
         with open(path, encoding="utf-8") as lines:
@@ -94,6 +98,8 @@ class Exchange:
 
     def line(self, entry):
         kind = entry["type"]
+        if self.account and entry.get("account", self.account) != self.account:
+            return
         if kind == "received" and entry["fields"]["kind"] in ORDER_KINDS:
             self.orders.append(entry)
         elif kind == "execution":

@@ -229,7 +229,7 @@ pub enum FirmVerb {
         /// Which limit, as in [limits].
         #[arg(long, value_name = "NAME")]
         limit: String,
-        /// The instance that it is taken from; its ternd and its data plane have to run.
+        /// The instance that it is taken from. Its ternd has to run, and its data plane, unless ternd has given that up.
         #[arg(long, value_name = "INSTANCE")]
         from: String,
         /// The instance that it is given to.

@@ -13,6 +13,7 @@ use tern_hw::reset::{Reset, reset};
 
 use crate::halt::{self, Halt};
 use crate::outcome::{Failure, Outcome, exit};
+use crate::problems::Findings;
 use crate::target::Target;
 use crate::{client, rescue, status};
 
@@ -151,6 +152,14 @@ impl Ended {
     }
 }
 
+/// What keeps orders from leaving although nothing is stopped: no session, no book that is trusted.
+fn still_kept(target: &Target, words: &Words) -> Option<Halt> {
+    let mut found = Findings::default();
+    found.sessions(words);
+    found.streams(words, &target.names());
+    found.halt
+}
+
 /// Trades again; by the daemon alone, which knows who asked. Only what was seen is cleared: `kills_seen`, or what the kill
 /// word counts now, which is shown with its reason.
 ///
@@ -168,6 +177,7 @@ pub(crate) fn resume(target: &Target, kills_seen: Option<u32>, timeout_ms: u64) 
     let trading = taken && wait(deadline(timeout_ms), || words.trading.get().0 && !words.kill.state().killed());
     let since = halt::kills_since(&words, kills_seen);
     let refused = matches!(answer, Answer::KilledSince { .. });
+    let left = still_kept(target, &words).filter(|_| trading);
     let json = json!({
         "resumed": trading,
         "taken": taken,
@@ -176,6 +186,7 @@ pub(crate) fn resume(target: &Target, kills_seen: Option<u32>, timeout_ms: u64) 
         "kills": words.kill.state().kills(),
         "cleared": if refused { None } else { clears.as_ref().map(Halt::json) },
         "killed_since": since.iter().map(halt::kill_json).collect::<Vec<_>>(),
+        "halt": left.as_ref().map(Halt::json),
     });
     let mut text = match (&clears, refused) {
         (_, true) => String::new(),
@@ -188,7 +199,10 @@ pub(crate) fn resume(target: &Target, kills_seen: Option<u32>, timeout_ms: u64) 
         text.push_str("look again (`tern status`), then `tern resume` if it is still right\n");
         exit::KILLED_SINCE
     } else if trading {
-        text.push_str("resumed: orders may leave again\n");
+        text.push_str(&match &left {
+            None => "resumed: orders may leave again\n".to_owned(),
+            Some(halt) => format!("resumed, and still no order leaves: {}; `tern status` says more\n", halt.text()),
+        });
         exit::OK
     } else {
         text.push_str(match taken {

@@ -8,6 +8,7 @@ use tern_abi::counters::LoopCounter;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::Kind;
 use tern_abi::segment::{ACCOUNTS, NextOrder, ScopeKind, Words};
+use tern_config::Date;
 use tern_config::facts::{Names, name_at};
 use tern_config::protocol::{Answer, Ask};
 use tern_journal::JournalError;
@@ -20,6 +21,9 @@ use crate::outcome::{Failure, Outcome, exit};
 use crate::records;
 use crate::table::{grouped, money, tai_time};
 use crate::target::Target;
+
+/// The user id of what no user did.
+const SYSTEM_UID: u32 = u32::MAX;
 
 /// How long the loop may take to act on what was accepted.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -117,7 +121,7 @@ fn day_text(day: &Recovered, names: &Names, tail_bytes: u64) -> String {
         return "the journal is empty\n".into();
     }
     let mut text = match day.day {
-        Some(number) => format!("day {number}"),
+        Some(days) => format!("{} (day {days})", Date { days }),
         None => "a day that no run named".into(),
     };
     let open = day.orders().filter(|(_, order)| order.open).count();
@@ -149,19 +153,24 @@ fn day_text(day: &Recovered, names: &Names, tail_bytes: u64) -> String {
     for ((kind, key), command) in &day.scopes {
         let state = command.scope_state().map_or("?", |(.., state)| state.name());
         text.push_str(&format!(
-            "restricted: {} {} is {state}, by uid {}\n",
+            "restricted: {} {} is {state}, {}\n",
             kind.name(),
             key_text(*kind, *key),
-            command.uid
+            by_text(command.uid)
         ));
     }
     if let Some(command) = &day.limits {
-        text.push_str(&format!("limits: set with epoch {} by uid {}: {}\n", command.epoch, command.uid, command.why()));
+        let by = by_text(command.uid);
+        text.push_str(&format!("limits: set with epoch {} {by}: {}\n", command.epoch, command.why()));
     }
     if day.unreadable > 0 {
         text.push_str(&format!("{} records could not be read\n", day.unreadable));
     }
     text + &positions_text(day)
+}
+
+fn by_text(uid: u32) -> String {
+    if uid == SYSTEM_UID { "by the data plane".into() } else { format!("by uid {uid}") }
 }
 
 fn key_text(kind: ScopeKind, key: u64) -> String {
@@ -269,6 +278,8 @@ struct Start {
     segment: bool,
     next_order_id: u32,
     records_missing: u64,
+    /// The day has no run yet, so no operator has to let it trade.
+    is_first: bool,
 }
 
 impl Start {
@@ -286,6 +297,7 @@ impl Start {
             segment: words.is_some(),
             next_order_id: day.next_order_id.max(in_segment),
             records_missing: journaled.saturating_sub(day.last_seq),
+            is_first: day.runs == 0,
         }
     }
 
@@ -301,9 +313,18 @@ impl Start {
                  first, it brings them from the rings"
             ),
         };
+        let trades = match self.is_first {
+            true => {
+                "it trades by itself when the venue's log agrees; what differs an operator has to accept (`tern recover`)"
+            }
+            false => {
+                "it compares the venue's log with the above and waits for an operator: `tern resume` when they agree (unless \
+                 session.after_restart = \"agreement\"), `tern recover --accept N` when they differ; what stands as stopped \
+                 stays so, and its books are not trusted before the feed begins another session"
+            }
+        };
         format!(
-            "a data plane that starts now on that day begins with order id {}{segment}{missing}; it trades when the venue's \
-             log agrees with the above, or when an operator accepts what differs\n",
+            "a data plane that starts now on that day begins with order id {}{segment}{missing}; {trades}\n",
             self.next_order_id.max(1)
         )
     }

@@ -167,10 +167,9 @@ pub(crate) fn restricted(target: &Target, words: &Words) -> (Vec<String>, Value)
 /// What `tern status` says of the strategy with this index, which panicked.
 pub(crate) fn crashed(target: &Target, words: &Words, index: usize) -> String {
     let facts = target.dataplane_facts();
-    let name = facts
-        .strategies
-        .get(index)
-        .map_or_else(|| format!("strategy {index} (counted from 0)"), |strategy| format!("strategy:{}", strategy.name));
+    let known = facts.strategies.get(index).map(|strategy| format!("strategy:{}", strategy.name));
+    let scope = known.clone().unwrap_or_else(|| "strategy:NAME".into());
+    let name = known.unwrap_or_else(|| format!("strategy {index} (counted from 0)"));
     let crash = words.crashes.get(index).and_then(|crash| crash.read());
     let (at, said) = crash.map_or_else(
         || (String::new(), String::new()),
@@ -178,7 +177,7 @@ pub(crate) fn crashed(target: &Target, words: &Words, index: usize) -> String {
     );
     format!(
         "{name} panicked{said} and is not called{at}; its orders are cancelled, the others trade on; \
-         `tern resume --scope strategy:NAME` builds it anew, when its cause is known"
+         `tern resume --scope {scope}` builds it anew, when its cause is known"
     )
 }
 

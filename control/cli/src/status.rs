@@ -1,12 +1,13 @@
 //! `tern status`: how things stand, read from the segment and the facts files, with ternd or without.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tern_abi::counters::LoopCounter;
 use tern_abi::segment::{CONNS, DISTRUSTED, KillCause, STRATEGIES, STREAMS, SessionState, TRUSTED};
-use tern_config::facts::name_at;
+use tern_config::facts::{DataplaneFacts, name_at};
 
 use crate::alerts;
 use crate::halt::Halt;
@@ -159,11 +160,15 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         },
     );
     line("limits", limits_text);
-    line("sessions", listed(&sessions));
-    line("strategies", listed(&strategies));
-    line("trusted", if trusted.is_empty() { "no stream".into() } else { format!("streams {trusted:?}") });
-    if !distrusted.is_empty() {
-        line("not trusted", listed(&distrusted));
+    if plane.pid.is_some() {
+        // What a dead data plane said last is not so any more.
+        line("sessions", listed(sessions.iter()));
+        let of_name = strategies.iter().map(|(index, state)| (strategy_name(&dataplane_facts, *index), state));
+        line("strategies", listed(of_name));
+        line("trusted", if trusted.is_empty() { "no stream".into() } else { format!("streams {trusted:?}") });
+    }
+    if plane.pid.is_some() && !distrusted.is_empty() {
+        line("not trusted", listed(distrusted.iter()));
     }
     line(
         "journal",
@@ -253,9 +258,11 @@ fn states(count: usize, get: impl Fn(usize) -> u64, names: &[&str]) -> BTreeMap<
         .collect()
 }
 
-fn listed(states: &BTreeMap<usize, String>) -> String {
-    if states.is_empty() {
-        return "none up".into();
-    }
-    states.iter().map(|(index, state)| format!("{index} {state}")).collect::<Vec<_>>().join(", ")
+fn strategy_name(facts: &DataplaneFacts, index: usize) -> String {
+    facts.strategies.get(index).map_or_else(|| index.to_string(), |strategy| strategy.name.clone())
+}
+
+fn listed<'s, N: Display>(states: impl Iterator<Item = (N, &'s String)>) -> String {
+    let all: Vec<String> = states.map(|(name, state)| format!("{name} {state}")).collect();
+    if all.is_empty() { "none up".into() } else { all.join(", ") }
 }

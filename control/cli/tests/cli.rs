@@ -435,6 +435,16 @@ fn a_resume_clears_what_was_seen_and_nothing_later() {
     );
     assert!(!plane.kill.state().killed());
     assert_eq!(said["killed_since"], Value::Array(Vec::new()));
+    assert_eq!(said["halt"], Value::Null);
+
+    // Nothing is stopped any more, and no book is trusted: that is no trading yet.
+    plane.trust.set(1, DISTRUSTED, 250);
+    let (code, said, _) = resume(&[], false);
+    assert_eq!(
+        (code, &said["resumed"], &said["halt"]["reason"]),
+        (0, &true.into(), &"no_trusted_stream".into()),
+        "{said}"
+    );
 }
 
 #[test]

@@ -64,6 +64,12 @@ fn the_day_is_told_with_what_a_start_would_begin_with() {
     assert!(out.contains("orders: 2 ids, 2 open, 1 of them not answered; the next id is 3"), "{out}");
     assert!(out.contains("restricted: symbol MSFT is halted, by uid 40"), "{out}");
     assert!(out.contains("begins with order id 3, and a new segment"), "{out}");
+    assert!(out.starts_with("1970-01-08 (day 7): 1 runs") && out.contains("waits for an operator"), "{out}");
+    assert!(out.contains("limits: set with epoch 9 by uid 40: calm"), "{out}");
+    bench.give(Kind::SetLimits, SetLimits::new(&[7, 7], (9, 10), u32::MAX, "a new run").as_bytes());
+    bench.give(Kind::Limits, LimitsRecord { cause_seq: 0, epoch: 10, outcome: 0 }.as_bytes());
+    let (_, out, _) = bench.tern(&["recover"]);
+    assert!(out.contains("limits: set with epoch 10 by the data plane: a new run"), "{out}");
 }
 
 #[test]

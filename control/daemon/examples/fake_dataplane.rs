@@ -1,7 +1,9 @@
 //! Stands in for the data plane in the daemon's tests: records, beats, and obeys commands, without a port.
 //!
 //! `TERN_FAKE=fail` ends at once with exit code 1, `usage` with 2, `stuck` stops beating after its first records,
-//! `late_kill` kills before it takes a resume, `late_limits` sets limits before it takes a command that does.
+//! `late_kill` kills before it takes a resume, `late_limits` sets limits before it takes a command that does, `holds` holds
+//! 900 shares, `late_holds` does so from the first limits that it takes, `leaves` ends with 2 and leaves three orders of 100
+//! shares open.
 //!
 //! It has two limits, `position_max` = 1000 and `duplicate_window_ns` = 50.
 
@@ -13,7 +15,7 @@ use tern_abi::command::{CommandKind, LimitsOutcome, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{ACTION_NEW, Kind, LimitsRecord, OrderRecord, Recorder, StartRecord};
 use tern_abi::ring::commands::Sent;
-use tern_abi::segment::{KillCause, LimitsState};
+use tern_abi::segment::{HoldingsState, KillCause, LimitsState};
 use tern_config::Config;
 use tern_config::facts::{DataplaneFacts, Named, Names};
 use tern_hw::segment::{DataPlaneEnds, DataPlaneSegment, SegmentSpec};
@@ -72,7 +74,11 @@ fn main() -> ExitCode {
 
     let mut trading = !plane.kill.state().killed();
     let mut order = 0;
+    let mut holds = mode == "holds";
     for turn in 1_u64.. {
+        if mode == "leaves" && turn == 50 {
+            return ExitCode::from(2);
+        }
         if mode != "stuck" || turn < 50 {
             plane.data_plane_beat.beat(now_ns(), turn);
         }
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
                         set_limits(&mut plane, &other);
                     }
                     set_limits(&mut plane, &limits);
+                    holds |= mode == "late_holds";
                     plane.commands.done();
                     continue;
                 }
@@ -115,8 +122,12 @@ fn main() -> ExitCode {
             trading = false;
             plane.counters.set(LoopCounter::OpenOrders, 0);
         }
+        let mut found = HoldingsState { began_ns: now_ns(), ..HoldingsState::default() };
+        found.positions[0].shares = if holds { 900 } else { 0 };
+        plane.holdings.write(&found);
         plane.trading.set(trading, u32::from(!trading), now_ns());
-        if trading && plane.recorder.has_room_for_orders() {
+        let has_left = mode == "leaves" && order == 3;
+        if trading && !has_left && plane.recorder.has_room_for_orders() {
             order += 1;
             let body = OrderRecord { action: ACTION_NEW, order, quantity: 100, ..OrderRecord::default() };
             plane.recorder.record(now_ns(), Kind::Order, &[body.as_bytes()]).expect("there was room");

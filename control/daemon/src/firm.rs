@@ -16,6 +16,9 @@ use tern_hw::segment::{SegmentFileError, SegmentView};
 use crate::limits::Changes;
 use crate::shared::Shared;
 
+mod down;
+mod used;
+
 /// Takes the allotment of this instance before its data plane starts with `config`: the ledger is made where there is none, and
 /// what the data plane will have in force must not be above it. `is_running`: it has it already.
 ///
@@ -101,7 +104,9 @@ pub(crate) fn allows(
 /// Moves a part of this instance's allotment to another one, or finishes a move that is half done.
 pub(crate) fn carry_out(shared: &Shared<'_>, uid: u32, wanted: Option<Move>, patience: Duration) -> Answer {
     let Some(firm) = &shared.firm else { return no_firm() };
-    if let Err(why) = wanted.as_ref().map_or(Ok(()), |wanted| is_reason(&wanted.why)).and_then(|()| in_force(shared)) {
+    let is_down = down::stays_down(shared);
+    let can_tighten = || if is_down { Ok(()) } else { in_force(shared) };
+    if let Err(why) = wanted.as_ref().map_or(Ok(()), |wanted| is_reason(&wanted.why)).and_then(|()| can_tighten()) {
         return Answer::Error(why);
     }
     let mut locked = match lock(firm) {
@@ -112,8 +117,10 @@ pub(crate) fn carry_out(shared: &Shared<'_>, uid: u32, wanted: Option<Move>, pat
     if let Err(why) = can_be_taken(shared, firm, &mut locked, wanted.as_ref()) {
         return Answer::Error(why);
     }
-    let moved =
-        ledger::carry_out(&mut locked, firm, wanted, |moving, most| tighten(shared, uid, moving, most, patience));
+    let moved = ledger::carry_out(&mut locked, firm, wanted, |moving, most| match is_down {
+        true => down::fits(shared, moving, most),
+        false => tighten(shared, uid, moving, most, patience),
+    });
     match moved {
         Ok(_) => Answer::Allotment { done: true, message: String::new() },
         Err(MoveError::Refused(why)) => Answer::Error(why),
@@ -154,7 +161,9 @@ fn is_reason(why: &str) -> Result<(), String> {
 /// Whether limits are in force that could be tightened.
 fn in_force(shared: &Shared<'_>) -> Result<(), String> {
     if shared.facts().dataplane_pid == 0 || shared.segment.words().limits.read().is_none() {
-        return Err("no data plane runs here: there are no limits in force that could be tightened first".into());
+        return Err("no data plane runs here, and ternd may start one: there are no limits in force that could be tightened first; ask \
+                    again when it runs, or when ternd has given it up"
+            .into());
     }
     Ok(())
 }
@@ -172,7 +181,23 @@ fn can_be_taken(shared: &Shared<'_>, firm: &Firm, locked: &mut Locked, wanted: O
     // A data plane that was started again has those of the file as it was then.
     let again = Config::load(shared.config.file()).ok();
     let above = [Some(shared.config), again.as_ref()].into_iter().flatten();
-    above.filter_map(|config| symbols_above(config, &moving.limit, left)).next().map_or(Ok(()), Err)
+    above.filter_map(|config| symbols_above(config, &moving.limit, left)).next().map_or(Ok(()), Err)?;
+    match wanted {
+        None => Ok(()),
+        Some(moving) if down::stays_down(shared) => down::fits(shared, moving, left),
+        Some(moving) => {
+            let index = index_of(shared, &moving.limit)?;
+            used::may_leave(shared.segment.words(), &moving.limit, index, left)
+        }
+    }
+}
+
+/// Where the data plane has the limit.
+fn index_of(shared: &Shared<'_>, limit: &str) -> Result<usize, String> {
+    let names = crate::read_names(shared.config).limits;
+    let count = shared.segment.words().limits.read().map_or(0, |limits| limits.values().len());
+    let index = names.iter().position(|known| known.name == limit).filter(|_| names.len() == count);
+    index.ok_or_else(|| format!("the data plane has no limit {limit}"))
 }
 
 /// Limits of single symbols are no less than the firm's for being in another table.
@@ -188,23 +213,26 @@ fn symbols_above(config: &Config, limit: &str, ceiling: i64) -> Option<String> {
     })
 }
 
-/// Sets the limit in force to no more than `most`. It is sent also where it is low enough: a command that waits in the ring was
-/// made for the same epoch, and one of the two is refused.
+/// Sets the limit in force to no more than `most`, and sees that no more is used. It is sent also where it is low enough: a
+/// command that waits in the ring was made for the same epoch, and one of the two is refused.
 fn tighten(shared: &Shared<'_>, uid: u32, moving: &Move, most: i64, patience: Duration) -> Result<(), String> {
     let words = shared.segment.words();
     let now = words.limits.read().ok_or("the data plane has not said which limits are in force")?;
-    let names = crate::read_names(shared.config).limits;
-    let index = names.iter().position(|known| known.name == moving.limit).filter(|_| names.len() == now.values().len());
-    let index = index.ok_or_else(|| format!("the data plane has no limit {}", moving.limit))?;
+    let index = index_of(shared, &moving.limit)?;
     let mut values = now.values().to_vec();
-    values[index] = values[index].min(most);
+    let was = values.get(index).copied().unwrap_or(i64::MAX);
+    values[index] = was.min(most);
     let mut command = SetLimits::new(&values, (now.epoch, now.epoch.saturating_add(1)), uid, &moving.why);
     command.request = shared.next_request();
     let ticket =
         shared.send_limits(&command).map_err(|_| "the command ring is full: the data plane takes no commands")?;
     let taken = shared.wait_taken(ticket, patience);
     match words.limits.read() {
-        Some(found) if taken && found.request == command.request => Ok(()),
+        Some(found) if taken && found.request == command.request => {
+            // One that was low enough before was not above it in between.
+            let since_ns = if was <= most { now.since_ns } else { found.since_ns };
+            used::fits(words, moving, index, most, since_ns)
+        }
         _ if !taken => Err(format!("the data plane has not taken {} = {} yet", moving.limit, values[index])),
         _ => {
             Err(format!("the data plane refused {} = {}, or others set limits meanwhile", moving.limit, values[index]))

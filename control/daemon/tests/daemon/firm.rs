@@ -142,6 +142,57 @@ fn a_move_of_which_the_first_half_is_not_confirmed_gives_nothing_until_it_is_fin
 }
 
 #[test]
+fn what_is_used_is_not_given_away() {
+    let mut host = host("used", "holds");
+    host.start();
+    let (done, why) = give(&host.a, 1200);
+    assert!(!done && why.contains("900 of position_max are used here, and 800 would be left"), "{why}");
+    assert_eq!((host.ceilings(), host.ledger().moving, position(&host.a)), ((Some(2000), Some(2000)), None, 1000));
+    assert_eq!(give(&host.a, 1100), (true, String::new()));
+    assert_eq!((host.ceilings(), position(&host.a)), ((Some(900), Some(3100)), 900));
+    host.a.stop();
+    host.b.stop();
+}
+
+#[test]
+fn what_became_used_before_the_limit_was_tighter_is_not_given_away_either() {
+    let mut host = host("late-used", "late_holds");
+    host.start();
+    let (done, why) = give(&host.a, 1200);
+    assert!(!done && why.contains("900 of position_max are used here, and 800 would be left"), "{why}");
+    assert!(why.contains("nothing was given to anybody"), "{why}");
+    assert_eq!((host.ceilings(), position(&host.a)), ((Some(800), Some(2000)), 800), "neither may use it");
+    assert!(!ask(&host.a, r#""finish_move""#).0, "they are used still");
+    assert_eq!(ask(&host.a, r#""undo_move""#), (true, String::new()));
+    assert_eq!(host.ceilings(), (Some(2000), Some(2000)));
+    host.a.stop();
+    host.b.stop();
+}
+
+#[test]
+fn what_one_that_stays_down_left_open_stays_with_it_and_the_rest_may_be_taken() {
+    let mut host = host("down", "leaves");
+    host.start();
+    host.a.until("its data plane stays down", || host.a.facts().gave_up);
+    // Three orders of 100 shares, of which the venue has said nothing.
+    let (done, why) = give(&host.a, 1701);
+    assert!(!done && why.contains("300 of position_max are used here, and 299 would be left"), "{why}");
+    assert_eq!((host.ceilings(), host.ledger().moving), ((Some(2000), Some(2000)), None));
+    assert_eq!(give(&host.a, 1700), (true, String::new()));
+    assert_eq!(host.ceilings(), (Some(300), Some(3700)));
+    assert_eq!(set(&host.b, 0, r#"{"position_max":3700}"#, "its share").0, "set");
+    let gross = r#"{"move_allotment":{"limit":"gross_max","to":"b","amount":1,"why":"all of it"}}"#;
+    let (done, why) = ask(&host.a, gross);
+    assert!(!done && why.contains("no data plane has said which gross_max was in force here"), "{why}");
+    host.a.stop();
+    host.a.start();
+    let refused = "position_max is 2000, 1700 above the allotment 300";
+    host.a.until("it is not started with more than is left", || host.a.log().contains(refused));
+    host.a.stop();
+    host.b.stop();
+}
+
+#[test]
 fn with_a_ledger_above_the_totals_a_data_plane_that_runs_is_stopped_and_none_is_started() {
     let mut host = host("above", "");
     host.start();

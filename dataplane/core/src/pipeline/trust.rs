@@ -1,6 +1,7 @@
 //! What the journal says of books that lose trust one by one.
 
 use super::{Desk, PipelineCounter, Turn, output};
+use crate::feed::Distrust;
 use crate::units::{InstrumentId, StreamId};
 use tern_abi::event::BookEvent;
 use tern_abi::record::{InstrumentTrustRecord, Kind, Recorder};
@@ -54,7 +55,8 @@ impl Desk {
 
     fn tell_distrust_of<R: Recorder, P>(&mut self, turn: &mut Turn<'_, R, P>, instrument: InstrumentId) {
         let Some(told) = self.distrust_told.get_mut(instrument.index()) else { return };
-        let reason = self.books.distrust(instrument);
+        // One that no stream has named yet, as of an opening position, has no trust to lose: its first event brings it.
+        let reason = self.books.distrust(instrument).filter(|reason| *reason != Distrust::NeverStarted);
         if core::mem::replace(told, reason.is_some()) {
             return;
         }

@@ -3,13 +3,16 @@
 use super::{Ask, Two, say};
 use crate::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory};
 use crate::opening::OpeningPosition;
-use crate::pipeline::{Config, ConfigError, Pipeline, StrategyConfig};
+use crate::pipeline::{Config, ConfigError, Pipeline, PipelineCounter, StrategyConfig};
 use crate::reconcile::{Ledger, LedgerPosition};
 use crate::risk::{HaltReason, Reason, StrategyStop};
 use crate::session::{VenueEvent, VenueEventKind};
-use crate::testing::{FakeFeed, FakeSession, Lines, Rig, Script, accepted, config, executed, new, scripted, told};
+use crate::testing::{
+    FakeFeed, FakeSession, Lines, Rig, STREAM, Script, accepted, config, executed, new, scripted, told,
+};
 use crate::units::{InstrumentId, Side, StrategyId, Symbol, TraderId};
 use alloc::vec::Vec;
+use tern_abi::record::{InstrumentTrustRecord, Kind};
 
 fn held(strategy: u16, symbol: &str, shares: i64, price: i64) -> OpeningPosition {
     let symbol = Symbol::new(symbol).expect("short");
@@ -48,6 +51,17 @@ fn limits_refuse_from_the_first_input_because_of_them_and_closing_stays_possible
     let (mut rig, lines) = opened(&[held(1, "ZZ", 100, 10_0000)], |config| config.limits.gross_max = 1000_0000);
     assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 1)), []);
     assert_eq!(rig.refused(Reason::Gross), 1);
+}
+
+#[test]
+fn a_symbol_that_the_feed_has_not_named_yet_has_not_lost_its_trust() {
+    let (mut rig, lines) = opened(&[held(1, "ZZ", 100, 10_0000)], |_| ());
+    let desk = rig.pipeline.desk();
+    let of = desk.instruments().get(Symbol::new("ZZ").expect("short")).expect("it is named");
+    assert!(desk.books().stream_distrust(STREAM).is_none() && !desk.books().is_trusted(of));
+    let told: Vec<InstrumentTrustRecord> = rig.rec.all(Kind::InstrumentTrust);
+    assert_eq!((told.len(), rig.counted(PipelineCounter::InstrumentsDistrusted)), (0, 0));
+    assert_eq!(say(&mut rig, &lines, new(of.0, Side::Sell, 10_0000, 1)), [], "and has none either");
 }
 
 #[test]
