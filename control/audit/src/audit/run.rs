@@ -1,0 +1,136 @@
+//! Runs, connections and commands: what is in force, and whether anything may be sent.
+
+use super::Audit;
+use crate::finding::Disagreement;
+use crate::limits::InForce;
+use crate::opening;
+use crate::orders::Orders;
+use tern_abi::command::{Command, CommandKind, SetLimits};
+use tern_abi::reconcile::{Difference, ReconcileRecord};
+use tern_abi::record::{CONN_DOWN, CONN_UP, ConnRecord, LimitsRecord, StartRecord};
+use tern_journal::recovered::run_value;
+use tern_soup::Answers;
+
+impl Audit {
+    /// Limits that were tightened, restricted scopes, kills and halts outlive a run.
+    pub(super) fn on_start(&mut self, start: &StartRecord, text: &[u8]) {
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        // A run that says how far it read the journal holds the venue's log against it before it trades.
+        self.unreconciled = run_value(text, "journal_seq").is_some();
+        // Runs before that began with the file's limits.
+        let before = self.limits.take().filter(|_| self.unreconciled);
+        self.limits = InForce::of_configuration(text).map(|limits| limits.tightened_by(before.as_ref()));
+        self.opening = opening::of_configuration(text).unwrap_or_default();
+        // Before runs did that, a kill was kept by the segment alone, and an end that was asked for ended it.
+        self.killed &= self.unreconciled || (start.run > 1 && !self.shutting_down);
+        self.sent_ns.clear();
+        self.streams.clear();
+        self.untrusted.clear();
+        self.answers.clear();
+        self.fresh_run = true;
+        self.doubtful = Some(self.last_order);
+        // Until the run says that it trades, or is resumed.
+        self.halted = self.unreconciled;
+        self.shutting_down = false;
+    }
+
+    pub(super) fn on_command(&mut self, command: &Command) {
+        match CommandKind::from_u32(command.kind) {
+            Some(CommandKind::Kill) => self.killed = true,
+            Some(CommandKind::Shutdown) => self.shutting_down = true,
+            Some(CommandKind::Resume) if command.resumes() => {
+                self.killed = false;
+                self.resumed_seq = self.seq;
+                self.halted = self.shutting_down;
+            }
+            Some(CommandKind::SetState) => {
+                if let Some((kind, key, state)) = command.scope_state() {
+                    self.scopes.insert((kind, key), state);
+                }
+            }
+            Some(CommandKind::SetLimit) => {
+                if let Some(limits) = &mut self.limits {
+                    limits.set(command);
+                    // What was sent before was sent under another rate.
+                    if matches!(command.id, 5 | 6) {
+                        self.sent_ns.clear();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The outcome of the comparison after a restart, or an operator's word on it.
+    pub(super) fn on_reconcile(&mut self, record: &ReconcileRecord) {
+        match Difference::from_index(record.difference as usize) {
+            Some(Difference::Done) if record.ours == 0 => self.unreconciled = false,
+            Some(Difference::Accepted) => self.unreconciled = false,
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_set_limits(&mut self, command: &SetLimits) {
+        let Some(limits) = &mut self.limits else { return };
+        let before = limits.rate();
+        if limits.set_all(command) && before != limits.rate() {
+            // What was sent before was sent under another rate.
+            self.sent_ns.clear();
+        }
+    }
+
+    /// The epoch in force after a command, as the loop says it.
+    pub(super) fn on_limits(&mut self, claimed: &LimitsRecord) {
+        let ought = self.limits.as_ref().map(InForce::epoch);
+        if let Some(epoch) = ought.filter(|epoch| *epoch != claimed.epoch) {
+            self.disagree(Disagreement::LimitsEpoch, 0, epoch.into(), claimed.epoch.into());
+        }
+    }
+
+    pub(super) fn on_conn(&mut self, conn: &ConnRecord) {
+        match conn.event {
+            CONN_UP => {
+                self.connections += 1;
+                self.answers.insert(conn.conn, Answers::default());
+            }
+            CONN_DOWN => {
+                self.answers.remove(&conn.conn);
+                self.doubtful = Some(self.last_order);
+            }
+            _ => {}
+        }
+    }
+
+    /// Another session in a new run is another day: ids and orders begin anew. Within a run the data plane stops instead.
+    pub(super) fn on_login(&mut self, session: [u8; 10]) {
+        if self.session != Some(session) {
+            self.told_seq = 0;
+            if self.fresh_run && self.session.is_some() {
+                self.orders = Orders::default();
+                self.trades.clear();
+                self.trades_told.clear();
+                self.trades_forgotten = false;
+                self.positions.clear();
+                self.opened.clear();
+                self.last_order = 0;
+                self.doubtful = None;
+            }
+            self.session = Some(session);
+        }
+        if std::mem::take(&mut self.fresh_run) {
+            self.open_day();
+        }
+    }
+
+    /// What was held when the day began counts as the run says it: one that was restarted with another file may do so once
+    /// an operator accepted the difference.
+    pub(super) fn open_day(&mut self) {
+        let opening = std::mem::take(&mut self.opening);
+        for (owner, shares) in std::mem::replace(&mut self.opened, opening.clone()) {
+            self.traded(owner, -shares);
+        }
+        for (owner, shares) in opening {
+            self.traded(owner, shares);
+        }
+    }
+}
