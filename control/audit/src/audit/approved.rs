@@ -1,6 +1,7 @@
 //! Approved orders, against what was in force.
 
 use super::Audit;
+use crate::exposure::{Span, WORTH_MAX};
 use crate::finding::Disagreement;
 use crate::limits::Limits;
 use crate::orders::{Chain, Life, Pending, Standing};
@@ -33,6 +34,8 @@ impl Audit {
         if order.limits_epoch != limits.epoch {
             self.disagree(Disagreement::LimitsEpoch, order.order, limits.epoch.into(), order.limits_epoch.into());
         }
+        self.instruments.insert(order.instrument, order.symbol);
+        self.check_losses(&limits, order);
         let is_reused = order.order <= self.last_order;
         self.check_moment(order);
         self.check_rate(&limits, order.order);
@@ -50,13 +53,17 @@ impl Audit {
             return;
         }
         let is_buy = order.side == SIDE_BUY;
+        let (owner, cross) = ((order.account, order.strategy, order.symbol), cross_of(order.time_in_force));
+        let wanted = self.wanted(limits, owner, (order.side, order.quantity, order.price), cross == b'N');
+        let outcome = self.orders.exposures.with(&wanted);
         self.orders.insert(Chain {
             id: order.order,
             symbol: order.symbol,
             is_buy,
             strategy: (order.account, order.strategy),
-            cross: cross_of(order.time_in_force),
+            cross,
             price: order.price,
+            echoed: order.price,
             total: order.quantity.into(),
             executed: 0,
             leaves: order.quantity.into(),
@@ -64,7 +71,9 @@ impl Audit {
             pending: None,
             unsent_on: None,
         });
+        self.count_at(order, outcome.price);
         self.check_position(limits, order, is_buy);
+        self.check_money(limits, order, &outcome);
         let open = self.orders.open();
         if open > limits.open_orders_max.into() {
             self.disagree(Disagreement::OpenOrders, order.order, limits.open_orders_max.into(), open);
@@ -85,6 +94,8 @@ impl Audit {
             self.disagree(Disagreement::ReplaceUnlike, order.order, 0, order.replaces.into());
             return;
         }
+        let wanted = (chain.life != Life::Over).then(|| self.wanted_again(limits, order, chain));
+        let outcome = wanted.map(|wanted| self.orders.exposures.with(&wanted));
         self.check_size(limits, order, &standing);
         let after = self.orders.change(order.replaces, |chain| {
             chain.pending = Some(Pending { order: order.order, price: order.price, total: order.quantity.into() });
@@ -94,6 +105,15 @@ impl Audit {
         if after.is_some_and(|after| after > before) {
             self.check_position(limits, order, is_buy);
         }
+        if let Some(outcome) = outcome {
+            self.count_at(order, outcome.price);
+            self.check_money(limits, order, &outcome);
+        }
+    }
+
+    fn count_at(&mut self, order: &OrderRecord, price: Span) {
+        self.orders.exposures.value(order.symbol, price);
+        self.orders.exposures.see(order.symbol, i128::from(order.price).clamp(0, WORTH_MAX));
     }
 
     /// Whether an order may be sent at all now.
@@ -170,11 +190,11 @@ impl Audit {
     }
 
     pub(super) fn check_position(&mut self, limits: &Limits, order: &OrderRecord, is_buy: bool) {
-        let worst = self.orders.stake(order.symbol).worst(is_buy);
+        let worst = self.orders.exposures.stake(order.symbol).worst(is_buy);
         if worst > limits.position_max.into() {
             self.disagree(Disagreement::Position, order.order, limits.position_max.into(), worst);
         }
-        let own = self.orders.own((order.account, order.strategy, order.symbol)).worst(is_buy);
+        let own = self.orders.exposures.own((order.account, order.strategy, order.symbol)).worst(is_buy);
         if own > limits.strategy_position_max.into() {
             self.disagree(Disagreement::StrategyPosition, order.order, limits.strategy_position_max.into(), own);
         }

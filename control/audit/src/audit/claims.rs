@@ -1,9 +1,11 @@
 //! What the records say the state is, against what the venue's answers leave.
 
-use super::{Audit, Owner};
+use super::Audit;
+use crate::exposure::Owner;
 use crate::finding::Disagreement;
+use crate::ledger::{Ledger, Trade};
 use crate::orders::Life;
-use tern_abi::record::{OrderEventRecord, VenueEventKind};
+use tern_abi::record::{OrderEventRecord, PositionRecord, VenueEventKind};
 
 impl Audit {
     /// Core's word that an order, or its replace, never left or never arrived: it has no place in the venue's log.
@@ -40,19 +42,79 @@ impl Audit {
             }
         }
         for (owner, claimed) in std::mem::take(&mut self.positions_claimed) {
-            let shares = self.positions.get(&owner).copied().unwrap_or(0);
             if self.believed.remove(&owner) {
-                self.traded(owner, claimed - shares);
-                continue;
+                self.set_ledger(owner, Ledger::claimed(&claimed));
+            } else if !replaying {
+                self.check_position_claim(owner, &claimed);
             }
-            if !replaying && shares != claimed {
-                self.disagree(Disagreement::PositionClaim, 0, shares, claimed);
+        }
+        self.traded_back.clear();
+        self.look_at_losses();
+    }
+
+    fn check_position_claim(&mut self, owner: Owner, record: &PositionRecord) {
+        let (ours, claimed) = (self.ledgers.get(owner), Ledger::claimed(record));
+        if i128::from(record.realized) != claimed.realized() {
+            self.disagree_of(Disagreement::ProfitClaim, owner, claimed.realized(), record.realized.into());
+        }
+        let is_known = ours.shares != claimed.shares || self.fees.is_some() && !self.money_believed.contains(&owner);
+        if !is_known || self.traded_back.get(&owner) == Some(&claimed) {
+            self.money_believed.remove(&owner);
+            self.set_ledger(owner, claimed);
+            return;
+        }
+        for (what, ours, claimed) in [
+            (Disagreement::PositionClaim, ours.shares, claimed.shares),
+            (Disagreement::CashClaim, ours.cash, claimed.cash),
+            (Disagreement::CostClaim, ours.cost, claimed.cost),
+            (Disagreement::FeesClaim, ours.fees, claimed.fees),
+        ] {
+            if ours != claimed {
+                self.disagree_of(what, owner, ours, claimed);
+                // The rest would say the same of a position with other shares.
+                return;
             }
         }
     }
 
-    pub(super) fn traded(&mut self, owner: Owner, shares: i128) {
-        self.orders.traded(owner, shares);
-        *self.positions.entry(owner).or_default() += shares;
+    /// What a strategy has in a symbol is this from now on.
+    pub(super) fn set_ledger(&mut self, owner: Owner, ledger: Ledger) {
+        let shares = self.ledgers.get(owner).shares;
+        self.orders.traded(owner, ledger.shares - shares);
+        self.ledgers.set(owner, ledger);
+        self.losses.due = true;
+    }
+
+    /// A trade.
+    pub(super) fn executed(&mut self, trade: &Trade) {
+        let mut ledger = self.ledgers.get(trade.owner);
+        ledger.execute(trade, self.fees.as_ref());
+        if let Some(other) = self.traded_back.get_mut(&trade.owner) {
+            other.execute(trade, self.fees.as_ref());
+        }
+        self.set_ledger(trade.owner, ledger);
+    }
+
+    /// A trade was broken, and is none of ours any more.
+    pub(super) fn taken_out(&mut self, trade: &Trade) {
+        let owner = trade.owner;
+        let mut back = self.traded_back.get(&owner).copied().unwrap_or_else(|| self.ledgers.get(owner));
+        back.trade(-trade.shares, trade.price);
+        self.traded_back.insert(owner, back);
+        if self.trades_forgotten {
+            // What it cost without the trade, forgotten trades decide.
+            self.money_believed.insert(owner);
+            self.set_ledger(owner, back);
+        } else {
+            self.set_ledger(owner, self.rebuilt(owner));
+        }
+    }
+
+    /// From what was held when the day began and all trades since.
+    pub(super) fn rebuilt(&self, owner: Owner) -> Ledger {
+        let mut ledger = self.opened.get(&owner).copied().unwrap_or_default();
+        let trades = self.trades_told.iter().filter_map(|key| self.trades.get(key));
+        trades.filter(|trade| trade.owner == owner).for_each(|trade| ledger.execute(trade, self.fees.as_ref()));
+        ledger
     }
 }

@@ -2,10 +2,14 @@
 
 mod approved;
 mod claims;
+mod figures;
+mod money;
 mod run;
 mod told;
 
+use crate::exposure::Owner;
 use crate::finding::{Disagreement, Finding};
+use crate::ledger::{Fees, Ledger, Ledgers, Trade};
 use crate::limits::InForce;
 use crate::orders::{Orders, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,14 +17,11 @@ use tern_abi::command::{Command, SetLimits};
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
     ConnRecord, InstrumentTrustRecord, Kind, LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
-    SessionHead, StartRecord, StateRecord, TrustRecord,
+    RefusalRecord, SessionHead, StartRecord, StateRecord, TrustRecord,
 };
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_soup::Answers;
 use zerocopy::FromBytes;
-
-/// A strategy's position: account, strategy, symbol.
-pub(crate) type Owner = (u16, u16, [u8; 8]);
 
 /// Outputs that are remembered to tell a cause that is none. A cause is the input before; this many records are not
 /// between them.
@@ -52,17 +53,30 @@ pub struct Counts {
 pub struct Audit {
     limits: Option<InForce>,
     orders: Orders,
-    /// Trades that the venue told and did not break: order and match number, signed shares and whose they are.
-    trades: BTreeMap<(u32, u64), (i128, Owner)>,
+    /// Trades that the venue told and did not break, by order and match number.
+    trades: BTreeMap<(u32, u64), Trade>,
     /// Their keys, oldest first, and whether some were forgotten.
     trades_told: VecDeque<(u32, u64)>,
     trades_forgotten: bool,
     /// Whose position the next record says, and nobody checks.
     believed: BTreeSet<Owner>,
-    positions: BTreeMap<Owner, i128>,
+    /// The same, of what a position cost and what was paid for it.
+    money_believed: BTreeSet<Owner>,
+    ledgers: Ledgers,
+    /// What a ledger is if a broken trade was not taken out but traded back, as the data plane does once it forgot trades.
+    traded_back: BTreeMap<Owner, Ledger>,
+    /// `None` if the run does not say them.
+    fees: Option<Fees>,
     /// What the run says was held when the day began, and what of that is counted in positions.
-    opening: BTreeMap<Owner, i128>,
-    opened: BTreeMap<Owner, i128>,
+    opening: BTreeMap<Owner, Ledger>,
+    opened: BTreeMap<Owner, Ledger>,
+    losses: money::Losses,
+    /// Names of the gate's reasons, as the run numbers them, and symbols of its instruments.
+    reasons: Vec<String>,
+    instruments: BTreeMap<u32, [u8; 8]>,
+    /// Messages of the venue that this input brought, and whether a trade was broken by one.
+    told_now: usize,
+    broken_now: bool,
     last_order: u32,
     /// When new orders and replaces were sent, within the last second.
     sent_ns: VecDeque<u64>,
@@ -88,7 +102,7 @@ pub struct Audit {
     before: BTreeMap<u32, Standing>,
     /// What the records of this input say the state is, to be compared once the next input comes.
     leaves_claimed: BTreeMap<u32, i128>,
-    positions_claimed: BTreeMap<Owner, i128>,
+    positions_claimed: BTreeMap<Owner, PositionRecord>,
     outputs: BTreeSet<u64>,
     counts: Counts,
     /// `seq` of the last resume that was valid.
@@ -120,6 +134,7 @@ impl Audit {
         if (kind as u16) < Kind::Order as u16 {
             self.settle_claims();
             self.before.clear();
+            (self.told_now, self.broken_now) = (0, false);
         }
         self.seq = header.seq;
         self.tai_ns = header.tai_ns;
@@ -148,10 +163,12 @@ impl Audit {
             }),
             Kind::State => with(body, |state: StateRecord, _| self.halted = state.trading == 0),
             Kind::Order => with(body, |order: OrderRecord, _| self.on_order(&order)),
+            Kind::Refusal => with(body, |refusal: RefusalRecord, _| self.on_refusal(&refusal)),
             Kind::OrderEvent => with(body, |event: OrderEventRecord, _| self.on_order_event(&event)),
             Kind::Position => with(body, |position: PositionRecord, _| {
                 let owner = (position.account, position.strategy, position.symbol);
-                self.positions_claimed.insert(owner, position.shares.into());
+                self.instruments.insert(position.instrument, position.symbol);
+                self.positions_claimed.insert(owner, position);
             }),
             _ => Some(()),
         };
@@ -171,8 +188,18 @@ impl Audit {
     }
 
     fn disagree(&mut self, what: Disagreement, order: u32, expected: i128, found: i128) {
+        self.find(Finding { what, seq: self.seq, tai_ns: self.tai_ns, order, of: None, expected, found });
+    }
+
+    /// About a position.
+    fn disagree_of(&mut self, what: Disagreement, owner: Owner, expected: i128, found: i128) {
+        let of = Some((owner.1, owner.2));
+        self.find(Finding { what, seq: self.seq, tai_ns: self.tai_ns, order: 0, of, expected, found });
+    }
+
+    fn find(&mut self, finding: Finding) {
         self.counts.disagreements += 1;
-        self.found.push(Finding { what, seq: self.seq, tai_ns: self.tai_ns, order, expected, found });
+        self.found.push(finding);
     }
 }
 

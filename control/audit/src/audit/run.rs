@@ -1,13 +1,19 @@
 //! Runs, connections and commands: what is in force, and whether anything may be sent.
 
 use super::Audit;
+use super::money::Losses;
+use crate::exposure::{Owner, WORTH_MAX};
 use crate::finding::Disagreement;
+use crate::ledger::{Fees, Ledger, Ledgers};
 use crate::limits::InForce;
 use crate::opening;
 use crate::orders::Orders;
+use std::collections::{BTreeMap, BTreeSet};
 use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{CONN_DOWN, CONN_UP, ConnRecord, LimitsRecord, StartRecord};
+use tern_abi::segment::{ScopeKind, TradingState};
+use tern_config::facts::Names;
 use tern_journal::recovered::run_value;
 use tern_soup::Answers;
 
@@ -21,6 +27,10 @@ impl Audit {
         let before = self.limits.take().filter(|_| self.unreconciled);
         self.limits = InForce::of_configuration(text).map(|limits| limits.tightened_by(before.as_ref()));
         self.opening = opening::of_configuration(text).unwrap_or_default();
+        self.fees = Fees::of_configuration(text);
+        self.reasons = Names::split_start_text(text).1.refusals.into_iter().map(|reason| reason.name).collect();
+        self.instruments.clear();
+        self.losses = Losses::default();
         // Before runs did that, a kill was kept by the segment alone, and an end that was asked for ended it.
         self.killed &= self.unreconciled || (start.run > 1 && !self.shutting_down);
         self.sent_ns.clear();
@@ -41,11 +51,15 @@ impl Audit {
             Some(CommandKind::Resume) if command.resumes() => {
                 self.killed = false;
                 self.resumed_seq = self.seq;
+                self.losses.firm_seen();
                 self.halted = self.shutting_down;
             }
             Some(CommandKind::SetState) => {
                 if let Some((kind, key, state)) = command.scope_state() {
                     self.scopes.insert((kind, key), state);
+                    if (kind, state) == (ScopeKind::Strategy, TradingState::Running) {
+                        self.losses.strategy_seen(key);
+                    }
                 }
             }
             Some(CommandKind::SetLimit) => {
@@ -110,7 +124,9 @@ impl Audit {
                 self.trades.clear();
                 self.trades_told.clear();
                 self.trades_forgotten = false;
-                self.positions.clear();
+                self.ledgers = Ledgers::default();
+                self.believed.clear();
+                self.money_believed.clear();
                 self.opened.clear();
                 self.last_order = 0;
                 self.doubtful = None;
@@ -123,14 +139,27 @@ impl Audit {
     }
 
     /// What was held when the day began counts as the run says it: one that was restarted with another file may do so once
-    /// an operator accepted the difference.
+    /// an operator accepted the difference. So do the fees, and money counts at prices of the day.
     pub(super) fn open_day(&mut self) {
         let opening = std::mem::take(&mut self.opening);
-        for (owner, shares) in std::mem::replace(&mut self.opened, opening.clone()) {
-            self.traded(owner, -shares);
+        let before = std::mem::replace(&mut self.opened, opening.clone());
+        let mut owners: BTreeSet<Owner> = opening.keys().chain(before.keys()).copied().collect();
+        owners.extend(self.ledgers.owners());
+        for owner in owners {
+            if self.trades_forgotten {
+                let shares = |of: &BTreeMap<Owner, Ledger>| of.get(&owner).map_or(0, |held| held.shares);
+                let mut ledger = self.ledgers.get(owner);
+                ledger.shares += shares(&opening) - shares(&before);
+                self.money_believed.insert(owner);
+                self.set_ledger(owner, ledger);
+            } else {
+                self.set_ledger(owner, self.rebuilt(owner));
+            }
         }
-        for (owner, shares) in opening {
-            self.traded(owner, shares);
+        for (owner, held) in &opening {
+            let average = held.cost.abs() + held.shares.abs() - 1;
+            self.orders.exposures.see(owner.2, (average / held.shares.abs().max(1)).clamp(0, WORTH_MAX));
         }
+        self.orders.exposures.count_anew();
     }
 }

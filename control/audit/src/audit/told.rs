@@ -2,7 +2,9 @@
 
 use super::Audit;
 use super::approved::MARKET;
+use crate::exposure::WORTH_MAX;
 use crate::finding::Disagreement;
+use crate::ledger::Trade;
 use crate::orders::{Chain, Life};
 use tern_soup::{Answer, Echo, Said};
 
@@ -21,6 +23,7 @@ impl Audit {
                 Answer::Message { seq, said } if seq > self.told_seq => {
                     self.told_seq = seq;
                     self.counts.answers += 1;
+                    self.told_now += 1;
                     if let Some(said) = said {
                         self.on_said(said);
                     }
@@ -38,11 +41,10 @@ impl Audit {
         match said {
             Said::Accepted(echo) => self.on_accepted(&echo),
             Said::Replaced { previous, echo } => self.on_replaced(previous, &echo),
-            Said::Executed { order, shares, match_number, .. } => self.on_executed(order, shares.into(), match_number),
-            Said::Broken { order, match_number } => match self.trades.remove(&(order, match_number)) {
-                Some((shares, owner)) => self.traded(owner, -shares),
-                None => self.on_unknown_break(order, match_number),
-            },
+            Said::Executed { order, shares, price, liquidity, match_number } => {
+                self.on_executed((order, match_number), shares.into(), i128::from(price).min(WORTH_MAX), liquidity);
+            }
+            Said::Broken { order, match_number } => self.on_broken(order, match_number),
             Said::Canceled { order, shares } => self.on_open(order, |chain| chain.leaves -= i128::from(shares)),
             Said::Modified { order, shares } => self.on_open(order, |chain| chain.leaves = shares.into()),
             Said::Rejected { order } => self.on_open(order, |chain| match chain.pending {
@@ -106,8 +108,10 @@ impl Audit {
         if i128::from(echo.shares) != chain.total {
             self.disagree(Disagreement::EchoQuantity, echo.order, chain.total, echo.shares.into());
         }
+        self.orders.exposures.see(chain.symbol, i128::from(echo.price).min(WORTH_MAX));
         self.orders.change(echo.order, |chain| {
             chain.life = if echo.is_live { Life::Live } else { Life::Over };
+            chain.echoed = i64::try_from(echo.price).unwrap_or(i64::MAX);
             chain.leaves = i128::from(echo.shares) - chain.executed;
         });
     }
@@ -131,17 +135,20 @@ impl Audit {
         if let Some(pending) = pending.filter(|pending| pending.total != total) {
             self.disagree(Disagreement::ReplaceTotal, echo.order, pending.total, total);
         }
+        self.orders.exposures.see(chain.symbol, i128::from(echo.price).min(WORTH_MAX));
         self.orders.change(echo.order, |chain| {
             chain.pending = None;
             chain.price = i64::try_from(echo.price).unwrap_or(i64::MAX);
+            chain.echoed = chain.price;
             chain.total = total;
             chain.leaves = echo.shares.into();
             chain.life = if echo.is_live { Life::Live } else { Life::Over };
         });
     }
 
-    pub(super) fn on_executed(&mut self, order: u32, shares: i128, match_number: u64) {
-        if self.trades.contains_key(&(order, match_number)) {
+    pub(super) fn on_executed(&mut self, key: (u32, u64), shares: i128, price: i128, liquidity: u8) {
+        let order = key.0;
+        if self.trades.contains_key(&key) {
             return;
         }
         let Some((leaves, owner, signed)) = self.orders.change(order, |chain| {
@@ -151,8 +158,7 @@ impl Audit {
             if chain.leaves == 0 {
                 chain.life = Life::Over;
             }
-            let (account, strategy) = chain.strategy;
-            (leaves, (account, strategy, chain.symbol), if chain.is_buy { shares } else { -shares })
+            (leaves, chain.owner(), if chain.is_buy { shares } else { -shares })
         }) else {
             self.disagree(Disagreement::NoRecord, order, 0, order.into());
             return;
@@ -160,8 +166,9 @@ impl Audit {
         if shares > leaves {
             self.disagree(Disagreement::OverExecution, order, leaves, shares);
         }
-        self.trades.insert((order, match_number), (signed, owner));
-        self.trades_told.push_back((order, match_number));
+        let trade = Trade { owner, shares: signed, price, liquidity };
+        self.trades.insert(key, trade);
+        self.trades_told.push_back(key);
         if self.trades_told.len() > TRADES_KEPT
             && let Some(oldest) = self.trades_told.pop_front()
         {
@@ -169,12 +176,23 @@ impl Audit {
             self.trades_forgotten = true;
         }
         self.counts.trades_kept = self.trades.len() as u64;
-        self.traded(owner, signed);
+        self.executed(&trade);
+    }
+
+    fn on_broken(&mut self, order: u32, match_number: u64) {
+        self.broken_now = true;
+        match self.trades.remove(&(order, match_number)) {
+            Some(trade) => {
+                self.trades_told.retain(|key| *key != (order, match_number));
+                self.taken_out(&trade);
+            }
+            None => self.on_unknown_break(order, match_number),
+        }
     }
 
     /// A trade that was told so long ago that it is forgotten: how many shares it had, the record of the position says.
     pub(super) fn on_unknown_break(&mut self, order: u32, match_number: u64) {
-        let owner = self.orders.get(order).map(|chain| (chain.strategy.0, chain.strategy.1, chain.symbol));
+        let owner = self.orders.get(order).map(Chain::owner);
         match owner.filter(|_| self.trades_forgotten) {
             Some(owner) => {
                 self.counts.breaks_believed += 1;
