@@ -32,13 +32,15 @@ impl Desk {
             Some(CommandKind::AcceptDifferences) if self.accept_differences(turn, command.id) => {}
             Some(CommandKind::Alert | CommandKind::Refused) => {}
             Some(CommandKind::DaemonPulse) if self.daemon_pulse(turn, command.id) => {}
+            Some(CommandKind::StrategyOverrun) if self.strategy_overran(turn, command) => {}
             Some(
                 CommandKind::Resume
                 | CommandKind::SetLimit
                 | CommandKind::SetState
                 | CommandKind::SetLimits
                 | CommandKind::AcceptDifferences
-                | CommandKind::DaemonPulse,
+                | CommandKind::DaemonPulse
+                | CommandKind::StrategyOverrun,
             )
             | None => {
                 self.count(PipelineCounter::CommandsRefused, 1);

@@ -23,7 +23,7 @@ use zerocopy::FromBytes;
 /// dollar panics, at two dollars poisons the state, so that it panics over it when it is built anew. It hears prints of
 /// its own instrument alone.
 #[derive(Debug)]
-struct Counter {
+pub(super) struct Counter {
     of: u32,
     count: u8,
 }
@@ -58,9 +58,9 @@ impl Strategy for Counter {
     }
 }
 
-type Pair = Rebuilt<(Counter, Counter)>;
+pub(super) type Pair = Rebuilt<(Counter, Counter)>;
 
-fn pair() -> Pair {
+pub(super) fn pair() -> Pair {
     let make = || (Counter { of: 0, count: 0 }, Counter { of: 1, count: 0 });
     Rebuilt::new(make(), move || Some(make()))
 }
