@@ -1,10 +1,10 @@
 //! The lives of strategies: one that panics, or is too slow, is stopped alone, told of, and built anew when an operator lets it
 //! go on.
 
-use super::{Desk, Pipeline, PipelineCounter, Turn};
+use super::{Desk, Pipeline, PipelineCounter, STRATEGIES_MAX, Turn};
 use crate::feed::Feed;
 use crate::kept::KeptState;
-use crate::probe::{Isolate, PanicText, Probe};
+use crate::probe::{Isolate, PanicText, Panicked, Probe};
 use crate::risk::{HaltReason, Repeats, StrategyStop};
 use crate::session::OrderSession;
 use crate::strategy::StrategySet;
@@ -90,6 +90,38 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         self.desk.strategy_stopped(turn, index, (StrategyEvent::Panicked, StrategyStop::Panic), text);
     }
 
+    /// When the strategy with this index wants a timer, as it said last.
+    #[inline]
+    pub(super) fn deadline(&self, index: usize) -> TaiNs {
+        self.deadlines.as_ref().and_then(|of| of.get(index)).copied().unwrap_or(TaiNs::NEVER)
+    }
+
+    /// Asks a strategy when it wants a timer, after each call and at each timer: contained as those are.
+    #[inline]
+    pub(super) fn ask_deadline<I: Isolate>(&mut self, isolate: &mut I, index: usize) -> Result<(), Panicked> {
+        let mut at = TaiNs::NEVER;
+        isolate.call(|| at = self.strategies.next_deadline(index))?;
+        if let Some(deadline) = self.deadlines.as_mut().and_then(|of| of.get_mut(index)) {
+            *deadline = at;
+        }
+        Ok(())
+    }
+
+    /// Before the first input is acted on.
+    #[cold]
+    pub(super) fn ask_deadlines<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+    ) {
+        self.deadlines = Some([TaiNs::NEVER; STRATEGIES_MAX]);
+        for index in 0..self.strategies.count() {
+            if self.ask_deadline(isolate, index).is_err() {
+                self.strategy_panicked(turn, index, &isolate.panic_text());
+            }
+        }
+    }
+
     /// Builds anew those that an operator let go on, and gives those their state that begin with the run.
     pub(super) fn restart_strategies<R: Recorder, P: Probe, I: Isolate>(
         &mut self,
@@ -122,6 +154,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             }
             state => is_built = self.strategies.rebuild(index, state.as_ref()),
         });
+        let outcome = outcome.and_then(|()| if is_built { self.ask_deadline(isolate, index) } else { Ok(()) });
         let text = match outcome {
             Ok(()) if is_built => {
                 self.desk.lives.disabled &= !(1 << index);

@@ -69,6 +69,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         let ctx = Ctx { now: turn.now, owner: index, desk: &self.desk };
         turn.probe.call_begins();
         let outcome = self.strategies.call(index, isolate, call, &ctx, &mut self.intents);
+        let outcome = outcome.and_then(|_| self.ask_deadline(isolate, index));
         turn.probe.call_ends(index);
         if outcome.is_err() {
             self.strategy_panicked(turn, index, &isolate.panic_text());
