@@ -243,6 +243,8 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         opening: opening(config),
         unknown_orders: UnknownOrders::Cancel,
         feed_silence_ns_max: config.run_loop.feed_silence_ms * 1_000_000,
+        overruns_max: config.run_loop.strategy_overruns_max,
+        overruns_window_ns: config.run_loop.strategy_overruns_window_ms * 1_000_000,
         after_restart: match config.session.as_ref().map(|session| session.after_restart) {
             Some(AfterRestartConfig::Agreement) => AfterRestart::Agreement,
             Some(AfterRestartConfig::Operator) | None => AfterRestart::Operator,

@@ -303,6 +303,7 @@ impl Run<'_> {
             day: self.day,
             daemon_silence_ns: self.config.daemon.silence_ms * 1_000_000,
             daemon_halt_ns: self.config.daemon.silence_halt_ms * 1_000_000,
+            strategy_budget_ns: self.config.run_loop.strategy_budget_us * 1000,
         }
     }
 

@@ -177,6 +177,7 @@ impl<'a, R: Recorder> Rig<'a, R> {
             shed: |_| 0,
         };
         let settings = LoopConfig {
+            strategy_budget_ns: 1_000_000,
             block: false,
             sample_stages_every: config.run_loop.sample_stages_every,
             account: session.account,

@@ -409,7 +409,7 @@ fn message(said: &Said) -> Option<(Key, Told)> {
             (Kind::Replaced, echo.order, previous, 0, Told { shares: echo.shares, price: price(echo.price) })
         }
         Said::Canceled { order, shares } => (Kind::Canceled, order, 0, 0, Told { shares, price: 0 }),
-        Said::Executed { order, shares, price: at, match_number } => {
+        Said::Executed { order, shares, price: at, match_number, .. } => {
             (Kind::Executed, order, 0, match_number, Told { shares, price: price(at) })
         }
         Said::Broken { order, match_number } => (Kind::Broken, order, 0, match_number, Told::default()),
@@ -440,7 +440,7 @@ mod tests {
     }
 
     fn executed(order: u32, match_number: u64, shares: u32) -> Said {
-        Said::Executed { order, shares, price: 10_0000, match_number }
+        Said::Executed { order, shares, price: 10_0000, liquidity: b'A', match_number }
     }
 
     fn event(kind: VenueEventKind, session_seq: u64, order: u32, match_number: u64, quantity: u32) -> OrderEventRecord {

@@ -39,6 +39,20 @@ counter_enum! {
         Unreconciled = "unreconciled": "An order of a restarted run whose venue log differs from the journal, or was not compared with it.",
         EchoCross = "echo_cross": "The venue has the order in another cross than the record, or in none.",
         StrategyPosition = "strategy_position": "With its open orders of that side filled, the strategy's position is beyond `strategy_position_max`.",
+        Gross = "gross": "With every open order filled, positions could come to be further from flat than `gross_max`.",
+        Net = "net": "With every open order of its side filled, all longs, or all shorts, are above `net_max`.",
+        Leverage = "leverage": "All open orders filled, positions could be more than the leverage allows on equity and profit.",
+        StrategyGross = "strategy_gross": "As gross, of its strategy alone.",
+        StrategyNet = "strategy_net": "As net, of its strategy alone.",
+        DailyLoss = "daily_loss": "An order although the day's loss is above `daily_loss_max`, whatever a share is worth.",
+        Drawdown = "drawdown": "An order although profit fell further below its best than `drawdown_max`, whatever a share is worth.",
+        StrategyLoss = "strategy_loss": "An order of a strategy that lost more than its limit, whatever a share is worth.",
+        CashClaim = "cash_claim": "The cash recorded is not what the trades that the venue told come to.",
+        CostClaim = "cost_claim": "The cost recorded of a position is not what its shares cost on average.",
+        FeesClaim = "fees_claim": "The fees recorded are not what the venue charges for the trades that it told.",
+        ProfitClaim = "profit_claim": "The profit recorded is not cash and cost less fees.",
+        RefusalLimit = "refusal_limit": "An order was refused for another limit than the one in force.",
+        RefusalValue = "refusal_value": "An order was refused for a sum that it would not have made.",
         RecordUnreadable = "record_unreadable": "A record that is shorter than its layout says.",
     }
 }
@@ -54,6 +68,8 @@ pub struct Finding {
     pub tai_ns: u64,
     /// The order it is about, or 0.
     pub order: u32,
+    /// The strategy and the symbol it is about, where it is about a position.
+    pub of: Option<(u16, [u8; 8])>,
     /// The bound, or what ought to have been, in the unit of the check; 0 where there is none.
     pub expected: i128,
     /// What was found instead.
@@ -64,19 +80,21 @@ impl Finding {
     /// For programs: one object. Numbers beyond 64 bits saturate.
     pub fn json(&self) -> Value {
         let narrow = |wide: i128| wide.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+        let (strategy, symbol) = (self.of.map(|of| of.0), self.of.map(|of| name(of.1)));
         json!({ "disagreement": self.what.name(), "seq": self.seq, "tai_ns": self.tai_ns, "order": self.order,
-            "expected": narrow(self.expected), "found": narrow(self.found) })
+            "strategy": strategy, "symbol": symbol, "expected": narrow(self.expected), "found": narrow(self.found) })
     }
 
     /// For people, in one line.
     pub fn text(&self) -> String {
-        format!(
-            "record {}: {} (order {}): expected {}, found {}",
-            self.seq,
-            self.what.name(),
-            self.order,
-            self.expected,
-            self.found
-        )
+        let of = match self.of {
+            Some((strategy, symbol)) => format!("strategy {strategy}, {}", name(symbol)),
+            None => format!("order {}", self.order),
+        };
+        format!("record {}: {} ({of}): expected {}, found {}", self.seq, self.what.name(), self.expected, self.found)
     }
+}
+
+fn name(symbol: [u8; 8]) -> String {
+    String::from_utf8_lossy(&symbol).trim_end().to_owned()
 }

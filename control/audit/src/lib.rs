@@ -7,7 +7,9 @@
 
 mod audit;
 mod copy;
+mod exposure;
 mod finding;
+mod ledger;
 mod limits;
 mod opening;
 mod orders;

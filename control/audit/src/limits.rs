@@ -17,6 +17,28 @@ pub(crate) struct Limits {
     /// Runs before there was one wrote none.
     #[serde(default = "unlimited")]
     pub(crate) strategy_position_max: i64,
+    #[serde(default = "unlimited")]
+    pub(crate) gross_max: i64,
+    #[serde(default = "unlimited")]
+    pub(crate) net_max: i64,
+    #[serde(default = "unlimited")]
+    pub(crate) daily_loss_max: i64,
+    #[serde(default = "unlimited")]
+    pub(crate) drawdown_max: i64,
+    #[serde(default = "unlimited")]
+    pub(crate) strategy_gross_max: i64,
+    #[serde(default = "unlimited")]
+    pub(crate) strategy_net_max: i64,
+    #[serde(default = "unlimited")]
+    pub(crate) strategy_daily_loss_max: i64,
+    /// 0 = leverage is not checked.
+    #[serde(default)]
+    pub(crate) equity: i64,
+    #[serde(default = "unlimited")]
+    pub(crate) leverage_percent_max: i64,
+    /// In the file in percent, here in 1/100 of it as the gate has it.
+    #[serde(default = "all_of_it", rename = "price_collar_percent")]
+    pub(crate) price_collar_bps: i64,
     /// Not in the file: the configuration a run starts with is epoch 0.
     #[serde(skip)]
     pub(crate) epoch: u32,
@@ -27,6 +49,10 @@ pub(crate) struct Limits {
 
 const fn unlimited() -> i64 {
     i64::MAX
+}
+
+const fn all_of_it() -> i64 {
+    100
 }
 
 /// Limits of one symbol in place of those of all.
@@ -49,6 +75,16 @@ struct Named {
 struct OfStrategy {
     id: u16,
     position_max: Option<i64>,
+    gross_max: Option<i64>,
+    net_max: Option<i64>,
+    daily_loss_max: Option<i64>,
+}
+
+impl OfStrategy {
+    /// In the order of [`Limits::of_strategies`].
+    const fn values(&self) -> [Option<i64>; 4] {
+        [self.position_max, self.gross_max, self.net_max, self.daily_loss_max]
+    }
 }
 
 #[derive(Deserialize)]
@@ -74,12 +110,12 @@ struct EffectiveParts {
 pub(crate) struct InForce {
     all: Limits,
     symbols: BTreeMap<[u8; 8], OfSymbol>,
-    /// Positions of single strategies, by id.
-    strategies: BTreeMap<u16, i64>,
+    /// Those of single strategies, by id.
+    strategies: BTreeMap<u16, [Option<i64>; 4]>,
     /// What was set by command: no symbol has more.
     commanded: OfSymbol,
     /// The same of strategies.
-    commanded_strategy: Option<i64>,
+    commanded_strategy: [Option<i64>; 4],
 }
 
 /// Shares an order may have at most: below 1,000,000 (OUCH 5.0, 2.1).
@@ -96,11 +132,12 @@ impl InForce {
     /// Those of an effective configuration; `None` if the text does not say them.
     pub(crate) fn of_configuration(text: &str) -> Option<Self> {
         let count = Names::split_start_text(text).1.limits.len();
-        let all = Limits { count, ..toml::from_str::<Effective>(text).ok()?.limits };
+        let all = toml::from_str::<Effective>(text).ok()?.limits;
+        let all = Limits { count, price_collar_bps: all.price_collar_bps.saturating_mul(100), ..all };
         let parts = toml::from_str::<EffectiveParts>(text).ok()?.limits;
         let symbols = parts.symbol.iter().map(|named| (padded(&named.symbol), named.limits)).collect();
-        let strategies = parts.strategy.iter().filter_map(|own| Some((own.id, own.position_max?))).collect();
-        Some(Self { all, symbols, strategies, commanded: OfSymbol::default(), commanded_strategy: None })
+        let strategies = parts.strategy.iter().map(|own| (own.id, own.values())).collect();
+        Some(Self { all, symbols, strategies, commanded: OfSymbol::default(), commanded_strategy: [None; 4] })
     }
 
     /// A restart loosens nothing: of each, the tighter of this and what was in force before.
@@ -124,8 +161,13 @@ impl InForce {
                 *ceiling = Some(now);
             }
         }
-        if before.strategy_position_max != all.strategy_position_max {
-            self.commanded_strategy = Some(all.strategy_position_max);
+        let (mut before, mut all) = (before, all);
+        for ((before, now), ceiling) in
+            before.of_strategies().into_iter().zip(all.of_strategies()).zip(&mut self.commanded_strategy)
+        {
+            if before != now {
+                *ceiling = Some(*now);
+            }
         }
     }
 
@@ -147,16 +189,16 @@ impl InForce {
             (Some(own), None) => own,
             (None, _) => all,
         };
-        let (all, commanded) = (self.all, self.commanded);
+        let (mut all, commanded) = (self.all, self.commanded);
+        let own_strategy = self.strategies.get(&strategy).copied().unwrap_or_default();
+        for ((limit, own), commanded) in all.of_strategies().into_iter().zip(own_strategy).zip(self.commanded_strategy)
+        {
+            *limit = pick(own, commanded, *limit);
+        }
         Limits {
             order_quantity_max: pick(own.order_quantity_max, commanded.order_quantity_max, all.order_quantity_max),
             order_notional_max: pick(own.order_notional_max, commanded.order_notional_max, all.order_notional_max),
             position_max: pick(own.position_max, commanded.position_max, all.position_max),
-            strategy_position_max: pick(
-                self.strategies.get(&strategy).copied(),
-                self.commanded_strategy,
-                all.strategy_position_max,
-            ),
             ..all
         }
     }
@@ -185,6 +227,22 @@ impl InForce {
 }
 
 impl Limits {
+    /// Those that a strategy may have of its own.
+    fn of_strategies(&mut self) -> [&mut i64; 4] {
+        [
+            &mut self.strategy_position_max,
+            &mut self.strategy_gross_max,
+            &mut self.strategy_net_max,
+            &mut self.strategy_daily_loss_max,
+        ]
+    }
+
+    /// What leverage allows with this profit of the day; `None` if it is not checked.
+    pub(crate) fn leverage_max(&self, profit: i128) -> Option<i128> {
+        let worth = (i128::from(self.equity) + profit).max(0);
+        (self.equity != 0).then(|| worth * i128::from(self.leverage_percent_max) / 100)
+    }
+
     fn tightened_by(mut self, before: &Self) -> Self {
         for (limit, before) in [
             (&mut self.order_quantity_max, before.order_quantity_max),
@@ -194,8 +252,21 @@ impl Limits {
             (&mut self.orders_per_second_max, before.orders_per_second_max),
             (&mut self.order_burst_max, before.order_burst_max),
             (&mut self.strategy_position_max, before.strategy_position_max),
+            (&mut self.gross_max, before.gross_max),
+            (&mut self.net_max, before.net_max),
+            (&mut self.daily_loss_max, before.daily_loss_max),
+            (&mut self.drawdown_max, before.drawdown_max),
+            (&mut self.strategy_gross_max, before.strategy_gross_max),
+            (&mut self.strategy_net_max, before.strategy_net_max),
+            (&mut self.strategy_daily_loss_max, before.strategy_daily_loss_max),
+            (&mut self.leverage_percent_max, before.leverage_percent_max),
+            (&mut self.price_collar_bps, before.price_collar_bps),
         ] {
             *limit = before.min(*limit);
+        }
+        // Of nothing, leverage is not checked, so anything is tighter.
+        if before.equity != 0 && (self.equity == 0 || before.equity < self.equity) {
+            self.equity = before.equity;
         }
         self
     }
@@ -211,12 +282,20 @@ impl Limits {
             4 => (&mut self.open_orders_max, COUNT_MAX),
             5 => (&mut self.orders_per_second_max, COUNT_MAX),
             6 => (&mut self.order_burst_max, COUNT_MAX),
-            2 => (&mut ignored, 10_000),
+            2 => (&mut self.price_collar_bps, 10_000),
             7 => (&mut ignored, COUNT_MAX),
             8 | 9 => (&mut ignored, 3_600_000_000_000),
-            10..=13 => (&mut ignored, i64::MAX / 2),
+            10 => (&mut self.gross_max, i64::MAX / 2),
+            11 => (&mut self.net_max, i64::MAX / 2),
+            12 => (&mut self.daily_loss_max, i64::MAX / 2),
+            13 => (&mut self.drawdown_max, i64::MAX / 2),
             14 => (&mut ignored, 3),
             17 => (&mut self.strategy_position_max, 1 << 40),
+            24 => (&mut self.equity, i64::MAX / 2),
+            25 => (&mut self.leverage_percent_max, COUNT_MAX),
+            27 => (&mut self.strategy_gross_max, i64::MAX / 2),
+            28 => (&mut self.strategy_net_max, i64::MAX / 2),
+            29 => (&mut self.strategy_daily_loss_max, i64::MAX / 2),
             _ if index < self.count => (&mut ignored, i64::MAX),
             _ => return false,
         };

@@ -77,7 +77,7 @@ fn once(folder: &Path, as_json: bool) -> Result<u8, JournalError> {
         let found: Vec<_> = found.iter().map(tern_audit::Finding::json).collect();
         lines.push(
             json!({ "records": counts.records, "orders": counts.orders, "answers": counts.answers,
-                "disagreements": counts.disagreements, "found": found })
+                "disagreements": counts.disagreements, "found": found, "money": audit.money() })
             .to_string(),
         );
     } else {

@@ -1,5 +1,6 @@
 //! Our orders as chains: an order and what replaced it, under all their ids.
 
+use crate::exposure::{Exposures, Owner};
 use std::collections::BTreeMap;
 
 /// How far an order is.
@@ -32,6 +33,8 @@ pub(crate) struct Chain {
     /// Cross type (OUCH 5.0, 2.1).
     pub(crate) cross: u8,
     pub(crate) price: i64,
+    /// The price that the venue echoed last; before it did, the record's.
+    pub(crate) echoed: i64,
     pub(crate) total: i128,
     pub(crate) executed: i128,
     pub(crate) leaves: i128,
@@ -51,6 +54,10 @@ pub(crate) struct Standing {
 }
 
 impl Chain {
+    pub(crate) fn owner(&self) -> Owner {
+        (self.strategy.0, self.strategy.1, self.symbol)
+    }
+
     /// What it stands for without the replace on its way.
     pub(crate) fn standing(&self) -> Standing {
         let shares = if self.life == Life::Over { 0 } else { self.leaves };
@@ -66,30 +73,13 @@ impl Chain {
     }
 }
 
-/// Position and open shares of a symbol; buys and sells never net.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stake {
-    pub(crate) position: i128,
-    open_buy: i128,
-    open_sell: i128,
-}
-
-impl Stake {
-    /// The position seen from a side, with every open order of that side filled.
-    pub(crate) fn worst(&self, is_buy: bool) -> i128 {
-        if is_buy { self.position + self.open_buy } else { self.open_sell - self.position }
-    }
-}
-
 /// Every order of the day.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     chains: BTreeMap<u32, Chain>,
     /// Of every id, the first one of its chain.
     first: BTreeMap<u32, u32>,
-    stakes: BTreeMap<[u8; 8], Stake>,
-    /// Of single strategies: account, strategy, symbol.
-    own: BTreeMap<(u16, u16, [u8; 8]), Stake>,
+    pub(crate) exposures: Exposures,
     open: i128,
 }
 
@@ -100,15 +90,6 @@ impl Orders {
 
     pub(crate) fn open(&self) -> i128 {
         self.open
-    }
-
-    pub(crate) fn stake(&self, symbol: [u8; 8]) -> Stake {
-        self.stakes.get(&symbol).copied().unwrap_or_default()
-    }
-
-    /// What a strategy has in a symbol.
-    pub(crate) fn own(&self, owner: (u16, u16, [u8; 8])) -> Stake {
-        self.own.get(&owner).copied().unwrap_or_default()
     }
 
     /// A new chain; the caller has seen that its id is new.
@@ -134,9 +115,8 @@ impl Orders {
     }
 
     /// Shares changed hands, or went back.
-    pub(crate) fn traded(&mut self, owner: (u16, u16, [u8; 8]), shares: i128) {
-        self.stakes.entry(owner.2).or_default().position += shares;
-        self.own.entry(owner).or_default().position += shares;
+    pub(crate) fn traded(&mut self, owner: Owner, shares: i128) {
+        self.exposures.traded(owner, shares);
     }
 
     /// The venue's log was told and what it does not know never arrived: new orders are over, replaces undone, if their
@@ -162,12 +142,7 @@ impl Orders {
     }
 
     fn settle(&mut self, chain: &Chain, sign: i128) {
-        let (account, strategy) = chain.strategy;
-        let own = self.own.entry((account, strategy, chain.symbol)).or_default();
-        for stake in [self.stakes.entry(chain.symbol).or_default(), own] {
-            let open = if chain.is_buy { &mut stake.open_buy } else { &mut stake.open_sell };
-            *open += sign * chain.at_risk();
-        }
+        self.exposures.open(chain.owner(), chain.is_buy, sign * chain.at_risk());
         self.open += sign * i128::from(chain.life != Life::Over);
     }
 }

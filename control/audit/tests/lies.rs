@@ -14,9 +14,6 @@ use zerocopy::IntoBytes;
 
 const SET_QUANTITY: u32 = 0;
 
-/// A lie, the disagreement it must be found as, and how it comes to be.
-type Planted = (&'static str, Lie, fn(&mut Day));
-
 const LIES: &[Planted] = &[
     ("beyond order_quantity_max", Lie::OrderQuantity, |day| day.order(new(1, BUY, 1001))),
     ("beyond what its symbol may have, after an order beyond what all may", Lie::OrderQuantity, |day| {
@@ -280,7 +277,7 @@ const LIES: &[Planted] = &[
 
 #[test]
 fn every_planted_lie_is_found_and_named_and_nothing_else_is() {
-    for (name, lie, plant) in LIES {
+    for (name, lie, plant) in LIES.iter().chain(money::LIES) {
         let mut day = Day::new();
         plant(&mut day);
         let (counts, found) = day.audited();
@@ -292,7 +289,8 @@ fn every_planted_lie_is_found_and_named_and_nothing_else_is() {
 
 #[test]
 fn every_disagreement_has_a_lie_that_shows_it() {
-    let missing: Vec<_> = Lie::ALL.iter().filter(|what| !LIES.iter().any(|(_, lie, _)| lie == *what)).collect();
+    let missing: Vec<_> =
+        Lie::ALL.iter().filter(|what| !LIES.iter().chain(money::LIES).any(|(_, lie, _)| lie == *what)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 

@@ -117,6 +117,8 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             });
             let pulse = (command.kind == CommandKind::DaemonPulse as u32)
                 .then(|| DaemonPulse::from_index(command.id as usize).map_or("?", DaemonPulse::name));
+            let overran = (command.kind == CommandKind::StrategyOverrun as u32)
+                .then(|| json!({ "strategy": command.id, "took_ns": command.value }));
             let refused = (command.kind == CommandKind::Refused as u32)
                 .then(|| CommandKind::from_u32(command.id).map_or("?", CommandKind::name));
             let alert = (command.kind == CommandKind::Alert as u32).then(|| {
@@ -125,7 +127,7 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
                 json!({ "alert": name, "event": if raised { "raised" } else { "cleared" } })
             });
             json!({ "kind": what, "limit": limit, "set_state": set, "pulse": pulse, "alert": alert,
-                "refused": refused, "value": command.value, "scope": command.scope,
+                "refused": refused, "overran": overran, "value": command.value, "scope": command.scope,
                 "epoch": command.epoch, "uid": command.uid, "kill_word": command.kill_word })
         }),
         Kind::SetLimits => read(body, |command: SetLimits, _| {

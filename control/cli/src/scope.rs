@@ -134,7 +134,8 @@ fn state_text(state: TradingState) -> String {
     state.name().replace('_', "-")
 }
 
-/// Who restricted it. The system does so itself only in the loop: a strategy that panicked, traded too often or lost too much.
+/// Who restricted it. The system does so itself only in the loop: a strategy that panicked, was too slow, traded too often or
+/// lost too much.
 fn by(scope: &Scope) -> By {
     match By::of_uid(scope.uid) {
         By::Daemon => By::DataPlane,
@@ -164,7 +165,7 @@ pub(crate) fn restricted(target: &Target, words: &Words) -> (Vec<String>, Value)
     (sentences.collect(), scopes.iter().map(|scope| json_of(target, scope)).collect())
 }
 
-/// What `tern status` says of the strategy with this index, which panicked.
+/// What `tern status` says of the strategy with this index, which panicked or was too slow.
 pub(crate) fn crashed(target: &Target, words: &Words, index: usize) -> String {
     let facts = target.dataplane_facts();
     let known = facts.strategies.get(index).map(|strategy| format!("strategy:{}", strategy.name));
@@ -176,7 +177,7 @@ pub(crate) fn crashed(target: &Target, words: &Words, index: usize) -> String {
         |crash| (since(Some(crash.tai_ns)), format!(" ({})", crash.text())),
     );
     format!(
-        "{name} panicked{said} and is not called{at}; its orders are cancelled, the others trade on; \
+        "{name} is taken out{said}: it is not called{at}; its orders are cancelled, the others trade on; \
          `tern resume --scope {scope}` builds it anew, when its cause is known"
     )
 }

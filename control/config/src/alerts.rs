@@ -22,7 +22,7 @@ counter_enum! {
         JournalTrouble = "journal_trouble": "The journal cannot be written.",
         DiskLow = "disk_low": "Little room is left on the journal's disk.",
         AuditDisagreement = "audit_disagreement": "The second opinion disagrees with the gate, or cannot read the journal.",
-        StrategyStopped = "strategy_stopped": "A strategy panicked, or was stopped for trading too often or losing too much.",
+        StrategyStopped = "strategy_stopped": "A strategy panicked, or was stopped for being too slow, trading too often or losing too much.",
     }
 }
 

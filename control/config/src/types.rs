@@ -196,11 +196,27 @@ pub struct Loop {
     pub sample_stages_every: u32,
     /// A stream is not trusted after so long without a packet of its session, heartbeats included.
     pub feed_silence_ms: u64,
+    /// How long a call to a strategy may take; 0 = it is not measured. Calls are measured on sampled datagrams
+    /// (`sample_stages_every`) and whenever no datagram is the cause.
+    pub strategy_budget_us: u64,
+    /// So many calls beyond the budget within the window stop the strategy; 0 = they are only counted.
+    pub strategy_overruns_max: u32,
+    /// The window.
+    pub strategy_overruns_window_ms: u64,
 }
 
 impl Default for Loop {
     fn default() -> Self {
-        Self { core: Core::Auto, sched_fifo: false, wait: Wait::Spin, sample_stages_every: 64, feed_silence_ms: 3500 }
+        Self {
+            core: Core::Auto,
+            sched_fifo: false,
+            wait: Wait::Spin,
+            sample_stages_every: 64,
+            feed_silence_ms: 3500,
+            strategy_budget_us: 1000,
+            strategy_overruns_max: 20,
+            strategy_overruns_window_ms: 10_000,
+        }
     }
 }
 

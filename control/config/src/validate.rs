@@ -349,6 +349,12 @@ impl Check<'_> {
             }
         }
         self.within("loop.feed_silence_ms", self.config.run_loop.feed_silence_ms, 1100..=60_000);
+        self.within("loop.strategy_budget_us", self.config.run_loop.strategy_budget_us, 0..=1_000_000);
+        self.within(
+            "loop.strategy_overruns_window_ms",
+            self.config.run_loop.strategy_overruns_window_ms,
+            10..=3_600_000,
+        );
         self.within("daemon.stuck_session_ms", daemon.stuck_session_ms, 0..=60_000);
         self.within("daemon.restart_pause_ms", daemon.restart_pause_ms, 1..=60_000);
         self.within("daemon.restarts_max", daemon.restarts_max, 0..=1000);

@@ -74,6 +74,8 @@ pub enum Said {
         shares: u32,
         /// Price, 1/10000.
         price: u64,
+        /// Liquidity flag (appendix E).
+        liquidity: u8,
         /// The venue's number of the trade.
         match_number: u64,
     },
@@ -212,6 +214,7 @@ fn message(bytes: &[u8]) -> Option<Said> {
             order: order?,
             shares: u32_at(bytes, 13)?,
             price: u64_at(bytes, 17)?,
+            liquidity: *bytes.get(25)?,
             match_number: u64_at(bytes, 26)?,
         },
         b'B' => Said::Broken { order: order?, match_number: u64_at(bytes, 13)? },

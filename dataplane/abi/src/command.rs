@@ -38,6 +38,9 @@ pub enum CommandKind {
     /// The daemon refused a command for want of a role, and has that journaled; changes nothing. `id` is the kind that was
     /// asked for, `uid` who asked.
     Refused = 18,
+    /// A call to a strategy took longer than its budget. Made by the loop itself, which measures: `id` is the strategy, `value`
+    /// how long it took, ns.
+    StrategyOverrun = 19,
 }
 
 impl CommandKind {
@@ -55,6 +58,7 @@ impl CommandKind {
             16 => Self::DaemonPulse,
             17 => Self::Alert,
             18 => Self::Refused,
+            19 => Self::StrategyOverrun,
             _ => return None,
         })
     }
@@ -73,6 +77,7 @@ impl CommandKind {
             Self::DaemonPulse => "daemon_pulse",
             Self::Alert => "alert",
             Self::Refused => "refused",
+            Self::StrategyOverrun => "strategy_overrun",
         }
     }
 }
@@ -84,9 +89,11 @@ pub struct Command {
     /// [`CommandKind`] as a number.
     pub kind: u32,
     /// Which limit, for `SetLimit`; kills that the operator has seen, for `Resume`; scope and state, for `SetState`;
-    /// differences seen, for `AcceptDifferences`; how the heartbeat is, for `DaemonPulse`.
+    /// differences seen, for `AcceptDifferences`; how the heartbeat is, for `DaemonPulse`; the strategy, for
+    /// `StrategyOverrun`.
     pub id: u32,
-    /// The new value; the key of the scope, for `SetState`; the age of the last beat in ns, for `DaemonPulse`.
+    /// The new value; the key of the scope, for `SetState`; the age of the last beat in ns, for `DaemonPulse`; how long the
+    /// call took in ns, for `StrategyOverrun`.
     pub value: i64,
     /// 0 = everything; strategy or instrument id + 1 otherwise, by command.
     pub scope: u32,
@@ -110,6 +117,19 @@ impl Command {
             kind: CommandKind::DaemonPulse as u32,
             id: pulse as u32,
             value: age_ns.cast_signed(),
+            scope: 0,
+            epoch: 0,
+            uid: u32::MAX,
+            kill_word: 0,
+        }
+    }
+
+    /// A `StrategyOverrun`.
+    pub const fn strategy_overrun(strategy: u16, took_ns: u64) -> Self {
+        Self {
+            kind: CommandKind::StrategyOverrun as u32,
+            id: strategy as u32,
+            value: took_ns.cast_signed(),
             scope: 0,
             epoch: 0,
             uid: u32::MAX,

@@ -105,6 +105,7 @@ counter_enum! {
         AnswersLate = "answers_late": "Deadlines that passed without the venue's answer to an order, a replace or a cancel.",
         OrdersUnanswered = "orders_unanswered": "Open orders of which an answer of the venue is late (a level, not a count).",
         HighWater = "high_water": "Best profit of the day so far, 1/10000 of the currency unit (a level, not a count).",
+        StrategyOverruns = "strategy_overruns": "Measured calls to strategies that took longer than their budget.",
     }
 }
 

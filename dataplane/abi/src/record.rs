@@ -526,6 +526,7 @@ counter_enum! {
         Panicked = "panicked": "It panicked, and is not called until an operator lets it go on; the text says why and where.",
         Restarted = "restarted": "It was built anew, and given the state that it handed out last, if any.",
         NotBuilt = "not_built": "It could not be built anew, the text says why; it stays stopped, and its state is not given again.",
+        TooSlow = "too_slow": "Too many of its calls took longer than their budget, and it is not called until an operator lets it go on; the text says how many.",
     }
 }
 

@@ -7,6 +7,12 @@ pub use tern_abi::record::{STRATEGY_TEXT_MAX, Stage};
 pub trait Probe {
     /// The datagram being worked on reached `stage`.
     fn mark(&mut self, stage: Stage);
+    /// A strategy is called now.
+    #[inline(always)]
+    fn call_begins(&mut self) {}
+    /// The strategy with this index has answered, or panicked.
+    #[inline(always)]
+    fn call_ends(&mut self, _index: usize) {}
 }
 
 /// A probe that does nothing.

@@ -140,8 +140,8 @@ where
             Some(
                 CommandKind::SetState | CommandKind::AcceptDifferences | CommandKind::Alert | CommandKind::Refused,
             ) => {}
-            // Two that nobody sends this way.
-            Some(CommandKind::SetLimits | CommandKind::DaemonPulse) | None => {
+            // What nobody sends this way.
+            Some(CommandKind::SetLimits | CommandKind::DaemonPulse | CommandKind::StrategyOverrun) | None => {
                 self.parts.words.counters.add(LoopCounter::CommandsBad, 1)
             }
         }

@@ -25,7 +25,7 @@ use tern_abi::segment::{ScopeKind, SessionFault, SessionState, Words};
 use tern_core::feed::Feed;
 use tern_core::input::Input;
 use tern_core::pipeline::Pipeline;
-use tern_core::probe::{Isolate, NoProbe, Probe};
+use tern_core::probe::{Isolate, Probe};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::{ConnId, Stamp, StreamId, TaiNs};
@@ -64,6 +64,8 @@ pub struct LoopConfig {
     pub daemon_silence_ns: u64,
     /// After so long trading stops until an operator resumes; 0 = it does not.
     pub daemon_halt_ns: u64,
+    /// A call to a strategy may take so long; 0 = it is not measured.
+    pub strategy_budget_ns: u64,
 }
 
 /// Everything that a loop works with.
@@ -167,7 +169,7 @@ where
             parts,
             config,
             isolate,
-            probe: StageProbe::new(clock),
+            probe: StageProbe::new(clock, config.strategy_budget_ns),
             batch: FrameBatch::default(),
             drops: [0; WireDrop::COUNT],
             known_streams,
@@ -330,6 +332,9 @@ where
             busy = true;
         }
         self.kick();
+        if self.probe.has_overrun() {
+            self.tell_overruns(now);
+        }
         if now >= self.next_beat {
             self.watch_daemon(now);
             self.publish(now);
@@ -439,7 +444,7 @@ where
                     &mut self.isolate,
                     &self.parts.clock,
                     &datagram,
-                    waiting,
+                    (waiting, self.until_sample == 1),
                 ))
             }
             Ok(Frame::Stack(bytes)) => match &mut self.parts.transport {
@@ -493,9 +498,23 @@ where
         }
     }
 
+    /// Calls to strategies took longer than they may: the pipeline is told of each strategy once a turn, as a command, so that
+    /// what becomes of it can be replayed.
+    #[cold]
+    fn tell_overruns(&mut self, now: TaiNs) {
+        while let Some((index, took_ns)) = self.probe.take_overrun() {
+            self.parts.words.counters.add(LoopCounter::StrategyOverruns, 1);
+            let Some(owner) = self.parts.pipeline.desk().owners().get(index) else { continue };
+            let command = Command::strategy_overrun(owner.strategy.0, took_ns);
+            // One that does not fit is done without: then trading is stopped for that reason.
+            let _ = self.input(now, Input::Command(&command));
+        }
+        self.hand_over();
+    }
+
     /// One input that is not a datagram.
     fn input(&mut self, now: TaiNs, input: Input<'_>) -> Result<(), RingFull> {
-        self.parts.pipeline.on_input(now, input, &mut self.parts.recorder, &mut NoProbe, &mut self.isolate)
+        self.parts.pipeline.on_input(now, input, &mut self.parts.recorder, self.probe.calls(), &mut self.isolate)
     }
 }
 
@@ -529,10 +548,10 @@ fn on_datagram<R: Recorder, C: Clock, I: Isolate, F: Feed, O: OrderSession, S: S
     isolate: &mut I,
     clock: &C,
     datagram: &Datagram<'_>,
-    waiting: usize,
+    (waiting, is_sampled): (usize, bool),
 ) -> Seen {
     let now = clock.now();
-    probe.begin(now);
+    probe.begin(now, is_sampled);
     let seen = Seen {
         seq: recorder.next_seq(),
         arrival: datagram.arrival,

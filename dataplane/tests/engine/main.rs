@@ -6,6 +6,7 @@
 mod common;
 mod daemon;
 mod limits;
+mod slow;
 mod stops;
 #[path = "../common/venue.rs"]
 mod venue;

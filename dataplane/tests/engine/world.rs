@@ -30,6 +30,8 @@ use zerocopy::IntoBytes;
 thread_local! {
     /// The process stands still for so many ns (second) right before the clock is looked at for this time (first).
     pub(crate) static PAUSE: Cell<(u32, u64)> = const { Cell::new((0, 0)) };
+    /// What a look at the clock takes, ns.
+    pub(crate) static LOOK_NS: Cell<u64> = const { Cell::new(1) };
 }
 
 /// A clock that the test sets.
@@ -38,8 +40,8 @@ pub(crate) struct Hand(Rc<Cell<u64>>);
 
 impl Clock for Hand {
     fn now(&self) -> TaiNs {
-        // Each look takes a nanosecond, so that stamps are in order.
-        self.0.set(self.0.get() + 1);
+        // Each look takes a while, so that stamps are in order.
+        self.0.set(self.0.get() + LOOK_NS.get());
         let (looks, pause_ns) = PAUSE.get();
         PAUSE.set((looks.saturating_sub(1), pause_ns));
         if looks == 1 {
@@ -58,6 +60,9 @@ name = "engine"
 [port]
 interface = "none"
 address = "10.1.0.2/24"
+[loop]
+strategy_budget_us = 1
+strategy_overruns_max = 3
 [capacity]
 instruments = 100
 orders = 10000
@@ -161,6 +166,7 @@ impl<'a> World<'a> {
                 day: 7,
                 daemon_silence_ns: DAEMON_SILENCE_NS,
                 daemon_halt_ns: DAEMON_HALT_NS,
+                strategy_budget_ns: config.run_loop.strategy_budget_us * 1000,
             },
             CatchUnwind,
         );

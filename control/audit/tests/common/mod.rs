@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod money;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +12,7 @@ use tern_abi::event::{SIDE_BUY, SIDE_SELL};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::*;
 use tern_abi::segment::{ScopeKind, TradingState};
-use tern_audit::{Audit, Counts, Finding};
+use tern_audit::{Audit, Counts, Disagreement, Finding};
 use tern_journal::{Options, Reader, Writer};
 use zerocopy::IntoBytes;
 
@@ -27,13 +29,23 @@ pub(crate) struct Day {
     seq: u64,
     pub(crate) tai_ns: u64,
     cause: u64,
+    /// Shares that were held when the run began, at a ten-thousandth each.
+    opened: i64,
 }
+
+/// A lie, the disagreement it must be found as, and how it comes to be.
+pub(crate) type Planted = (&'static str, Disagreement, fn(&mut Day));
 
 impl Day {
     /// A run that is logged in and caught up, with a trusted stream.
     pub(crate) fn new() -> Self {
-        let mut day = Self { records: Vec::new(), seq: 0, tai_ns: 1_000_000_000, cause: 0 };
-        day.start(1);
+        Self::under(LIMITS)
+    }
+
+    /// The same with this effective configuration.
+    pub(crate) fn under(configuration: &str) -> Self {
+        let mut day = Self { records: Vec::new(), seq: 0, tai_ns: 1_000_000_000, cause: 0, opened: 0 };
+        day.start_under(1, configuration);
         day.trust(true);
         day.log_in(b"SESSION001", 1);
         day.query();
@@ -42,7 +54,7 @@ impl Day {
 
     /// As [`Day::new`], with shares of the symbol held when the day began.
     pub(crate) fn opened(shares: i64) -> Self {
-        let mut day = Self { records: Vec::new(), seq: 0, tai_ns: 1_000_000_000, cause: 0 };
+        let mut day = Self { records: Vec::new(), seq: 0, tai_ns: 1_000_000_000, cause: 0, opened: 0 };
         day.start_opened(1, shares);
         day.trust(true);
         day.log_in(b"SESSION001", 1);
@@ -53,6 +65,7 @@ impl Day {
 
     pub(crate) fn start_opened(&mut self, run: u64, shares: i64) {
         let start = StartRecord { run, ..StartRecord::default() };
+        self.opened = shares;
         let held = format!(
             "\n[opening]\n[[opening.position]]\nsymbol = \"TERN\"\nstrategy = 1\nshares = {shares}\ncost = {shares}\n\
              #run journal_seq=0\n"
@@ -78,8 +91,12 @@ impl Day {
     }
 
     pub(crate) fn start(&mut self, run: u64) {
+        self.start_under(run, LIMITS);
+    }
+
+    pub(crate) fn start_under(&mut self, run: u64, configuration: &str) {
         let start = StartRecord { run, ..StartRecord::default() };
-        self.record(Kind::Start, &[start.as_bytes(), LIMITS.as_bytes()]);
+        self.record(Kind::Start, &[start.as_bytes(), configuration.as_bytes()]);
     }
 
     /// A run that says so much of how it began.
@@ -138,7 +155,8 @@ impl Day {
     /// All limits as [`LIMITS`] has them but for the shares of an order, against `epoch_seen`; and the epoch that the loop
     /// says is in force after it.
     pub(crate) fn set_limits(&mut self, quantity: i64, epoch_seen: u32, refused: LimitsOutcome, epoch_claimed: u32) {
-        let values = [quantity, 100_000_000, 500, 1500, 4, 10, 5, 200, 0, 0, 0, 0, 0, 0, 1];
+        let any = i64::MAX / 2;
+        let values = [quantity, 100_000_000, 500, 1500, 4, 10, 5, 200, 0, 0, any, any, any, any, 1];
         let command = SetLimits::new(&values, (epoch_seen, epoch_seen + 1), 1000, "a test");
         self.record(Kind::SetLimits, &[SetLimits { refused: refused as u32, ..command }.as_bytes()]);
         let record = LimitsRecord { cause_seq: self.cause, epoch: epoch_claimed, outcome: 0 };
@@ -176,9 +194,15 @@ impl Day {
         self.said(&[&b"Q"[..], &[0; 8], &[0, 0, 0, 1]].concat());
     }
 
+    /// After trades of one side alone, each at 10.0000 and for nothing.
     pub(crate) fn position(&mut self, shares: i64) {
-        let position =
-            PositionRecord { shares, symbol: *b"TERN    ", account: 1, strategy: 1, ..PositionRecord::default() };
+        let cost = self.opened + (shares - self.opened) * 10_0000;
+        self.position_of(PositionRecord { shares, cash: -cost, cost, ..PositionRecord::default() });
+    }
+
+    /// Of strategy 1 in `TERN`.
+    pub(crate) fn position_of(&mut self, position: PositionRecord) {
+        let position = PositionRecord { symbol: *b"TERN    ", account: 1, strategy: 1, ..position };
         self.record(Kind::Position, &[position.as_bytes()]);
     }
 
@@ -311,9 +335,13 @@ pub(crate) fn replaced(order: &OrderRecord, leaves: u32) -> Vec<u8> {
 
 /// OUCH 5.0, 3.6.
 pub(crate) fn executed(order: u32, quantity: u32, number: u64) -> Vec<u8> {
-    let price = 10_0000_u64.to_be_bytes();
-    [&b"E"[..], &[0; 8], &order.to_be_bytes(), &quantity.to_be_bytes(), &price, b"A", &number.to_be_bytes(), &[0, 0]]
-        .concat()
+    executed_at(order, quantity, (10_0000, b'A'), number)
+}
+
+/// The same at a price, with a liquidity flag.
+pub(crate) fn executed_at(order: u32, quantity: u32, (price, flag): (u64, u8), number: u64) -> Vec<u8> {
+    let (shares, price, number) = (quantity.to_be_bytes(), price.to_be_bytes(), number.to_be_bytes());
+    [&b"E"[..], &[0; 8], &order.to_be_bytes(), &shares, &price, &[flag], &number, &[0, 0]].concat()
 }
 
 /// OUCH 5.0, 3.4.

@@ -85,7 +85,10 @@ mod tests {
             (Said::Accepted(echo(1, 100, true)), Some(Change::Opened(1))),
             (Said::Accepted(echo(2, 100, false)), None),
             (Said::Accepted(echo(3, 50, true)), Some(Change::Opened(3))),
-            (Said::Executed { order: 1, shares: 30, price: 1, match_number: 9 }, Some(Change::Executed(1, 30))),
+            (
+                Said::Executed { order: 1, shares: 30, price: 1, liquidity: b'A', match_number: 9 },
+                Some(Change::Executed(1, 30)),
+            ),
             (Said::Replaced { previous: 1, echo: echo(4, 70, true) }, Some(Change::Opened(4))),
             (Said::Canceled { order: 4, shares: 20 }, Some(Change::Cancelled(4, 50))),
             (Said::Canceled { order: 3, shares: 50 }, Some(Change::Cancelled(3, 0))),

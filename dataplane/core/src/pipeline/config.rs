@@ -50,6 +50,10 @@ pub(super) const FEED_SILENCE_NS_MAX: u64 = 3_500_000_000;
 /// Time for an answer: a venue answers within microseconds, and within milliseconds in the worst of an opening.
 pub(super) const ACK_TIMEOUT_NS: u64 = 1_000_000_000;
 
+/// A loop that loses its core now and then has a few calls that took long; a strategy that is too slow has them all the time.
+const OVERRUNS_MAX: u32 = 20;
+const OVERRUNS_WINDOW_NS: u64 = 10_000_000_000;
+
 /// Configuration of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -93,6 +97,11 @@ pub struct Config {
     pub feed_silence_ns_max: u64,
     /// The venue has to answer an order, a replace and a cancel within so long; 0 = not checked.
     pub ack_timeout_ns: u64,
+    /// So many calls to a strategy beyond their budget within [`overruns_window_ns`](Self::overruns_window_ns) stop it;
+    /// 0 = they are only counted.
+    pub overruns_max: u32,
+    /// Window in which they are counted, or up to an eighth longer.
+    pub overruns_window_ns: u64,
     /// What the venue charges.
     pub fees: Fees,
     /// Whether orders in a book that loses trust are cancelled.
@@ -123,6 +132,8 @@ impl Default for Config {
             after_restart: AfterRestart::Operator,
             feed_silence_ns_max: FEED_SILENCE_NS_MAX,
             ack_timeout_ns: ACK_TIMEOUT_NS,
+            overruns_max: OVERRUNS_MAX,
+            overruns_window_ns: OVERRUNS_WINDOW_NS,
             fees: Fees::default(),
             pull_on_distrust: true,
             opening: Vec::new(),

@@ -27,18 +27,20 @@ impl Desk {
                 self.shutting_down = true;
                 self.kill(turn, HaltReason::Shutdown);
             }
-            Some(CommandKind::SetLimit) if self.set_limit(command).is_ok() => {}
+            Some(CommandKind::SetLimit) if self.set_limit(command, turn.now).is_ok() => {}
             Some(CommandKind::SetState) if self.set_state(turn, command) => {}
             Some(CommandKind::AcceptDifferences) if self.accept_differences(turn, command.id) => {}
             Some(CommandKind::Alert | CommandKind::Refused) => {}
             Some(CommandKind::DaemonPulse) if self.daemon_pulse(turn, command.id) => {}
+            Some(CommandKind::StrategyOverrun) if self.strategy_overran(turn, command) => {}
             Some(
                 CommandKind::Resume
                 | CommandKind::SetLimit
                 | CommandKind::SetState
                 | CommandKind::SetLimits
                 | CommandKind::AcceptDifferences
-                | CommandKind::DaemonPulse,
+                | CommandKind::DaemonPulse
+                | CommandKind::StrategyOverrun,
             )
             | None => {
                 self.count(PipelineCounter::CommandsRefused, 1);
@@ -340,7 +342,12 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             self.session.on_timer(turn.now, &mut self.control);
         }
         for index in 0..self.strategies.count() {
-            if !self.desk.is_disabled(index) && self.strategies.next_deadline(index) <= turn.now {
+            if self.desk.is_disabled(index) {
+                continue;
+            }
+            if self.ask_deadline(isolate, index).is_err() {
+                self.strategy_panicked(turn, index, &isolate.panic_text());
+            } else if self.deadline(index) <= turn.now {
                 self.call_strategy(turn, isolate, index, Call::Timer, 0);
             }
         }

@@ -51,5 +51,7 @@ counter_enum! {
         StrategiesThrottled = "strategies_throttled": "Strategies stopped because they traded as often as they may in a while.",
         StrategyRestarts = "strategy_restarts": "Strategies that panicked and were built anew.",
         StrategyLosses = "strategy_losses": "Strategies stopped because they lost more today than their limit.",
+        StrategyOverruns = "strategy_overruns": "Calls to strategies that were found to take longer than their budget.",
+        StrategiesSlow = "strategies_slow": "Strategies stopped because too many of their calls took longer than their budget.",
     }
 }

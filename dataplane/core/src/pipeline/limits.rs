@@ -3,6 +3,7 @@
 use super::{Desk, PipelineCounter, Turn, output};
 use crate::probe::Probe;
 use crate::risk::{LimitError, LimitId, Limits};
+use crate::units::TaiNs;
 use tern_abi::command::{Command, LIMITS_MAX, LimitsOutcome, SetLimits};
 use tern_abi::record::{Kind, LimitsRecord, Recorder};
 use zerocopy::IntoBytes;
@@ -15,7 +16,7 @@ impl Desk {
         self.count(PipelineCounter::Commands, 1);
         let outcome = match limits_after(self.gate.limits(), command) {
             Ok(limits) => {
-                self.gate.set_limits(limits);
+                self.gate.set_limits(limits, turn.now);
                 LimitsOutcome::Set
             }
             Err(outcome) => {
@@ -43,7 +44,7 @@ impl Desk {
     }
 
     /// One limit by itself, as journals of earlier builds have it.
-    pub(super) fn set_limit(&mut self, command: &Command) -> Result<(), LimitError> {
+    pub(super) fn set_limit(&mut self, command: &Command, now: TaiNs) -> Result<(), LimitError> {
         if command.scope != 0 {
             return Err(LimitError::Scope(command.scope));
         }
@@ -51,7 +52,7 @@ impl Desk {
         let mut limits = *self.gate.limits();
         limits.set(id, command.value)?;
         limits.epoch = command.epoch;
-        self.gate.set_limits(limits);
+        self.gate.set_limits(limits, now);
         Ok(())
     }
 }

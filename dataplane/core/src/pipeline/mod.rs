@@ -60,6 +60,8 @@ pub struct Pipeline<F, O, S> {
     changes: Buffer<BookChange>,
     venue_events: Buffer<VenueEvent>,
     intents: Intents,
+    /// When each strategy wants a timer, as it said after its last call; `None`: none was asked yet.
+    deadlines: Option<[TaiNs; STRATEGIES_MAX]>,
     /// The last input was [`ConnEvent::Unsent`]: what it left in the outbox is known.
     unsent_known: bool,
     /// A replay says when the ring has room; it is not asked.
@@ -122,6 +124,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             changes: Buffer::new(EVENTS_MAX, blank),
             venue_events: Buffer::new(VENUE_EVENTS_MAX, BLANK_VENUE_EVENT),
             intents: Intents::default(),
+            deadlines: None,
             unsent_known: false,
             ring_told: false,
         })
@@ -162,6 +165,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
         self.desk.count(PipelineCounter::Inputs, 1);
         self.desk.input_recorded(&input);
+        if self.deadlines.is_none() {
+            self.ask_deadlines(turn, isolate);
+        }
         if self.desk.lives.is_any_due() {
             // What the journal kept for them, before they are called for the first time.
             self.restart_strategies(turn, isolate);
@@ -276,7 +282,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
         (0..self.strategies.count())
             .filter(|index| !self.desk.is_disabled(*index))
-            .map(|index| self.strategies.next_deadline(index))
+            .map(|index| self.deadline(index))
             .fold(self.session.next_deadline().min(self.desk.silence_due), TaiNs::min)
             .min(self.desk.cancels_due)
             .min(self.desk.answers_due)

@@ -1,32 +1,34 @@
-//! The lives of strategies: one that panics is stopped alone, told of, and built anew when an operator lets it go on.
+//! The lives of strategies: one that panics, or is too slow, is stopped alone, told of, and built anew when an operator lets it
+//! go on.
 
-use super::{Desk, Pipeline, PipelineCounter, Turn};
+use super::{Desk, Pipeline, PipelineCounter, STRATEGIES_MAX, Turn};
 use crate::feed::Feed;
 use crate::kept::KeptState;
-use crate::probe::{Isolate, PanicText, Probe};
-use crate::risk::{HaltReason, StrategyStop};
+use crate::probe::{Isolate, PanicText, Panicked, Probe};
+use crate::risk::{HaltReason, Repeats, StrategyStop};
 use crate::session::OrderSession;
 use crate::strategy::StrategySet;
 use crate::units::{StrategyId, TaiNs};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::fmt::Write;
+use tern_abi::command::Command;
 use tern_abi::record::{Kind, Recorder, RingFull, StrategyEvent, StrategyRecord};
 use zerocopy::IntoBytes;
 
-/// The last panic of a strategy.
+/// Why a strategy is not called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crash {
     /// When.
     pub at: TaiNs,
-    /// What it said, and where it was.
+    /// What its panic said, and where it was; or how slow it was.
     pub text: PanicText,
 }
 
 /// What is known of each strategy beside what it holds.
 #[derive(Debug)]
 pub(super) struct Lives {
-    /// Those that panicked and are not called, a bit each.
+    /// Those that panicked or were too slow and are not called, a bit each.
     disabled: u32,
     /// Those that are to be given their state, or built anew, a bit each.
     due: u32,
@@ -38,6 +40,8 @@ struct Life {
     /// The state that it handed out last, as it is recorded.
     kept: Option<KeptState>,
     crash: Option<Crash>,
+    /// Calls beyond their budget.
+    overruns: Repeats,
 }
 
 impl Lives {
@@ -65,7 +69,8 @@ impl Lives {
         let states = self.of.iter().flat_map(|life| {
             let version = life.kept.map_or(0, |kept| 1 << 32 | u64::from(kept.version()));
             let bytes = life.kept.iter().flat_map(KeptState::bytes);
-            core::iter::once(version).chain(bytes.map(|byte| u64::from(*byte)))
+            let overruns = life.overruns.words();
+            core::iter::once(version).chain(bytes.map(|byte| u64::from(*byte))).chain(overruns)
         });
         [self.disabled.into(), self.due.into()].into_iter().chain(states)
     }
@@ -82,7 +87,39 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     ) {
         self.intents.clear();
         self.desk.count(PipelineCounter::StrategyPanics, 1);
-        self.desk.strategy_stopped(turn, index, StrategyEvent::Panicked, text);
+        self.desk.strategy_stopped(turn, index, (StrategyEvent::Panicked, StrategyStop::Panic), text);
+    }
+
+    /// When the strategy with this index wants a timer, as it said last.
+    #[inline]
+    pub(super) fn deadline(&self, index: usize) -> TaiNs {
+        self.deadlines.as_ref().and_then(|of| of.get(index)).copied().unwrap_or(TaiNs::NEVER)
+    }
+
+    /// Asks a strategy when it wants a timer, after each call and at each timer: contained as those are.
+    #[inline]
+    pub(super) fn ask_deadline<I: Isolate>(&mut self, isolate: &mut I, index: usize) -> Result<(), Panicked> {
+        let mut at = TaiNs::NEVER;
+        isolate.call(|| at = self.strategies.next_deadline(index))?;
+        if let Some(deadline) = self.deadlines.as_mut().and_then(|of| of.get_mut(index)) {
+            *deadline = at;
+        }
+        Ok(())
+    }
+
+    /// Before the first input is acted on.
+    #[cold]
+    pub(super) fn ask_deadlines<R: Recorder, P: Probe, I: Isolate>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        isolate: &mut I,
+    ) {
+        self.deadlines = Some([TaiNs::NEVER; STRATEGIES_MAX]);
+        for index in 0..self.strategies.count() {
+            if self.ask_deadline(isolate, index).is_err() {
+                self.strategy_panicked(turn, index, &isolate.panic_text());
+            }
+        }
     }
 
     /// Builds anew those that an operator let go on, and gives those their state that begin with the run.
@@ -117,9 +154,13 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             }
             state => is_built = self.strategies.rebuild(index, state.as_ref()),
         });
+        let outcome = outcome.and_then(|()| if is_built { self.ask_deadline(isolate, index) } else { Ok(()) });
         let text = match outcome {
             Ok(()) if is_built => {
                 self.desk.lives.disabled &= !(1 << index);
+                if let Some(life) = self.desk.lives.of.get_mut(index) {
+                    life.overruns = Repeats::default();
+                }
                 self.desk.count(PipelineCounter::StrategyRestarts, was_disabled.into());
                 let _ = self.desk.tell_strategy(turn, index, StrategyEvent::Restarted, kept.as_ref(), b"");
                 return;
@@ -138,12 +179,12 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         if let Some(life) = self.desk.lives.of.get_mut(index) {
             life.kept = None;
         }
-        self.desk.strategy_stopped(turn, index, StrategyEvent::NotBuilt, &text);
+        self.desk.strategy_stopped(turn, index, (StrategyEvent::NotBuilt, StrategyStop::Panic), &text);
     }
 }
 
 impl Desk {
-    /// The last panic of the strategy with this index in this run.
+    /// Why the strategy with this index was taken out last in this run.
     pub fn crash(&self, index: usize) -> Option<&Crash> {
         self.lives.of.get(index)?.crash.as_ref()
     }
@@ -176,12 +217,38 @@ impl Desk {
         }
     }
 
-    /// Stops a strategy that panicked, and says so.
+    /// The loop found that a call took longer than its budget: how long, it says, as core knows no clock. Too many of them within
+    /// a while, and the strategy is stopped as one that panicked. `false` if there is no such strategy.
+    pub(super) fn strategy_overran<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        command: &Command,
+    ) -> bool {
+        let index = self.owners().iter().position(|owner| u32::from(owner.strategy.0) == command.id);
+        let Some((index, life)) = index.and_then(|index| Some((index, self.lives.of.get_mut(index)?))) else {
+            return false;
+        };
+        let (max, window_ns) = (self.config.overruns_max, self.config.overruns_window_ns);
+        let overruns = life.overruns.add(turn.now, window_ns);
+        self.count(PipelineCounter::StrategyOverruns, 1);
+        if max == 0 || overruns < max || self.is_disabled(index) {
+            return true;
+        }
+        let mut text = PanicText::EMPTY;
+        let (took_us, window_ms) = (command.value / 1000, window_ns / 1_000_000);
+        let _ =
+            write!(text, "{overruns} calls within {window_ms} ms took longer than their budget, the last {took_us} us");
+        self.count(PipelineCounter::StrategiesSlow, 1);
+        self.strategy_stopped(turn, index, (StrategyEvent::TooSlow, StrategyStop::Slow), &text);
+        true
+    }
+
+    /// Stops a strategy that panicked or is too slow, and says so.
     fn strategy_stopped<R: Recorder, P: Probe>(
         &mut self,
         turn: &mut Turn<'_, R, P>,
         index: usize,
-        event: StrategyEvent,
+        (event, why): (StrategyEvent, StrategyStop),
         text: &PanicText,
     ) {
         self.lives.disabled |= 1 << index;
@@ -189,7 +256,7 @@ impl Desk {
             life.crash = Some(Crash { at: turn.now, text: *text });
         }
         let _ = self.tell_strategy(turn, index, event, None, text.as_str().as_bytes());
-        self.stop_strategy(turn, index as u8, StrategyStop::Panic);
+        self.stop_strategy(turn, index as u8, why);
     }
 
     fn tell_strategy<R: Recorder, P: Probe>(

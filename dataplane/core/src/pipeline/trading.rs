@@ -33,7 +33,10 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         while !self.desk.is_disabled(index) {
             let Some(changes) = self.changes.as_slice().get(told..).filter(|rest| !rest.is_empty()) else { return };
             let ctx = Ctx { now: turn.now, owner: index, desk: &self.desk };
-            match self.strategies.call(index, isolate, Call::Book(changes), &ctx, &mut self.intents) {
+            turn.probe.call_begins();
+            let told_now = self.strategies.call(index, isolate, Call::Book(changes), &ctx, &mut self.intents);
+            turn.probe.call_ends(index);
+            match told_now {
                 // At least one, so that the walk ends.
                 Ok(count) => told += count.max(1),
                 Err(Panicked) => self.strategy_panicked(turn, index, &isolate.panic_text()),
@@ -64,7 +67,11 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             return;
         }
         let ctx = Ctx { now: turn.now, owner: index, desk: &self.desk };
-        if self.strategies.call(index, isolate, call, &ctx, &mut self.intents).is_err() {
+        turn.probe.call_begins();
+        let outcome = self.strategies.call(index, isolate, call, &ctx, &mut self.intents);
+        let outcome = outcome.and_then(|_| self.ask_deadline(isolate, index));
+        turn.probe.call_ends(index);
+        if outcome.is_err() {
             self.strategy_panicked(turn, index, &isolate.panic_text());
         }
         self.act(turn, index, age_ns);

@@ -257,12 +257,12 @@ impl Gate {
         }
     }
 
-    /// A command put these limits in force.
-    pub(crate) fn set_limits(&mut self, limits: Limits) {
+    /// A command put these limits in force, at `now`.
+    pub(crate) fn set_limits(&mut self, limits: Limits, now: TaiNs) {
         let before = core::mem::replace(&mut self.limits, limits);
         self.bounds.set(&before, &limits);
         self.strategy_bounds.set(&before, &limits);
-        self.rate.set(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve);
+        self.rate.set(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve, now);
     }
 
     /// Instruments were named: those that are new get the bounds of their symbols. One compare when none is.

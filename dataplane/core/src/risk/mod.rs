@@ -42,3 +42,4 @@ pub use self_trade::SelfTrade;
 pub(crate) use self_trade::would_trade;
 pub use stake::Stake;
 pub use strategy_bounds::StrategyLimits;
+pub(crate) use throttle::Repeats;

@@ -17,12 +17,14 @@ impl Rate {
     /// `per_second` tokens a second, at most `burst` at once, and `reserve` more that only cancels may take.
     pub const fn new(per_second: u32, burst: u32, reserve: u32) -> Self {
         let mut rate = Self { full_at_ns: 0, token_ns: 0, orders_ns: 0, cancels_ns: 0 };
-        rate.set(per_second, burst, reserve);
+        rate.set(per_second, burst, reserve, TaiNs(0));
         rate
     }
 
-    /// Changes the limits; what was taken stays taken.
-    pub(crate) const fn set(&mut self, per_second: u32, burst: u32, reserve: u32) {
+    /// Changes the limits at `now`. What was taken stays taken: after a raise as many messages as before, which come back at
+    /// the new rate; what a rate that was lowered to nothing left, as the whole bucket at most.
+    pub(crate) const fn set(&mut self, per_second: u32, burst: u32, reserve: u32, now: TaiNs) {
+        let before_ns = self.token_ns;
         // Rounded up: never faster than asked.
         self.token_ns = if per_second == 0 { u64::MAX } else { SECOND_NS.div_ceil(per_second as u64) };
         self.orders_ns = if per_second == 0 { 0 } else { self.token_ns.saturating_mul(burst as u64) };
@@ -31,6 +33,16 @@ impl Rate {
         } else {
             self.token_ns.saturating_mul(reserve as u64)
         });
+        if self.token_ns < before_ns && self.full_at_ns > now.0 {
+            let taken_ns = self.full_at_ns - now.0;
+            let taken_ns = match before_ns {
+                u64::MAX if taken_ns > self.cancels_ns => self.cancels_ns,
+                u64::MAX => taken_ns,
+                // Less than it was: it fits.
+                _ => (taken_ns as u128 * self.token_ns as u128).div_ceil(before_ns as u128) as u64,
+            };
+            self.full_at_ns = now.0.saturating_add(taken_ns);
+        }
     }
 
     /// Whether an order may be sent at `now`.
@@ -145,11 +157,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_comes_back_at_the_raised_rate() {
+        let now = TaiNs(7 * SECOND_NS);
+        let mut rate = Rate::new(1, 10, 0);
+        (0..10).for_each(|_| rate.take(now));
+        rate.set(1000, 10, 0, now);
+        assert!(!rate.allows_order(now), "ten are taken");
+        assert_eq!((rate.taken(now), rate.orders_due(1)), (10, now.plus(1_000_000)));
+        // Lowered, nothing that was taken comes back sooner.
+        rate.set(10, 10, 0, now);
+        assert_eq!(rate.orders_due(10), now.plus(10_000_000));
+        // By way of nothing, no more than the bucket is taken.
+        let mut rate = Rate::new(1, 10, 0);
+        (0..10).for_each(|_| rate.take(now));
+        rate.set(0, 10, 0, now);
+        rate.set(1000, 10, 5, now);
+        assert_eq!(rate.taken(now), 15);
+    }
+
+    #[test]
     fn a_rate_of_zero_refuses_and_extremes_do_not_overflow() {
         let mut rate = Rate::new(0, u32::MAX, u32::MAX);
         assert!(!rate.allows_order(TaiNs(5)) && !rate.allows_cancel(TaiNs(u64::MAX)));
         rate.take(TaiNs(u64::MAX));
-        rate.set(u32::MAX, u32::MAX, u32::MAX);
+        rate.set(u32::MAX, u32::MAX, u32::MAX, TaiNs(0));
         assert!(rate.allows_order(TaiNs(0)));
         rate.take(TaiNs(u64::MAX));
         assert!(!rate.allows_order(TaiNs(0)));

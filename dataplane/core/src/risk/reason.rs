@@ -52,6 +52,7 @@ counter_enum! {
         StrategyGross = "strategy_gross": "As gross, of its strategy alone.",
         StrategyNet = "strategy_net": "As net, of its strategy alone.",
         StrategyLoss = "strategy_loss": "Its strategy lost more today than its limit; an operator has to let it go on.",
+        StrategySlow = "strategy_slow": "Its strategy's calls took longer than their budget too often; an operator has to let it go on.",
     }
 }
 
@@ -61,6 +62,7 @@ counter_enum! {
         Panic = "panic": "It panicked.",
         Executions = "executions": "It traded as often as it may in a while.",
         Loss = "loss": "It lost more today than its limit.",
+        Slow = "slow": "Its calls took longer than their budget too often.",
     }
 }
 

@@ -169,6 +169,7 @@ pub(super) fn check_restricted(
             Some(StrategyStop::Panic) => Reason::StrategyDisabled,
             Some(StrategyStop::Executions) => Reason::RepeatedExecutions,
             Some(StrategyStop::Loss) => Reason::StrategyLoss,
+            Some(StrategyStop::Slow) => Reason::StrategySlow,
             None => Reason::CancelOnly,
         })),
         TradingState::Halted => Err(Refusal::new(Reason::ScopeHalted)),

@@ -1,14 +1,14 @@
 //! Repeated executions (RTS 6, 15(3)): how often a strategy traded lately. One that traded too often sends nothing until
-//! an operator lets it.
+//! an operator lets it. Calls that took too long are counted in the same way.
 
 use crate::units::TaiNs;
 
 /// Parts in which the window moves on.
 const PARTS: u64 = 8;
 
-/// Executions of one strategy, by the part of the window in which they were.
+/// Executions or slow calls of one strategy, by the part of the window in which they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Repeats {
+pub(crate) struct Repeats {
     /// The present part and those before it; one more than the window has, so that nothing younger is forgotten.
     counts: [u32; PARTS as usize + 1],
     /// Number of the present part.
@@ -24,7 +24,7 @@ const fn part_of(now: TaiNs, window_ns: u64) -> u64 {
 
 impl Repeats {
     /// One more at `now`. How many there were in the last `window_ns`, or up to an eighth of it longer.
-    pub(super) fn add(&mut self, now: TaiNs, window_ns: u64) -> u32 {
+    pub(crate) fn add(&mut self, now: TaiNs, window_ns: u64) -> u32 {
         if window_ns != self.window_ns {
             self.change_window(now, window_ns);
         }
@@ -36,7 +36,7 @@ impl Repeats {
     }
 
     /// What was counted and when, for a hash.
-    pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> + '_ {
         self.counts.iter().map(|count| u64::from(*count)).chain([self.part, self.window_ns])
     }
 

@@ -23,7 +23,7 @@ use zerocopy::FromBytes;
 /// dollar panics, at two dollars poisons the state, so that it panics over it when it is built anew. It hears prints of
 /// its own instrument alone.
 #[derive(Debug)]
-struct Counter {
+pub(super) struct Counter {
     of: u32,
     count: u8,
 }
@@ -58,9 +58,9 @@ impl Strategy for Counter {
     }
 }
 
-type Pair = Rebuilt<(Counter, Counter)>;
+pub(super) type Pair = Rebuilt<(Counter, Counter)>;
 
-fn pair() -> Pair {
+pub(super) fn pair() -> Pair {
     let make = || (Counter { of: 0, count: 0 }, Counter { of: 1, count: 0 });
     Rebuilt::new(make(), move || Some(make()))
 }
@@ -115,6 +115,38 @@ fn crashed() -> Bench {
     let sent = bench.print(0, 1_0000);
     assert_eq!(sent.iter().map(|sent| sent.action).collect::<Vec<_>>(), [OrderAction::Cancel { order: OrderId(2) }]);
     bench
+}
+
+/// Panics when it is asked for its next timer while it holds so much.
+#[derive(Debug)]
+struct Asked(u8);
+
+impl Strategy for Asked {
+    fn on_book(&mut self, _: &Ctx<'_>, change: &crate::book::BookChange, _: &mut Intents) {
+        self.0 += u8::from(change.traded.is_some());
+    }
+    fn on_batch_end(&mut self, _: &Ctx<'_>, _: Batch, _: &mut Intents) {}
+    fn on_order(&mut self, _: &Ctx<'_>, _: &OrderEvent, _: &mut Intents) {}
+    fn on_timer(&mut self, _: &Ctx<'_>, _: &mut Intents) {
+        self.0 = 0;
+    }
+    fn next_deadline(&self) -> TaiNs {
+        assert!(self.0 < 4, "no time for {}", self.0);
+        TaiNs(u64::MAX - 1 - u64::from(self.0))
+    }
+}
+
+#[test]
+fn a_panic_when_asked_for_the_next_timer_is_contained_like_any() {
+    let mut rig = Rig::ready(config(), 2, (Asked(0), Asked(0)));
+    // The first two prints were those of the rig.
+    assert_eq!(rig.pipeline.deadline(0), TaiNs(u64::MAX - 3));
+    rig.input_with(Input::Events(&[print(0, 10_0000)]), &mut Catch).expect("recorded");
+    assert_eq!((rig.pipeline.deadline(0), rig.pipeline.desk().is_disabled(0)), (TaiNs(u64::MAX - 4), false));
+    rig.input_with(Input::Events(&[print(0, 10_0000)]), &mut Catch).expect("recorded");
+    assert!(rig.pipeline.desk().is_disabled(0));
+    assert_eq!(rig.pipeline.desk().crash(0).expect("it crashed").text.as_str(), "no time for 4");
+    let _ = rig.pipeline.next_deadline();
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod restart;
 mod scopes;
 mod self_trade;
 mod short_sale;
+mod slow;
 mod stake;
 mod terms;
 mod throttle;

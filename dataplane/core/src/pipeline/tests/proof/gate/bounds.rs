@@ -77,7 +77,9 @@ impl Firm {
         if let Some(id) = LimitId::from_index(command.id as usize)
             && (0..=Limits::max(id)).contains(&command.value)
         {
+            let before = self.token();
             self.put(id, command.value.into());
+            self.change_rate(before);
             self.epoch = command.epoch;
         }
     }
@@ -94,7 +96,9 @@ impl Firm {
     pub(super) fn set_limits(&mut self, command: &SetLimits) {
         let outcome = self.outcome_of(command);
         if outcome == LimitsOutcome::Set {
+            let before = self.token();
             LimitId::ALL.iter().zip(command.values).for_each(|(id, value)| self.put(*id, value.into()));
+            self.change_rate(before);
             self.epoch = command.epoch;
         }
         self.out.push(Outcome::Limits(self.epoch, outcome));

@@ -3,6 +3,7 @@
 use super::firm::{Fault, Firm, Num, OWNERS};
 use super::verdict::strategy_of;
 use crate::risk::LimitId;
+use alloc::vec;
 use tern_abi::segment::{ScopeKind, TradingState};
 
 /// A window of executions moves on in eighths; so many of them besides the present one are counted.
@@ -18,6 +19,18 @@ impl Firm {
         let rate = self.bound(LimitId::OrdersPerSecondMax);
         (rate > 0).then(|| (1_000_000_000 + rate - 1) / rate)
     }
+    /// The rate was `before`. Once raised, what was taken comes back at the new one; what was left by none is the whole bucket at
+    /// most.
+    pub(super) fn change_rate(&mut self, before: Option<Num>) {
+        let (Some(token), taken) = (self.token(), self.rate_full_at() - Num::from(self.now)) else { return };
+        if taken <= 0 || before.is_some_and(|before| token >= before) {
+            return;
+        }
+        let bucket = token * (self.bound(LimitId::OrderBurstMax) + self.bound(LimitId::CancelReserve));
+        let taken = before.map_or(taken.min(bucket), |before| (taken * token + before - 1) / before);
+        self.messages = vec![(self.now, taken)];
+    }
+
     /// A message is sent, by the system itself or not.
     pub(super) fn take_message(&mut self, system: bool) {
         let token = self.token().unwrap_or(0);

@@ -1,0 +1,62 @@
+//! Strategies that take longer than their budget.
+
+use crate::venue::Answer;
+use crate::world::{LOOK_NS, SegmentFile, World, records, replayed};
+use tern_abi::command::{Command, CommandKind};
+use tern_abi::counters::LoopCounter;
+use tern_abi::record::Kind;
+use tern_abi::segment::{ScopeKind, TradingState};
+use tern_dataplane::observe::STRATEGY_DISABLED;
+use tern_hw::segment::DataPlaneSegment;
+use zerocopy::FromBytes;
+
+#[test]
+fn a_strategy_that_takes_longer_than_its_budget_is_stopped_told_of_and_stopped_in_the_replay() {
+    let file = SegmentFile::new("slow");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    world.log_in();
+    world.open_market(2);
+    world.trade(20);
+    assert!(world.gateway.open_orders() > 0);
+    assert_eq!(world.counter(LoopCounter::StrategyOverruns), 0);
+
+    // From now on each call takes as long as a look at the clock, which is more than a microsecond.
+    LOOK_NS.set(1500);
+    world.trade(40);
+    LOOK_NS.set(1);
+    world.run_until("the cancels", |world| world.gateway.open_orders() == 0);
+    let words = world.engine.words();
+    assert_eq!(words.strategies.get(0), STRATEGY_DISABLED);
+    let said = words.crashes[0].read().expect("why");
+    assert!(said.text().starts_with("3 calls within 10000 ms took longer than their budget"), "{}", said.text());
+    let scope = words.scopes.find(ScopeKind::Strategy, 1).expect("it stands in the segment");
+    assert_eq!(scope.state, TradingState::CancelOnly);
+    assert!(world.engine.pipeline().desk().can_trade(), "it alone is stopped");
+    let before = world.gateway.orders.len();
+    world.trade(20);
+    assert_eq!(world.gateway.orders.len(), before);
+    assert_eq!(world.allocations, 0);
+
+    let commands = records(&file).into_iter().filter(|(kind, _)| *kind == Kind::Command as u16);
+    let commands = commands.map(|(_, body)| Command::read_from_bytes(&body).expect("the kind's layout"));
+    let overruns: Vec<Command> =
+        commands.filter(|command| command.kind == CommandKind::StrategyOverrun as u32).collect();
+    assert!(overruns.len() >= 3 && overruns.iter().all(|one| one.id == 1 && one.value >= 1500), "{overruns:?}");
+}
+
+#[test]
+fn a_stop_for_slowness_is_replayed_to_the_byte() {
+    let file = SegmentFile::new("slow-replay");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    world.log_in();
+    world.open_market(2);
+    LOOK_NS.set(1500);
+    world.trade(40);
+    LOOK_NS.set(1);
+    assert!(world.engine.pipeline().desk().is_disabled(0));
+    drop(world);
+    let outcome = replayed(&file);
+    assert_eq!((outcome.mismatches, outcome.differences), (0, Vec::new()));
+}
