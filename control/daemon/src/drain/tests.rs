@@ -49,6 +49,12 @@ impl Sink for FakeJournal {
     fn last_seq(&self) -> u64 {
         self.0.borrow().taken.last().copied().unwrap_or(0)
     }
+    fn durable_seq(&self) -> u64 {
+        self.last_seq()
+    }
+    fn head(&self) -> HeadFact {
+        HeadFact { last_seq: self.last_seq(), ..HeadFact::default() }
+    }
 }
 
 /// A segment in a folder of its own, removed at the end.
