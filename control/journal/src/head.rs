@@ -139,7 +139,7 @@ pub(crate) struct HeadFile<F> {
     file: F,
     path: PathBuf,
     known: Known,
-    /// To be written even if it says the same: the last sync failed, or it was written in another boot of the host.
+    /// To be written even if it says the same: a sync of it failed, or it is another process's, of which nobody knows.
     rewrite: bool,
     /// Written, and not synced since.
     dirty: bool,
@@ -162,8 +162,7 @@ impl<F> HeadFile<F> {
                 (Self::make(storage, folder, &known)?, known)
             }
         };
-        let rewrite = known.boot != boot;
-        Ok(Self { file, path, known: Known { boot, ..known }, rewrite, dirty: true, synced: Instant::now() })
+        Ok(Self { file, path, known: Known { boot, ..known }, rewrite: true, dirty: true, synced: Instant::now() })
     }
 
     /// A head file with the same in both slots, so that a full disk has room for either; its name appears with them or not
