@@ -55,7 +55,7 @@ def strategy_crash(out, _options):
 
 def panic_of(status):
     """What `tern status` says of the maker's panic."""
-    return next((problem for problem in status.get("problems", ()) if problem.startswith("strategy:maker panicked")), None)
+    return next((problem for problem in status.get("problems", ()) if problem.startswith("strategy:maker is taken out")), None)
 
 
 def open_orders(today):

@@ -8,6 +8,7 @@ pub mod journal;
 pub mod recovery;
 pub mod ring;
 pub mod risk;
+pub mod sustained;
 pub mod tick;
 pub mod wire;
 
@@ -24,6 +25,7 @@ pub const ALL: &[(&str, Run)] = &[
     ("risk_check", risk::risk_check),
     ("ouch_encode", encode::ouch_encode),
     ("journal_append", journal::journal_append),
+    ("journal_sustained", sustained::journal_sustained),
     ("recovery", recovery::recovery),
     ("ring_hop", ring::ring_hop),
     ("tick_to_order", tick::tick_to_order),

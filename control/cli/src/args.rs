@@ -291,8 +291,22 @@ pub enum JournalVerb {
     },
     /// Finds orders, what the venue said of them, refusals and positions; of one order the whole story.
     Query(Query),
-    /// Reads everything and checks it.
-    Verify,
+    /// Reads everything and checks it: checksums, the chain, the head, and seals that were kept elsewhere.
+    Verify {
+        /// A seal that the journal is held against; may be given several times.
+        #[arg(long, value_name = "FILE")]
+        seal: Vec<PathBuf>,
+    },
+    /// Writes a seal of the last day, as far as it is on the disk: keep it where nobody who can write the journal can
+    /// write. Works while ternd runs.
+    Seal {
+        /// Where to; otherwise into the folder `seals` of the journal.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Takes a journal that lost its end, or its head, as it is: for an operator who knows why. Nothing is cut, the old
+    /// head is kept, and every seal made before still tells.
+    Accept,
     /// Counts records by kind.
     Stats,
 }

@@ -1,10 +1,10 @@
-//! `tern journal cat`, `verify` and `stats`.
+//! `tern journal cat` and `stats`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tern_abi::record::Kind;
 use tern_config::facts::Names;
 
@@ -68,62 +68,6 @@ pub(crate) fn cat(
         Some(damage) => Err(Failure { message: damage.to_string(), code: exit::DAMAGED }),
         None => Ok(()),
     }
-}
-
-/// Reads and checks every bit.
-///
-/// # Errors
-/// When the journal cannot be opened.
-pub(crate) fn verify(folder: &Path) -> Result<Outcome, Failure> {
-    if !folder.is_dir() {
-        return Err(Failure::failed(format!("{}: there is no journal", folder.display())));
-    }
-    let found = tern_journal::verify(folder).map_err(Failure::failed)?;
-    let sound = found.is_whole() && found.unexplained() == 0;
-    let mut text = format!(
-        "{}: {} records, seq {} to {}, {} segments, {} bytes\n",
-        folder.display(),
-        grouped(found.records),
-        found.first_seq,
-        found.last_seq,
-        found.segments,
-        grouped(found.bytes)
-    );
-    if found.is_whole() {
-        text.push_str("every checksum and the chain of the segments are right\n");
-    }
-    for damage in &found.damages {
-        let after =
-            damage.after.map_or_else(String::new, |after| format!("; last sound record {}", tai_time(after.tai_ns)));
-        text.push_str(&format!("DAMAGED: {damage}{after}\n"));
-    }
-    if found.torn_bytes > 0 {
-        text.push_str(&format!("it ends in {} bytes of a record that is or was being written\n", found.torn_bytes));
-    }
-    text.push_str(&match found.missing {
-        0 => "no sequence number is missing\n".to_owned(),
-        missing => format!(
-            "{missing} sequence numbers are missing: {} shed, {} at restarts, {} LOST\n",
-            found.shed_datagrams,
-            found.missing_at_start,
-            found.unexplained()
-        ),
-    });
-    let damages: Vec<Value> = (found.damages.iter())
-        .map(|damage| {
-            json!({ "file": damage.path, "offset": damage.offset, "what": damage.what,
-                "after_seq": damage.after.map(|after| after.seq),
-                "after_tai_ns": damage.after.map(|after| after.tai_ns),
-                "after_time": damage.after.map(|after| tai_time(after.tai_ns)) })
-        })
-        .collect();
-    let json = json!({
-        "sound": sound, "records": found.records, "segments": found.segments, "bytes": found.bytes,
-        "first_seq": found.first_seq, "last_seq": found.last_seq, "torn_bytes": found.torn_bytes,
-        "missing": found.missing, "shed": found.shed_datagrams, "missing_at_restart": found.missing_at_start,
-        "unexplained": found.unexplained(), "damages": damages,
-    });
-    Ok(Outcome { text, json, code: if sound { exit::OK } else { exit::DAMAGED } })
 }
 
 /// Counts records by kind.

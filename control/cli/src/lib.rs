@@ -27,11 +27,13 @@ mod rescue;
 mod risk;
 mod roll;
 mod scope;
+mod seal;
 mod second;
 mod status;
 mod story;
 mod table;
 mod target;
+mod verify;
 
 use args::{Arguments, JournalVerb, LatencyVerb, PositionsVerb, RiskVerb, StopState, Verb};
 use outcome::{Failure, Outcome, exit};
@@ -100,7 +102,9 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Risk(RiskVerb::Diff { limits }) => risk::diff(&target()?, limits),
         Verb::Risk(RiskVerb::Set { limits, why, epoch }) => risk::set(&target()?, limits, why, *epoch),
         Verb::Firm(verb) => firm::run(which, verb),
-        Verb::Journal(JournalVerb::Verify) => journal_verbs::verify(&journal()?),
+        Verb::Journal(JournalVerb::Verify { seal }) => verify::verify(&journal()?, seal),
+        Verb::Journal(JournalVerb::Seal { to }) => seal::seal(&journal()?, to.as_deref()),
+        Verb::Journal(JournalVerb::Accept) => seal::accept(&journal()?),
         Verb::Journal(JournalVerb::Stats) => journal_verbs::stats(&journal()?),
         Verb::Journal(JournalVerb::Cat { kind, from_seq, limit, payload }) => {
             return journal_verbs::cat(&journal()?, kind, *from_seq, *limit, *payload, arguments.json).map(|()| None);

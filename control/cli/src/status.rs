@@ -179,6 +179,10 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
             grouped(durable)
         ),
     );
+    if let Some(head) = &facts.journal.head {
+        let chain = head.chain.get(..16).unwrap_or_default();
+        line("head", format!("segment {}, {} records, chain {chain}...", head.segment, grouped(head.records)));
+    }
     for (name, value) in second::lines(target, &facts) {
         line(name, value);
     }

@@ -495,7 +495,8 @@ fn damage_is_named_with_exit_code_4() {
     bench.write_journal();
     assert_eq!(bench.json(&["journal", "verify"]).0, 0);
     let files = std::fs::read_dir(&bench.config.paths.journal).expect("a folder").flatten().map(|entry| entry.path());
-    let file = files.max_by_key(|path| path.metadata().map_or(0, |facts| facts.len())).expect("a segment");
+    let mut files = files.filter(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    let file = files.by_ref().max_by_key(|path| path.metadata().map_or(0, |facts| facts.len())).expect("a segment");
     let mut bytes = std::fs::read(&file).expect("it is readable");
     let middle = bytes.len() - 400;
     bytes[middle] ^= 4;
@@ -505,6 +506,45 @@ fn damage_is_named_with_exit_code_4() {
     assert_eq!(found["damages"][0]["file"].as_str(), file.to_str());
     assert!(found["damages"][0]["after_seq"].as_u64().is_some_and(|seq| seq > 1), "{found}");
     assert_eq!(bench.tern(&["orders"]).status.code(), Some(4));
+}
+
+#[test]
+fn a_seal_kept_elsewhere_finds_what_was_made_anew_and_an_end_given_up_is_said() {
+    let bench = Bench::new("seal");
+    bench.write_journal();
+    let journal = bench.config.paths.journal.clone();
+    let kept = journal.with_file_name("kept.seal");
+    let kept_text = kept.to_str().expect("UTF-8");
+    let (code, sealed) = bench.json(&["journal", "seal", "--to", kept_text]);
+    assert_eq!((code, sealed["file"].as_str()), (0, Some(kept_text)), "{sealed}");
+    let (code, found) = bench.json(&["journal", "verify", "--seal", kept_text]);
+    assert_eq!(code, 0, "{found}");
+    assert_eq!(found["head"]["chain"], sealed["head"]["chain"]);
+    let proven = found["stretches"][0]["proven_by"].as_str().expect("proven");
+    assert!(proven.contains("the head") && proven.contains("the seal of day"), "{proven}");
+    // Its end is taken away at a record: found, and not to be written on until somebody says that it is to be so.
+    let file = journal.join("00000001.journal");
+    let bytes = std::fs::read(&file).expect("a segment");
+    let (mut ends, mut at) = (Vec::new(), 128);
+    while at < bytes.len() {
+        ends.push(at);
+        let body = u32::from_le_bytes(bytes[at + 20..at + 24].try_into().expect("four")) as usize;
+        at += 32 + body.next_multiple_of(8);
+    }
+    std::fs::write(&file, &bytes[..ends[ends.len() - 2]]).expect("ours");
+    let (code, found) = bench.json(&["journal", "verify"]);
+    assert_eq!((code, &found["stretches"][0]["proven_by"]), (4, &serde_json::Value::Null), "{found}");
+    assert!(Writer::open(&journal, Options::new("cli")).is_err());
+    let text = String::from_utf8(bench.tern(&["journal", "accept"]).stdout).expect("UTF-8");
+    assert!(text.contains("GIVEN UP: seq "), "{text}");
+    assert_eq!(bench.json(&["journal", "verify"]).0, 0);
+    assert_eq!(bench.json(&["journal", "verify", "--seal", kept_text]).0, 4, "the seal still tells");
+    // What is no seal is no proof.
+    std::fs::write(&kept, "tern journal seal 1\n").expect("ours");
+    let refused = bench.tern(&["journal", "verify", "--seal", kept_text]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("kept.seal: it does not end in"), "{refused:?}");
+    assert!(Writer::open(&journal, Options::new("cli")).is_ok());
 }
 
 #[test]

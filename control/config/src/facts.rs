@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -142,8 +142,30 @@ pub struct JournalFacts {
     pub last_seq: u64,
     /// Sequence number up to which everything is forced to the disk.
     pub durable_seq: u64,
+    /// How far it is on the disk, and the chain there: noted elsewhere, it proves later that nothing before it was changed.
+    pub head: Option<HeadFact>,
+    /// The seal that this daemon wrote when it ended.
+    pub seal: Option<PathBuf>,
     /// Why it cannot be written now; empty while all is well.
     pub trouble: String,
+}
+
+/// The head of the journal's chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeadFact {
+    /// Number of the segment file.
+    pub segment: u64,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Records of the whole journal up to there.
+    pub records: u64,
+    /// Sequence number of the last of them.
+    pub last_seq: u64,
+    /// Its time, TAI ns.
+    pub last_tai_ns: u64,
+    /// SHA-256 in hexadecimal.
+    pub chain: String,
 }
 
 /// A process that the daemon runs beside the data plane.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tern_abi::record::RecordHeader;
 use tern_abi::ring::drain::{Drain, Mark};
 use tern_abi::segment::KillCause;
+use tern_config::facts::HeadFact;
 use tern_config::{Config, Fsync};
 
 use crate::shared::Shared;
@@ -36,6 +37,10 @@ pub(crate) trait Sink {
     fn seal(&mut self) -> Result<(), Self::Error>;
     /// `seq` of the last record taken, 0 if none.
     fn last_seq(&self) -> u64;
+    /// `seq` of the last record that is on the disk for sure.
+    fn durable_seq(&self) -> u64;
+    /// How far it is on the disk, and the chain there.
+    fn head(&self) -> HeadFact;
 }
 
 pub(crate) struct Drainer<'a, S> {
@@ -206,16 +211,29 @@ impl<'a, S: Sink> Drainer<'a, S> {
     }
 
     fn publish(&self, shared: &Shared<'_>, synced: bool) {
-        let last_seq = self.sink.last_seq();
+        let (last_seq, durable_seq) = (self.sink.last_seq(), self.sink.durable_seq());
+        let head = synced.then(|| self.sink.head());
         let words = shared.segment.words();
         words.journaled_seq.set(last_seq);
         if synced {
-            words.durable_seq.set(last_seq);
+            words.durable_seq.set(durable_seq);
         }
         shared.update(|facts| {
             (facts.journal.records, facts.journal.last_seq) = (self.records, last_seq);
-            if synced {
-                facts.journal.durable_seq = last_seq;
+            let Some(head) = head else { return };
+            facts.journal.durable_seq = durable_seq;
+            let before = facts.journal.head.replace(head.clone());
+            if before.is_none_or(|before| before.segment != head.segment) {
+                // Where logs go, the head is out of reach of whoever can write the journal.
+                tracing::info!(
+                    segment = head.segment,
+                    bytes = head.bytes,
+                    records = head.records,
+                    seq = head.last_seq,
+                    tai_ns = head.last_tai_ns,
+                    chain = %head.chain,
+                    "head of the journal"
+                );
             }
         });
     }

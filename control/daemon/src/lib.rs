@@ -127,7 +127,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let drainer = Drainer::new(config, ends.drain, journal);
     let listener = server::listen(&config.paths)?;
 
-    let clean = thread::scope(|scope| {
+    let (clean, drained) = thread::scope(|scope| {
         let drain = scope.spawn(|| drainer.run(&shared));
         let server = scope.spawn(|| server::serve(&listener, &shared));
         let alerts = scope.spawn(|| alerts::Alerts::new(&shared).run());
@@ -143,9 +143,12 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         shared.stop_serving();
         let _ = server.join();
         let _ = alerts.join();
-        ended && drained
+        (ended && drained, drained)
     });
 
+    if drained {
+        journal::keep_seal(config, &shared);
+    }
     // The last facts, with counters that nothing changes any more.
     steering.count(&shared);
     let restricted = ends.segment.kill.state().killed() || ends.segment.scopes.restricted().next().is_some();

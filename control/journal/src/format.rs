@@ -6,7 +6,7 @@ use tern_abi::record::RecordHeader;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of the format.
-pub const JOURNAL_VERSION: u32 = 1;
+pub const JOURNAL_VERSION: u32 = 2;
 
 /// Longest body of a record; more than the largest ring takes.
 pub const BODY_BYTES_MAX: usize = 1 << 26;
@@ -15,10 +15,15 @@ pub(crate) const HEADER_BYTES: usize = size_of::<FileHeader>();
 pub(crate) const HEAD_BYTES: usize = size_of::<RecordHead>();
 pub(crate) const FOOTER_BYTES: usize = HEAD_BYTES + size_of::<Footer>();
 pub(crate) const FOOTER_KIND: u16 = u16::MAX;
+pub(crate) const MARK_BYTES: usize = HEAD_BYTES + size_of::<Mark>();
+pub(crate) const MARK_KIND: u16 = u16::MAX - 1;
+/// A block ends before it grows beyond this: damage that has a right checksum is narrowed down to so much.
+pub(crate) const BLOCK_BYTES: usize = 64 << 10;
 
 const MAGIC: [u8; 8] = *b"TERNJRNL";
 
-pub(crate) type Chain = [u8; 32];
+/// A value of the chain: SHA-256 over the bytes of a block, which begins with the value of the block before.
+pub type Chain = [u8; 32];
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -32,7 +37,9 @@ pub(crate) struct FileHeader {
     pub(crate) first_seq: u64,
     pub(crate) created_tai_ns: u64,
     pub(crate) previous: Chain,
-    reserved: [u8; 20],
+    /// Records of the segments before.
+    pub(crate) records_before: u64,
+    reserved: [u8; 12],
     crc: u32,
 }
 
@@ -52,6 +59,18 @@ pub(crate) struct Footer {
     pub(crate) last_seq: u64,
 }
 
+/// The end of a block, and the first record of the next.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Mark {
+    /// Of the block that ends here.
+    pub(crate) chain: Chain,
+    /// Records of the segment so far.
+    pub(crate) records: u64,
+    /// Bytes of the segment that were on the disk for sure when this was written.
+    pub(crate) durable_bytes: u64,
+}
+
 /// What is wrong with a file's first bytes.
 pub(crate) enum BadHeader {
     Damaged(&'static str),
@@ -59,7 +78,7 @@ pub(crate) enum BadHeader {
 }
 
 impl FileHeader {
-    pub(crate) fn new(instance: &str, number: u64, first: &RecordHeader, previous: Chain) -> Self {
+    pub(crate) fn new(instance: &str, number: u64, first: &RecordHeader, previous: Chain, records_before: u64) -> Self {
         let mut name = [0; 32];
         let bytes = instance.as_bytes();
         let len = bytes.len().min(name.len());
@@ -73,7 +92,8 @@ impl FileHeader {
             first_seq: first.seq,
             created_tai_ns: first.tai_ns,
             previous,
-            reserved: [0; 20],
+            records_before,
+            reserved: [0; 12],
             crc: 0,
         };
         header.crc = header.checksum();

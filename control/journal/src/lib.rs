@@ -3,31 +3,41 @@
 //! A journal is a folder of segment files, numbered from 1 without a gap. Only the last one is written, at its end.
 //!
 //! ```text
-//! segment   header (128 bytes): magic, version, instance, number, first seq, time, chain of the segment before, crc
-//!           records
-//!           footer, once the segment is full or the daemon ends: a record of kind 0xFFFF with the segment's chain
+//! segment   header (128 bytes): magic, version, instance, number, first seq, time, chain of the segment before, records
+//!           before, crc
+//!           blocks of records, at most 64 KiB where records are shorter
+//!           mark, between two blocks: a record of kind 0xFFFE with the chain of the block that ends
+//!           footer, once the segment is full or the daemon ends: a record of kind 0xFFFF with the last block's chain
 //! record    RecordHeader (24 bytes) | crc32 | zero (4 bytes) | body | zeros up to a multiple of 8
-//! chain     SHA-256 over all bytes of the segment before its footer, its header and so the chain before it included
+//! chain     SHA-256 over the bytes of a block. The first block of a segment begins with the header, each other one with
+//!           the mark before it: both have the chain so far
 //! ```
-//! The crc of a record covers all its bytes and the number of its segment. [`Writer`] recovers a journal and goes on
-//! with it, [`Reader`] follows it, finished or not, and [`verify`] reads every bit of it.
+//! The crc of a record covers all its bytes and the number of its segment. The [`Head`], in a file beside the segments,
+//! says how far the journal is on the disk for sure, and the chain there. [`Writer`] recovers a journal and goes on with
+//! it, [`Reader`] follows it, finished or not, [`verify`] reads every bit of it, and a [`Seal`] is a head to be kept
+//! elsewhere. Who can prove what with that: docs/adr/0026.
 #![forbid(unsafe_code)]
 
+mod chain;
 mod format;
+mod head;
 mod opening;
 mod reader;
 mod recover;
 pub mod recovered;
 mod scan;
+mod seal;
 pub mod storage;
 mod verify;
 mod writer;
 
-pub use format::{BODY_BYTES_MAX, JOURNAL_VERSION};
+pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
+pub use head::Head;
 pub use opening::Opening;
 pub use reader::{Reader, Record};
 pub use recover::{Cut, Recovered};
-pub use verify::{Damage, Gap, Verified, verify};
+pub use seal::{Accepted, Seal, accept, hex, seal};
+pub use verify::{Damage, Gap, Stretch, Verified, verify, verify_with};
 pub use writer::{Options, Writer};
 
 use std::io;
@@ -52,9 +62,16 @@ pub enum JournalError {
     /// A segment is not there, though later ones are.
     #[error("{0} is missing; bring it back from where it was moved, the journal has no other copy")]
     Missing(PathBuf),
+    /// There are segments, and no head.
+    #[error(
+        "{0} is missing: without it nobody can tell whether the journal still has its end; bring it back, or see what \
+         `tern journal verify` says and take the journal as it is with `tern journal accept`"
+    )]
+    NoHead(PathBuf),
     /// Made by a build with another format.
     #[error(
-        "{path} has journal version {found}, this build has {JOURNAL_VERSION}; read it with the build that wrote it"
+        "{path} has journal version {found}, this build has {JOURNAL_VERSION}; read it with the build that wrote it, and \
+         give this one an empty folder (paths.journal), between two trading days"
     )]
     Version {
         /// The file.
@@ -75,6 +92,14 @@ pub enum JournalError {
     /// A file does not hold what was written.
     #[error("{0}; the records before are whole: keep the file, and find out what wrote to it or to its disk")]
     Damaged(Damage),
+    /// Not a seal.
+    #[error("{path}: {what}")]
+    Seal {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The record cannot be written as it is.
     #[error("record {seq} cannot be written: {what}")]
     Record {

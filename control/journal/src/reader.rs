@@ -85,6 +85,7 @@ impl Reader {
                     let segment = self.number;
                     return Ok(self.scan.as_ref().map(|scan| Record { header, body: scan.bytes(body), segment }));
                 }
+                Step::Mark(..) => {}
                 Step::Footer(_) => {
                     self.scan = None;
                     self.number += 1;

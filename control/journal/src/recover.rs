@@ -1,12 +1,14 @@
 //! Finding the state of a journal before going on with it.
 
+use crate::chain::Block;
 use crate::format::{Chain, FOOTER_BYTES, FileHeader, Footer, HEADER_BYTES, segment_number, segment_path};
+use crate::head::{Head, Known, head_path};
 use crate::scan::{Scan, Step};
-use crate::storage::Storage;
-use crate::{JournalError, io_error};
-use sha2::{Digest, Sha256};
+use crate::storage::{Storage, write_all};
+use crate::{JournalError, Options, io_error};
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tern_abi::record::RecordHeader;
 use zerocopy::IntoBytes;
@@ -22,6 +24,8 @@ pub struct Recovered {
     pub last_tai_ns: u64,
     /// What was cut off the last segment.
     pub cut: Option<Cut>,
+    /// How far it is now, all of it on the disk; none of an empty journal.
+    pub head: Option<Head>,
 }
 
 /// The end of a segment that a killed writer or a power cut left half written.
@@ -39,7 +43,7 @@ impl std::fmt::Display for Cut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{}: cut {} bytes of a half-written record at offset {}",
+            "{}: cut {} half-written bytes at offset {}, none of which was said to be on the disk",
             self.path.display(),
             self.bytes,
             self.offset
@@ -54,6 +58,8 @@ pub(crate) struct State {
     pub(crate) next_number: u64,
     /// Chain of the last finished segment.
     pub(crate) previous: Chain,
+    /// Records of the finished segments.
+    pub(crate) records_before: u64,
     /// The segment to be continued, if the last one is not finished.
     pub(crate) unfinished: Option<Unfinished>,
 }
@@ -63,13 +69,13 @@ pub(crate) struct Unfinished {
     pub(crate) number: u64,
     pub(crate) bytes: u64,
     pub(crate) records: u64,
-    pub(crate) chain: Sha256,
+    pub(crate) block: Block,
 }
 
-/// Numbers of the segments in `folder`, which begin at 1 and have no gap.
-pub(crate) fn segment_count(folder: &Path) -> Result<u64, JournalError> {
+/// Numbers of the segments that are in `folder`.
+pub(crate) fn segments_there(folder: &Path) -> Result<BTreeSet<u64>, JournalError> {
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         other => other.map_err(io_error(folder, "list it"))?,
     };
     let mut numbers = BTreeSet::new();
@@ -77,6 +83,12 @@ pub(crate) fn segment_count(folder: &Path) -> Result<u64, JournalError> {
         let name = entry.map_err(io_error(folder, "list it"))?.file_name();
         numbers.extend(name.to_str().and_then(segment_number));
     }
+    Ok(numbers)
+}
+
+/// How many segments are in `folder`, which begin at 1 and have no gap.
+pub(crate) fn segment_count(folder: &Path) -> Result<u64, JournalError> {
+    let numbers = segments_there(folder)?;
     let last = numbers.last().copied().unwrap_or(0);
     let missing = (1..=last).filter(|number| !numbers.contains(number)).map(|number| segment_path(folder, number));
     // A listing may miss a name that appears beside it, and have a later one.
@@ -89,28 +101,71 @@ pub(crate) fn segment_count(folder: &Path) -> Result<u64, JournalError> {
 /// Reads what has to be read of the journal in `folder`, and cuts a torn end.
 ///
 /// Finished segments are only looked at from both ends; [`crate::verify`] reads all of them.
-pub(crate) fn recover<S: Storage>(folder: &Path, instance: &str, storage: &mut S) -> Result<State, JournalError> {
+pub(crate) fn recover<S: Storage>(
+    folder: &Path,
+    options: &Options,
+    known: Option<&Known>,
+    storage: &mut S,
+) -> Result<State, JournalError> {
     let segments = segment_count(folder)?;
+    let head = known.map_or_else(Head::default, |known| known.head);
     let mut state = State {
         recovered: Recovered { segments, ..Recovered::default() },
         next_number: segments + 1,
         previous: Chain::default(),
+        records_before: 0,
         unfinished: None,
     };
     for number in 1..=segments {
         let path = segment_path(folder, number);
         let scan = Scan::open(&path, number)?;
-        check_place(&scan, instance, &state)?;
+        if known.is_none() {
+            return Err(JournalError::NoHead(head_path(folder)));
+        }
+        check_place(&scan, &options.instance, &state)?;
         if number < segments {
+            if number == head.segment {
+                check_head(Scan::open(&path, number)?, &head)?;
+            }
             let footer = last_footer(scan)?;
             state.previous = footer.chain;
+            state.records_before += footer.records;
             state.recovered.last_seq = footer.last_seq;
         } else {
-            recover_last(scan, &mut state, storage)?;
+            let end = End { head, is_same_boot: known.is_some_and(|known| known.boot == options.boot) };
+            end.recover(scan, &mut state, storage)?;
         }
+    }
+    if head.segment > segments {
+        return Err(JournalError::Missing(segment_path(folder, segments + 1)));
+    }
+    if segments > 0 {
+        storage.sync_folder(folder).map_err(io_error(folder, "sync it"))?;
     }
     Ok(state)
 }
+
+/// Whether a finished segment, in which the head lies, is as that says.
+fn check_head(mut scan: Scan, head: &Head) -> Result<(), JournalError> {
+    let mut block = Block::beginning_with(scan.header().as_bytes());
+    loop {
+        match scan.step()? {
+            Step::Record { whole, .. } => block.add(scan.bytes(whole)),
+            Step::Mark(_, whole) => block.restart(scan.bytes(whole)),
+            Step::Footer(_) => {}
+            Step::End | Step::Torn | Step::Bad(_) => return Err(JournalError::Damaged(scan.damage(NOT_THE_HEAD))),
+        }
+        if scan.offset() == head.bytes && block.chain() == head.chain {
+            return Ok(());
+        }
+        if scan.offset() >= head.bytes {
+            return Err(JournalError::Damaged(scan.damage(NOT_THE_HEAD)));
+        }
+    }
+}
+
+pub(crate) const NOT_THE_HEAD: &str = "what lies before is not what was on the disk when the head was written";
+pub(crate) const BEFORE_THE_HEAD: &str = "it ends before what the head says was on the disk";
 
 /// Whether the segment is this instance's and follows the ones before it.
 fn check_place(scan: &Scan, instance: &str, state: &State) -> Result<(), JournalError> {
@@ -138,46 +193,134 @@ fn last_footer(mut scan: Scan) -> Result<Footer, JournalError> {
     Err(JournalError::Damaged(scan.damage("it has no footer, though segments follow")))
 }
 
-fn recover_last<S: Storage>(mut scan: Scan, state: &mut State, storage: &mut S) -> Result<(), JournalError> {
-    let mut chain = Sha256::new_with_prefix(scan.header().as_bytes());
-    let mut records = 0;
-    // A segment whose first record was never written keeps that record's place.
-    let mut last = RecordHeader { seq: scan.header().first_seq.saturating_sub(1), ..RecordHeader::default() };
-    let torn = loop {
-        match scan.step()? {
-            Step::Record { header, whole, .. } => {
-                chain.update(scan.bytes(whole));
-                records += 1;
-                last = header;
+/// What is known of the end of a journal.
+struct End {
+    head: Head,
+    /// The head was written in this boot of the host: all that was written is there as it was written.
+    is_same_boot: bool,
+}
+
+impl End {
+    fn recover<S: Storage>(&self, mut scan: Scan, state: &mut State, storage: &mut S) -> Result<(), JournalError> {
+        let number = scan.header().number;
+        let durable_bytes = if self.head.segment == number { self.head.bytes } else { HEADER_BYTES as u64 };
+        let mut block = Block::beginning_with(scan.header().as_bytes());
+        let mut records = 0;
+        // A segment whose first record was never written keeps that record's place.
+        let mut last = RecordHeader { seq: scan.header().first_seq.saturating_sub(1), ..RecordHeader::default() };
+        let mut finished = None;
+        let mut is_torn = false;
+        let mut is_as_head_says = self.head.segment != number;
+        loop {
+            let at = scan.offset();
+            if at == durable_bytes && self.head.segment == number {
+                is_as_head_says = block.chain() == self.head.chain;
             }
-            Step::Footer(footer) => {
-                let sound = footer == Footer { chain: chain.finalize().into(), records, last_seq: last.seq };
-                if !sound || !matches!(scan.step()?, Step::End) {
-                    return Err(JournalError::Damaged(scan.damage("its footer does not match its records")));
+            if at >= durable_bytes && !is_as_head_says {
+                return Err(JournalError::Damaged(scan.damage(NOT_THE_HEAD)));
+            }
+            match scan.step()? {
+                Step::Record { header, whole, .. } => {
+                    block.add(scan.bytes(whole));
+                    records += 1;
+                    last = header;
                 }
-                state.previous = footer.chain;
-                (state.recovered.last_seq, state.recovered.last_tai_ns) = (last.seq, last.tai_ns);
-                return Ok(());
+                Step::Mark(mark, whole) => {
+                    if mark.chain != block.chain() || mark.records != records {
+                        return Err(JournalError::Damaged(
+                            scan.damage("the block before this is not what its mark says"),
+                        ));
+                    }
+                    block.restart(scan.bytes(whole));
+                }
+                Step::Footer(footer) => {
+                    let sound = footer == Footer { chain: block.chain(), records, last_seq: last.seq };
+                    let end = scan.offset();
+                    if !sound || !matches!(scan.step()?, Step::End) {
+                        return Err(JournalError::Damaged(scan.damage("its footer does not match its records")));
+                    }
+                    finished = Some((footer, end));
+                    break;
+                }
+                Step::End if at >= durable_bytes => break,
+                Step::End => return Err(JournalError::Damaged(scan.damage(BEFORE_THE_HEAD))),
+                Step::Torn | Step::Bad(_) if at >= durable_bytes && self.may_be_torn(&mut scan)? => {
+                    is_torn = true;
+                    break;
+                }
+                Step::Torn => return Err(JournalError::Damaged(scan.damage("its length is wrong"))),
+                Step::Bad(what) => return Err(JournalError::Damaged(scan.damage(what))),
             }
-            Step::End => break false,
-            // A killed writer leaves a beginning, a power cut also bytes that are none of its record's; whole records
-            // behind that were not left by either.
-            Step::Torn | Step::Bad(_) if !scan.has_record_behind()? => break true,
-            Step::Torn => return Err(JournalError::Damaged(scan.damage("its length is wrong"))),
-            Step::Bad(what) => return Err(JournalError::Damaged(scan.damage(what))),
         }
-    };
-    (state.recovered.last_seq, state.recovered.last_tai_ns) = (last.seq, last.tai_ns);
-    let path = scan.path().to_owned();
-    if torn {
-        let bytes = fs::metadata(&path).map_err(io_error(&path, "look at it"))?.len();
-        let mut file = storage.open(&path).map_err(io_error(&path, "open it"))?;
-        storage.set_len(&mut file, scan.offset()).map_err(io_error(&path, "cut it"))?;
-        storage.sync(&mut file).map_err(io_error(&path, "sync it"))?;
-        state.recovered.cut = Some(Cut { path: path.clone(), offset: scan.offset(), bytes: bytes - scan.offset() });
+        let bytes = finished.map_or(scan.offset(), |(_, end)| end);
+        if let Some((footer, end)) = finished
+            && !is_as_head_says
+            && (end != durable_bytes || footer.chain != self.head.chain)
+        {
+            return Err(JournalError::Damaged(scan.damage(NOT_THE_HEAD)));
+        }
+        let path = scan.path().to_owned();
+        if is_torn {
+            state.recovered.cut = Some(cut(&path, bytes, storage)?);
+        }
+        confirm(&path, durable_bytes.min(bytes), bytes, storage)?;
+        (state.recovered.last_seq, state.recovered.last_tai_ns) = (last.seq, last.tai_ns);
+        state.recovered.head = Some(Head {
+            segment: number,
+            bytes,
+            records: state.records_before + records,
+            last_seq: last.seq,
+            last_tai_ns: last.tai_ns,
+            chain: block.chain(),
+        });
+        if let Some((footer, _)) = finished {
+            state.previous = footer.chain;
+            state.records_before += records;
+        } else {
+            state.next_number = number;
+            state.unfinished = Some(Unfinished { path, number, bytes, records, block });
+        }
+        Ok(())
     }
-    let number = scan.header().number;
-    state.next_number = number;
-    state.unfinished = Some(Unfinished { path, number, bytes: scan.offset(), records, chain });
-    Ok(())
+
+    /// Whether a killed writer or a power cut can have left what lies at the reading position, which is behind what is known
+    /// to have been on the disk. A killed writer leaves a beginning; a power cut leaves of what was not synced any part,
+    /// but before a mark nothing can be missing that was on the disk when the mark was made.
+    fn may_be_torn(&self, scan: &mut Scan) -> Result<bool, JournalError> {
+        if self.is_same_boot {
+            return Ok(!scan.has_record_behind()?);
+        }
+        let (at, last) = (scan.offset(), *scan.last());
+        let mut may_be = true;
+        while may_be && let Some(mark) = scan.seek_mark()? {
+            may_be = mark.durable_bytes <= at;
+        }
+        scan.go_back(at, last)?;
+        Ok(may_be)
+    }
+}
+
+/// Cuts the file.
+fn cut<S: Storage>(path: &Path, offset: u64, storage: &mut S) -> Result<Cut, JournalError> {
+    let bytes = fs::metadata(path).map_err(io_error(path, "look at it"))?.len();
+    let mut file = storage.open(path).map_err(io_error(path, "open it"))?;
+    storage.set_len(&mut file, offset).map_err(io_error(path, "cut it"))?;
+    storage.sync(&mut file).map_err(io_error(path, "sync it"))?;
+    Ok(Cut { path: path.to_owned(), offset, bytes: bytes - offset })
+}
+
+/// Has the bytes from `from` to `to` on the disk. They are written again: a sync that failed for the process before may
+/// have left them in memory alone, and the next one would not say so.
+fn confirm<S: Storage>(path: &Path, from: u64, to: u64, storage: &mut S) -> Result<(), JournalError> {
+    let read = File::open(path).map_err(io_error(path, "open it"))?;
+    let mut file = storage.open(path).map_err(io_error(path, "open it"))?;
+    let mut buffer = vec![0; (to - from).min(1 << 20) as usize];
+    let mut at = from;
+    while at < to {
+        let piece = &mut buffer[..(to - at).min(1 << 20) as usize];
+        read.read_exact_at(piece, at).map_err(io_error(path, "read it"))?;
+        write_all(storage, &mut file, piece, at).map_err(|(_, error)| io_error(path, "write it")(error))?;
+        at += piece.len() as u64;
+    }
+    storage.sync(&mut file).map_err(io_error(path, "sync it"))
 }

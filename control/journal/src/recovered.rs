@@ -221,7 +221,7 @@ pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
     Ok(0)
 }
 
-fn start_text(body: &[u8]) -> Option<&str> {
+pub(crate) fn start_text(body: &[u8]) -> Option<&str> {
     StartRecord::ref_from_prefix(body).ok().map(|(_, text)| std::str::from_utf8(text).unwrap_or_default())
 }
 

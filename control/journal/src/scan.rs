@@ -1,8 +1,8 @@
 //! Reading one segment file, record by record.
 
 use crate::format::{
-    BODY_BYTES_MAX, BadHeader, Checksum, FOOTER_KIND, FileHeader, Footer, HEAD_BYTES, HEADER_BYTES, Parsed, RecordHead,
-    record_bytes,
+    BODY_BYTES_MAX, BadHeader, Checksum, FOOTER_KIND, FileHeader, Footer, HEAD_BYTES, HEADER_BYTES, MARK_BYTES,
+    MARK_KIND, Mark, Parsed, RecordHead, record_bytes,
 };
 use crate::verify::Damage;
 use crate::{JournalError, io_error};
@@ -16,9 +16,12 @@ use zerocopy::FromBytes;
 /// Bytes asked of the file at once.
 const CHUNK_BYTES: usize = 1 << 18;
 
+/// Where the kind lies in a record.
+const KIND_AT: usize = std::mem::offset_of!(RecordHeader, kind);
+
 /// A segment file being read. What was read may grow meanwhile.
 pub(crate) struct Scan {
-    file: File,
+    file: Source,
     path: PathBuf,
     header: FileHeader,
     checksum: Checksum,
@@ -28,6 +31,33 @@ pub(crate) struct Scan {
     offset: u64,
     /// The last whole record.
     last: RecordHeader,
+}
+
+/// Where the bytes come from.
+enum Source {
+    File(File),
+    #[cfg(test)]
+    Memory(io::Cursor<std::rc::Rc<[u8]>>),
+}
+
+impl Read for Source {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(into),
+            #[cfg(test)]
+            Self::Memory(bytes) => bytes.read(into),
+        }
+    }
+}
+
+impl Seek for Source {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.seek(to),
+            #[cfg(test)]
+            Self::Memory(bytes) => bytes.seek(to),
+        }
+    }
 }
 
 /// What lies at the reading position.
@@ -41,6 +71,8 @@ pub(crate) enum Step {
         /// All of it.
         whole: Range<usize>,
     },
+    /// The mark between two blocks, stepped over; its bytes in [`Scan::bytes`].
+    Mark(Mark, Range<usize>),
     /// The footer, stepped over: nothing may follow.
     Footer(Footer),
     /// Nothing more.
@@ -54,7 +86,16 @@ pub(crate) enum Step {
 impl Scan {
     /// Opens a segment and reads its header.
     pub(crate) fn open(path: &Path, number: u64) -> Result<Self, JournalError> {
-        let mut file = File::open(path).map_err(io_error(path, "open it"))?;
+        Self::on(Source::File(File::open(path).map_err(io_error(path, "open it"))?), path, number)
+    }
+
+    /// As [`open`](Self::open), of a file's bytes in memory.
+    #[cfg(test)]
+    pub(crate) fn of_bytes(bytes: std::rc::Rc<[u8]>, path: &Path, number: u64) -> Result<Self, JournalError> {
+        Self::on(Source::Memory(io::Cursor::new(bytes)), path, number)
+    }
+
+    fn on(mut file: Source, path: &Path, number: u64) -> Result<Self, JournalError> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         file.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut bytes).map_err(io_error(path, "read it"))?;
         let damaged = |what| JournalError::Damaged(Damage { path: path.to_owned(), offset: 0, what, after: None });
@@ -67,7 +108,20 @@ impl Scan {
             return Err(damaged("its name and its header disagree on its number"));
         }
         let last = RecordHeader { seq: header.first_seq.saturating_sub(1), ..RecordHeader::default() };
-        Ok(Self {
+        Ok(Self::begin(file, path, number, header, last))
+    }
+
+    /// Opens a segment at its first record, whatever its header says; `None` when it ends before that.
+    pub(crate) fn behind_header(path: &Path, number: u64) -> Result<Option<Self>, JournalError> {
+        let mut file = File::open(path).map_err(io_error(path, "open it"))?;
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        file.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut bytes).map_err(io_error(path, "read it"))?;
+        let Ok(header) = FileHeader::read_from_bytes(&bytes) else { return Ok(None) };
+        Ok(Some(Self::begin(Source::File(file), path, number, header, RecordHeader::default())))
+    }
+
+    fn begin(file: Source, path: &Path, number: u64, header: FileHeader, last: RecordHeader) -> Self {
+        Self {
             file,
             path: path.to_owned(),
             header,
@@ -76,7 +130,7 @@ impl Scan {
             start: 0,
             offset: HEADER_BYTES as u64,
             last,
-        })
+        }
     }
 
     /// Goes on reading at `offset`, where a record begins, with what the file holds by then.
@@ -85,6 +139,12 @@ impl Scan {
         (self.offset, self.start) = (offset, 0);
         self.buffer.clear();
         Ok(())
+    }
+
+    /// As [`go_to`](Self::go_to), where `last` is the record before.
+    pub(crate) fn go_back(&mut self, offset: u64, last: RecordHeader) -> Result<(), JournalError> {
+        self.last = last;
+        self.go_to(offset)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -137,6 +197,13 @@ impl Scan {
             self.advance(bytes);
             return Ok(Step::Footer(footer));
         }
+        if header.kind == MARK_KIND {
+            let Ok(mark) = Mark::read_from_bytes(&self.buffer[body]) else {
+                return Ok(Step::Bad("its mark has another length"));
+            };
+            self.advance(bytes);
+            return Ok(Step::Mark(mark, whole));
+        }
         if header.seq <= self.last.seq {
             return Ok(Step::Bad("its seq is not above the one before"));
         }
@@ -179,13 +246,38 @@ impl Scan {
         self.offset += bytes as u64;
     }
 
+    /// Goes to the next mark behind the reading position, where a block begins; `None` if there is none.
+    pub(crate) fn seek_mark(&mut self) -> Result<Option<Mark>, JournalError> {
+        loop {
+            let found = self.fill(8 + MARK_BYTES).map_err(io_error(&self.path, "read it"))?;
+            let Some(places) = (found.checked_sub(MARK_BYTES)).map(|last| last / 8).filter(|places| *places > 0) else {
+                return Ok(None);
+            };
+            // The kind first: almost no place gets further.
+            let kind = MARK_KIND.to_le_bytes();
+            let words = self.buffer[self.start + 8..].chunks_exact(8).skip(KIND_AT / 8).take(places);
+            let at = { words }.position(|word| word[KIND_AT % 8..KIND_AT % 8 + 2] == kind);
+            self.advance(8 * at.map_or(places, |at| at + 1));
+            if at.is_none() {
+                continue;
+            }
+            let bytes = &self.buffer[self.start..self.start + MARK_BYTES];
+            if let Parsed::Whole(head, MARK_BYTES) = self.checksum.parse(bytes)
+                && let Ok(mark) = Mark::read_from_bytes(&bytes[HEAD_BYTES..])
+            {
+                (self.last.seq, self.last.tai_ns) = (head.header.seq, head.header.tai_ns);
+                return Ok(Some(mark));
+            }
+        }
+    }
+
     /// Whether a whole record lies anywhere behind the reading position.
     pub(crate) fn has_record_behind(&mut self) -> Result<bool, JournalError> {
         self.fill(usize::MAX).map_err(io_error(&self.path, "read it"))?;
         let rest = &self.buffer[self.start..];
         let above = self.last.seq;
         Ok((8..rest.len()).step_by(8).any(|offset| match self.checksum.parse(&rest[offset..]) {
-            Parsed::Whole(head, _) => head.header.seq > above || head.header.kind == FOOTER_KIND,
+            Parsed::Whole(head, _) => head.header.seq > above || head.header.kind >= MARK_KIND,
             Parsed::Short(_) | Parsed::Bad(_) => false,
         }))
     }

@@ -88,3 +88,22 @@ impl Storage for Disk {
         File::open(folder)?.sync_all()
     }
 }
+
+/// Writes all of `bytes`; on an error, how many are written all the same.
+pub(crate) fn write_all<S: Storage>(
+    storage: &mut S,
+    file: &mut S::File,
+    bytes: &[u8],
+    offset: u64,
+) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match storage.write_at(file, &bytes[written..], offset + written as u64) {
+            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(some) => written += some,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((written, error)),
+        }
+    }
+    Ok(())
+}

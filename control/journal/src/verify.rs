@@ -1,17 +1,21 @@
-//! Reading every bit of a journal and saying what is wrong with it.
+//! Reading every bit of a journal and saying what is wrong with it, and what of it is proven by what.
 
-use crate::format::{Chain, segment_path};
-use crate::recover::segment_count;
-use crate::scan::{Scan, Step};
+mod segment;
+
+use crate::format::segment_path;
+use crate::head::{self, Head, head_path};
+use crate::recover::segments_there;
+use crate::scan::Scan;
+use crate::seal::Seal;
 use crate::{JournalError, io_error};
-use sha2::{Digest, Sha256};
+use segment::Progress;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tern_abi::record::{Kind, RecordHeader, ShedRecord};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::FromBytes;
 
-/// Gaps listed; further ones are only counted.
+/// Gaps and damages listed; further gaps are only counted.
 const GAPS_LISTED: usize = 1000;
 
 /// A place where a journal does not hold what was written.
@@ -23,7 +27,7 @@ pub struct Damage {
     pub offset: u64,
     /// What is wrong with it.
     pub what: &'static str,
-    /// Header of the last whole record before it in this file.
+    /// Header of the last whole record before it.
     pub after: Option<RecordHeader>,
 }
 
@@ -51,6 +55,22 @@ pub struct Gap {
     pub at_start: bool,
 }
 
+/// Records in a row whose checksums and chain are right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first one's `seq`.
+    pub first_seq: u64,
+    /// The last one's.
+    pub last_seq: u64,
+    /// Time of the first one, TAI ns.
+    pub first_tai_ns: u64,
+    /// Time of the last one.
+    pub last_tai_ns: u64,
+    /// The head or seal that the chain leads to: not a byte of them was changed since that was written. `None`: nothing outside
+    /// the segments says so; whoever can write them could have made them anew.
+    pub proven_by: Option<String>,
+}
+
 /// What reading a whole journal found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
@@ -76,8 +96,12 @@ pub struct Verified {
     pub gaps: Vec<Gap>,
     /// Bytes of a half-written record at the very end: the journal is being written, or its writer was killed.
     pub torn_bytes: u64,
-    /// What is damaged; at most one place a segment, for nothing behind it can be told.
+    /// What is damaged, the first thousand places. Reading goes on with the next block.
     pub damages: Vec<Damage>,
+    /// What is sound between damages, and what proves it.
+    pub stretches: Vec<Stretch>,
+    /// What the head file says; `None` if there is none that can be read.
+    pub head: Option<Head>,
 }
 
 impl Verified {
@@ -113,76 +137,67 @@ impl Verified {
     }
 }
 
+/// A head from somewhere, which the journal is held against.
+struct Claim {
+    name: String,
+    head: Head,
+    /// The segment was reached far enough to say whether it is right.
+    is_decided: bool,
+}
+
 /// Reads the whole journal in `folder`. Damage is part of what is found, not an error.
 ///
 /// # Errors
-/// `Missing`, `Version`, `Io`.
+/// `Version`, `Io`.
 pub fn verify(folder: &Path) -> Result<Verified, JournalError> {
-    let segments = segment_count(folder)?;
-    let mut found = Verified { segments, ..Verified::default() };
-    let mut previous = Some(Chain::default());
-    for number in 1..=segments {
-        let path = segment_path(folder, number);
-        found.bytes += fs::metadata(&path).map_err(io_error(&path, "look at it"))?.len();
-        let scan = match Scan::open(&path, number) {
-            Ok(scan) => scan,
-            Err(JournalError::Damaged(damage)) => {
-                found.damages.push(damage);
-                previous = None;
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        previous = verify_segment(scan, previous, number == segments, &mut found)?;
-    }
-    Ok(found)
+    verify_with(folder, &[])
 }
 
-/// Reads one segment; its chain, if it is whole and finished. `previous` is the chain before, if that is known.
-fn verify_segment(
-    mut scan: Scan,
-    previous: Option<Chain>,
-    is_last: bool,
-    found: &mut Verified,
-) -> Result<Option<Chain>, JournalError> {
-    let header = *scan.header();
-    if previous.is_some_and(|previous| previous != header.previous) || header.first_seq <= found.last_seq {
-        found.damages.push(scan.damage("it does not follow the segment before it"));
+/// As [`verify`], and holds the journal against seals that were kept elsewhere.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(folder: &Path, seals: &[Seal]) -> Result<Verified, JournalError> {
+    // Before the files: it never runs ahead of them.
+    let (known, bad_head) = match head::read(folder) {
+        Ok(known) => (known, None),
+        Err(JournalError::Damaged(damage)) => (None, Some(damage)),
+        Err(error) => return Err(error),
+    };
+    let there = segments_there(folder)?;
+    let is_same_boot = known.is_some_and(|known| known.boot == head::this_boot());
+    let mut claims: Vec<Claim> = (seals.iter())
+        .map(|seal| Claim { name: seal.name(), head: seal.head, is_decided: false })
+        .chain(known.map(|known| Claim { name: "the head".to_owned(), head: known.head, is_decided: false }))
+        .filter(|claim| claim.head.segment > 0)
+        .collect();
+    claims.sort_by_key(|claim| (claim.head.segment, claim.head.bytes));
+    let last = claims.iter().map(|claim| claim.head.segment).chain(there.last().copied()).max().unwrap_or(0);
+
+    let mut progress = Progress::new(claims, is_same_boot);
+    progress.found.head = known.map(|known| known.head);
+    progress.found.damages.extend(bad_head);
+    if known.is_none() && progress.found.damages.is_empty() && !there.is_empty() {
+        let what = "it is missing: nobody can tell whether the journal still has its end";
+        progress.found.damages.push(Damage { path: head_path(folder), offset: 0, what, after: None });
     }
-    let mut chain = Sha256::new_with_prefix(header.as_bytes());
-    let mut records = 0;
-    loop {
-        let offset = scan.offset();
-        let wrong = match scan.step()? {
-            Step::Record { header: record, body, whole } => {
-                chain.update(scan.bytes(whole));
-                records += 1;
-                found.record(&record, scan.bytes(body));
-                continue;
-            }
-            Step::Footer(footer) => {
-                let chain = Chain::from(chain.finalize());
-                let sound = footer.chain == chain && footer.records == records && footer.last_seq == found.last_seq;
-                let last_step = scan.step()?;
-                match (sound, last_step) {
-                    (true, Step::End) => return Ok(Some(chain)),
-                    (false, _) => "its footer does not match its records",
-                    (true, _) => "something follows its footer",
-                }
-            }
-            Step::End if is_last => return Ok(None),
-            Step::Torn if is_last => {
-                if !scan.has_record_behind()? {
-                    let path = scan.path();
-                    found.torn_bytes = fs::metadata(path).map_err(io_error(path, "look at it"))?.len() - offset;
-                    return Ok(None);
-                }
-                "its length is wrong"
-            }
-            Step::End | Step::Torn => "it ends without a footer, though segments follow",
-            Step::Bad(what) => what,
-        };
-        found.damages.push(Damage { offset, ..scan.damage(wrong) });
-        return Ok(None);
+    for number in 1..=last {
+        let path = segment_path(folder, number);
+        // A listing may miss a name that appears beside it, and have a later one.
+        if !there.contains(&number) && !path.exists() {
+            progress.missing(path, number);
+            continue;
+        }
+        progress.found.segments += 1;
+        progress.found.bytes += fs::metadata(&path).map_err(io_error(&path, "look at it"))?.len();
+        match Scan::open(&path, number) {
+            Ok(scan) => progress.segment(scan, number == last)?,
+            Err(JournalError::Damaged(damage)) => progress.without_header(damage, number, number == last)?,
+            Err(error) => return Err(error),
+        }
     }
+    Ok(progress.finish())
 }
+
+#[cfg(test)]
+mod tests;

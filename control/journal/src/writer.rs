@@ -1,15 +1,15 @@
 //! Writing: nothing that was taken is lost by a call that fails, and every failure is told.
 
+use crate::chain::Block;
 use crate::format::{
-    BODY_BYTES_MAX, Chain, Checksum, FOOTER_BYTES, FOOTER_KIND, FileHeader, Footer, HEADER_BYTES, record_bytes,
-    segment_path,
+    BODY_BYTES_MAX, Chain, Checksum, FOOTER_BYTES, FOOTER_KIND, FileHeader, Footer, HEADER_BYTES, MARK_BYTES,
+    MARK_KIND, Mark, record_bytes, segment_path,
 };
+use crate::head::{self, Head, HeadFile};
 use crate::recover::{Recovered, Unfinished, recover};
-use crate::storage::{Disk, Storage};
+use crate::storage::{Disk, Storage, write_all};
 use crate::{JournalError, io_error};
-use sha2::{Digest, Sha256};
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
 use tern_abi::record::RecordHeader;
 use zerocopy::IntoBytes;
@@ -27,12 +27,20 @@ pub struct Options {
     /// At most so many bytes are taken before they are synced without being asked to. They are kept in memory until
     /// then: after a sync that failed nobody knows what reached the disk, and all of them are written again.
     pub unsynced_bytes_max: usize,
+    /// Which boot of the host this is. After another one (a power cut) what was never synced may be there in parts and in
+    /// any order; within one, the kernel still has it as it was written.
+    pub boot: [u8; 16],
 }
 
 impl Options {
     /// Segments of 256 MiB, a sync every 32 MiB at the latest.
     pub fn new(instance: impl Into<String>) -> Self {
-        Self { instance: instance.into(), segment_bytes: 256 << 20, unsynced_bytes_max: 32 << 20 }
+        Self {
+            instance: instance.into(),
+            segment_bytes: 256 << 20,
+            unsynced_bytes_max: 32 << 20,
+            boot: head::this_boot(),
+        }
     }
 }
 
@@ -46,7 +54,11 @@ pub struct Writer<S: Storage = Disk> {
     segment: Option<Segment<S::File>>,
     next_number: u64,
     previous: Chain,
+    head: HeadFile<S::File>,
+    /// Records of the finished segments.
+    records_before: u64,
     last_seq: u64,
+    last_tai_ns: u64,
     flushed_seq: u64,
     durable_seq: u64,
     duplicates: u64,
@@ -59,7 +71,8 @@ struct Segment<F> {
     file: F,
     path: PathBuf,
     checksum: Checksum,
-    chain: Sha256,
+    number: u64,
+    block: Block,
     records: u64,
     /// Bytes of the file that are on the disk for sure.
     synced_bytes: u64,
@@ -88,7 +101,9 @@ impl<S: Storage> Writer<S> {
     pub fn open_on(mut storage: S, folder: &Path, options: Options) -> Result<(Self, Recovered), JournalError> {
         fs::create_dir_all(folder).map_err(io_error(folder, "make it"))?;
         let lock = lock(folder)?;
-        let state = recover(folder, &options.instance, &mut storage)?;
+        let known = head::read(folder)?;
+        let state = recover(folder, &options, known.as_ref(), &mut storage)?;
+        let head = HeadFile::open(&mut storage, folder, known, options.boot)?;
         let segment = state.unfinished.map(|unfinished| Segment::resume(unfinished, &mut storage)).transpose()?;
         let last_seq = state.recovered.last_seq;
         let mut writer = Self {
@@ -98,13 +113,17 @@ impl<S: Storage> Writer<S> {
             segment,
             next_number: state.next_number,
             previous: state.previous,
+            head,
+            records_before: state.records_before,
             last_seq,
+            last_tai_ns: state.recovered.last_tai_ns,
             flushed_seq: last_seq,
             durable_seq: 0,
             duplicates: 0,
             _lock: lock,
         };
-        // The process that wrote the end may have died before syncing it.
+        // The process that wrote the end may have died before saying that it is on the disk.
+        writer.put_head(state.recovered.head.unwrap_or_default(), true)?;
         writer.sync()?;
         Ok((writer, state.recovered))
     }
@@ -126,12 +145,12 @@ impl<S: Storage> Writer<S> {
         if body.len() > BODY_BYTES_MAX {
             return refuse("it is longer than a record can be");
         }
-        if header.kind == FOOTER_KIND {
+        if header.kind >= MARK_KIND {
             return refuse("its kind is the journal's own");
         }
         let bytes = record_bytes(body.len());
         if let Some(segment) = &self.segment {
-            let full = segment.bytes() + (bytes + FOOTER_BYTES) as u64 > self.options.segment_bytes;
+            let full = segment.bytes() + (bytes + MARK_BYTES + FOOTER_BYTES) as u64 > self.options.segment_bytes;
             if segment.finished.is_some() || full && segment.records > 0 {
                 self.seal()?;
             } else if segment.tail.len() >= self.options.unsynced_bytes_max {
@@ -145,11 +164,11 @@ impl<S: Storage> Writer<S> {
             none => none.insert(Segment::create(
                 &mut self.storage,
                 &self.folder,
-                FileHeader::new(&self.options.instance, self.next_number, header, self.previous),
+                FileHeader::new(&self.options.instance, self.next_number, header, self.previous, self.records_before),
             )?),
         };
-        segment.append(header, body);
-        self.last_seq = header.seq;
+        segment.append(header, body, self.last_seq, self.last_tai_ns);
+        (self.last_seq, self.last_tai_ns) = (header.seq, header.tai_ns);
         Ok(())
     }
 
@@ -172,6 +191,9 @@ impl<S: Storage> Writer<S> {
     pub fn sync(&mut self) -> Result<(), JournalError> {
         if let Some(segment) = &mut self.segment {
             segment.sync(&mut self.storage)?;
+            let head = segment.head(self.records_before, self.last_seq, self.last_tai_ns);
+            let is_finished = segment.finished.is_some();
+            self.put_head(head, is_finished)?;
         }
         self.flushed_seq = self.last_seq;
         self.durable_seq = self.last_seq;
@@ -184,12 +206,24 @@ impl<S: Storage> Writer<S> {
     /// As [`sync`](Self::sync).
     pub fn seal(&mut self) -> Result<(), JournalError> {
         let Some(segment) = &mut self.segment else { return Ok(()) };
-        let chain = segment.finish(self.last_seq);
+        let chain = segment.finish(self.last_seq, self.last_tai_ns);
+        let records = segment.records;
         self.sync()?;
         self.previous = chain;
+        self.records_before += records;
         self.next_number += 1;
         self.segment = None;
         Ok(())
+    }
+
+    fn put_head(&mut self, head: Head, now: bool) -> Result<(), JournalError> {
+        self.head.put(&mut self.storage, head, now)
+    }
+
+    /// How far the journal is on the disk for sure, and the chain there: who notes it elsewhere can tell later whether
+    /// anything before it was changed.
+    pub fn head(&self) -> Head {
+        self.head.head()
     }
 
     /// `seq` of the last record taken, 0 if none.
@@ -232,7 +266,8 @@ impl<F> Segment<F> {
             file,
             path,
             checksum: Checksum::new(header.number),
-            chain: Sha256::new_with_prefix(header.as_bytes()),
+            number: header.number,
+            block: Block::beginning_with(header.as_bytes()),
             records: 0,
             synced_bytes: HEADER_BYTES as u64,
             tail: Vec::new(),
@@ -246,8 +281,9 @@ impl<F> Segment<F> {
         Ok(Self {
             file,
             checksum: Checksum::new(from.number),
+            number: from.number,
             path: from.path,
-            chain: from.chain,
+            block: from.block,
             records: from.records,
             synced_bytes: from.bytes,
             tail: Vec::new(),
@@ -260,25 +296,42 @@ impl<F> Segment<F> {
         self.synced_bytes + self.tail.len() as u64
     }
 
-    fn append(&mut self, header: &RecordHeader, body: &[u8]) {
+    /// `last_seq` and `last_tai_ns` are of the record before.
+    fn append(&mut self, header: &RecordHeader, body: &[u8], last_seq: u64, last_tai_ns: u64) {
+        if self.block.is_full(record_bytes(body.len())) && self.records > 0 {
+            let mark = Mark { chain: self.block.chain(), records: self.records, durable_bytes: self.synced_bytes };
+            let start = self.tail.len();
+            self.put_own(MARK_KIND, mark.as_bytes(), last_seq, last_tai_ns);
+            self.block.restart(&self.tail[start..]);
+        }
         let start = self.tail.len();
         self.checksum.encode(header, body, &mut self.tail);
-        self.chain.update(&self.tail[start..]);
+        self.block.add(&self.tail[start..]);
         self.records += 1;
     }
 
+    /// A record of the journal's own.
+    fn put_own(&mut self, kind: u16, body: &[u8], seq: u64, tai_ns: u64) {
+        let header = RecordHeader { seq, tai_ns, kind, flags: 0, body_bytes: body.len() as u32 };
+        self.checksum.encode(&header, body, &mut self.tail);
+    }
+
     /// Puts the footer behind the records, once; the chain in it.
-    fn finish(&mut self, last_seq: u64) -> Chain {
+    fn finish(&mut self, last_seq: u64, last_tai_ns: u64) -> Chain {
         if let Some(chain) = self.finished {
             return chain;
         }
-        let chain = Chain::from(self.chain.clone().finalize());
+        let chain = self.block.chain();
         let footer = Footer { chain, records: self.records, last_seq };
-        let body = footer.as_bytes();
-        let header =
-            RecordHeader { seq: last_seq, tai_ns: 0, kind: FOOTER_KIND, flags: 0, body_bytes: body.len() as u32 };
-        self.checksum.encode(&header, body, &mut self.tail);
+        self.put_own(FOOTER_KIND, footer.as_bytes(), last_seq, last_tai_ns);
         *self.finished.insert(chain)
+    }
+
+    /// The head, once all of it is synced.
+    fn head(&mut self, records_before: u64, last_seq: u64, last_tai_ns: u64) -> Head {
+        let chain = self.finished.unwrap_or_else(|| self.block.chain());
+        let records = records_before + self.records;
+        Head { segment: self.number, bytes: self.synced_bytes, records, last_seq, last_tai_ns, chain }
     }
 
     fn flush<S: Storage<File = F>>(&mut self, storage: &mut S) -> Result<(), JournalError> {
@@ -302,26 +355,7 @@ impl<F> Segment<F> {
     }
 }
 
-/// Writes all of `bytes`; on an error, how many are written all the same.
-fn write_all<S: Storage>(
-    storage: &mut S,
-    file: &mut S::File,
-    bytes: &[u8],
-    offset: u64,
-) -> Result<(), (usize, io::Error)> {
-    let mut written = 0;
-    while written < bytes.len() {
-        match storage.write_at(file, &bytes[written..], offset + written as u64) {
-            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-            Ok(some) => written += some,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err((written, error)),
-        }
-    }
-    Ok(())
-}
-
-fn lock(folder: &Path) -> Result<File, JournalError> {
+pub(crate) fn lock(folder: &Path) -> Result<File, JournalError> {
     let path = folder.join("lock");
     let file = File::create(&path).map_err(io_error(&path, "make it"))?;
     match file.try_lock() {

@@ -16,6 +16,8 @@ struct FakeJournal(Rc<RefCell<State>>);
 struct State {
     taken: Vec<u64>,
     safe: usize,
+    durable: u64,
+    refuse_sync: bool,
     refuse_append: bool,
     refuse_flush: bool,
     sealed: bool,
@@ -40,14 +42,26 @@ impl Sink for FakeJournal {
         Ok(())
     }
     fn sync(&mut self) -> Result<(), Self::Error> {
+        if self.0.borrow().refuse_sync {
+            return Err("Input/output error");
+        }
+        let last_seq = self.last_seq();
+        self.0.borrow_mut().durable = last_seq;
         Ok(())
     }
     fn seal(&mut self) -> Result<(), Self::Error> {
+        self.sync()?;
         self.0.borrow_mut().sealed = true;
         Ok(())
     }
     fn last_seq(&self) -> u64 {
         self.0.borrow().taken.last().copied().unwrap_or(0)
+    }
+    fn durable_seq(&self) -> u64 {
+        self.0.borrow().durable
+    }
+    fn head(&self) -> HeadFact {
+        HeadFact { last_seq: self.durable_seq(), ..HeadFact::default() }
     }
 }
 
@@ -116,6 +130,43 @@ fn a_journal_that_refuses_stops_trading_and_loses_nothing() {
     let state = journal.0.borrow();
     assert_eq!(state.taken, (1..=published + 1).collect::<Vec<u64>>(), "each once and in order");
     assert_eq!(plane.journaled_seq.get(), published + 1);
+}
+
+#[test]
+fn what_is_not_on_the_disk_is_not_said_to_be_and_its_ring_space_is_not_given_back() {
+    let mut bench = Bench::new("sync");
+    bench.config.journal.fsync = Fsync::Batch;
+    let mut plane = DataPlaneSegment::open(&bench.spec).expect("a segment");
+    let mut plane = plane.ends().expect("its ends");
+    let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
+    let ends = daemon.ends().expect("its ends");
+    let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
+    let journal = FakeJournal::default();
+    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone());
+    plane.recorder.record(1, Kind::Timer, &[]).expect("room");
+    assert_eq!(drainer.turn(&shared), Turn::Moved);
+    let said =
+        |plane: u64| (plane, shared.facts().journal.durable_seq, shared.facts().journal.head.map(|head| head.last_seq));
+    assert_eq!(said(plane.durable_seq.get()), (1, 1, Some(1)));
+
+    journal.0.borrow_mut().refuse_sync = true;
+    let mut published = 1;
+    while plane.recorder.record(2, Kind::State, &[&[0; 16]]).is_ok() {
+        published += 1;
+        assert!(published < 1000, "the ring is never full");
+    }
+    for _ in 0..3 {
+        assert_eq!(drainer.turn(&shared), Turn::Trouble);
+        assert_eq!(said(plane.durable_seq.get()), (1, 1, Some(1)));
+        assert!(plane.recorder.record(3, Kind::State, &[&[0; 16]]).is_err(), "no space was given back");
+    }
+    assert_eq!((plane.kill.state().killed(), plane.kill.state().kills()), (true, 1), "trading is stopped, said once");
+    assert_eq!(shared.facts().journal.trouble, "Input/output error");
+
+    journal.0.borrow_mut().refuse_sync = false;
+    while drainer.turn(&shared) == Turn::Moved {}
+    assert_eq!(said(plane.durable_seq.get()), (published, published, Some(published)));
+    assert_eq!(journal.0.borrow().taken, (1..=published).collect::<Vec<u64>>(), "each once and in order");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::record::Kind;
 use tern_abi::segment::{KillCause, Scope, ScopeKind, TradingState};
-use tern_journal::Reader;
+use tern_journal::{Reader, Seal};
 use zerocopy::FromBytes;
 
 /// Every command in the journal.
@@ -44,6 +44,16 @@ fn a_clean_stop_seals_the_journal_and_leaves_nothing_running() {
     let facts = bench.facts();
     assert_eq!((facts.dataplane_pid, facts.restarts), (0, 0));
     assert_eq!(facts.journal.durable_seq, bench.verified().last_seq);
+    // The day is sealed, at the very end of the journal, and the seal proves all of it.
+    let seal = Seal::read(&facts.journal.seal.expect("a seal")).expect("a seal");
+    assert_eq!(
+        (seal.head.last_seq, seal.first_seq, seal.records),
+        (bench.verified().last_seq, 1, bench.verified().records)
+    );
+    assert_eq!(facts.journal.head.map(|head| head.chain), Some(tern_journal::hex(&seal.head.chain)));
+    let found = tern_journal::verify_with(&bench.config.paths.journal, std::slice::from_ref(&seal)).expect("readable");
+    let proven = found.stretches[0].proven_by.clone().expect("proven");
+    assert!(proven.contains(&seal.name()) && found.stretches.len() == 1, "{found:?}");
 }
 
 /// Whoever runs the tests is of neither group; root is an operator all the same, and no risk officer here.

@@ -35,6 +35,22 @@ impl Folder {
         self.0.join(format!("{number:08}.journal"))
     }
 
+    /// Every file and its bytes.
+    pub(crate) fn save(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let files = fs::read_dir(&self.0).expect("ours").map(|entry| entry.expect("ours").path());
+        files.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read(&path).expect("there"))).collect()
+    }
+
+    /// Only these files, as they were.
+    pub(crate) fn restore(&self, files: &[(PathBuf, Vec<u8>)]) {
+        for (path, _) in self.save() {
+            if !files.iter().any(|(known, _)| *known == path) {
+                fs::remove_file(path).expect("ours");
+            }
+        }
+        files.iter().for_each(|(path, bytes)| fs::write(path, bytes).expect("ours"));
+    }
+
     /// `seq` and body of every record.
     pub(crate) fn read(&self) -> Result<Vec<(u64, Vec<u8>)>, JournalError> {
         let mut reader = Reader::open(&self.0)?;
