@@ -72,6 +72,7 @@ fn crate_graph_is_the_designed_one() {
         ("tern-soup", &[]),
         ("ternd", &["tern-abi", "tern-config", "tern-journal", "tern-ebpf", "tern-hw", "tern-soup"]),
         ("tern", &["tern-abi", "tern-config", "tern-journal", "tern-hw"]),
+        ("tern-metrics", &["tern-abi", "tern-config", "tern-hw"]),
         // the second opinion: nothing that the gate's own mistakes could come with (ADR 0009)
         ("tern-audit", &["tern-abi", "tern-config", "tern-journal", "tern-hw", "tern-soup"]),
     ]);
