@@ -145,7 +145,7 @@ pub(crate) const fn todo(counter: LoopCounter) -> &'static str {
             "none: the day's business"
         }
         C::VenueRejected | C::VenueCancelRejected => {
-            "`tern journal query --kind order_event` has the venue's reason; a burst is a strategy or a port set wrong"
+            "`tern journal cat --kind order_event` has the venue's reason; a burst is a strategy or a port set wrong"
         }
         C::VenueBroken => "compare positions with the venue: broken trades are taken back (`tern positions`)",
         C::VenueUnknownOrders => "somebody else sends orders under this account: ask the venue at once",

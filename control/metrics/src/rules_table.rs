@@ -206,7 +206,7 @@ pub(crate) const OWN: &[Own] = &[
         expr: "rate(tern_venue_rejected_total[1m]) > 1",
         for_s: 0,
         help: "The venue rejects more than one order a second.",
-        todo: "`tern journal query` has its reasons; stop the strategy if it is wrong (`tern kill --scope`)",
+        todo: "`tern journal cat --kind order_event` has its reasons; stop the strategy if it is wrong (`tern kill --scope`)",
         fires: &[("tern_venue_rejected_total{}", "0+50x12")],
         silent: &[("tern_venue_rejected_total{}", "0+1x12")],
         labels: &[],
