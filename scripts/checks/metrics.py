@@ -88,6 +88,8 @@ def faults(today, watchers, disk):
 
     measured("a limit of 1", tern("risk", "set", "gross_max=1", "--why", "alarm"), "TernLimitUse", "TernLimitNear", "TernRefusalsBurst")
 
+    measured("a loss near its limit", tern("risk", "set", "drawdown_max=1", "--why", "alarm"), "TernLossUse", "TernLossNear")
+
     def link(state):
         return lambda: session.sandbox.run("ip", "-n", today.network.VENUE, "link", "set", "veth-venue", state)
     measured("feed silent (link down)", link("down"), "TernFeedSilent")
