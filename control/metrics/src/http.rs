@@ -3,7 +3,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +13,8 @@ use tern_metrics::text::Format;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 8;
+/// Threads at once: those of connections, and of some that had to give way and do not know it yet.
+const THREADS_MAX: usize = 2 * CONNECTIONS_MAX;
 /// One that has been open for so long gives way to a new one when all places are taken.
 const GIVES_WAY_AFTER: Duration = Duration::from_millis(250);
 /// In which a request has to be whole, and an answer has to be read.
@@ -44,7 +46,22 @@ struct Shared {
     /// What was read last, by format.
     fresh: Mutex<[Option<Read>; 2]>,
     open: Mutex<Vec<Open>>,
+    threads: AtomicUsize,
     counts: Counts,
+}
+
+/// Gives back the place and the thread of a connection, however it ends.
+struct Ending {
+    shared: Arc<Shared>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        lock(&self.shared.open).retain(|place| !place.is_over.load(Ordering::Acquire));
+        self.shared.threads.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// When, and what.
@@ -67,7 +84,13 @@ struct Counts {
 
 impl Endpoint {
     pub(crate) fn bind(listen: SocketAddrV4, read: Box<Reading>) -> io::Result<Self> {
-        let shared = Shared { read, fresh: Mutex::default(), open: Mutex::default(), counts: Counts::default() };
+        let shared = Shared {
+            read,
+            fresh: Mutex::default(),
+            open: Mutex::default(),
+            threads: AtomicUsize::new(0),
+            counts: Counts::default(),
+        };
         Ok(Self { listener: TcpListener::bind(listen)?, shared: Arc::new(shared) })
     }
 
@@ -97,30 +120,27 @@ impl Endpoint {
         let Ok(second) = stream.try_clone() else { return };
         let is_over = Arc::new(AtomicBool::new(false));
         let place = Open { since: Instant::now(), stream: second, is_over: is_over.clone() };
-        if !self.shared.enter(place) {
-            self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+        let shared = self.shared.clone();
+        // A look that hangs, on a disk that does not answer, must not gather threads behind it.
+        if shared.threads.load(Ordering::Acquire) >= THREADS_MAX || !shared.enter(place) {
+            shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             refuse(stream);
             return;
         }
-        let shared = self.shared.clone();
-        let answered = thread::Builder::new().name("scrape".into()).stack_size(256 << 10).spawn(move || {
-            let outcome = shared.answer(stream);
-            is_over.store(true, Ordering::Release);
-            shared.leave();
-            let count = match outcome {
+        shared.threads.fetch_add(1, Ordering::AcqRel);
+        let ending = Ending { shared: self.shared.clone(), is_over };
+        let started = thread::Builder::new().name("scrape".into()).stack_size(256 << 10).spawn(move || {
+            let shared = &ending.shared;
+            let count = match shared.answer(stream) {
                 Ok(true) => &shared.counts.answered,
                 Ok(false) => &shared.counts.bad,
                 Err(_) => &shared.counts.cut,
             };
             count.fetch_add(1, Ordering::Relaxed);
         });
-        if answered.is_err() {
-            // Its place is free once the stream, which went with the closure, is closed.
-            self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-            if let Some(place) = lock(&self.shared.open).last() {
-                place.is_over.store(true, Ordering::Release);
-            }
-            self.shared.leave();
+        if started.is_err() {
+            // The connection, its place and its thread went with the closure.
+            shared.counts.refused.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -138,10 +158,6 @@ impl Shared {
         }
         open.push(place);
         true
-    }
-
-    fn leave(&self) {
-        lock(&self.open).retain(|place| !place.is_over.load(Ordering::Acquire));
     }
 
     /// Whether it was a request for metrics; an error is one that was too slow.
@@ -363,5 +379,32 @@ mod tests {
         assert!(lock(&shared.open).len() <= CONNECTIONS_MAX);
         assert!(shared.counts.refused.load(Ordering::Relaxed) > 0, "some were turned away");
         drop(hanging);
+    }
+
+    #[test]
+    fn a_look_that_hangs_gathers_no_threads_and_a_panic_gives_its_place_back() {
+        let hangs = Arc::new(AtomicBool::new(true));
+        let gate = hangs.clone();
+        let read = Box::new(move |_, _: Requests| {
+            while gate.load(Ordering::Acquire) {
+                thread::sleep(Duration::from_millis(2));
+            }
+            panic!("on purpose, in a test");
+        });
+        let endpoint = Endpoint::bind("127.0.0.1:0".parse().expect("an address"), read).expect("a port");
+        let (shared, address) = (endpoint.shared.clone(), endpoint.address());
+        thread::spawn(move || endpoint.serve());
+        let mut asking = Vec::new();
+        for _ in 0..4 {
+            for _ in 0..2 * CONNECTIONS_MAX {
+                let mut stream = TcpStream::connect(address).expect("it listens");
+                let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n");
+                asking.push(stream);
+            }
+            thread::sleep(GIVES_WAY_AFTER);
+            assert!(shared.threads.load(Ordering::Acquire) <= THREADS_MAX);
+        }
+        hangs.store(false, Ordering::Release);
+        until("all is given back", || shared.threads.load(Ordering::Acquire) == 0 && lock(&shared.open).is_empty());
     }
 }
