@@ -212,6 +212,24 @@ pub fn tai_offset_s() -> i64 {
     (difference + difference.signum() * 500_000_000) / 1_000_000_000
 }
 
+/// What the kernel says of its clock, as the host's time daemon keeps it (adjtimex(2), read only).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelClock {
+    /// A time daemon keeps it.
+    pub is_synchronized: bool,
+    /// What is still to be corrected, ns.
+    pub offset_ns: i64,
+    /// Bound of its error, as the time daemon said and as it grows since, ns.
+    pub max_error_ns: i64,
+    /// CLOCK_TAI minus CLOCK_REALTIME; 0 where nobody told the kernel the leap seconds.
+    pub tai_offset_ns: i64,
+}
+
+/// The kernel's clock now.
+pub fn kernel_clock() -> KernelClock {
+    crate::sys::kernel_clock()
+}
+
 fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a struct of the right type; these clocks exist on every kernel that Tern runs on.
@@ -326,5 +344,8 @@ mod tests {
         assert_eq!(anchorer.correct(1), None);
         assert!(offset_ns(&clock).abs() < CLOSE_NS);
         assert!((0..=60).contains(&tai_offset_s()));
+        let kernel = kernel_clock();
+        assert!(kernel.max_error_ns >= 0 && kernel.tai_offset_ns >= 0, "{kernel:?}");
+        assert!(!kernel.is_synchronized || kernel.offset_ns.abs() < 1_000_000_000, "{kernel:?}");
     }
 }

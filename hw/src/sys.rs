@@ -8,6 +8,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use crate::clock::KernelClock;
+
 /// Descriptors that one [`poll_readable`] looks at, at most.
 pub(crate) const POLL_MAX: usize = 64;
 
@@ -148,6 +150,21 @@ pub(crate) fn tai_minus_realtime_ns() -> i64 {
     // SAFETY: a writable struct that outlives the call.
     unsafe { libc::adjtimex(&raw mut state) };
     i64::from(state.tai) * 1_000_000_000
+}
+
+/// What the kernel says of its clock.
+pub(crate) fn kernel_clock() -> KernelClock {
+    // SAFETY: plain data, for which zeroes are valid: read, change nothing.
+    let mut state: libc::timex = unsafe { mem::zeroed() };
+    // SAFETY: a writable struct that outlives the call.
+    let said = unsafe { libc::adjtimex(&raw mut state) };
+    let unit_ns = if state.status & libc::STA_NANO != 0 { 1 } else { 1000 };
+    KernelClock {
+        is_synchronized: said >= 0 && said != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0,
+        offset_ns: state.offset * unit_ns,
+        max_error_ns: state.maxerror * 1000,
+        tai_offset_ns: i64::from(state.tai) * 1_000_000_000,
+    }
 }
 
 /// Sends bytes on a connected socket; returns how many the kernel took.

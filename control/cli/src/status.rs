@@ -115,6 +115,10 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     }
     let (halt, mut problems) = (found.halt, found.problems);
     problems.extend(second::problems(target, &facts).into_iter().filter(|_| daemon.pid.is_some()));
+    let unanswered_scrapers = facts.metrics.as_ref().is_some_and(|metrics| metrics.pid == 0 && metrics.restarts > 0);
+    if unanswered_scrapers && daemon.pid.is_some() {
+        problems.push("tern-metrics does not run: no scraper is answered, trading is not touched; metrics.log or ternd's log says why".into());
+    }
 
     let session_names: Vec<&str> = SessionState::ALL.iter().map(|state| state.name()).collect();
     let sessions = states(CONNS, |index| words.sessions.get(index).0, &session_names);
@@ -241,7 +245,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
             "gave_up": facts.gave_up, "adopted": facts.adopted, "heartbeat_losses": facts.heartbeat_losses,
             "sessions_ended": facts.sessions_ended,
             "rescues": facts.rescues, "rescue": facts.rescue.as_ref().map(rescue::json),
-            "leftovers": facts.leftovers, "journal": facts.journal,
+            "leftovers": facts.leftovers, "journal": facts.journal, "metrics": facts.metrics,
             "shed": { "datagrams": facts.shed_datagrams, "bytes": facts.shed_bytes } },
         "ports": dataplane_facts.ports,
         "fallbacks": facts.fallbacks.iter().chain(&dataplane_facts.fallbacks).collect::<Vec<_>>(),

@@ -301,6 +301,8 @@ pub struct DaemonFacts {
     pub rescue: Option<RescueFact>,
     /// The second opinion, where the daemon runs it.
     pub audit: Option<WatchedFact>,
+    /// The process that answers scrapers, where there is one.
+    pub metrics: Option<WatchedFact>,
     /// The journal.
     pub journal: JournalFacts,
     /// Datagrams that the capture ring shed since the segment was made.

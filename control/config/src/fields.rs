@@ -173,6 +173,10 @@ pub const FIELDS: &[Field] = &[
     field("alerts.limit_percent", "percent from 1 to 100"),
     field("alerts.refusals_per_second", "a positive number of refusals"),
     field("alerts.disk_free_mb", "MiB from 0 (not watched) to 1000000000"),
+    field(
+        "metrics.listen",
+        "an IPv4 address of the loopback interface with a port that no other instance has, for example \"127.0.0.1:9464\"; leave it out for none",
+    ),
     field("journal.segment_bytes", "bytes from 1 MiB (1048576) to 16 GiB (17179869184)"),
     field("journal.fsync", "\"batch\", \"interval\" or \"off\""),
     field("journal.fsync_ms", "milliseconds from 1 to 10000"),

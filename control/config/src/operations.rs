@@ -1,6 +1,8 @@
 //! The sections of the file that are about running an instance: who may do what, supervision, alerts, the journal. What each
 //! key means and what is right for it stands in [`crate::fields`].
 
+use std::net::SocketAddrV4;
+
 use serde::{Deserialize, Serialize};
 
 /// A command that a second person can be asked to confirm.
@@ -123,6 +125,15 @@ impl Default for Alerts {
             disk_free_mb: 1024,
         }
     }
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Where scrapers are answered, on the loopback interface; absent: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddrV4>,
 }
 
 /// When the journal is forced to the disk.

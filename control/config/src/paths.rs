@@ -69,6 +69,18 @@ impl Paths {
     pub fn alerts_facts(&self) -> PathBuf {
         self.run.join("alerts.json")
     }
+    /// How long the stages of the loop took: [`crate::latency::LatencyFacts`] as JSON, written by the daemon.
+    pub fn latency_facts(&self) -> PathBuf {
+        self.run.join("latency.json")
+    }
+    /// Pid file of the process that answers scrapers, kept by it.
+    pub fn metrics_pid(&self) -> PathBuf {
+        self.run.join("metrics.pid")
+    }
+    /// What it printed.
+    pub fn metrics_log(&self) -> PathBuf {
+        self.run.join("metrics.log")
+    }
     /// What the daemon found and did: [`crate::facts::DaemonFacts`] as JSON, written by it.
     pub fn daemon_facts(&self) -> PathBuf {
         self.run.join("daemon.json")

@@ -11,7 +11,7 @@ use tern_abi::segment::SegmentSizes;
 use crate::day::{TimeOfDay, UtcOffset};
 use crate::firm::FirmSection;
 use crate::opening::Opening;
-use crate::operations::{Alerts, Daemon, Journal, Roles};
+use crate::operations::{Alerts, Daemon, Journal, Metrics, Roles};
 use crate::parts::{StrategyLimits, SymbolLimits};
 use crate::paths::Paths;
 use crate::reference::Reference;
@@ -76,6 +76,9 @@ pub struct Config {
     /// Alerts and where they go.
     #[serde(default)]
     pub alerts: Alerts,
+    /// Metrics for scrapers.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// Journal files.
     #[serde(default)]
     pub journal: Journal,

@@ -372,6 +372,11 @@ impl Check<'_> {
         self.within("alerts.limit_percent", alerts.limit_percent, 1..=100);
         self.within("alerts.refusals_per_second", alerts.refusals_per_second, 1..=u32::MAX);
         self.within("alerts.disk_free_mb", alerts.disk_free_mb, 0..=1_000_000_000);
+        if let Some(listen) = self.config.metrics.listen
+            && (!listen.ip().is_loopback() || listen.port() == 0)
+        {
+            self.wrong("metrics.listen", format!("{listen} is not an address and port of the loopback interface"));
+        }
         self.within("journal.segment_bytes", journal.segment_bytes, 1 << 20..=1 << 34);
         self.within("journal.fsync_ms", journal.fsync_ms, 1..=10_000);
     }

@@ -5,11 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use tern_abi::record::RecordHeader;
+use tern_abi::record::{Kind, RecordHeader, StageRecord};
 use tern_abi::ring::drain::{Drain, Mark};
 use tern_abi::segment::KillCause;
 use tern_config::facts::HeadFact;
+use tern_config::latency::LatencyFacts;
 use tern_config::{Config, Fsync};
+use zerocopy::FromBytes;
 
 use crate::shared::Shared;
 
@@ -53,6 +55,8 @@ pub(crate) struct Drainer<'a, S> {
     shed_due: Instant,
     turns: u64,
     records: u64,
+    /// How long the loop's stages took, from its stage records.
+    latency: LatencyFacts,
     /// A record that the journal refused.
     refused: Option<(RecordHeader, Vec<u8>)>,
     /// Ring space up to here is given back once the journal has flushed.
@@ -81,6 +85,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
             shed_due: Instant::now(),
             turns: 0,
             records: 0,
+            latency: LatencyFacts::empty(),
             refused: None,
             mark: None,
             trouble: false,
@@ -149,6 +154,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
             self.shed_due = Instant::now() + SHED_EVERY;
             let shed = self.drain.shed_total();
             shared.update(|facts| (facts.shed_datagrams, facts.shed_bytes) = (shed.datagrams, shed.bytes));
+            shared.show_latency(&self.latency);
         }
         if moved > 0 { Turn::Moved } else { Turn::Idle }
     }
@@ -160,6 +166,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
         let mut moved = 0;
         if let Some((header, body)) = &self.refused {
             self.sink.append(header, body).map_err(Stop::Journal)?;
+            count_stages(&mut self.latency, header, body);
             self.refused = None;
             self.mark = Some(self.drain.mark());
             self.records += 1;
@@ -175,6 +182,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 self.refused = Some((record.header, record.body.to_vec()));
                 return Err(Stop::Journal(error));
             }
+            count_stages(&mut self.latency, &record.header, record.body);
             moved += 1;
             self.records += 1;
             self.mark = Some(self.drain.mark());
@@ -258,6 +266,15 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 false
             }
         }
+    }
+}
+
+/// Counts what a record says of the loop's stages, if it does.
+fn count_stages(latency: &mut LatencyFacts, header: &RecordHeader, body: &[u8]) {
+    if header.kind == Kind::Stages as u16
+        && let Ok((stages, _)) = StageRecord::read_from_prefix(body)
+    {
+        latency.add(&stages);
     }
 }
 

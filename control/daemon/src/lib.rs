@@ -10,6 +10,7 @@ mod alerts;
 mod audit;
 mod clock;
 mod drain;
+mod exporter;
 mod firm;
 mod journal;
 mod limits;
@@ -33,6 +34,7 @@ use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView
 
 use crate::audit::Audit;
 use crate::drain::Drainer;
+use crate::exporter::Exporter;
 use crate::run_folder::RunFolder;
 use crate::shared::Shared;
 use crate::steer::Steering;
@@ -133,12 +135,16 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         let alerts = scope.spawn(|| alerts::Alerts::new(&shared).run());
         let mut supervisor = Supervisor::new(config, dataplane, &view, &shared);
         let mut audit = Audit::new(config, dataplane, &shared);
-        supervisor.run(stop, &mut steering, audit.as_mut());
+        let mut exporter = Exporter::new(config, dataplane, &shared);
+        supervisor.run(stop, &mut steering, audit.as_mut(), exporter.as_mut());
         let ended = supervisor.shut_down();
         shared.stop_draining();
         let drained = drain.join().unwrap_or(false);
         if let Some(audit) = &mut audit {
             audit.finish();
+        }
+        if let Some(exporter) = &mut exporter {
+            exporter.finish();
         }
         shared.stop_serving();
         let _ = server.join();

@@ -11,6 +11,7 @@ use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
 use tern_abi::segment::{KillCause, REFUSAL_WORDS, Segment};
 use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, RescueFact, name_at};
+use tern_config::latency::LatencyFacts;
 use tern_config::venue::PortSetting;
 use tern_config::{Config, Firm};
 
@@ -27,6 +28,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) segment: Segment<'a>,
     commands: Mutex<CommandSender<'a>>,
     facts: Mutex<DaemonFacts>,
+    latency: Mutex<LatencyFacts>,
     draining: AtomicBool,
     serving: AtomicBool,
     requests: AtomicU64,
@@ -60,6 +62,7 @@ impl<'a> Shared<'a> {
             segment,
             commands: Mutex::new(commands),
             facts: Mutex::new(facts),
+            latency: Mutex::new(LatencyFacts::empty()),
             draining: AtomicBool::new(true),
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
@@ -76,6 +79,16 @@ impl<'a> Shared<'a> {
 
     pub(crate) fn facts(&self) -> DaemonFacts {
         lock(&self.facts).clone()
+    }
+
+    /// The drain says how long the loop's stages took.
+    pub(crate) fn show_latency(&self, latency: &LatencyFacts) {
+        lock(&self.latency).clone_from(latency);
+    }
+
+    /// How long they took, as the drain said last.
+    pub(crate) fn latency(&self) -> LatencyFacts {
+        lock(&self.latency).clone()
     }
 
     /// Takes the segment's words into the facts.

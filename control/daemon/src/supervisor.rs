@@ -18,6 +18,7 @@ use tern_hw::segment::{SegmentSpec, SegmentView};
 
 use crate::audit::Audit;
 use crate::clock;
+use crate::exporter::Exporter;
 use crate::firm;
 use crate::process::Process;
 use crate::rescue;
@@ -81,7 +82,13 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Until `stop` is set.
-    pub(crate) fn run(&mut self, stop: &AtomicBool, steering: &mut Steering<'_>, mut audit: Option<&mut Audit<'_>>) {
+    pub(crate) fn run(
+        &mut self,
+        stop: &AtomicBool,
+        steering: &mut Steering<'_>,
+        mut audit: Option<&mut Audit<'_>>,
+        mut exporter: Option<&mut Exporter<'_>>,
+    ) {
         self.adopt();
         let mut facts_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
@@ -89,6 +96,9 @@ impl<'a> Supervisor<'a> {
             self.turn();
             if let Some(audit) = &mut audit {
                 audit.turn();
+            }
+            if let Some(exporter) = &mut exporter {
+                exporter.turn();
             }
             if Instant::now() >= facts_due {
                 facts_due = Instant::now() + FACTS_EVERY;

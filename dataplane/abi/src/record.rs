@@ -471,6 +471,43 @@ pub struct StageRecord {
     pub backlog: u32,
 }
 
+/// Names of the spans of [`StageRecord::spans`], in order; those after the third are the stages, each from the one before.
+pub const SPAN_NAMES: [&str; SPANS] = [
+    "tick_to_order",
+    "arrival_to_order",
+    "arrival_to_seen",
+    "decoded",
+    "book",
+    "strategy",
+    "risk",
+    "encoded",
+    "submitted",
+];
+/// Number of spans.
+pub const SPANS: usize = STAGES + 2;
+
+impl StageRecord {
+    /// How long each span took, ns; `None` of those that this datagram does not have.
+    ///
+    /// Tick to order is from the frame's being seen by the loop to the order's bytes; a stage is from the last stage before
+    /// it that was reached.
+    pub fn spans(&self) -> [Option<u64>; SPANS] {
+        let between = |from: u64, to: u64| (from != 0 && to != 0).then(|| to.saturating_sub(from));
+        let [seen, encoded] = [Stage::FrameSeen, Stage::Encoded].map(|stage| self.stage_ns[stage as usize]);
+        let to_order = |from| if self.order != 0 { between(from, encoded) } else { None };
+        let mut spans = [None; SPANS];
+        spans[0] = to_order(seen);
+        spans[1] = to_order(self.arrival_ns);
+        spans[2] = between(self.arrival_ns, seen);
+        let mut before = seen;
+        for (span, now) in spans.iter_mut().skip(3).zip(self.stage_ns.iter().skip(1)) {
+            *span = between(before, *now);
+            before = if *now != 0 { *now } else { before };
+        }
+        spans
+    }
+}
+
 /// The books of a stream gained or lost trust.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -236,6 +236,18 @@ impl SegmentView {
         Ok(Self(mapping))
     }
 
+    /// Opens it for reading alone, whatever the caller's rights: nothing that goes wrong in the caller can change it.
+    ///
+    /// # Errors
+    /// As [`SegmentView::open`].
+    pub fn open_to_read(instance: &str, path: Option<&Path>) -> Result<Self, SegmentFileError> {
+        let path = find(instance, path)?;
+        let file = File::open(&path).map_err(io_error(&path, "open it"))?;
+        let mapping = map(file, path, false, false, String::new())?;
+        mapping.segment()?;
+        Ok(Self(mapping))
+    }
+
     /// Everything outside the rings, for reading.
     ///
     /// # Errors

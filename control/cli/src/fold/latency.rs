@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use tern_abi::record::{STAGE_NAMES, STAGES, Stage, StageRecord};
+use tern_abi::record::{STAGE_NAMES, StageRecord};
 
 /// Longest span that is told apart from longer ones: a minute.
 pub(crate) const SPAN_NS_MAX: u64 = 60_000_000_000;
@@ -44,10 +44,8 @@ impl Span {
         Self { name, help, histogram }
     }
 
-    fn add(&mut self, from_ns: u64, to_ns: u64) {
-        if from_ns != 0 && to_ns != 0 {
-            self.histogram.saturating_record(to_ns.saturating_sub(from_ns).min(SPAN_NS_MAX));
-        }
+    fn add(&mut self, ns: u64) {
+        self.histogram.saturating_record(ns.min(SPAN_NS_MAX));
     }
 
     /// The value that this part of all samples is at most; 0 without samples.
@@ -128,22 +126,9 @@ impl Latencies {
             self.window_ns.0 = at_ns;
         }
         self.window_ns.1 = at_ns;
-        let stamp = |stage: Stage| record.stage_ns[stage as usize];
-        self.arrival_to_seen.add(record.arrival_ns, stamp(Stage::FrameSeen));
-        if record.order != 0 {
-            self.tick_to_order.add(stamp(Stage::FrameSeen), stamp(Stage::Encoded));
-            self.arrival_to_order.add(record.arrival_ns, stamp(Stage::Encoded));
-        }
-        let mut before = 0;
-        for index in 0..STAGES {
-            let now = record.stage_ns[index];
-            if let Some(span) = self.stages.get_mut(index) {
-                span.add(before, now);
-            }
-            if now != 0 {
-                before = now;
-            }
-        }
+        let whole = [&mut self.tick_to_order, &mut self.arrival_to_order, &mut self.arrival_to_seen];
+        let spans = whole.into_iter().chain(self.stages.iter_mut().skip(1));
+        spans.zip(record.spans()).for_each(|(span, ns)| ns.into_iter().for_each(|ns| span.add(ns)));
     }
 
     /// Every span, whole ones first; the first stage has nothing before it and is left out.

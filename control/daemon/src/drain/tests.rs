@@ -5,6 +5,7 @@ use std::rc::Rc;
 use tern_abi::record::{Kind, Recorder};
 use tern_abi::segment::SegmentSizes;
 use tern_hw::segment::{DaemonSegment, DataPlaneSegment, SegmentSpec};
+use zerocopy::IntoBytes;
 
 use super::*;
 
@@ -187,4 +188,26 @@ fn the_end_takes_what_is_left_and_seals() {
     assert_eq!((state.taken.len(), state.safe, state.sealed), (20, 20, true));
     assert_eq!((plane.durable_seq.get(), shared.facts().journal.records), (20, 20));
     assert!(plane.daemon_beat.last().1 > 0);
+}
+
+#[test]
+fn stage_records_are_counted_as_they_pass() {
+    let bench = Bench::new("stages");
+    let mut plane = DataPlaneSegment::open(&bench.spec).expect("a segment");
+    let mut plane = plane.ends().expect("its ends");
+    let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
+    let ends = daemon.ends().expect("its ends");
+    let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
+    let mut drainer = Drainer::new(&bench.config, ends.drain, FakeJournal::default());
+    let stages = StageRecord { arrival_ns: 50, stage_ns: [100, 0, 0, 0, 0, 1100, 0], order: 1, ..Default::default() };
+    plane.recorder.record(1, Kind::Timer, &[]).expect("room");
+    plane.recorder.record(2, Kind::Stages, &[stages.as_bytes()]).expect("room");
+    assert_eq!(drainer.turn(&shared), Turn::Moved);
+    drainer.shed_due = Instant::now();
+    drainer.turn(&shared);
+    let latency = shared.latency();
+    let counts: Vec<(&str, u64)> =
+        latency.spans.iter().map(|span| (span.name.as_str(), span.counts.iter().sum())).collect();
+    assert_eq!(counts[..3], [("tick_to_order", 1), ("arrival_to_order", 1), ("arrival_to_seen", 1)]);
+    assert_eq!(latency.spans[0].sum_ns, 1000);
 }

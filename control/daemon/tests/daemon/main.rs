@@ -284,3 +284,24 @@ fn a_second_daemon_and_a_foreign_segment_are_refused() {
     bench.start();
     bench.until("the refusal", || bench.log().contains("one of them is of other days"));
 }
+
+/// Beside the fake data plane lies no tern-metrics.
+#[test]
+fn metrics_that_cannot_be_had_are_tried_again_and_stop_nothing() {
+    let more = "[metrics]\nlisten = \"127.0.0.1:19464\"\n[daemon]\nrestarts_max = 1\nrestart_pause_ms = 10\n";
+    let mut bench = Bench::new("no-metrics", "", more);
+    bench.start();
+    bench.until("it is tried again and again", || bench.facts().metrics.is_some_and(|metrics| metrics.restarts > 3));
+    assert!(bench.log().contains("tern-metrics cannot be started"), "{}", bench.log());
+    let journaled = bench.view().segment().expect("a segment").journaled_seq.get();
+    bench.until_journaled(journaled + 100);
+    let view = bench.view();
+    let kill = &view.segment().expect("a segment").kill;
+    let killed = kill.state().killed().then(|| kill.note(kill.state().kills()).map(|note| note.cause));
+    // On a host that is too busy for the heartbeat, that may be missed.
+    assert!(matches!(killed, None | Some(Some(KillCause::HeartbeatLoss))), "{killed:?}");
+    drop(view);
+    bench.until("stages are written down for it", || bench.config.paths.latency_facts().exists());
+    bench.stop();
+    assert!(!bench.config.paths.metrics_pid().exists());
+}

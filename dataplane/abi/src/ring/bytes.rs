@@ -81,6 +81,15 @@ impl<'a> Data<'a> {
     }
 }
 
+/// How many bytes hold records that were not given back yet, and how many there are. For onlookers, who disturb neither end.
+pub(crate) fn used(memory: &Memory<'_>) -> (u64, u64) {
+    let capacity = memory.len().saturating_sub(DATA) as u64;
+    // In this order: the tail, read later, is never behind the head.
+    let head = memory.word(HEAD).load(Ordering::Acquire);
+    let tail = memory.word(TAIL).load(Ordering::Acquire);
+    (tail.wrapping_sub(head).min(capacity), capacity)
+}
+
 /// The writing end.
 pub struct BytesProducer<'a> {
     ring: Data<'a>,

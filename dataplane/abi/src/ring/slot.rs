@@ -119,6 +119,23 @@ impl<'a, const S: usize> Slots<'a, S> {
     }
 }
 
+/// How many slots hold records that were not given back yet, and how many there are. For onlookers, who disturb neither end.
+///
+/// # Errors
+/// [`Corrupt`] if the memory is not such a ring.
+pub(crate) fn used<const S: usize>(memory: Memory<'_>) -> Result<(u64, u64), Corrupt> {
+    let slots = Slots::<S>::new(memory)?;
+    let from = slots.consumed();
+    let mut position = from;
+    // Only the words say how far the producer is. Both ends may move meanwhile; the walk ends after one round.
+    while position - from < slots.capacity()
+        && let Some(taken) = slots.published(position)?
+    {
+        position += taken;
+    }
+    Ok(((position - from).min(slots.capacity()), slots.capacity()))
+}
+
 /// The writing end.
 pub struct SlotProducer<'a, const S: usize> {
     slots: Slots<'a, S>,

@@ -257,6 +257,17 @@ impl From<Corrupt> for SegmentError {
     }
 }
 
+/// How full the rings are: used and capacity, slots or (captures) bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingsUse {
+    /// Commands that the loop has not taken.
+    pub commands: (u64, u64),
+    /// Order records that the daemon has not given back.
+    pub orders: (u64, u64),
+    /// Captured datagrams that the daemon has not given back.
+    pub captures: (u64, u64),
+}
+
 /// A segment in memory. Reading its [`Words`] is safe for everyone; each ring end may exist once.
 #[derive(Clone, Copy)]
 pub struct Segment<'a> {
@@ -413,6 +424,18 @@ impl<'a> Segment<'a> {
     pub unsafe fn command_receiver(&self) -> Result<CommandReceiver<'a>, Corrupt> {
         // SAFETY: the caller's promise.
         unsafe { CommandReceiver::attach(self.memory(self.layout.commands)) }
+    }
+
+    /// How full the rings are now, for onlookers.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if a ring cannot be read.
+    pub fn rings_use(&self) -> Result<RingsUse, Corrupt> {
+        Ok(RingsUse {
+            commands: slot::used::<COMMAND_SLOT_BYTES>(self.memory(self.layout.commands))?,
+            orders: slot::used::<ORDER_SLOT_BYTES>(self.memory(self.layout.orders))?,
+            captures: bytes::used(&self.memory(self.layout.captures)),
+        })
     }
 
     fn record_rings(&self) -> RecordRings<'a> {

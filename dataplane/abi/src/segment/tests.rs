@@ -202,3 +202,36 @@ fn a_mirror_always_has_a_whole_state() {
         }
     });
 }
+
+#[test]
+fn an_onlooker_sees_how_full_the_rings_are() {
+    let pages = zeroed(SegmentLayout::new(SIZES).expect("sizes").total_bytes());
+    let ours = format(&pages).expect("large enough");
+    let onlooker = attach(&pages).expect("just made");
+    let empty = RingsUse { commands: (0, 16), orders: (0, 64), captures: (0, 8192) };
+    assert_eq!(onlooker.rings_use(), Ok(empty));
+
+    // SAFETY: one of each.
+    let (mut recorder, mut drain) = unsafe { (ours.recorder().expect("sound"), ours.drain().expect("sound")) };
+    for _ in 0..3 {
+        recorder.record(9, Kind::State, &[&[0; 16]]).expect("room");
+    }
+    recorder.record(9, Kind::Datagram, &[&[0; 100]]).expect("room");
+    // SAFETY: one of each.
+    let mut sender = unsafe { ours.command_sender() }.expect("sound");
+    sender.send(&Command::alert(1, true, 2)).expect("room");
+    let found = onlooker.rings_use().expect("sound");
+    assert_eq!((found.orders, found.commands), ((3, 64), (1, 16)));
+    assert!(found.captures.0 >= 100 && found.captures.0 < 200, "{found:?}");
+
+    while drain.next().expect("sound").is_some() {}
+    drain.commit(drain.mark());
+    assert_eq!(onlooker.rings_use(), Ok(RingsUse { commands: (1, 16), ..empty }));
+    // Round and round: what was overwritten is not counted.
+    for turn in 0..200 {
+        recorder.record(9, Kind::State, &[&[0; 16]]).expect("room");
+        assert_eq!(onlooker.rings_use().expect("sound").orders.0, 1, "turn {turn}");
+        while drain.next().expect("sound").is_some() {}
+        drain.commit(drain.mark());
+    }
+}
