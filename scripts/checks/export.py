@@ -18,8 +18,8 @@ SUMS = {
 }
 
 
-def exporter(today, out, *arguments):
-    return [today.tern.binary("tern-export"), os.path.join(today.out, "journal"), "--out", out, "--json", *arguments]
+def exporter(today, out):
+    return [today.tern.binary("tern"), "--config", today.tern.config, "--json", "export", "--out", out]
 
 
 def export(out, _options):

@@ -1,5 +1,6 @@
 //! The grammar.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -136,6 +137,12 @@ pub enum Verb {
     /// The journal's records.
     #[command(subcommand)]
     Journal(JournalVerb),
+    /// The journal as Parquet files, by `tern-export`, a program of its own that lies beside this one.
+    Export {
+        /// Its arguments, such as `--out FOLDER`; `tern export -- --help` prints them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<OsString>,
+    },
     /// The day as the journal tells it, and what the last start found different in the venue's log.
     Recover {
         /// Also what a data plane that starts now would begin with.

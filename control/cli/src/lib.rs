@@ -8,6 +8,7 @@ mod alerts;
 pub mod args;
 mod client;
 mod control;
+mod export;
 mod firm;
 pub mod fold;
 mod halt;
@@ -110,6 +111,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
             return journal_verbs::cat(&journal()?, kind, *from_seq, *limit, *payload, arguments.json).map(|()| None);
         }
         Verb::Journal(JournalVerb::Query(wanted)) => return query::query(&journal()?, wanted, arguments.json),
+        Verb::Export { arguments: more } => return Err(export::hand_over(&journal()?, more, arguments.json)),
         Verb::Recover { accept: Some(seen), .. } => recover::accept(&target()?, *seen),
         Verb::Recover { dry_run, accept: None } => recover::show(&target()?, *dry_run),
         Verb::Report => history::report(&journal()?),

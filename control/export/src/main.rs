@@ -1,7 +1,7 @@
 //! `tern-export`: the journal as Parquet files. Progress goes to stderr, the report to stdout.
 //!
-//! Exit codes: 0 all is exported; 1 it is not; 2 the command line is wrong; 3 all is exported but for records of which no
-//! row could be made.
+//! Exit codes, as `tern` has them: 0 all is exported; 1 it is not; 2 the command line is wrong; 3 all is exported but for
+//! records of which no row could be made; 4 the journal is damaged, and what was before the damage is exported.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use tern_export::{Export, Report, Selection, Update};
+use tern_journal::JournalError;
 
 #[derive(Parser)]
 #[command(
@@ -58,7 +59,8 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("tern-export: {error:#}");
-            ExitCode::FAILURE
+            let damaged = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(JournalError::Damaged(_))));
+            ExitCode::from(if damaged { 4 } else { 1 })
         }
     }
 }
