@@ -15,7 +15,7 @@ MAKER = 1
 
 def strategy_crash(out, _options):
     with session.Session(out, "--seconds", 20, "--exchange-option=--linger-ms=1500", capture=False) as today:
-        today.tern.dataplane = FRAGILE
+        today.tern.program = FRAGILE
         today.start()
         problem = today.wait("the maker panics and the status says so", lambda: panic_of(today.status()))
         assert f"execution {PANICS_AT} is one too many" in problem and "fragile.rs:" in problem, problem
