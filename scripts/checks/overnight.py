@@ -20,7 +20,7 @@ def overnight(out, _options):
                          capture=False) as today:
         today.start()
         today.wait("positions are held", lambda: len(held(positions(today))) >= 20 and venue.orders_sent(today.counters()["loop"]) >= 1000)
-        last, flow = end_of_day(today)
+        flow = end_of_day(today)
         ended = positions(today)
         symbol = split(out, ended)
         opening, rolled = f"{out}/opening.toml", f"{out}/too-early.toml"
@@ -41,7 +41,7 @@ def overnight(out, _options):
         assert gross["used"] > 0, f"what was held overnight is in no limit: {gross}"
         today.open()
         today.wait_orders(500)
-        _, more = end_of_day(today, last)
+        more = end_of_day(today)
         final = positions(today)
         for name in sorted(set(flow) | set(more)):
             both = add_up(name, flow.get(name, (0, 0)), more.get(name, (0, 0)), times.get(name, 1))
@@ -91,20 +91,20 @@ def split(out, ended):
     return symbol
 
 
-def end_of_day(today, after=0):
-    """Ternd stops in order, then the exchange ends its day; the last record, and what the exchange says of each symbol."""
+def end_of_day(today):
+    """Ternd stops in order, then the exchange ends its day; what the exchange says of each symbol."""
     today.tern.settle()
     today.tern.stop()
     today.close()
-    journal = compare.Journal(today.tern.binary("tern"), today.tern.config, after)
+    began = max(record["seq"] for record in compare.cat(today.tern.binary("tern"), today.tern.config, "start"))
+    journal = compare.Journal(today.tern.binary("tern"), today.tern.config, began)
     theirs = compare.Exchange(today.exchange.orders_log)
     only_ours, only_theirs = compare.orders(journal, theirs)
     assert not only_theirs and not compare.without(only_ours, journal.taken_back), (only_ours[:5], only_theirs[:5])
     differ = compare.differences(journal.positions(), theirs.positions())
     assert not differ, f"executions differ (ours, exchange): {dict(list(differ.items())[:5])}"
     assert theirs.fills, "nothing traded"
-    records = compare.cat(today.tern.binary("tern"), today.tern.config, "state,command,position,timer")
-    return max(record["seq"] for record in records), theirs.positions()
+    return theirs.positions()
 
 
 def begin(today, out, opening):

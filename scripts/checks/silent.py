@@ -13,7 +13,7 @@ ACK_MS = 600
 # the loop looks every millisecond; the rest is what a busy host may keep it from its core
 LATE_MS = 300
 # something was sent shortly before the exchange stopped, or shortly after it
-WAITED_MS, FIRST_MS = 50, 400
+WAITED_MS, FIRST_MS = 300, 400
 
 
 def silent_venue(out, _options):

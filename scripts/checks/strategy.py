@@ -15,13 +15,14 @@ MAKER = 1
 
 def strategy_crash(out, _options):
     with session.Session(out, "--seconds", 20, "--exchange-option=--linger-ms=1500", capture=False) as today:
-        today.tern.dataplane = FRAGILE
+        today.tern.program = beside_audit(out, today.tern.binary)
         today.start()
         problem = today.wait("the maker panics and the status says so", lambda: panic_of(today.status()))
         assert f"execution {PANICS_AT} is one too many" in problem and "fragile.rs:" in problem, problem
         today.wait("its orders are gone", lambda: not open_orders(today))
         status = today.status()
         assert status["trading"] and status["halt"] is None, status["halt"]
+        assert status["audit"]["pid"], "the second opinion does not run"
         restricted = {scope["scope"]: scope["state"] for scope in status["restricted"]}
         assert restricted == {"strategy:maker": "cancel_only"}, restricted
         before = orders_of(today, lambda strategy: strategy != MAKER)
@@ -51,6 +52,15 @@ def strategy_crash(out, _options):
         return (f"the maker panics at execution {PANICS_AT}: its {cancelled} open orders ended by the venue, 0 new ones, {len(entered)} of "
                 f"the taker meanwhile; resumed, it counts on to {counts(today)[-1]}; the journal replays byte for byte, "
                 f"{len(theirs.fills)} executions, positions equal")
+
+
+def beside_audit(out, binary):
+    """The data plane's program in a folder with the second opinion's, which ternd looks for beside it."""
+    folder = os.path.join(out, "bin")
+    os.makedirs(folder)
+    for name in (FRAGILE, "tern-audit"):
+        os.symlink(os.path.abspath(binary(name)), os.path.join(folder, os.path.basename(name)))
+    return os.path.abspath(os.path.join(folder, os.path.basename(FRAGILE)))
 
 
 def panic_of(status):

@@ -195,7 +195,7 @@ class Tern:
         self.log = os.path.join(out, "ternd.log")
         self.run_folder = "/run/tern/demo"
         # the program of the data plane; a check may have one of its own
-        self.dataplane = "tern-dataplane"
+        self.program = "tern-dataplane"
         self.process, self.counters, self.rss_bytes, self.started_ns = None, {}, 0, 0
         # kernel sockets use an address that the kernel has
         own = network.TERN_ADDRESS if options.port == "xdp" else network.HOST_KERNEL_ADDRESS
@@ -214,7 +214,7 @@ class Tern:
     def start(self):
         self.started_ns = time.time_ns()
         self.process = self.network.spawn(self.network.HOST, binary("ternd"), "--config", self.config,
-                                          "--dataplane-bin", binary(self.dataplane), log=self.log)
+                                          "--dataplane-bin", binary(self.program), log=self.log)
 
     def running(self):
         return self.process.poll() is None
@@ -325,7 +325,7 @@ class Tern:
 
     def replay(self, *arguments):
         """Runs the journal through the pipeline again; (exit code, what it said)."""
-        done = subprocess.run([binary(self.dataplane), "--replay", f"{self.out}/journal", *arguments],
+        done = subprocess.run([binary(self.program), "--replay", f"{self.out}/journal", *arguments],
                               capture_output=True, text=True)
         return done.returncode, (done.stdout + done.stderr).strip()
 

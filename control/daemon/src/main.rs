@@ -17,7 +17,7 @@ struct Arguments {
     /// Configuration of the instance.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The data plane's program; by default `tern-dataplane` beside this one.
+    /// The data plane's program; by default `tern-dataplane` beside this one. `tern-audit` is looked for beside it.
     #[arg(long, value_name = "FILE")]
     dataplane_bin: Option<PathBuf>,
     /// Checks the configuration and ends.
