@@ -2,7 +2,9 @@
 
 use crate::net::{ConnectFailure, TcpCounter, TcpCounters};
 use tern_abi::counters::LoopCounter;
-use tern_abi::segment::{CrashState, DISTRUSTED, STRATEGIES, STREAMS, SessionFault, TRUSTED, Words};
+use tern_abi::segment::{
+    CrashState, DISTRUSTED, STRATEGIES, STRATEGY_STATE, STRATEGY_UNKEPT, STREAMS, SessionFault, TRUSTED, Words,
+};
 use tern_core::book::BookError;
 use tern_core::feed::{Feed, FeedCounter};
 use tern_core::input::DownReason;
@@ -23,12 +25,14 @@ pub const STRATEGY_DISABLED: u64 = 2;
 /// Frames that the loop dropped before any protocol saw them, in [`WireDrop`] order.
 pub type WireDrops = [u64; WireDrop::COUNT];
 
-/// Copies what the pipeline and its parts count, and how they stand at `now`.
+/// Copies what the pipeline and its parts count, and how they stand at `now`. `unkept` are strategies that are stopped without a
+/// place in the table of scopes, a bit each.
 pub fn publish<F: Feed, O: OrderSession, S: StrategySet>(
     words: &Words,
     pipeline: &Pipeline<F, O, S>,
     drops: &WireDrops,
     streams: &[StreamId],
+    unkept: u32,
     now: TaiNs,
 ) {
     publish_counters(words, pipeline, drops);
@@ -45,12 +49,18 @@ pub fn publish<F: Feed, O: OrderSession, S: StrategySet>(
     for index in 0..pipeline.strategies().count().min(STRATEGIES) {
         let state = if desk.is_disabled(index) { STRATEGY_DISABLED } else { STRATEGY_RUNNING };
         if let Some(crash) = desk.crash(index)
-            && words.strategies.get(index) != state
+            && words.strategies.get(index) & STRATEGY_STATE != state
         {
             words.crashes[index].write(&CrashState::new(crash.at.0, crash.text.as_str()));
         }
-        words.strategies.set(index, state);
+        let id = desk.owners().get(index).map_or(0, |owner| owner.strategy.0);
+        words.strategies.set(index, if unkept & 1 << index == 0 { state } else { state | unkept_word(id) });
     }
+}
+
+/// What the word of a strategy with this id has beside its state, if it is stopped without a place in the table of scopes.
+pub fn unkept_word(id: u16) -> u64 {
+    u64::from(id) << 32 | STRATEGY_UNKEPT
 }
 
 fn publish_counters<F: Feed, O: OrderSession, S: StrategySet>(

@@ -182,6 +182,15 @@ pub(crate) fn crashed(target: &Target, words: &Words, index: usize) -> String {
     )
 }
 
+/// What `tern status` says of the strategy with this index, which is stopped while every place of the table is taken.
+pub(crate) fn unkept(target: &Target, words: &Words, index: usize) -> String {
+    let name = text_of(target, ScopeKind::Strategy, words.strategies.get(index) >> 32);
+    format!(
+        "{name} is stopped by the data plane, and cannot be lifted while all places for scopes are taken; lift others that \
+         may run (`tern resume --scope`)"
+    )
+}
+
 /// Restricts a scope: writes it into the segment by itself, and waits until the loop acts by it and, for a halt, until
 /// the scope's orders are gone.
 ///

@@ -6,7 +6,9 @@ use std::fmt::Display;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tern_abi::counters::LoopCounter;
-use tern_abi::segment::{CONNS, DISTRUSTED, KillCause, STRATEGIES, STREAMS, SessionState, TRUSTED};
+use tern_abi::segment::{
+    CONNS, DISTRUSTED, KillCause, STRATEGIES, STRATEGY_STATE, STRATEGY_UNKEPT, STREAMS, SessionState, TRUSTED,
+};
 use tern_config::facts::{DataplaneFacts, name_at};
 
 use crate::alerts;
@@ -122,12 +124,17 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
 
     let session_names: Vec<&str> = SessionState::ALL.iter().map(|state| state.name()).collect();
     let sessions = states(CONNS, |index| words.sessions.get(index).0, &session_names);
-    let strategies = states(STRATEGIES, |index| words.strategies.get(index), &STRATEGY_STATES);
+    let strategies = states(STRATEGIES, |index| words.strategies.get(index) & STRATEGY_STATE, &STRATEGY_STATES);
     problems.extend(
         strategies
             .iter()
             .filter(|(_, state)| *state == "disabled")
             .map(|(index, _)| scope::crashed(target, &words, *index)),
+    );
+    problems.extend(
+        (0..STRATEGIES)
+            .filter(|index| words.strategies.get(*index) & STRATEGY_UNKEPT != 0)
+            .map(|index| scope::unkept(target, &words, index)),
     );
     let (sentences, restricted) = scope::restricted(target, &words);
     problems.extend(sentences);

@@ -164,6 +164,7 @@ where
         let clock = parts.clock.clone();
         let parts_words = parts.words;
         let kills_seen = parts.words.kill.state().kills();
+        let scopes = ScopesSeen::begin(parts_words, parts.pipeline.desk().owners());
         let has_sockets = parts.ports.iter().any(|port| port.facts().kind == "socket");
         Self {
             parts,
@@ -178,7 +179,7 @@ where
             killed_word: 0,
             kills_seen,
             kill_unrecorded: None,
-            scopes: ScopesSeen::default(),
+            scopes,
             daemon: DaemonWatch::new(config.daemon_silence_ns, config.daemon_halt_ns),
             limits_kept: false,
             watch: RiskWatch::new(parts_words),
@@ -355,7 +356,8 @@ where
             self.next_socket_look = now.plus(SOCKET_LOOK_NS);
             observe::publish_sockets(parts.words, parts.ports.iter().map(Port::statistics));
         }
-        observe::publish(parts.words, &parts.pipeline, &self.drops, &parts.streams, now);
+        let unkept = self.scopes.unkept(parts.pipeline.desk().gate().scopes().stopped());
+        observe::publish(parts.words, &parts.pipeline, &self.drops, &parts.streams, unkept, now);
         self.watch.look(parts.words, parts.pipeline.desk(), now);
         parts.words.counters.set(LoopCounter::CaptureShed, (parts.shed)(&parts.recorder));
         if let Some(transport) = &parts.transport {

@@ -3,13 +3,15 @@
 use super::Engine;
 use crate::clock::Clock;
 use crate::net::OrderTransport;
+use crate::observe::unkept_word;
 use tern_abi::command::Command;
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Recorder;
-use tern_abi::segment::{SCOPES, Scope, ScopeKind, TradingState};
+use tern_abi::segment::{SCOPES, STRATEGIES, STRATEGY_STATE, STRATEGY_UNKEPT, Scope, ScopeKind, TradingState, Words};
 use tern_core::feed::Feed;
 use tern_core::input::Input;
 use tern_core::probe::Isolate;
+use tern_core::risk::Owner;
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_hw::port::Port;
@@ -25,9 +27,25 @@ pub(super) struct ScopesSeen {
     told: [Option<Scope>; SCOPES],
     /// Strategies that stand in the segment as stopped, a bit each.
     stopped: u32,
+    /// Strategies that an earlier run had stopped without a place in the table, and of those the ones that the pipeline knows of.
+    left: u32,
+    left_told: u32,
 }
 
 impl ScopesSeen {
+    /// Of a run that begins: what an earlier one left beside the table.
+    pub(super) fn begin(words: &Words, owners: &[Owner]) -> Self {
+        let left = (0..STRATEGIES).map(|index| words.strategies.get(index)).filter(|word| word & STRATEGY_UNKEPT != 0);
+        let owner_of = |word: u64| owners.iter().find(|owner| u64::from(owner.strategy.0) == word >> 32);
+        let left = left.filter_map(owner_of).fold(0, |left, owner| left | 1 << owner.index);
+        Self { left, ..Self::default() }
+    }
+
+    /// Strategies that are stopped, by the pipeline or by an earlier run, and have no place in the table.
+    pub(super) const fn unkept(&self, stopped: u32) -> u32 {
+        (stopped | self.left) & !self.stopped
+    }
+
     /// The next turn looks, whatever the version: who restricted a scope may have died before he counted it.
     pub(super) const fn look_again(&mut self) {
         self.version = None;
@@ -57,7 +75,7 @@ where
     /// it go on, and where it outlives this run.
     #[inline]
     pub(super) fn tell_stopped(&mut self) {
-        let stopped = self.parts.pipeline.desk().gate().scopes().stopped();
+        let stopped = self.parts.pipeline.desk().gate().scopes().stopped() | self.scopes.left;
         if stopped != self.scopes.stopped {
             self.write_stopped(stopped);
         }
@@ -65,6 +83,7 @@ where
 
     #[cold]
     fn write_stopped(&mut self, stopped: u32) {
+        self.tell_left();
         // What runs again may be stopped again.
         self.scopes.stopped &= stopped;
         for owner in self.parts.pipeline.desk().owners() {
@@ -80,9 +99,30 @@ where
                 since_ns: self.parts.clock.now().0,
                 changes: 0,
             };
-            // A table without room is tried again: without a place in it nobody could lift the restriction.
+            // A table without room is tried again: without a place in it nobody could lift the restriction. Until then the
+            // strategy's own word says that it is stopped, should this run end.
             if self.parts.words.scopes.restrict(&scope).is_ok() {
                 self.scopes.stopped |= bit;
+            } else {
+                let word = self.parts.words.strategies.get(owner.index.into()) & STRATEGY_STATE;
+                self.parts.words.strategies.set(owner.index.into(), word | unkept_word(owner.strategy.0));
+            }
+        }
+    }
+
+    /// Tells the pipeline of strategies that an earlier run had stopped, and that no place of the table names.
+    fn tell_left(&mut self) {
+        for index in 0..STRATEGIES {
+            let bit = 1 << index;
+            let Some(owner) = self.parts.pipeline.desk().owners().get(index) else { return };
+            if self.scopes.left & !self.scopes.left_told & bit == 0 {
+                continue;
+            }
+            let (key, state) = (owner.strategy.0.into(), TradingState::CancelOnly);
+            let command = Command::set_state(ScopeKind::Strategy, key, state, SYSTEM_UID);
+            // One that cannot be recorded is acted on all the same, and comes again.
+            if self.input(self.parts.clock.now(), Input::Command(&command)).is_ok() {
+                self.scopes.left_told |= bit;
             }
         }
     }
@@ -129,7 +169,10 @@ where
             // Should it be stopped again before the next turn looks, that is new.
             let owners = self.parts.pipeline.desk().owners().iter();
             let bits = owners.filter(|owner| u64::from(owner.strategy.0) == scope.key).map(|owner| 1 << owner.index);
-            self.scopes.stopped &= !bits.fold(0, |all, bit: u32| all | bit);
+            let runs = !bits.fold(0, |all, bit: u32| all | bit);
+            self.scopes.stopped &= runs;
+            self.scopes.left &= runs;
+            self.scopes.left_told &= runs;
         }
         let command = Command::set_state(scope.kind, scope.key, scope.state, scope.uid);
         let next_id = self.parts.pipeline.next_order_id();

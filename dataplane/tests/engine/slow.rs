@@ -5,7 +5,7 @@ use crate::world::{LOOK_NS, SegmentFile, World, records, replayed};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Kind;
-use tern_abi::segment::{ScopeKind, TradingState};
+use tern_abi::segment::{SCOPES, STRATEGY_UNKEPT, Scope, ScopeKind, TradingState};
 use tern_dataplane::observe::STRATEGY_DISABLED;
 use tern_hw::segment::DataPlaneSegment;
 use zerocopy::FromBytes;
@@ -43,6 +43,53 @@ fn a_strategy_that_takes_longer_than_its_budget_is_stopped_told_of_and_stopped_i
     let overruns: Vec<Command> =
         commands.filter(|command| command.kind == CommandKind::StrategyOverrun as u32).collect();
     assert!(overruns.len() >= 3 && overruns.iter().all(|one| one.id == 1 && one.value >= 1500), "{overruns:?}");
+}
+
+#[test]
+fn a_strategy_that_is_stopped_while_every_place_is_taken_stays_stopped_in_the_next_run() {
+    let file = SegmentFile::new("unkept");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    let symbol = |number: usize| u64::from_le_bytes(*format!("X{number:<7}").as_bytes().first_chunk().expect("eight"));
+    let scope = |number| Scope {
+        kind: ScopeKind::Symbol,
+        key: symbol(number),
+        state: TradingState::CancelOnly,
+        uid: 1000,
+        since_ns: 5,
+        changes: 0,
+    };
+    for number in 0..SCOPES {
+        world.engine.words().scopes.restrict(&scope(number)).expect("a place");
+    }
+    world.log_in();
+    world.open_market(2);
+    LOOK_NS.set(1500);
+    world.trade(40);
+    LOOK_NS.set(1);
+    assert!(world.engine.pipeline().desk().is_disabled(0));
+    let word = |world: &World<'_>| world.engine.words().strategies.get(0);
+    assert_eq!(word(&world), STRATEGY_DISABLED | STRATEGY_UNKEPT | 1 << 32);
+    drop(world);
+
+    // Another run, that knows nothing but the segment.
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    world.log_in();
+    world.open_market(2);
+    world.trade(20);
+    assert_eq!(world.gateway.count(b'O'), 0, "it sends nothing");
+    assert_ne!(word(&world) & STRATEGY_UNKEPT, 0, "and stands there still");
+    // A place is free after a while: from there an operator lifts it.
+    let now = world.time.get();
+    world.engine.words().scopes.lift(ScopeKind::Symbol, symbol(7), 1, 0, now).expect("seen");
+    world.trade(5);
+    world.time.set(now + 11_000_000_000);
+    world.trade(5);
+    let stands = world.engine.words().scopes.find(ScopeKind::Strategy, 1).expect("it has the place");
+    assert_eq!((stands.state, word(&world) & STRATEGY_UNKEPT), (TradingState::CancelOnly, 0));
+    world.engine.words().scopes.lift(ScopeKind::Strategy, 1, stands.changes, 0, 7).expect("seen");
+    world.trade(20);
+    assert!(world.gateway.count(b'O') > 0, "it goes on");
 }
 
 #[test]

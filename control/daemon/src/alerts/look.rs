@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use tern_abi::counters::LoopCounter;
 use tern_abi::segment::{
-    CONNS, DISTRUSTED, KillCause, NOT_MEASURED, STRATEGIES, STREAMS, SessionFault, SessionState, TradingState, Words,
+    CONNS, DISTRUSTED, KillCause, NOT_MEASURED, STRATEGIES, STRATEGY_STATE, STRATEGY_UNKEPT, STREAMS, SessionFault,
+    SessionState, TradingState, Words,
 };
 use tern_config::Config;
 use tern_config::alerts::AlertKind;
@@ -230,14 +231,18 @@ fn session_down(words: &Words) -> Option<String> {
 
 fn strategies(words: &Words) -> Option<String> {
     let disabled = (0..STRATEGIES)
-        .filter(|index| words.strategies.get(*index) == STRATEGY_DISABLED)
-        .map(|index| format!("strategy {index} (counted from 0) panicked"));
+        .filter(|index| words.strategies.get(*index) & STRATEGY_STATE == STRATEGY_DISABLED)
+        .map(|index| format!("strategy {index} (counted from 0) panicked or was too slow"));
+    let unkept = (0..STRATEGIES)
+        .map(|index| words.strategies.get(index))
+        .filter(|word| word & STRATEGY_UNKEPT != 0)
+        .map(|word| format!("strategy {} was stopped, and no place is left for its scope", word >> 32));
     let throttled = words
         .scopes
         .restricted()
         .filter(|scope| scope.uid == SYSTEM_UID && scope.state == TradingState::CancelOnly)
         .map(|scope| format!("{} {} was stopped", scope.kind.name(), scope.key));
-    joined(&disabled.chain(throttled).collect::<Vec<_>>())
+    joined(&disabled.chain(throttled).chain(unkept).collect::<Vec<_>>())
 }
 
 fn low_disk(folder: &std::path::Path, least_bytes: u64) -> Option<String> {

@@ -36,8 +36,8 @@ pub use scopes::{SCOPES, Scope, ScopeKind, Scopes, ScopesFull, TradingState};
 pub use words::{
     ACCOUNTS, Beat, CONN_STATE_CLOSED, CONN_STATE_CLOSING, CONN_STATE_ESTABLISHED, CONN_STATE_KERNEL,
     CONN_STATE_OPENING, CONNS, CancelAll, CancelAllState, ConnMirror, ConnState, CrashMirror, CrashState, DayCount,
-    DayCounts, KillNote, KillState, KillWord, NextOrder, NextOrders, Owner, REFUSAL_WORDS, STRATEGIES, STREAMS,
-    Trading, Word, WordArray, Words,
+    DayCounts, KillNote, KillState, KillWord, NextOrder, NextOrders, Owner, REFUSAL_WORDS, STRATEGIES, STRATEGY_STATE,
+    STRATEGY_UNKEPT, STREAMS, Trading, Word, WordArray, Words,
 };
 
 use crate::ABI_VERSION;

@@ -19,6 +19,11 @@ pub const STREAMS: usize = 64;
 pub const STRATEGIES: usize = 16;
 /// Words for refusals by reason.
 pub const REFUSAL_WORDS: usize = 64;
+/// Of [`Words::strategies`]: the bits with the state.
+pub const STRATEGY_STATE: u64 = 0xFF;
+/// Of [`Words::strategies`]: the data plane stopped it, and the table of scopes has no place that says so. Its id is in the upper
+/// half then: the next run may have another order of strategies.
+pub const STRATEGY_UNKEPT: u64 = 0x100;
 
 /// Everything outside the rings, as it lies in the segment.
 #[repr(C, align(128))]
@@ -73,7 +78,8 @@ pub struct Words {
     /// Trust in the books of each stream: 0 = no such stream, [`TRUSTED`](super::TRUSTED), or
     /// [`DISTRUSTED`](super::DISTRUSTED) and the index of the reason; written by the data plane.
     pub trust: StateWords<STREAMS>,
-    /// State of each strategy, a number of the data plane's; written by it.
+    /// State of each strategy, a number of the data plane's ([`STRATEGY_STATE`]), and [`STRATEGY_UNKEPT`] with its id; written by
+    /// it.
     pub strategies: WordArray<STRATEGIES>,
     /// The last panic of each strategy; written by the data plane.
     pub crashes: [CrashMirror; STRATEGIES],
