@@ -196,7 +196,7 @@ impl Strategy for Maker {
     #[inline]
     fn on_book(&mut self, ctx: &Ctx<'_>, change: &BookChange, _: &mut Intents) {
         if change.top_changed {
-            self.universe.touch(ctx, change.instrument);
+            let _ = self.universe.touch(ctx, change.instrument);
         }
     }
     #[inline]
@@ -208,7 +208,7 @@ impl Strategy for Maker {
     fn on_order(&mut self, ctx: &Ctx<'_>, event: &OrderEvent, out: &mut Intents) {
         // What the venue rejected it would reject again: the next quote waits for the book to change.
         if event.kind != VenueEventKind::Rejected {
-            self.universe.touch(ctx, event.instrument);
+            let _ = self.universe.touch(ctx, event.instrument);
         }
         self.requote(ctx, out);
     }

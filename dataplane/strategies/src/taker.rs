@@ -3,6 +3,9 @@
 //!
 //! Entries and exits are limit orders at the touch, immediate or cancel by default. With `ioc = 0` they rest for the
 //! holding time where they did not trade, and are cancelled then.
+//!
+//! It keeps no state beyond a restart: what it finds it holds, of an earlier run or of the day before, it leaves like what
+//! it entered itself, from the first look at each instrument on.
 
 use crate::params::{Param, ParamError, Setup};
 use crate::universe::Universe;
@@ -107,6 +110,15 @@ impl Taker {
         });
     }
 
+    /// The instrument is seen for the first time: what there is of ours already has to be left as well.
+    #[cold]
+    fn adopt(&mut self, ctx: &Ctx<'_>, instrument: InstrumentId) {
+        let is_any = ctx.position(instrument).shares != 0 || ctx.orders(instrument).next().is_some();
+        if is_any && self.exits.len() < self.exits_max {
+            self.exits.push_back((ctx.now().plus(self.hold_ns), instrument));
+        }
+    }
+
     /// The holding time is over: what rests is cancelled, what is held is sold or bought back at the touch. Looks again
     /// after another holding time until nothing is left.
     fn leave(&mut self, ctx: &Ctx<'_>, instrument: InstrumentId, out: &mut Intents) {
@@ -159,8 +171,8 @@ fn take_at(side: Side, price: Price) -> Price {
 impl Strategy for Taker {
     #[inline]
     fn on_book(&mut self, ctx: &Ctx<'_>, change: &BookChange, _: &mut Intents) {
-        if change.top_changed {
-            self.universe.touch(ctx, change.instrument);
+        if change.top_changed && self.universe.touch(ctx, change.instrument) {
+            self.adopt(ctx, change.instrument);
         }
     }
     #[inline]

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use tern_abi::command::CommandKind;
 use tern_abi::event::{BookEvent, EventKind};
 use tern_core::input::Input;
-use tern_core::pipeline::PipelineCounter;
+use tern_core::opening::OpeningPosition;
+use tern_core::pipeline::{Config, PipelineCounter};
 use tern_core::risk::Reason;
 use tern_core::session::{OrderAction, VenueEventKind};
 use tern_core::testing::{Rig, accepted, add, config, executed, print, replaced, told};
-use tern_core::units::{InstrumentId, OrderId, Side, TaiNs};
+use tern_core::units::{InstrumentId, OrderId, Side, StrategyId, Symbol, TaiNs};
 
 const SYMBOLS: u32 = 60;
 
@@ -57,7 +58,10 @@ impl Market {
     }
 
     fn with_rate(strategy: AnyStrategy, seed: u64, per_second: u32, burst: u32) -> Self {
-        let mut config = config();
+        Self::of(config(), strategy, seed, per_second, burst)
+    }
+
+    fn of(mut config: Config, strategy: AnyStrategy, seed: u64, per_second: u32, burst: u32) -> Self {
         config.limits.position_max = 100_000;
         config.limits.strategy_position_max = 100_000;
         config.limits.orders_per_second_max = per_second;
@@ -267,6 +271,26 @@ fn the_taker_enters_on_imbalance_and_leaves_again() {
         }
         assert_eq!(market.held_max(), 0, "ioc {ioc}");
     }
+}
+
+/// A run before it, or the day before, left positions: it was built anew and remembers none of them.
+#[test]
+fn the_taker_leaves_what_it_finds_it_holds() {
+    let mut config = config();
+    config.opening = (0..8_u8)
+        .map(|index| {
+            let shares = if index % 2 == 0 { 300 } else { -300 };
+            let symbol = Symbol([b'S', b'0' + index, b' ', b' ', b' ', b' ', b' ', b' ']);
+            OpeningPosition { strategy: StrategyId(1), symbol, shares, cost: shares * 10_0000 }
+        })
+        .collect();
+    // No entry of its own: nothing is a hundred thousand times larger.
+    let taker = strategy("taker", &[("ratio", 100_000), ("hold_ns", 20_000_000)]);
+    let mut market = Market::of(config, taker, 5, 1_000_000, 100_000);
+    assert_eq!(market.held_max(), 300);
+    market.run(3000);
+    assert_eq!(market.held_max(), 0);
+    assert!(market.sent[0] >= 8 && market.traded.len() == 8, "{:?} in {} symbols", market.sent, market.traded.len());
 }
 
 #[test]

@@ -44,11 +44,12 @@ impl Universe {
         }
     }
 
-    /// The instrument has to be looked at again, if it is one of ours.
+    /// The instrument has to be looked at again, if it is one of ours. Whether it was seen for the first time.
     #[inline]
-    pub(crate) fn touch(&mut self, ctx: &Ctx<'_>, instrument: InstrumentId) {
-        let Some(&mark) = self.marks.get(instrument.index()) else { return };
-        let mark = if mark == Mark::Unseen { self.classify(ctx, instrument) } else { mark };
+    pub(crate) fn touch(&mut self, ctx: &Ctx<'_>, instrument: InstrumentId) -> bool {
+        let Some(&mark) = self.marks.get(instrument.index()) else { return false };
+        let is_new = mark == Mark::Unseen;
+        let mark = if is_new { self.classify(ctx, instrument) } else { mark };
         if mark == Mark::Clean {
             self.set(instrument, Mark::Dirty);
             let place = (self.first + self.length) % self.queue.len();
@@ -57,6 +58,7 @@ impl Universe {
                 self.length += 1;
             }
         }
+        is_new
     }
 
     #[cold]
