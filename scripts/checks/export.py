@@ -11,10 +11,10 @@ from session import compare
 
 ROOT = os.path.dirname(os.path.dirname(session.HERE))
 SUMS = {
-    "orders": "sum(price * quantity), count(distinct order), count(cause_ns)",
+    "orders": "sum(price * quantity), count(distinct order_id), count(cause_ns)",
     "order_events": "sum(price * quantity), sum(leaves), count(match_number)",
     "positions": "sum(cash), sum(realized), count(distinct symbol)",
-    "stages": "sum(backlog), count(order), count(submitted)",
+    "stages": "sum(backlog), count(order_id), count(submitted)",
 }
 
 
@@ -31,7 +31,7 @@ def export(out, _options):
         files, killed = os.path.join(out, "parquet"), 0
         while today.exchange.running():
             process = subprocess.Popen(exporter(today, files), stdout=subprocess.DEVNULL)
-            time.sleep(chance.uniform(0.02, 0.6))
+            time.sleep(chance.uniform(0.002, 0.05))
             if process.poll() is None:
                 process.kill()
                 killed += 1

@@ -21,7 +21,7 @@ def main():
         pattern = os.path.join(files, table, "*", "*.parquet")
         ask = {
             "duckdb": lambda select, pattern=pattern: duckdb.sql(
-                f"select {select} from read_parquet('{pattern}', hive_partitioning = true)").fetchone(),
+                f"select {select} from read_parquet('{pattern}', hive_partitioning = true)").fetchall()[0],
             "chdb": lambda select, pattern=pattern: json.loads(
                 chdb.query(f"select {select} from file('{pattern}', Parquet)", "JSONCompact").bytes())["data"][0],
         }

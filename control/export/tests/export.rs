@@ -90,7 +90,7 @@ fn orders(out: &Path) -> BTreeMap<String, Vec<(u64, u32, bool)>> {
                 assert_eq!((price.scale(), price.precision()), (4, 18));
                 all.entry(name.clone()).or_default().push((
                     row.get_ulong(place("seq")).expect("a number"),
-                    row.get_uint(place("order")).expect("a number"),
+                    row.get_uint(place("order_id")).expect("a number"),
                     row.get_column_iter().any(|(name, value)| name == "cause_ns" && value.to_string() != "null"),
                 ));
             }

@@ -234,15 +234,15 @@ pub static TABLES: &[Table] = &[
     },
     table! { "rescues" of Rescue, RescueRecord, raw false, "What the daemon did at the venue while no data plane ran.";
         step Text, "What it did.", |r, _, _| known(RescueStep::from_index(r.step as usize).map(RescueStep::name), r.step);
-        order U32 or null, "Our order id.", |r, _, _| some(r.order);
-        count U32, "By step.", |r, _, _| number(r.count);
+        order_id U32 or null, "Our order id.", |r, _, _| some(r.order);
+        orders U32, "By step: how many are open.", |r, _, _| number(r.count);
         value U64, "By step.", |r, _, _| number(r.value);
         account U32, "Account id.", |r, _, _| number(r.account);
         bytes Bytes, "The bytes that left, or a text.", |_, rest, _| Value::Bytes(rest);
     },
     table! { "orders" of Order, OrderRecord, raw false, "An order message that the gate approved, recorded before its bytes left.";
         action Text, "`new`, `replace` or `cancel`.", |r, _, _| action(r.action);
-        order U32, "The account's order id; of OUCH the UserRefNum.", |r, _, _| number(r.order);
+        order_id U32, "The account's order id; of OUCH the UserRefNum.", |r, _, _| number(r.order);
         replaces U32 or null, "The order id that it replaces.", |r, _, _| some(r.replaces);
         symbol Text, "Symbol.", |r, _, _| symbol(&r.symbol);
         side Text or null, "`buy` or `sell`.", |r, _, _| side(r.side);
@@ -265,11 +265,11 @@ pub static TABLES: &[Table] = &[
     table! { "refusals" of Refusal, RefusalRecord, raw false, "An intent that the gate refused.";
         reason Text, "Which check.", |r, _, context| named(&context.names.refusals, r.reason);
         action Text, "`new`, `replace` or `cancel`.", |r, _, _| action(r.action);
-        order U32 or null, "The order that it names.", |r, _, _| some(r.order);
+        order_id U32 or null, "The order that it names.", |r, _, _| some(r.order);
         side Text or null, "`buy` or `sell`.", |r, _, _| side(r.side);
         price Money, "Limit price.", |r, _, _| Value::Signed(r.price);
         quantity U32, "Shares.", |r, _, _| number(r.quantity);
-        limit I64, "The bound, in the unit of the check; 0 where there is none.", |r, _, _| Value::Signed(r.limit);
+        bound I64, "The bound, in the unit of the check; 0 where there is none.", |r, _, _| Value::Signed(r.limit);
         value I64, "What the intent would have made of it.", |r, _, _| Value::Signed(r.value);
         account U32, "Account id.", |r, _, _| number(r.account);
         strategy U32, "Strategy id.", |r, _, _| number(r.strategy);
@@ -278,7 +278,7 @@ pub static TABLES: &[Table] = &[
     },
     table! { "order_events" of OrderEvent, OrderEventRecord, raw false, "What the venue said of an order, with our state after it.";
         event Text, "What it said.", |r, _, _| known(VenueEventKind::from_index(r.kind.into()).map(VenueEventKind::name), r.kind);
-        order U32, "Our order id.", |r, _, _| number(r.order);
+        order_id U32, "Our order id.", |r, _, _| number(r.order);
         previous U32 or null, "Our order id before a replace.", |r, _, _| some(r.previous);
         state Text, "State of the order after it.", |r, _, context| named(&context.names.order_states, r.state);
         side Text or null, "`buy` or `sell`.", |r, _, _| side(r.side);
@@ -308,7 +308,7 @@ pub static TABLES: &[Table] = &[
         instrument U32, "Instrument id of the host.", |r, _, _| number(r.instrument);
     },
     table! { "stages" of Stages, StageRecord, raw false, "When a datagram passed each stage of the loop: of those that caused orders, and of samples.";
-        order U32 or null, "The order that resulted.", |r, _, _| some(r.order);
+        order_id U32 or null, "The order that resulted.", |r, _, _| some(r.order);
         backlog U32, "Datagrams that waited behind it.", |r, _, _| number(r.backlog);
         arrival TaiNs, "When the XDP program or the kernel socket saw it.", |r, _, _| number(r.arrival_ns);
         frame_seen TaiNs or null, "The loop took the frame.", |r, _, _| some(r.stage_ns[0]);
@@ -364,7 +364,7 @@ pub static TABLES: &[Table] = &[
             |r, _, _| known(Difference::from_index(r.difference as usize).map(Difference::name), r.difference);
         ours I64, "What the journal says, by difference.", |r, _, _| Value::Signed(r.ours);
         theirs I64, "What the venue's log says, by difference.", |r, _, _| Value::Signed(r.theirs);
-        order U32 or null, "Our order id.", |r, _, _| some(r.order);
+        order_id U32 or null, "Our order id.", |r, _, _| some(r.order);
         match_number U64 or null, "Of an execution.", |r, _, _| some(r.match_number);
         symbol Text, "Symbol of a position, else empty.", |r, _, _| symbol(&r.symbol);
         strategy U32 or null, "Strategy id of a position.", |r, _, _| some(r.strategy);
@@ -399,6 +399,8 @@ mod tests {
             assert!(TABLES[..index].iter().all(|before| before.name != table.name), "{}", table.name);
             let names: Vec<&str> = table.all_columns().map(|column| column.name).collect();
             for (at, name) in names.iter().enumerate() {
+                // Words that SQL keeps for itself would have to be quoted in every query.
+                assert!(!["order", "limit", "table", "group", "select", "to", "from", "end"].contains(name), "{name}");
                 assert!(!names[..at].contains(name), "{}.{name}", table.name);
             }
         }
