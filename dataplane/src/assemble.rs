@@ -2,7 +2,9 @@
 //! here once, from the configuration alone.
 
 use std::collections::BTreeMap;
-use tern_config::{AfterRestart as AfterRestartConfig, Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig};
+use tern_config::{
+    AfterRestart as AfterRestartConfig, Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig, UntrustedBook,
+};
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
 use tern_core::fees::Fees;
@@ -243,6 +245,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         opening: opening(config),
         unknown_orders: UnknownOrders::Cancel,
         feed_silence_ns_max: config.run_loop.feed_silence_ms * 1_000_000,
+        pull_on_distrust: config.run_loop.on_untrusted_book == UntrustedBook::Pull,
         overruns_max: config.run_loop.strategy_overruns_max,
         overruns_window_ns: config.run_loop.strategy_overruns_window_ms * 1_000_000,
         after_restart: match config.session.as_ref().map(|session| session.after_restart) {
@@ -299,6 +302,24 @@ mod tests {
             ..StrategyLimits::new(StrategyId(7))
         };
         assert_eq!(strategy_limits(&file), [limits]);
+    }
+
+    #[test]
+    fn whether_orders_are_held_on_an_untrusted_book_reaches_the_pipeline() {
+        use crate::registry::{itch_feed, ouch_session, strategies};
+        const TEXT: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[loop]\n";
+        for (line, is_pulled) in
+            [("", true), ("on_untrusted_book = \"pull\"", true), ("on_untrusted_book = \"hold\"", false)]
+        {
+            let text = format!("{TEXT}{line}\n");
+            let config = Config::parse(std::path::Path::new("test"), &text);
+            let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+            let mut heap = tern_core::book::Heap;
+            let parts =
+                (itch_feed(&streams(&config), &mut heap), ouch_session(&config), strategies(&config).expect("known"));
+            let made = pipeline(&config, RunState::default(), parts, &mut heap).expect("a pipeline");
+            assert_eq!(made.desk().config().pull_on_distrust, is_pulled, "{line}");
+        }
     }
 
     #[test]

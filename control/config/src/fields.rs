@@ -34,6 +34,7 @@ pub const FIELDS: &[Field] = &[
     field("loop.wait", "\"spin\" or \"block\""),
     field("loop.sample_stages_every", "a number of datagrams, 0 for none, for example 64"),
     field("loop.feed_silence_ms", "milliseconds from 1100 (MoldUDP64 beats every second) to 60000"),
+    field("loop.on_untrusted_book", "\"pull\" or \"hold\""),
     field("loop.strategy_budget_us", "microseconds up to 1000000, 0 for no budget, for example 1000"),
     field("loop.strategy_overruns_max", "a number of calls, 0 for never, for example 20"),
     field("loop.strategy_overruns_window_ms", "milliseconds from 10 to 3600000"),

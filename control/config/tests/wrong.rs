@@ -151,6 +151,11 @@ const TABLE: &[Wrong] = &[
     wrong("silence_ms = 2000 ", "silence_ms = 99 ", "daemon.silence_ms: 99 is out of range"),
     wrong("silence_halt_ms = 30000", "silence_halt_ms = 1", "daemon.silence_halt_ms: 1 is out of range"),
     wrong("feed_silence_ms = 3500", "feed_silence_ms = 1000", "loop.feed_silence_ms: 1000 is out of range"),
+    wrong(
+        "on_untrusted_book = \"pull\"",
+        "on_untrusted_book = \"keep\"",
+        "loop.on_untrusted_book: unknown variant `keep`, expected `pull` or `hold`",
+    ),
     wrong("ack_timeout_ms = 1000", "ack_timeout_ms = 5", "session.ack_timeout_ms: 5 is out of range"),
     wrong("A = -2000", "ADD = -2000", "session.fees: `ADD` is not a liquidity flag"),
     wrong("R = 3000", "R = 3000000", "session.fees: 3000000 is out of range"),

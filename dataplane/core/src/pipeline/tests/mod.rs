@@ -6,6 +6,7 @@ mod connection;
 mod crash;
 mod daemon;
 mod day;
+mod distrust;
 mod fees;
 mod gate;
 mod hash;
