@@ -199,6 +199,20 @@ const TABLE: &[Wrong] = &[
         "symbol = \"SPY\"\n[[limits.symbol]]\nsymbol = \"SPY\"",
         "limits.symbol[1].symbol: SPY has its limits in entry 0 already",
     ),
+    wrong("price_min = 300_0000", "price_min = 0", "limits.symbol[0].price_min: 0 is out of range"),
+    wrong(
+        "price_max = 900_0000",
+        "price_max = 299_9999",
+        "limits.symbol[0].price_max: 2999999 is below price_min = 3000000; right would be: a price from 1",
+    ),
+    wrong("GME = [", "gme = [", "reference.price_bands: `gme` is not a symbol"),
+    wrong("[200_000, 260_000]", "[260_000, 200_000]", "reference.price_bands.GME: 200000 is below 260000"),
+    wrong("[200_000, 260_000]", "[0, 200_000]", "reference.price_bands.GME: 0 is out of range"),
+    wrong(
+        "GME = [",
+        "SPY = [",
+        "reference.price_bands.SPY: no price is within it and within price_min and price_max of [[limits.symbol]]",
+    ),
     wrong("position_max = 50000", "position_max = 0", "limits.symbol[0].position_max: 0 is out of range"),
     wrong("gross_max = 80_000_000_0000", "gross_max = 0", "limits.strategy[0].gross_max: 0 is out of range"),
     wrong(

@@ -1,6 +1,7 @@
 //! The pipeline between fakes: what goes in, what is recorded, what leaves.
 
 mod answers;
+mod bands;
 mod bounds;
 mod connection;
 mod crash;
