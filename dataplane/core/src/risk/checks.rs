@@ -59,7 +59,7 @@ impl Gate {
     /// What depends on instrument, price and shares alone. `standing` is what an order that is being replaced stands for
     /// already, shares and value: a limit that was set below it does not keep it from being made smaller. The reference that
     /// its price was compared with.
-    #[inline]
+    #[inline(always)]
     pub(super) fn check_order(
         &self,
         now: TaiNs,
@@ -89,7 +89,7 @@ impl Gate {
         }
         // A symbol's bounds are prices that an order may have, so that these compares ask for both.
         if price < bounds.price_min || price > bounds.price_max {
-            return Err(out_of_band(price, bounds));
+            return out_of_band(price, bounds);
         }
         // Neither can overflow: price < 2^31, quantity < 2^32.
         let notional = price.0 * i64::from(quantity);
@@ -256,12 +256,12 @@ impl Gate {
 /// Why a price is outside: no order may have it, or none in this symbol.
 #[cold]
 #[inline(never)]
-fn out_of_band(price: Price, bounds: &Bounds) -> Refusal {
+fn out_of_band(price: Price, bounds: &Bounds) -> Result<Price, Refusal> {
     if price.0 <= 0 || price > PRICE_MAX {
-        return Refusal::beyond(Reason::Price, PRICE_MAX.0, price.0);
+        return Err(Refusal::beyond(Reason::Price, PRICE_MAX.0, price.0));
     }
     let bound = if price < bounds.price_min { bounds.price_min } else { bounds.price_max };
-    Refusal::beyond(Reason::PriceBand, bound.0, price.0)
+    Err(Refusal::beyond(Reason::PriceBand, bound.0, price.0))
 }
 
 /// What even a cancel needs.
