@@ -2,7 +2,9 @@
 //! here once, from the configuration alone.
 
 use std::collections::BTreeMap;
-use tern_config::{AfterRestart as AfterRestartConfig, Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig};
+use tern_config::{
+    AfterRestart as AfterRestartConfig, Config, Limits as LimitsConfig, SelfTrade as SelfTradeConfig, UntrustedBook,
+};
 use tern_core::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory, Memory};
 use tern_core::feed::Feed;
 use tern_core::fees::Fees;
@@ -11,7 +13,7 @@ use tern_core::pipeline::{self, AfterRestart, ConfigError, Pipeline, StrategyCon
 use tern_core::risk::{HaltReason, Limits, SelfTrade, StrategyLimits, SymbolLimits};
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
-use tern_core::units::{AccountId, StrategyId, StreamId, Symbol, TaiNs, TraderId, VenueId};
+use tern_core::units::{AccountId, Price, StrategyId, StreamId, Symbol, TaiNs, TraderId, VenueId};
 use tern_journal::Opening;
 use tern_journal::recovered::{DAY_BEGINS, RUN_LINE};
 
@@ -136,6 +138,7 @@ pub fn limits(config: &LimitsConfig) -> Limits {
 
 /// What the configuration says of single symbols: their limits, and what the day's lists say of them.
 fn symbol_limits(config: &Config) -> Vec<SymbolLimits> {
+    let price = |price: u32| Price(price.into());
     let mut symbols: BTreeMap<Symbol, SymbolLimits> = BTreeMap::new();
     let mut with = |name: &str, change: &dyn Fn(&mut SymbolLimits)| {
         if let Some(symbol) = Symbol::new(name) {
@@ -147,6 +150,8 @@ fn symbol_limits(config: &Config) -> Vec<SymbolLimits> {
             symbol.position_max = limits.position_max;
             symbol.order_quantity_max = limits.order_quantity_max;
             symbol.order_notional_max = limits.order_notional_max;
+            symbol.price_min = limits.price_min.map(price);
+            symbol.price_max = limits.price_max.map(price);
         });
     }
     if let Some(reference) = &config.reference {
@@ -155,6 +160,13 @@ fn symbol_limits(config: &Config) -> Vec<SymbolLimits> {
         }
         for name in &reference.easy_to_borrow {
             with(name, &|symbol| symbol.short_max = Some(i64::MAX));
+        }
+        // Of two bounds the narrower one holds.
+        for (name, [lowest, highest]) in &reference.price_bands {
+            with(name, &|symbol| {
+                symbol.price_min = symbol.price_min.max(Some(price(*lowest)));
+                symbol.price_max = Some(symbol.price_max.map_or(price(*highest), |own| own.min(price(*highest))));
+            });
         }
         for name in &reference.restricted {
             with(name, &|symbol| symbol.restricted = true);
@@ -243,6 +255,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         opening: opening(config),
         unknown_orders: UnknownOrders::Cancel,
         feed_silence_ns_max: config.run_loop.feed_silence_ms * 1_000_000,
+        pull_on_distrust: config.run_loop.on_untrusted_book == UntrustedBook::Pull,
         overruns_max: config.run_loop.strategy_overruns_max,
         overruns_window_ns: config.run_loop.strategy_overruns_window_ms * 1_000_000,
         after_restart: match config.session.as_ref().map(|session| session.after_restart) {
@@ -302,6 +315,24 @@ mod tests {
     }
 
     #[test]
+    fn whether_orders_are_held_on_an_untrusted_book_reaches_the_pipeline() {
+        use crate::registry::{itch_feed, ouch_session, strategies};
+        const TEXT: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[loop]\n";
+        for (line, is_pulled) in
+            [("", true), ("on_untrusted_book = \"pull\"", true), ("on_untrusted_book = \"hold\"", false)]
+        {
+            let text = format!("{TEXT}{line}\n");
+            let config = Config::parse(std::path::Path::new("test"), &text);
+            let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+            let mut heap = tern_core::book::Heap;
+            let parts =
+                (itch_feed(&streams(&config), &mut heap), ouch_session(&config), strategies(&config).expect("known"));
+            let made = pipeline(&config, RunState::default(), parts, &mut heap).expect("a pipeline");
+            assert_eq!(made.desk().config().pull_on_distrust, is_pulled, "{line}");
+        }
+    }
+
+    #[test]
     fn opening_positions_reach_the_pipeline_and_the_start_record() {
         const TEXT: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n\
             [[strategy]]\nname = \"observe\"\nid = 7\n[opening]\ndate = \"2026-11-22\"\n\
@@ -351,14 +382,21 @@ mod tests {
     #[test]
     fn limits_and_lists_of_symbols_reach_the_gate_as_one() {
         const TEXT: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n\
-            [[limits.symbol]]\nsymbol = \"SPY\"\nposition_max = 7\n[reference]\ndate = \"2026-11-22\"\n\
-            restricted = [\"BAD\"]\neasy_to_borrow = [\"SPY\"]\nlocates = { GME = 500, SPY = 1 }\n";
+            [[limits.symbol]]\nsymbol = \"SPY\"\nposition_max = 7\nprice_min = 300\nprice_max = 900\n[[limits.symbol]]\nsymbol = \"QQQ\"\nprice_max = 800\n[reference]\ndate = \"2026-11-22\"\n\
+            restricted = [\"BAD\"]\neasy_to_borrow = [\"SPY\"]\nlocates = { GME = 500, SPY = 1 }\n\
+            price_bands = { GME = [20, 30], QQQ = [100, 850], SPY = [350, 700] }\n";
         let config = Config::parse(std::path::Path::new("test"), TEXT).unwrap_or_else(|problems| panic!("{problems}"));
         let of = |name: &str| SymbolLimits::new(Symbol::new(name).expect("a symbol"));
+        let within = |name: &str, lowest, highest| SymbolLimits {
+            price_min: Some(Price(lowest)),
+            price_max: Some(Price(highest)),
+            ..of(name)
+        };
         let expected = [
             SymbolLimits { restricted: true, ..of("BAD") },
-            SymbolLimits { short_max: Some(500), ..of("GME") },
-            SymbolLimits { position_max: Some(7), short_max: Some(i64::MAX), ..of("SPY") },
+            SymbolLimits { short_max: Some(500), ..within("GME", 20, 30) },
+            within("QQQ", 100, 800),
+            SymbolLimits { position_max: Some(7), short_max: Some(i64::MAX), ..within("SPY", 350, 700) },
         ];
         assert_eq!(symbol_limits(&config), expected);
     }

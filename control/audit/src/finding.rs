@@ -53,6 +53,7 @@ counter_enum! {
         ProfitClaim = "profit_claim": "The profit recorded is not cash and cost less fees.",
         RefusalLimit = "refusal_limit": "An order was refused for another limit than the one in force.",
         RefusalValue = "refusal_value": "An order was refused for a sum that it would not have made.",
+        PriceBand = "price_band": "An order at a price outside of the bounds of its symbol, or at any price where it has bounds.",
         RecordUnreadable = "record_unreadable": "A record that is shorter than its layout says.",
     }
 }

@@ -39,6 +39,9 @@ pub(crate) struct Limits {
     /// In the file in percent, here in 1/100 of it as the gate has it.
     #[serde(default = "all_of_it", rename = "price_collar_percent")]
     pub(crate) price_collar_bps: i64,
+    /// Lowest and highest price of an order in the symbol that they are of, whatever the collar says.
+    #[serde(skip)]
+    pub(crate) price_band: [Option<i64>; 2],
     /// Not in the file: the configuration a run starts with is epoch 0.
     #[serde(skip)]
     pub(crate) epoch: u32,
@@ -61,6 +64,16 @@ struct OfSymbol {
     order_quantity_max: Option<i64>,
     order_notional_max: Option<i64>,
     position_max: Option<i64>,
+    price_min: Option<i64>,
+    price_max: Option<i64>,
+}
+
+impl OfSymbol {
+    /// With the bounds that a day's list gives: both hold.
+    fn within(&mut self, [lowest, highest]: [i64; 2]) {
+        self.price_min = Some(self.price_min.map_or(lowest, |own| own.max(lowest)));
+        self.price_max = Some(self.price_max.map_or(highest, |own| own.min(highest)));
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,9 +113,18 @@ struct Effective {
     limits: Limits,
 }
 
+/// What the day's lists say of prices.
+#[derive(Default, Deserialize)]
+struct Lists {
+    #[serde(default)]
+    price_bands: BTreeMap<String, [i64; 2]>,
+}
+
 #[derive(Deserialize)]
 struct EffectiveParts {
     limits: Parts,
+    #[serde(default)]
+    reference: Lists,
 }
 
 /// The limits of all symbols, and those of single ones.
@@ -120,6 +142,8 @@ pub(crate) struct InForce {
 
 /// Shares an order may have at most: below 1,000,000 (OUCH 5.0, 2.1).
 const QUANTITY_MAX: i64 = 999_999;
+/// Highest price of a limit order, 199,999.9900 (OUCH 5.0, 1.2).
+pub(crate) const PRICE_MAX: i64 = 1_999_999_900;
 /// Largest value of the limits that are counts.
 const COUNT_MAX: i64 = u32::MAX as i64;
 
@@ -134,8 +158,12 @@ impl InForce {
         let count = Names::split_start_text(text).1.limits.len();
         let all = toml::from_str::<Effective>(text).ok()?.limits;
         let all = Limits { count, price_collar_bps: all.price_collar_bps.saturating_mul(100), ..all };
-        let parts = toml::from_str::<EffectiveParts>(text).ok()?.limits;
-        let symbols = parts.symbol.iter().map(|named| (padded(&named.symbol), named.limits)).collect();
+        let EffectiveParts { limits: parts, reference } = toml::from_str(text).ok()?;
+        let mut symbols: BTreeMap<[u8; 8], OfSymbol> =
+            parts.symbol.iter().map(|named| (padded(&named.symbol), named.limits)).collect();
+        for (symbol, band) in reference.price_bands {
+            symbols.entry(padded(&symbol)).or_default().within(band);
+        }
         let strategies = parts.strategy.iter().map(|own| (own.id, own.values())).collect();
         Some(Self { all, symbols, strategies, commanded: OfSymbol::default(), commanded_strategy: [None; 4] })
     }
@@ -199,6 +227,7 @@ impl InForce {
             order_quantity_max: pick(own.order_quantity_max, commanded.order_quantity_max, all.order_quantity_max),
             order_notional_max: pick(own.order_notional_max, commanded.order_notional_max, all.order_notional_max),
             position_max: pick(own.position_max, commanded.position_max, all.position_max),
+            price_band: [own.price_min, own.price_max],
             ..all
         }
     }
@@ -241,6 +270,19 @@ impl Limits {
     pub(crate) fn leverage_max(&self, profit: i128) -> Option<i128> {
         let worth = (i128::from(self.equity) + profit).max(0);
         (self.equity != 0).then(|| worth * i128::from(self.leverage_percent_max) / 100)
+    }
+
+    /// The bound of the symbol that a price is beyond. What stands for a price in a cross is beyond any: it may trade at any
+    /// price.
+    pub(crate) fn beyond_band(&self, price: i64) -> Option<i64> {
+        let [lowest, highest] = [self.price_band[0].unwrap_or(1), self.price_band[1].unwrap_or(PRICE_MAX)];
+        let is_bounded = (lowest, highest) != (1, PRICE_MAX);
+        match price {
+            _ if !is_bounded => None,
+            _ if price < lowest => Some(lowest),
+            _ if price > highest => Some(highest),
+            _ => None,
+        }
     }
 
     fn tightened_by(mut self, before: &Self) -> Self {

@@ -14,6 +14,14 @@ use zerocopy::IntoBytes;
 
 const SET_QUANTITY: u32 = 0;
 
+/// What stands for a price in a cross.
+const MARKET: i64 = 0x7FFF_FFFF;
+
+/// A buy of 10 at a price in a symbol.
+fn priced(id: u32, symbol: &[u8; 8], price: i64) -> OrderRecord {
+    OrderRecord { price, symbol: *symbol, ..new(id, BUY, 10) }
+}
+
 const LIES: &[Planted] = &[
     ("beyond order_quantity_max", Lie::OrderQuantity, |day| day.order(new(1, BUY, 1001))),
     ("beyond what its symbol may have, after an order beyond what all may", Lie::OrderQuantity, |day| {
@@ -56,6 +64,20 @@ const LIES: &[Planted] = &[
             order.price = 1_999_999_901;
             order.limits_epoch = 1;
         });
+    }),
+    ("a tick below the lowest price of its symbol", Lie::PriceBand, |day| day.order(priced(1, b"BAND    ", 8_9999))),
+    ("a tick above the highest price of its symbol on the day's list", Lie::PriceBand, |day| {
+        day.order(priced(1, b"BAND    ", 10_0001));
+    }),
+    ("a tick above the highest price of a symbol that the day's list alone has", Lie::PriceBand, |day| {
+        day.order(priced(1, b"LISTED  ", 10_5001));
+    }),
+    ("a replace to a price outside of the bounds", Lie::PriceBand, |day| {
+        day.live(priced(1, b"BAND    ", 10_0000));
+        day.order(OrderRecord { price: 8_9999, symbol: *b"BAND    ", ..replace(1, 2, BUY, 10) });
+    }),
+    ("a market order in a symbol with a lowest price", Lie::PriceBand, |day| {
+        day.order(OrderRecord { time_in_force: b'2', ..priced(1, b"ABOVE   ", MARKET) });
     }),
     ("no side", Lie::OrderSide, |day| day.order_with(new(1, SELL, 1), |order| order.side = 3)),
     ("long beyond position_max with open orders", Lie::Position, |day| {
@@ -292,6 +314,22 @@ fn every_disagreement_has_a_lie_that_shows_it() {
     let missing: Vec<_> =
         Lie::ALL.iter().filter(|what| !LIES.iter().chain(money::LIES).any(|(_, lie, _)| lie == *what)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn at_the_ends_of_a_symbols_bounds_it_agrees() {
+    let mut day = Day::new();
+    for (id, symbol, price) in
+        [(1, b"BAND    ", 9_0000), (2, b"BAND    ", 10_0000), (3, b"LISTED  ", 10_5000), (4, b"ABOVE   ", 1_000_000)]
+    {
+        day.order(priced(id, symbol, price));
+    }
+    let (counts, found) = day.audited();
+    assert_eq!((counts.orders, found), (4, [].into()));
+    let mut day = money::day();
+    money::refused_at(&mut day, 11_0001, 11_0000);
+    let (counts, found) = day.audited();
+    assert_eq!((counts.orders, found), (1, [].into()));
 }
 
 #[test]

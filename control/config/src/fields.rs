@@ -34,6 +34,7 @@ pub const FIELDS: &[Field] = &[
     field("loop.wait", "\"spin\" or \"block\""),
     field("loop.sample_stages_every", "a number of datagrams, 0 for none, for example 64"),
     field("loop.feed_silence_ms", "milliseconds from 1100 (MoldUDP64 beats every second) to 60000"),
+    field("loop.on_untrusted_book", "\"pull\" or \"hold\""),
     field("loop.strategy_budget_us", "microseconds up to 1000000, 0 for no budget, for example 1000"),
     field("loop.strategy_overruns_max", "a number of calls, 0 for never, for example 20"),
     field("loop.strategy_overruns_window_ms", "milliseconds from 10 to 3600000"),
@@ -130,8 +131,16 @@ pub const FIELDS: &[Field] = &[
     field("limits.symbol[].order_quantity_max", "shares from 1 to 999999"),
     field("limits.symbol[].order_notional_max", "a positive number of 1/10000 of the currency unit"),
     field(
+        "limits.symbol[].price_min",
+        "a price from 1 to 1999999900 in 1/10000 of the currency unit, not above price_max",
+    ),
+    field(
+        "limits.symbol[].price_max",
+        "a price from 1 to 1999999900 in 1/10000 of the currency unit, not below price_min",
+    ),
+    field(
         "reference.file",
-        "a readable TOML file with date, restricted, easy_to_borrow, [locates] and [prior_close], or these keys in its place",
+        "a readable TOML file with date, restricted, easy_to_borrow, [locates], [prior_close] and [price_bands], or these keys in its place",
     ),
     field("reference.date", "the venue's trading day that the lists are for, for example \"2026-11-22\""),
     field("reference.restricted", "a list of symbols of 1 to 8 capital letters, digits and .+-=*$^#"),
@@ -139,6 +148,10 @@ pub const FIELDS: &[Field] = &[
     field(
         "reference.prior_close",
         "a table of symbols and prices from 1 to 1999999900 in 1/10000 of the currency unit, for example { GME = 231500 }",
+    ),
+    field(
+        "reference.price_bands",
+        "a table of symbols and lowest and highest prices from 1 to 1999999900 in 1/10000 of the currency unit, for example { GME = [200000, 260000] }, not apart from price_min and price_max of the symbol",
     ),
     field("reference.locates", "a table of symbols and shares from 1, for example { GME = 500 }"),
     field("opening.file", "a readable TOML file with date and [[position]], or these keys in its place"),

@@ -40,7 +40,7 @@ pub use second::{Audit, DropCopy};
 pub use secret::Secret;
 pub use types::{
     AfterRestart, Attach, AutoOff, Capacity, Config, Core, Feed, Instance, Limits, Line, Loop, Mac, Network, Port,
-    PortKind, Rings, SelfTrade, Session, Strategy, Wait,
+    PortKind, Rings, SelfTrade, Session, Strategy, UntrustedBook, Wait,
 };
 
 use locate::Source;

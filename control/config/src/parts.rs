@@ -17,6 +17,12 @@ pub struct SymbolLimits {
     /// In place of `limits.order_notional_max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_notional_max: Option<i64>,
+    /// Lowest price of an order, 1/10000 of the currency unit, whatever the reference of the collar is; absent: the collar alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_min: Option<u32>,
+    /// Highest price of an order, the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_max: Option<u32>,
 }
 
 /// `[[limits.strategy]]`: what is not given is as for every strategy.

@@ -30,6 +30,8 @@ pub struct Reference {
     pub locates: BTreeMap<String, u32>,
     /// Closing prices of the trading day before, 1/10000 of the currency unit: the collar's reference begins there.
     pub prior_close: BTreeMap<String, u32>,
+    /// Lowest and highest price of an order of the day, 1/10000 of the currency unit; with bounds in `[[limits.symbol]]`, both hold.
+    pub price_bands: BTreeMap<String, [u32; 2]>,
 }
 
 /// A date of the calendar.

@@ -185,6 +185,16 @@ pub enum Wait {
     Block,
 }
 
+/// What becomes of resting orders whose book loses trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UntrustedBook {
+    /// They are cancelled.
+    Pull,
+    /// They stay; nothing new leaves on the book, and cancels do.
+    Hold,
+}
+
 /// `[loop]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -199,6 +209,8 @@ pub struct Loop {
     pub sample_stages_every: u32,
     /// A stream is not trusted after so long without a packet of its session, heartbeats included.
     pub feed_silence_ms: u64,
+    /// What becomes of resting orders whose book loses trust.
+    pub on_untrusted_book: UntrustedBook,
     /// How long a call to a strategy may take; 0 = it is not measured. Calls are measured on sampled datagrams
     /// (`sample_stages_every`) and whenever no datagram is the cause.
     pub strategy_budget_us: u64,
@@ -216,6 +228,7 @@ impl Default for Loop {
             wait: Wait::Spin,
             sample_stages_every: 64,
             feed_silence_ms: 3500,
+            on_untrusted_book: UntrustedBook::Pull,
             strategy_budget_us: 1000,
             strategy_overruns_max: 20,
             strategy_overruns_window_ms: 10_000,

@@ -13,6 +13,9 @@ use crate::types::{Config, PortKind, Session};
 /// Longest path of a Unix socket: `sun_path` without its final zero (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+/// Highest price an order may have: OUCH 5.0, 1.2.
+const PRICE_MAX: u32 = 1_999_999_900;
+
 /// Everything that is wrong with `config`, in the order of the sections.
 pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     let mut check = Check { config, problems: Vec::new() };
@@ -274,6 +277,16 @@ impl Check<'_> {
             if let Some(max) = limits.order_notional_max {
                 self.within(&at("order_notional_max"), max, 1..=i64::MAX / 2);
             }
+            for (field, price) in [("price_min", limits.price_min), ("price_max", limits.price_max)] {
+                if let Some(price) = price {
+                    self.within(&at(field), price, 1..=PRICE_MAX);
+                }
+            }
+            if let (Some(lowest), Some(highest)) = (limits.price_min, limits.price_max)
+                && lowest > highest
+            {
+                self.wrong(&at("price_max"), format!("{highest} is below price_min = {lowest}"));
+            }
         }
     }
 
@@ -315,7 +328,21 @@ impl Check<'_> {
         }
         for (symbol, price) in &reference.prior_close {
             self.symbol("reference.prior_close", symbol);
-            self.within(&format!("reference.prior_close.{symbol}"), *price, 1..=1_999_999_900);
+            self.within(&format!("reference.prior_close.{symbol}"), *price, 1..=PRICE_MAX);
+        }
+        for (symbol, [lowest, highest]) in &reference.price_bands {
+            let field = format!("reference.price_bands.{symbol}");
+            self.symbol("reference.price_bands", symbol);
+            self.within(&field, *lowest, 1..=PRICE_MAX);
+            self.within(&field, *highest, 1..=PRICE_MAX);
+            if lowest > highest {
+                self.wrong(&field, format!("{highest} is below {lowest}"));
+            }
+            let own = self.config.limits.symbol.iter().find(|own| own.symbol == *symbol);
+            let (own_lowest, own_highest) = own.map_or((None, None), |own| (own.price_min, own.price_max));
+            if own_lowest.is_some_and(|own| own > *highest) || own_highest.is_some_and(|own| own < *lowest) {
+                self.wrong(&field, "no price is within it and within price_min and price_max of [[limits.symbol]]");
+            }
         }
         for (symbol, shares) in &reference.locates {
             self.symbol("reference.locates", symbol);

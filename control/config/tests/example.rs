@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tern_config::{Config, Core, PortKind, Secret, fields::FIELDS};
+use tern_config::{Config, Core, PortKind, Secret, UntrustedBook, fields::FIELDS};
 
 const EXAMPLE: &str = include_str!("../example.toml");
 const MINIMAL: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n";
@@ -32,6 +32,14 @@ fn a_minimal_file_gets_every_default() {
     assert_eq!(config.paths.journal, Path::new("/var/lib/tern/m/journal"));
     assert!(config.session.is_none() && config.feed.is_empty());
     assert!(config.limits.position_max <= 2000, "defaults are conservative");
+}
+
+#[test]
+fn orders_on_an_untrusted_book_are_pulled_unless_the_file_says_hold() {
+    assert_eq!(parse(MINIMAL).run_loop.on_untrusted_book, UntrustedBook::Pull);
+    let effective = parse(&format!("{MINIMAL}[loop]\non_untrusted_book = \"hold\"\n")).effective_toml();
+    assert!(effective.contains("on_untrusted_book = \"hold\""), "{effective}");
+    assert_eq!(parse(&effective).run_loop.on_untrusted_book, UntrustedBook::Hold);
 }
 
 #[test]

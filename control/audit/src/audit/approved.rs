@@ -3,7 +3,7 @@
 use super::Audit;
 use crate::exposure::{Span, WORTH_MAX};
 use crate::finding::Disagreement;
-use crate::limits::Limits;
+use crate::limits::{Limits, PRICE_MAX};
 use crate::orders::{Chain, Life, Pending, Standing};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
 use tern_abi::record::{ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, OrderRecord};
@@ -12,8 +12,6 @@ use tern_abi::segment::{ScopeKind, TradingState};
 const SECOND_NS: u64 = 1_000_000_000;
 /// What stands for a price in a cross (OUCH 5.0, 1.2).
 pub(super) const MARKET: i64 = 0x7FFF_FFFF;
-/// Highest price of a limit order, 199,999.9900 (OUCH 5.0, 1.2).
-const PRICE_MAX: i64 = 1_999_999_900;
 
 impl Audit {
     pub(super) fn on_order(&mut self, order: &OrderRecord) {
@@ -38,6 +36,9 @@ impl Audit {
         self.check_losses(&limits, order);
         let is_reused = order.order <= self.last_order;
         self.check_moment(order);
+        if let Some(bound) = limits.beyond_band(order.price) {
+            self.disagree(Disagreement::PriceBand, order.order, bound.into(), order.price.into());
+        }
         self.check_rate(&limits, order.order);
         match order.action {
             ACTION_NEW => self.on_new(&limits, order, is_reused),

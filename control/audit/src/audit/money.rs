@@ -168,6 +168,14 @@ impl Audit {
         let Some(symbol) = self.instruments.get(&refusal.instrument).copied() else { return };
         let Some(limits) = self.limits.as_ref().map(|limits| limits.of(symbol, refusal.strategy)) else { return };
         let owner = (refusal.account, refusal.strategy, symbol);
+        if reason == "price_band" {
+            let bound = limits.beyond_band(refusal.price);
+            if bound != Some(refusal.limit) {
+                let expected = bound.unwrap_or_default().into();
+                self.disagree_of(Disagreement::RefusalLimit, owner, expected, refusal.limit.into());
+            }
+            return;
+        }
         let asked = (refusal.side, refusal.quantity, refusal.price);
         let outcome = self.orders.exposures.with(&self.wanted(&limits, owner, asked, false));
         let exactly = |shares| Span::new(shares, shares);

@@ -21,7 +21,10 @@ pub(crate) const SELL: u8 = SIDE_SELL;
 pub(crate) const LIMITS: &str = "[limits]\norder_quantity_max = 1000\norder_notional_max = 100_000_0000\n\
     position_max = 1500\nopen_orders_max = 4\norders_per_second_max = 10\norder_burst_max = 5\n\
     [[limits.symbol]]\nsymbol = \"WIDE\"\norder_quantity_max = 2000\nposition_max = 5000\n\
-    [[limits.strategy]]\nid = 9\nposition_max = 300\n";
+    [[limits.symbol]]\nsymbol = \"BAND\"\nprice_min = 90000\nprice_max = 110000\n\
+    [[limits.symbol]]\nsymbol = \"ABOVE\"\nprice_min = 90000\n\
+    [[limits.strategy]]\nid = 9\nposition_max = 300\n\
+    [reference.price_bands]\nBAND = [80000, 100000]\nLISTED = [95000, 105000]\n";
 
 /// The day so far.
 pub(crate) struct Day {

@@ -10,12 +10,14 @@ pub(crate) const MONEY: &str = "[limits]\norder_quantity_max = 1000\norder_notio
     gross_max = 100_000_000\nnet_max = 80_000_000\ndaily_loss_max = 1_000_000\ndrawdown_max = 1_500_000\n\
     leverage_percent_max = 100\nprice_collar_percent = 5\n\
     [[limits.strategy]]\nid = 2\ngross_max = 50_000_000\nnet_max = 40_000_000\ndaily_loss_max = 500_000\n\
-    [session]\naccount = 1\nfees = { R = 3000, A = -2000 }\n\
+    [[limits.symbol]]\nsymbol = \"BAND\"\nprice_max = 110000\n[session]\naccount = 1\nfees = { R = 3000, A = -2000 }\n\
     #names {\"refusals\":[{\"name\":\"killed\"},{\"name\":\"gross\"},{\"name\":\"net\"},{\"name\":\"position\"},\
-    {\"name\":\"strategy_gross\"},{\"name\":\"strategy_net\"},{\"name\":\"strategy_position\"},{\"name\":\"record_failed\"}]}\n";
+    {\"name\":\"strategy_gross\"},{\"name\":\"strategy_net\"},{\"name\":\"strategy_position\"},{\"name\":\"record_failed\"},\
+    {\"name\":\"price_band\"}]}\n";
 
 pub(crate) const GROSS: u32 = 1;
 pub(crate) const POSITION: u32 = 3;
+pub(crate) const PRICE_BAND: u32 = 8;
 const SET_EQUITY: u32 = 24;
 const SET_GROSS: u32 = 10;
 
@@ -57,10 +59,18 @@ fn part_sold_but(day: &mut Day, lie: impl FnOnce(&mut PositionRecord)) {
 
 /// An order refused after another was sent in its instrument, which tells the symbol.
 pub(crate) fn refused(day: &mut Day, reason: u32, quantity: u32, limit: i64, value: i64) {
+    refused_with(day, (reason, limit, value), |refusal| refusal.quantity = quantity);
+}
+
+/// A refusal, with what `change` makes of it.
+pub(crate) fn refused_with(
+    day: &mut Day,
+    (reason, limit, value): (u32, i64, i64),
+    change: impl FnOnce(&mut RefusalRecord),
+) {
     day.record(Kind::Timer, &[]);
-    let refusal = RefusalRecord {
+    let mut refusal = RefusalRecord {
         reason,
-        quantity,
         limit,
         value,
         price: 10_0000,
@@ -71,7 +81,16 @@ pub(crate) fn refused(day: &mut Day, reason: u32, quantity: u32, limit: i64, val
         side: BUY,
         ..RefusalRecord::default()
     };
+    change(&mut refusal);
     day.record(Kind::Refusal, &[refusal.as_bytes()]);
+}
+
+/// An order in BAND refused at a price, for this bound.
+pub(crate) fn refused_at(day: &mut Day, price: i64, bound: i64) {
+    day.live(of(new(1, BUY, 10), 1, b"BAND    "));
+    refused_with(day, (PRICE_BAND, bound, price), |refusal| {
+        (refusal.price, refusal.instrument) = (price, u32::from(b'B'));
+    });
 }
 
 pub(crate) const LIES: &[Planted] = &[
@@ -167,6 +186,14 @@ pub(crate) const LIES: &[Planted] = &[
         *day = self::day();
         day.live(of(new(1, BUY, 600), 1, b"TERN    "));
         refused(day, GROSS, 500, 100_000_001, 110_000_000);
+    }),
+    ("refused for a bound of the price that the symbol does not have", Lie::RefusalLimit, |day| {
+        *day = self::day();
+        refused_at(day, 11_0001, 10_9999);
+    }),
+    ("refused for a bound of the price that it keeps", Lie::RefusalLimit, |day| {
+        *day = self::day();
+        refused_at(day, 11_0000, 11_0000);
     }),
     ("a wrong gross: less than is open", Lie::RefusalValue, |day| {
         *day = self::day();

@@ -3,7 +3,7 @@
 use crate::fees::Fees;
 use crate::opening::OpeningPosition;
 use crate::risk::{LimitError, LimitId, Limits, StrategyLimits, SymbolLimits};
-use crate::units::{AccountId, Cash, ConnId, StrategyId, Symbol, TaiNs, TraderId, VenueId};
+use crate::units::{AccountId, Cash, ConnId, Price, StrategyId, Symbol, TaiNs, TraderId, VenueId};
 use alloc::vec::Vec;
 
 /// What becomes of an open order that the venue knows and this run does not: one of a run before a crash.
@@ -162,6 +162,15 @@ pub enum ConfigError {
         /// The limit that is out of range and its value; `None`: it stands there twice, or there are too many.
         limit: Option<(LimitId, i64)>,
     },
+    /// Bounds of a symbol's price that are no prices, or the lowest is above the highest.
+    PriceBand {
+        /// The symbol.
+        symbol: Symbol,
+        /// The lowest price, 1/10000.
+        lowest: Price,
+        /// The highest price, 1/10000.
+        highest: Price,
+    },
     /// A limit of a strategy is out of range, or the strategy stands there twice or not among those of the host.
     StrategyLimits {
         /// The strategy.
@@ -206,6 +215,13 @@ impl core::fmt::Display for ConfigError {
             Self::Symbol { symbol, limit: None } => write!(
                 f,
                 "limits of {symbol} are given twice, or of more than {SYMBOL_LIMITS_MAX} symbols; give each symbol once"
+            ),
+            Self::PriceBand { symbol, lowest, highest } => write!(
+                f,
+                "orders in {symbol} may have prices from {} to {}; give prices from 1 to {}, the lower one first",
+                lowest.0,
+                highest.0,
+                crate::risk::PRICE_MAX.0
             ),
             Self::StrategyLimits { strategy, limit: Some((id, value)) } => {
                 let (strategy, max) = (strategy.0, Limits::max(*id));

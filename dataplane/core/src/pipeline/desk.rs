@@ -87,6 +87,9 @@ impl Desk {
             if limit.is_some() || is_again || index >= SYMBOL_LIMITS_MAX {
                 return Err(ConfigError::Symbol { symbol: symbol.symbol, limit });
             }
+            if let Some((lowest, highest)) = symbol.wrong_band() {
+                return Err(ConfigError::PriceBand { symbol: symbol.symbol, lowest, highest });
+            }
         }
         if strategies.len() > STRATEGIES_MAX {
             return Err(ConfigError::Strategies { strategies: strategies.len(), configurations: strategies.len() });

@@ -3,10 +3,14 @@
 //! They are worked out when they change, so that a check reads one entry of a table: nearly every instrument has the
 //! first. A limit that is set by command is a ceiling for every symbol from then on, also for one that had more.
 
+use super::checks::PRICE_MAX;
 use super::{LimitId, Limits};
-use crate::units::{Cash, Quantity, Symbol};
+use crate::units::{Cash, Price, Quantity, Symbol};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+
+/// Lowest price an order may have: a price of nothing is none.
+const PRICE_MIN: Price = Price(1);
 
 /// Limits of one symbol in place of those of all; `None` leaves the one of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,10 @@ pub struct SymbolLimits {
     /// Shares that may be sold short, held ones and open sales included; in place of
     /// [`Config::short_max`](crate::pipeline::Config::short_max).
     pub short_max: Option<i64>,
+    /// Lowest price of an order, whatever the collar's reference is.
+    pub price_min: Option<Price>,
+    /// Highest price of an order.
+    pub price_max: Option<Price>,
     /// No order may be sent in it.
     pub restricted: bool,
 }
@@ -35,8 +43,29 @@ impl SymbolLimits {
             order_quantity_max: None,
             order_notional_max: None,
             short_max: None,
+            price_min: None,
+            price_max: None,
             restricted: false,
         }
+    }
+
+    /// The lowest and the highest price of an order; the ends of all prices where nothing is said.
+    const fn price_band(&self) -> (Price, Price) {
+        let lowest = match self.price_min {
+            Some(price) => price,
+            None => PRICE_MIN,
+        };
+        match self.price_max {
+            Some(price) => (lowest, price),
+            None => (lowest, PRICE_MAX),
+        }
+    }
+
+    /// Bounds of the price that no order could keep, or that are no prices: lowest and highest.
+    pub(crate) fn wrong_band(&self) -> Option<(Price, Price)> {
+        let (lowest, highest) = self.price_band();
+        let is_right = PRICE_MIN <= lowest && lowest <= highest && highest <= PRICE_MAX;
+        if is_right { None } else { Some((lowest, highest)) }
     }
 
     /// The first limit that is out of range, with its value.
@@ -53,8 +82,9 @@ impl SymbolLimits {
     }
 }
 
-/// What holds for the orders in an instrument.
+/// What holds for the orders in an instrument: one line of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(64))]
 pub(super) struct Bounds {
     /// Shares long or short, with all open orders of a side filled.
     pub(super) position_max: i64,
@@ -66,9 +96,13 @@ pub(super) struct Bounds {
     pub(super) restricted: bool,
     /// Shares that may be sold short.
     pub(super) short_max: i64,
+    /// Lowest price of an order, at least 1.
+    pub(super) price_min: Price,
+    /// Highest price of an order, at most the highest that any may have.
+    pub(super) price_max: Price,
 }
 
-const _: () = assert!(size_of::<Bounds>() == 32);
+const _: () = assert!(size_of::<Bounds>() == 64);
 
 impl Bounds {
     const UNBOUNDED: Self = Self {
@@ -77,20 +111,38 @@ impl Bounds {
         order_quantity_max: Quantity::MAX,
         restricted: false,
         short_max: i64::MAX,
+        price_min: PRICE_MIN,
+        price_max: PRICE_MAX,
     };
 
     const fn of_all(limits: &Limits, short_max: i64) -> Self {
         Self {
             restricted: false,
             short_max,
+            price_min: PRICE_MIN,
+            price_max: PRICE_MAX,
             position_max: limits.position_max,
             order_notional_max: limits.order_notional_max,
             order_quantity_max: limits.order_quantity_max,
         }
     }
 
+    /// Whether the symbol has bounds of the price of its own.
+    pub(super) fn has_price_band(&self) -> bool {
+        (self.price_min, self.price_max) != (PRICE_MIN, PRICE_MAX)
+    }
+
+    /// The same without bounds of the price.
+    pub(super) const fn at_any_price(&self) -> Self {
+        Self { price_min: PRICE_MIN, price_max: PRICE_MAX, ..*self }
+    }
+
     fn of_symbol(&self, symbol: &SymbolLimits, ceiling: &Self) -> Self {
+        let (price_min, price_max) = symbol.price_band();
         Self {
+            // The gate's products rely on a price that an order may have.
+            price_min: price_min.max(PRICE_MIN),
+            price_max: price_max.min(PRICE_MAX),
             restricted: symbol.restricted,
             short_max: symbol.short_max.unwrap_or(self.short_max),
             position_max: symbol.position_max.map_or(self.position_max, |max| max.min(ceiling.position_max)),
@@ -153,7 +205,8 @@ impl BoundsTable {
     /// What is in force, and the ceilings, for a hash.
     pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let of = |bounds: &Bounds| {
-            let signed = [bounds.position_max, bounds.order_notional_max, bounds.short_max].map(i64::cast_unsigned);
+            let (prices, money) = ([bounds.price_min.0, bounds.price_max.0], bounds.order_notional_max);
+            let signed = [bounds.position_max, money, bounds.short_max, prices[0], prices[1]].map(i64::cast_unsigned);
             let last = u64::from(bounds.order_quantity_max) << 1 | u64::from(bounds.restricted);
             signed.into_iter().chain([last])
         };
@@ -170,8 +223,14 @@ impl BoundsTable {
     #[inline]
     pub(super) fn row(&self, row: u16) -> &Bounds {
         // There is no row that an instrument keeps and the table lacks; nothing would be allowed in it.
-        const NOTHING: &Bounds =
-            &Bounds { position_max: 0, order_notional_max: 0, order_quantity_max: 0, restricted: true, short_max: 0 };
+        const NOTHING: &Bounds = &Bounds {
+            position_max: 0,
+            order_notional_max: 0,
+            order_quantity_max: 0,
+            restricted: true,
+            short_max: 0,
+            ..Bounds::UNBOUNDED
+        };
         self.rows.get(usize::from(row)).unwrap_or(NOTHING)
     }
 }

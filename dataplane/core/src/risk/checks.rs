@@ -11,7 +11,7 @@ use crate::units::{Cash, InstrumentId, Price, Quantity, Side, Symbol, TaiNs};
 use tern_abi::segment::TradingState;
 
 /// Highest price an order may have: OUCH 5.0, 1.2: $199,999.9900; above it a price means "market".
-pub(super) const PRICE_MAX: Price = Price(1_999_999_900);
+pub(crate) const PRICE_MAX: Price = Price(1_999_999_900);
 
 /// The trading state in which an instrument trades (ITCH 5.0, 1.2.2: `T`).
 const TRADING: u8 = b'T';
@@ -59,7 +59,7 @@ impl Gate {
     /// What depends on instrument, price and shares alone. `standing` is what an order that is being replaced stands for
     /// already, shares and value: a limit that was set below it does not keep it from being made smaller. The reference that
     /// its price was compared with.
-    #[inline]
+    #[inline(always)]
     pub(super) fn check_order(
         &self,
         now: TaiNs,
@@ -87,8 +87,9 @@ impl Gate {
         if quantity == 0 || quantity > quantity_max {
             return Err(Refusal::beyond(Reason::Quantity, i64::from(quantity_max), i64::from(quantity)));
         }
-        if price.0 <= 0 || price > PRICE_MAX {
-            return Err(Refusal::beyond(Reason::Price, PRICE_MAX.0, price.0));
+        // A symbol's bounds are prices that an order may have, so that these compares ask for both.
+        if price < bounds.price_min || price > bounds.price_max {
+            return out_of_band(price, bounds);
         }
         // Neither can overflow: price < 2^31, quantity < 2^32.
         let notional = price.0 * i64::from(quantity);
@@ -250,6 +251,17 @@ impl Gate {
         }
         Err(Refusal::beyond(Reason::MessagesPerDay, i64::from(max), i64::from(self.messages) + 1))
     }
+}
+
+/// Why a price is outside: no order may have it, or none in this symbol.
+#[cold]
+#[inline(never)]
+fn out_of_band(price: Price, bounds: &Bounds) -> Result<Price, Refusal> {
+    if price.0 <= 0 || price > PRICE_MAX {
+        return Err(Refusal::beyond(Reason::Price, PRICE_MAX.0, price.0));
+    }
+    let bound = if price < bounds.price_min { bounds.price_min } else { bounds.price_max };
+    Err(Refusal::beyond(Reason::PriceBand, bound.0, price.0))
 }
 
 /// What even a cancel needs.

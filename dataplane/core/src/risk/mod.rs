@@ -30,6 +30,7 @@ mod words;
 
 pub use approved::Approved;
 pub use bounds::SymbolLimits;
+pub(crate) use checks::PRICE_MAX;
 pub use exposure::Exposure;
 pub use gate::{Gate, Owner, Refusal};
 pub(crate) use gate::{Market, Moment, NewOrder};

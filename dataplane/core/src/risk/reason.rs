@@ -53,6 +53,7 @@ counter_enum! {
         StrategyNet = "strategy_net": "As net, of its strategy alone.",
         StrategyLoss = "strategy_loss": "Its strategy lost more today than its limit; an operator has to let it go on.",
         StrategySlow = "strategy_slow": "Its strategy's calls took longer than their budget too often; an operator has to let it go on.",
+        PriceBand = "price_band": "A price outside of the bounds of its symbol, or a market order in a symbol that has bounds.",
     }
 }
 

@@ -65,7 +65,9 @@ pub(super) fn check_reducible(order: &Order, quantity: Quantity) -> Result<(), R
 
 impl Gate {
     /// As [`check_order`](Self::check_order), of an order for a cross: it is valued at the most that the collar lets anything
-    /// trade at, whatever its limit and side, and a limit has to be within the collar too. What its shares count at.
+    /// trade at, whatever its limit and side, and a limit has to be within the collar too. A symbol's own bounds are held
+    /// against the limit alone: what it is valued at is no price that it asks. A market order has no price that would keep
+    /// it within them, so none is sent where there are any. What its shares count at.
     #[cold]
     #[inline(never)]
     pub(super) fn check_cross(
@@ -76,9 +78,12 @@ impl Gate {
         market: &Market<'_>,
     ) -> Result<Price, Refusal> {
         let worth = self.upper_collar(now, new.instrument, market)?;
-        if worth != new.price && !new.price.is_market() {
+        if !new.price.is_market() {
             self.check_order(now, new.instrument, (new.price, new.quantity), (0, 0), bounds, market)?;
+        } else if bounds.has_price_band() {
+            return Err(Refusal { reason: Reason::PriceBand, limit: bounds.price_max.0, value: new.price.0 });
         }
+        let bounds = &bounds.at_any_price();
         let reference = self.check_order(now, new.instrument, (worth, new.quantity), (0, 0), bounds, market)?;
         Ok(worth.max(reference))
     }

@@ -1,11 +1,13 @@
 //! The pipeline between fakes: what goes in, what is recorded, what leaves.
 
 mod answers;
+mod bands;
 mod bounds;
 mod connection;
 mod crash;
 mod daemon;
 mod day;
+mod distrust;
 mod fees;
 mod gate;
 mod hash;

@@ -3,6 +3,7 @@
 use super::firm::{Fault, Firm, INSTRUMENTS, Num, Outcome};
 use super::verdict::{strategy_of, symbol_key};
 use crate::risk::{LimitId, Limits, SymbolLimits};
+use crate::units::Price;
 use tern_abi::command::{Command, LimitsOutcome, SetLimits};
 
 /// The limits that a symbol, or a strategy, may have of its own.
@@ -64,6 +65,12 @@ impl Firm {
 
     pub(super) fn is_restricted(&self, instrument: usize) -> bool {
         self.symbol(instrument).is_some_and(|limits| limits.restricted)
+    }
+
+    /// The lowest and the highest price that an order in an instrument may have, where that is said.
+    pub(super) fn price_band(&self, instrument: usize) -> (Option<Num>, Option<Num>) {
+        let of = |price: Option<Price>| price.map(|price| Num::from(price.0));
+        self.symbol(instrument).map_or((None, None), |limits| (of(limits.price_min), of(limits.price_max)))
     }
 
     /// Shares that may be sold short in an instrument.

@@ -1,7 +1,7 @@
 //! The checks of an intent by itself: the moment, whom it belongs to, and the order against its market.
 
 use super::firm::{Fault, Firm, INSTRUMENTS, Num};
-use super::verdict::{Ask, plain, refusal};
+use super::verdict::{Ask, MARKET, plain, refusal};
 use crate::risk::{HaltReason, LimitId, Reason, Refusal};
 use tern_abi::segment::TradingState;
 
@@ -107,6 +107,29 @@ pub(super) fn cross_replaced(firm: &Firm, ask: &Ask) -> Option<Refusal> {
 pub(super) fn price(firm: &Firm, ask: &Ask) -> Option<Refusal> {
     let price = firm.limit(ask);
     if (1..=PRICE_MAX).contains(&price) { None } else { refusal(Reason::Price, PRICE_MAX, price) }
+}
+
+/// Within the bounds that its symbol has: the ends are inside.
+pub(super) fn price_band(firm: &Firm, ask: &Ask) -> Option<Refusal> {
+    if ask.terms.cross != 0 && ask.price == MARKET {
+        return None;
+    }
+    let off = Num::from(firm.fault == Some(Fault::BandEnds));
+    match firm.price_band(ask.instrument) {
+        (Some(lowest), _) if ask.price < lowest + off => refusal(Reason::PriceBand, lowest, ask.price),
+        (_, Some(highest)) if ask.price > highest - off => refusal(Reason::PriceBand, highest, ask.price),
+        _ => None,
+    }
+}
+
+/// What asks for no price could trade at any.
+pub(super) fn market_in_band(firm: &Firm, ask: &Ask) -> Option<Refusal> {
+    let is_market = ask.terms.cross != 0 && ask.price == MARKET;
+    match firm.price_band(ask.instrument) {
+        (None, None) => None,
+        _ if !is_market || firm.fault == Some(Fault::MarketInBand) => None,
+        (_, highest) => refusal(Reason::PriceBand, highest.unwrap_or(PRICE_MAX), MARKET),
+    }
 }
 
 pub(super) fn notional(firm: &Firm, ask: &Ask) -> Option<Refusal> {

@@ -163,6 +163,10 @@ pub(super) enum Fault {
     SalesAtLimit,
     /// The model counts an instrument at the price of the last trade.
     FillsRevalue,
+    /// The model takes the ends of a symbol's bounds for outside.
+    BandEnds,
+    /// The model sends market orders whatever bounds the symbol has.
+    MarketInBand,
 }
 
 /// An order in a book.

@@ -273,6 +273,8 @@ fn faults() -> Vec<Fault> {
         Fault::GrossAtCost,
         Fault::SalesAtLimit,
         Fault::FillsRevalue,
+        Fault::BandEnds,
+        Fault::MarketInBand,
     ];
     bounds.chain(ignored).chain(misheard).chain(others).collect()
 }

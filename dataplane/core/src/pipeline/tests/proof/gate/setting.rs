@@ -9,7 +9,7 @@ use crate::pipeline::{Config, UnknownOrders};
 use crate::risk::{Limits, StrategyLimits, SymbolLimits};
 use crate::session::{VenueEvent, VenueEventKind};
 use crate::testing::{add, print};
-use crate::units::{Side, StrategyId, Symbol, TaiNs, UNIT};
+use crate::units::{Price, Side, StrategyId, Symbol, TaiNs, UNIT};
 use std::vec;
 use std::vec::Vec;
 use tern_abi::event::BookEvent;
@@ -65,6 +65,8 @@ fn symbols(random: &mut Random) -> Vec<SymbolLimits> {
             order_quantity_max: random.pick(&[None, Some(300), Some(5000)]),
             order_notional_max: random.pick(&[None, Some(2000 * UNIT), Some(500_000 * UNIT)]),
             short_max: random.pick(&[None, Some(0), Some(500), Some(i64::MAX)]),
+            price_min: random.pick(&[None, None, Some(Price(9_9900)), Some(Price(10_0000))]),
+            price_max: random.pick(&[None, None, Some(Price(10_0000)), Some(Price(10_0150))]),
             restricted: random.permille(150),
             ..SymbolLimits::new(Symbol::new(name).expect("short"))
         });
