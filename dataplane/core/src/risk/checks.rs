@@ -110,8 +110,8 @@ impl Gate {
     /// Whether the position of the firm, and that of the strategy, stay within their limits, should everything open on the
     /// side and the order trade.
     #[inline(always)]
-    pub(super) fn check_position(&self, wants: &Wants, exposure: &Exposure) -> Result<(), Refusal> {
-        let (worst, max) = (wants.worst, self.bounds.row(exposure.bounds).position_max);
+    pub(super) fn check_position(&self, wants: &Wants, bounds: &Bounds) -> Result<(), Refusal> {
+        let (worst, max) = (wants.worst, bounds.position_max);
         if worst > max {
             return Err(Refusal::beyond(Reason::Position, max, worst));
         }
@@ -126,7 +126,7 @@ impl Gate {
     /// with the order: `fresh` is that of the order or of the reference, whichever is higher, and counts if shares are added;
     /// `dearer` is the price of a replace that only asks for a higher one, else 0. What adds no shares, or only closes what the
     /// sum is about, is a way out and not asked about it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn check_stake(
         &self,
         wants: &Wants,
@@ -216,7 +216,7 @@ impl Gate {
     }
 
     /// Whether an order of `side` at `price` leaves the account's own alone. One compare unless it reaches their prices.
-    #[inline]
+    #[inline(always)]
     pub(super) fn check_self_trade(
         &self,
         instrument: InstrumentId,
@@ -229,10 +229,7 @@ impl Gate {
         if !may_cross || self.limits.self_trade == SelfTrade::Off {
             return Ok(());
         }
-        match own_in_the_way(orders, instrument, side, price) {
-            Some(own) => Err(Refusal::beyond(Reason::SelfTrade, own.price.0, price.0)),
-            None => Ok(()),
-        }
+        check_own(orders, instrument, side, price)
     }
 
     #[inline]
@@ -262,6 +259,15 @@ fn out_of_band(price: Price, bounds: &Bounds) -> Result<Price, Refusal> {
     }
     let bound = if price < bounds.price_min { bounds.price_min } else { bounds.price_max };
     Err(Refusal::beyond(Reason::PriceBand, bound.0, price.0))
+}
+
+/// Whether there is an order of our own that one of `side` at `price` would trade with.
+#[cold]
+fn check_own(orders: &Orders, instrument: InstrumentId, side: Side, price: Price) -> Result<(), Refusal> {
+    match own_in_the_way(orders, instrument, side, price) {
+        Some(own) => Err(Refusal::beyond(Reason::SelfTrade, own.price.0, price.0)),
+        None => Ok(()),
+    }
 }
 
 /// What even a cancel needs.

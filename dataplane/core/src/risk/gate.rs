@@ -381,7 +381,7 @@ impl Gate {
             let order = (new.price, new.quantity);
             self.check_order(at.now, new.instrument, order, (0, 0), bounds, market)?.max(new.price)
         };
-        self.check_position(&wants, exposure)?;
+        self.check_position(&wants, bounds)?;
         self.check_volume(at.now, new.instrument, new.quantity, worst)?;
         let price = self.check_stake(&wants, (valued(dearest), 0), exposure)?;
         self.check_self_trade(new.instrument, new.side, new.price, market.orders)?;
@@ -478,7 +478,7 @@ impl Gate {
         self.check_scopes(&wants, symbol)?;
         // A replace that adds no share is a way out and is never barred by a limit set below what is held.
         if more > 0 {
-            self.check_position(&wants, exposure)?;
+            self.check_position(&wants, bounds)?;
             self.check_volume(at.now, order.instrument, quantity, worst)?;
         }
         let dearer = if price > order.price { valued(price) } else { 0 };

@@ -40,13 +40,19 @@ impl Gate {
 
     /// What a price is compared with: the prints of others from the close of the day before on; without either the price
     /// that an auction names; without that the middle of what others bid and ask, if that is near enough.
-    #[inline]
+    #[inline(always)]
     pub(super) fn reference(&self, now: TaiNs, instrument: InstrumentId, market: &Market<'_>) -> Option<Price> {
-        let traded = self.sights.get(instrument.index()).and_then(super::sight::Sight::reference);
-        traded.or_else(|| self.indication(now, instrument)).or_else(|| self.middle(instrument, market))
+        match self.sights.get(instrument.index()).and_then(super::sight::Sight::reference) {
+            Some(traded) => Some(traded),
+            None => self.reference_without_prints(now, instrument, market),
+        }
     }
 
     #[cold]
+    fn reference_without_prints(&self, now: TaiNs, instrument: InstrumentId, market: &Market<'_>) -> Option<Price> {
+        self.indication(now, instrument).or_else(|| self.middle(instrument, market))
+    }
+
     fn middle(&self, instrument: InstrumentId, market: &Market<'_>) -> Option<Price> {
         let [bid, ask] = [Side::Buy, Side::Sell].map(|side| self.best_of_others(instrument, side, market));
         let (bid, ask) = (bid?.0, ask?.0);
