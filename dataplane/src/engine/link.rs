@@ -13,7 +13,6 @@ use tern_abi::segment::{DayCount, NextOrder, SessionFault};
 use tern_core::feed::Feed;
 use tern_core::input::{ConnEvent, Input};
 use tern_core::probe::Isolate;
-use tern_core::probe::NoProbe;
 use tern_core::session::{DropReason, OrderSession};
 use tern_core::strategy::StrategySet;
 use tern_core::units::TaiNs;
@@ -70,7 +69,7 @@ where
             TransportEvent::Bytes(bytes) => {
                 let Parts { pipeline, recorder, .. } = &mut self.parts;
                 let input = Input::Session { conn: CONN, bytes: &self.session_bytes[..bytes] };
-                pipeline.on_input(now, input, recorder, &mut NoProbe, &mut self.isolate)?;
+                pipeline.on_input(now, input, recorder, self.probe.calls(), &mut self.isolate)?;
                 self.parts.words.counters.add(LoopCounter::SessionBytes, bytes as u64);
                 if self.parts.pipeline.session().is_ready()
                     && let Some(transport) = &mut self.parts.transport

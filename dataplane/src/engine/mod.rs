@@ -334,7 +334,7 @@ where
         }
         self.kick();
         if self.probe.has_overrun() {
-            self.tell_overruns(now);
+            self.tell_overruns();
         }
         if now >= self.next_beat {
             self.watch_daemon(now);
@@ -503,12 +503,14 @@ where
     /// Calls to strategies took longer than they may: the pipeline is told of each strategy once a turn, as a command, so that
     /// what becomes of it can be replayed.
     #[cold]
-    fn tell_overruns(&mut self, now: TaiNs) {
+    fn tell_overruns(&mut self) {
         while let Some((index, took_ns)) = self.probe.take_overrun() {
             self.parts.words.counters.add(LoopCounter::StrategyOverruns, 1);
             let Some(owner) = self.parts.pipeline.desk().owners().get(index) else { continue };
             let command = Command::strategy_overrun(owner.strategy.0, took_ns);
-            // One that does not fit is done without: then trading is stopped for that reason.
+            // Later than a kill that was heeded meanwhile: the pipeline's time never goes back. One that does not fit is done
+            // without: then trading is stopped for that reason.
+            let now = self.parts.clock.now();
             let _ = self.input(now, Input::Command(&command));
         }
         self.hand_over();

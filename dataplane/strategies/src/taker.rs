@@ -47,6 +47,8 @@ pub struct Taker {
     /// Instruments to look at, by time: each holding time is the same, so the queue is in order.
     exits: VecDeque<(TaiNs, InstrumentId)>,
     exits_max: usize,
+    /// How often each instrument is in that queue.
+    looks: Box<[u16]>,
 }
 
 impl Taker {
@@ -71,6 +73,7 @@ impl Taker {
             rested: vec![TaiNs(0); setup.instruments_max].into_boxed_slice(),
             exits: VecDeque::with_capacity(exits_max),
             exits_max,
+            looks: vec![0; setup.instruments_max].into_boxed_slice(),
         })
     }
 
@@ -98,7 +101,7 @@ impl Taker {
             return;
         }
         *rested = ctx.now().plus(self.cooldown_ns);
-        self.exits.push_back((ctx.now().plus(self.hold_ns), instrument));
+        self.look_later(ctx, instrument);
         out.push(Intent::New {
             instrument,
             side,
@@ -110,12 +113,20 @@ impl Taker {
         });
     }
 
-    /// The instrument is seen for the first time: what there is of ours already has to be left as well.
+    fn look_later(&mut self, ctx: &Ctx<'_>, instrument: InstrumentId) {
+        if let Some(looks) = self.looks.get_mut(instrument.index()) {
+            *looks = looks.saturating_add(1);
+            self.exits.push_back((ctx.now().plus(self.hold_ns), instrument));
+        }
+    }
+
+    /// What there is of ours has to be left too when this did not enter it: it was there at the first look at the instrument,
+    /// or the venue told of it.
     #[cold]
     fn adopt(&mut self, ctx: &Ctx<'_>, instrument: InstrumentId) {
         let is_any = ctx.position(instrument).shares != 0 || ctx.orders(instrument).next().is_some();
         if is_any && self.exits.len() < self.exits_max {
-            self.exits.push_back((ctx.now().plus(self.hold_ns), instrument));
+            self.look_later(ctx, instrument);
         }
     }
 
@@ -133,8 +144,9 @@ impl Taker {
         if held == 0 && !left {
             return;
         }
-        self.exits.push_back((ctx.now().plus(self.hold_ns), instrument));
-        if left || !has_rate(ctx, out) {
+        self.look_later(ctx, instrument);
+        // What would be refused anyway, before the open or in a halt, is not asked for five times a second.
+        if left || !ctx.can_trade() || !ctx.is_tradable(instrument) || !has_rate(ctx, out) {
             return;
         }
         let top = ctx.books().top(instrument);
@@ -171,7 +183,10 @@ fn take_at(side: Side, price: Price) -> Price {
 impl Strategy for Taker {
     #[inline]
     fn on_book(&mut self, ctx: &Ctx<'_>, change: &BookChange, _: &mut Intents) {
-        if change.top_changed && self.universe.touch(ctx, change.instrument) {
+        if change.top_changed
+            && self.universe.touch(ctx, change.instrument)
+            && self.looks.get(change.instrument.index()) == Some(&0)
+        {
             self.adopt(ctx, change.instrument);
         }
     }
@@ -185,7 +200,11 @@ impl Strategy for Taker {
             }
         }
     }
-    fn on_order(&mut self, _: &Ctx<'_>, _: &OrderEvent, _: &mut Intents) {}
+    fn on_order(&mut self, ctx: &Ctx<'_>, event: &OrderEvent, _: &mut Intents) {
+        if self.looks.get(event.instrument.index()) == Some(&0) {
+            self.adopt(ctx, event.instrument);
+        }
+    }
     fn on_timer(&mut self, ctx: &Ctx<'_>, out: &mut Intents) {
         while out.len() + 4 <= INTENTS_MAX {
             let Some((at, instrument)) = self.exits.front().copied() else { return };
@@ -193,6 +212,9 @@ impl Strategy for Taker {
                 return;
             }
             self.exits.pop_front();
+            if let Some(looks) = self.looks.get_mut(instrument.index()) {
+                *looks = looks.saturating_sub(1);
+            }
             self.leave(ctx, instrument, out);
         }
     }

@@ -4,12 +4,12 @@ use crate::{AnyStrategy, ParamError, REGISTRY, Setup, StrategyParams, make};
 use std::collections::BTreeMap;
 use tern_abi::command::CommandKind;
 use tern_abi::event::{BookEvent, EventKind};
-use tern_core::input::Input;
+use tern_core::input::{ConnEvent, Input};
 use tern_core::opening::OpeningPosition;
 use tern_core::pipeline::{Config, PipelineCounter};
 use tern_core::risk::Reason;
-use tern_core::session::{OrderAction, VenueEventKind};
-use tern_core::testing::{Rig, accepted, add, config, executed, print, replaced, told};
+use tern_core::session::{OrderAction, VenueEvent, VenueEventKind};
+use tern_core::testing::{Rig, accepted, add, config, executed, print, replaced, told, trading};
 use tern_core::units::{InstrumentId, OrderId, Side, StrategyId, Symbol, TaiNs};
 
 const SYMBOLS: u32 = 60;
@@ -291,6 +291,39 @@ fn the_taker_leaves_what_it_finds_it_holds() {
     market.run(3000);
     assert_eq!(market.held_max(), 0);
     assert!(market.sent[0] >= 8 && market.traded.len() == 8, "{:?} in {} symbols", market.sent, market.traded.len());
+}
+
+/// After a restart the venue tells of trades of an earlier run, long after the books were looked at first.
+#[test]
+fn the_taker_leaves_what_the_venues_log_tells_it_holds() {
+    let taker = strategy("taker", &[("ratio", 100_000), ("hold_ns", 20_000_000)]);
+    let config = Config { restarted: true, ..config() };
+    let mut rig = Rig::bare(config, 2, (taker,));
+    rig.feed(&[trading(0), print(0, 10_0000), add(0, 1, Side::Buy, 9_9900, 500), add(0, 2, Side::Sell, 10_0100, 500)]);
+    rig.conn(ConnEvent::Up);
+    rig.conn(ConnEvent::Room(1 << 20));
+    let order = VenueEvent {
+        symbol: Symbol::new("S0"),
+        side: Some(Side::Buy),
+        strategy: Some(StrategyId(1)),
+        ..accepted(7, 300, 10_0000)
+    };
+    rig.venue(order);
+    rig.venue(executed(7, 300, 10_0000, 3));
+    rig.venue(VenueEvent { order: OrderId(40), ..VenueEvent::new(VenueEventKind::NextOrderId) });
+    rig.venue(VenueEvent::new(VenueEventKind::CaughtUp));
+    // Nothing that would be refused: it is not tradable now.
+    rig.feed(&[BookEvent { instrument: 0, code: b'H', ..BookEvent::new(EventKind::TradingState) }]);
+    rig.now = rig.now.plus(20_000_000);
+    rig.input(Input::Timer);
+    assert!(rig.sent().is_empty());
+    assert!(rig.pipeline.desk().refusals().iter().all(|refused| *refused == 0));
+    rig.feed(&[trading(0)]);
+    rig.now = rig.now.plus(20_000_000);
+    rig.input(Input::Timer);
+    let sent = rig.sent();
+    let wanted: Vec<(Side, u32)> = sent.iter().map(|sent| (sent.side, sent.quantity)).collect();
+    assert_eq!(wanted, [(Side::Sell, 300)]);
 }
 
 #[test]

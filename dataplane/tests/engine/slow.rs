@@ -1,7 +1,7 @@
 //! Strategies that take longer than their budget.
 
 use crate::venue::Answer;
-use crate::world::{LOOK_NS, SegmentFile, World, records, replayed};
+use crate::world::{LOOK_NS, SAMPLE_EVERY, SegmentFile, World, records, replayed};
 use tern_abi::command::{Command, CommandKind};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Kind;
@@ -43,6 +43,26 @@ fn a_strategy_that_takes_longer_than_its_budget_is_stopped_told_of_and_stopped_i
     let overruns: Vec<Command> =
         commands.filter(|command| command.kind == CommandKind::StrategyOverrun as u32).collect();
     assert!(overruns.len() >= 3 && overruns.iter().all(|one| one.id == 1 && one.value >= 1500), "{overruns:?}");
+}
+
+/// No datagram is measured here: only what the venue says.
+#[test]
+fn a_strategy_that_is_slow_at_the_venues_answers_is_found() {
+    SAMPLE_EVERY.set(0);
+    let file = SegmentFile::new("slow-answers");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+    SAMPLE_EVERY.set(16);
+    world.log_in();
+    world.open_market(2);
+    world.trade(10);
+    assert_eq!(world.counter(LoopCounter::StrategyOverruns), 0);
+    LOOK_NS.set(1500);
+    world.trade(20);
+    LOOK_NS.set(1);
+    world.run_until("the cancels", |world| world.gateway.open_orders() == 0);
+    assert_eq!(world.engine.words().strategies.get(0), STRATEGY_DISABLED);
+    assert!(world.counter(LoopCounter::StrategyOverruns) >= 3);
 }
 
 #[test]

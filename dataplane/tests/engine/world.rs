@@ -32,6 +32,8 @@ thread_local! {
     pub(crate) static PAUSE: Cell<(u32, u64)> = const { Cell::new((0, 0)) };
     /// What a look at the clock takes, ns.
     pub(crate) static LOOK_NS: Cell<u64> = const { Cell::new(1) };
+    /// Of so many datagrams one has its stages measured.
+    pub(crate) static SAMPLE_EVERY: Cell<u32> = const { Cell::new(16) };
 }
 
 /// A clock that the test sets.
@@ -161,7 +163,7 @@ impl<'a> World<'a> {
             },
             LoopConfig {
                 block: false,
-                sample_stages_every: 16,
+                sample_stages_every: SAMPLE_EVERY.get(),
                 account: 1,
                 day: 7,
                 daemon_silence_ns: DAEMON_SILENCE_NS,

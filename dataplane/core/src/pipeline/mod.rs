@@ -165,12 +165,12 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
         self.desk.count(PipelineCounter::Inputs, 1);
         self.desk.input_recorded(&input);
-        if self.deadlines.is_none() {
-            self.ask_deadlines(turn, isolate);
-        }
         if self.desk.lives.is_any_due() {
             // What the journal kept for them, before they are called for the first time.
             self.restart_strategies(turn, isolate);
+        }
+        if self.deadlines.is_none() {
+            self.ask_deadlines(turn, isolate);
         }
         match input {
             Input::Datagram { stream, line, at, backlog, payload } => {

@@ -116,7 +116,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     ) {
         self.deadlines = Some([TaiNs::NEVER; STRATEGIES_MAX]);
         for index in 0..self.strategies.count() {
-            if self.ask_deadline(isolate, index).is_err() {
+            if !self.desk.is_disabled(index) && self.ask_deadline(isolate, index).is_err() {
                 self.strategy_panicked(turn, index, &isolate.panic_text());
             }
         }

@@ -283,6 +283,35 @@ fn what_the_journal_kept_of_the_day_is_given_before_the_first_call() {
     assert_eq!((record.strategy, record.event, record.version), (1, StrategyEvent::Restarted as u16, VERSION));
 }
 
+/// It knows only from its state when it wants a timer.
+#[derive(Debug)]
+struct Late(Option<TaiNs>);
+
+impl Strategy for Late {
+    fn on_book(&mut self, _: &Ctx<'_>, _: &crate::book::BookChange, _: &mut Intents) {}
+    fn on_batch_end(&mut self, _: &Ctx<'_>, _: Batch, _: &mut Intents) {}
+    fn on_order(&mut self, _: &Ctx<'_>, _: &OrderEvent, _: &mut Intents) {}
+    fn on_timer(&mut self, _: &Ctx<'_>, _: &mut Intents) {}
+    fn next_deadline(&self) -> TaiNs {
+        self.0.expect("it has its state")
+    }
+    fn restore(&mut self, state: &KeptState) {
+        self.0 = state.bytes().first_chunk().map(|bytes| TaiNs(u64::from_le_bytes(*bytes)));
+    }
+}
+
+#[test]
+fn nothing_is_asked_of_a_strategy_before_it_has_its_state() {
+    let due = TaiNs(5_000_000_000);
+    let state = KeptState::new(VERSION, &due.0.to_le_bytes()).expect("short");
+    let mut rig = Rig::bare(config(), 2, (Late(None),));
+    rig.pipeline.recover(Ledger { states: [(StrategyId(1), state)].into(), ..Ledger::default() });
+    rig.input_with(Input::Events(&[print(0, 10_0000)]), &mut Catch).expect("recorded");
+    assert!(!rig.pipeline.desk().is_disabled(0));
+    assert_eq!(rig.pipeline.desk().counter(PipelineCounter::StrategyPanics), 0);
+    assert_eq!(rig.pipeline.next_deadline(), due);
+}
+
 #[test]
 fn a_state_has_a_bound() {
     let mut intents = Intents::default();
