@@ -198,6 +198,10 @@ mod tests {
             ("restricted = []", "reference.date: required"),
             ("date = \"2026-11-22\"\nrestrict = []", "is wrong in line 2: unknown field `restrict`"),
             ("date = \"2026-11-22\"\n[locates]\nGME = 0", "reference.locates.GME: 0 is out of range"),
+            (
+                "date = \"2026-11-22\"\n[prior_close]\nGME = 231500\n[price_bands]\nGME = [2000, 2600]",
+                "reference.price_bands.GME: prices from 2000 to 2600 exclude 231500",
+            ),
             ("file = \"x\"", "names another file"),
         ] {
             let shown = load(lists).expect_err("refused").to_string();
