@@ -132,11 +132,11 @@ pub const FIELDS: &[Field] = &[
     field("limits.symbol[].order_notional_max", "a positive number of 1/10000 of the currency unit"),
     field(
         "limits.symbol[].price_min",
-        "a price from 1 to 1999999900 in 1/10000 of the currency unit, not above price_max",
+        "a price from 1 to 1999999900 in 1/10000 of the currency unit, not above price_max nor above the symbol's prior_close",
     ),
     field(
         "limits.symbol[].price_max",
-        "a price from 1 to 1999999900 in 1/10000 of the currency unit, not below price_min",
+        "a price from 1 to 1999999900 in 1/10000 of the currency unit, not below price_min nor below the symbol's prior_close",
     ),
     field(
         "reference.file",
@@ -151,7 +151,7 @@ pub const FIELDS: &[Field] = &[
     ),
     field(
         "reference.price_bands",
-        "a table of symbols and lowest and highest prices from 1 to 1999999900 in 1/10000 of the currency unit, for example { GME = [200000, 260000] }, not apart from price_min and price_max of the symbol",
+        "a table of symbols and lowest and highest prices from 1 to 1999999900 in 1/10000 of the currency unit, for example { GME = [200000, 260000] }, with the symbol's prior_close within, and not apart from its price_min and price_max",
     ),
     field("reference.locates", "a table of symbols and shares from 1, for example { GME = 500 }"),
     field("opening.file", "a readable TOML file with date and [[position]], or these keys in its place"),

@@ -18,9 +18,10 @@ pub struct SymbolLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_notional_max: Option<i64>,
     /// Lowest price of an order, 1/10000 of the currency unit, whatever the reference of the collar is; absent: the collar alone.
+    /// Not above the symbol's `reference.prior_close`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_min: Option<u32>,
-    /// Highest price of an order, the same.
+    /// Highest price of an order, the same; not below that close.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_max: Option<u32>,
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::problem::Problem;
 use crate::types::{Config, text};
+use crate::validate::PRICE_MAX;
 
 /// `[reference]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,7 @@ pub struct Reference {
     /// Closing prices of the trading day before, 1/10000 of the currency unit: the collar's reference begins there.
     pub prior_close: BTreeMap<String, u32>,
     /// Lowest and highest price of an order of the day, 1/10000 of the currency unit; with bounds in `[[limits.symbol]]`, both hold.
+    /// The symbol's `prior_close` is within.
     pub price_bands: BTreeMap<String, [u32; 2]>,
 }
 
@@ -105,6 +107,37 @@ impl Config {
         Ok(())
     }
 
+    /// Bounds of a symbol's price outside of which it closed yesterday: one of the two is in another unit, or of another symbol. They
+    /// would hold for the whole run, and let nothing leave, or leave open what they were to prevent.
+    pub(crate) fn band_problems(&self) -> Vec<Problem> {
+        let Some(reference) = &self.reference else { return Vec::new() };
+        let mut bounds = Vec::new();
+        for (index, own) in self.limits.symbol.iter().enumerate() {
+            let at = |field: &str| format!("limits.symbol[{index}].{field}");
+            let (lowest, highest) = (own.price_min.unwrap_or(1), own.price_max.unwrap_or(PRICE_MAX));
+            bounds.push((at("price_min"), &own.symbol, [lowest, highest], [lowest, PRICE_MAX]));
+            bounds.push((at("price_max"), &own.symbol, [lowest, highest], [1, highest]));
+        }
+        for (symbol, band) in &reference.price_bands {
+            bounds.push((format!("reference.price_bands.{symbol}"), symbol, *band, *band));
+        }
+        // What is no price, or turned round, is said of its field already.
+        let is_price = |price: &u32| (1..=PRICE_MAX).contains(price);
+        let excluded = bounds.into_iter().filter_map(|(field, symbol, band, [lowest, highest])| {
+            let close = reference.prior_close.get(symbol).filter(|close| is_price(close))?;
+            let is_sound = band.iter().all(is_price) && band[0] <= band[1];
+            let is_excluded = is_sound && !(lowest..=highest).contains(close);
+            is_excluded.then(|| {
+                let message = format!("prices from {lowest} to {highest} exclude {close}, the prior_close of {symbol}");
+                let advice = format!(
+                    "bounds with {close} within, or another prior_close or none: all in 1/10000 of the currency unit, a price in cents times 100"
+                );
+                self.problem_expecting(&field, message, &advice)
+            })
+        });
+        excluded.collect()
+    }
+
     /// Whether the reference, if there is one, is for the trading day `day` ([`Config::trading_day`]).
     ///
     /// # Errors
@@ -165,6 +198,10 @@ mod tests {
             ("restricted = []", "reference.date: required"),
             ("date = \"2026-11-22\"\nrestrict = []", "is wrong in line 2: unknown field `restrict`"),
             ("date = \"2026-11-22\"\n[locates]\nGME = 0", "reference.locates.GME: 0 is out of range"),
+            (
+                "date = \"2026-11-22\"\n[prior_close]\nGME = 231500\n[price_bands]\nGME = [2000, 2600]",
+                "reference.price_bands.GME: prices from 2000 to 2600 exclude 231500",
+            ),
             ("file = \"x\"", "names another file"),
         ] {
             let shown = load(lists).expect_err("refused").to_string();

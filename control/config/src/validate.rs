@@ -14,7 +14,7 @@ use crate::types::{Config, PortKind, Session};
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Highest price an order may have: OUCH 5.0, 1.2.
-const PRICE_MAX: u32 = 1_999_999_900;
+pub(crate) const PRICE_MAX: u32 = 1_999_999_900;
 
 /// Everything that is wrong with `config`, in the order of the sections.
 pub(crate) fn problems(config: &Config) -> Vec<Problem> {
@@ -33,6 +33,7 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     if let Some(reference) = &config.reference {
         check.reference(reference);
     }
+    check.problems.extend(config.band_problems());
     check.problems.extend(config.opening_problems());
     check.supervision();
     check.problems

@@ -213,6 +213,33 @@ const TABLE: &[Wrong] = &[
         "SPY = [",
         "reference.price_bands.SPY: no price is within it and within price_min and price_max of [[limits.symbol]]",
     ),
+    // A unit that is not the other list's: cents in place of 1/10000, and the other way round.
+    wrong(
+        "[200_000, 260_000]",
+        "[2_000, 2_600]",
+        "reference.price_bands.GME: prices from 2000 to 2600 exclude 231500, the prior_close of GME; \
+         right would be: bounds with 231500 within, or another prior_close or none: all in 1/10000 of the currency unit",
+    ),
+    wrong(
+        "[200_000, 260_000]",
+        "[231_501, 260_000]",
+        "reference.price_bands.GME: prices from 231501 to 260000 exclude",
+    ),
+    wrong(
+        "[200_000, 260_000]",
+        "[200_000, 231_499]",
+        "reference.price_bands.GME: prices from 200000 to 231499 exclude",
+    ),
+    wrong(
+        "prior_close = { GME = 231500 }",
+        "prior_close = { GME = 231500, SPY = 60000 }",
+        "limits.symbol[0].price_min: prices from 3000000 to 1999999900 exclude 60000, the prior_close of SPY",
+    ),
+    wrong(
+        "prior_close = { GME = 231500 }",
+        "prior_close = { GME = 231500, SPY = 900_0001 }",
+        "limits.symbol[0].price_max: prices from 1 to 9000000 exclude 9000001, the prior_close of SPY",
+    ),
     wrong("position_max = 50000", "position_max = 0", "limits.symbol[0].position_max: 0 is out of range"),
     wrong("gross_max = 80_000_000_0000", "gross_max = 0", "limits.strategy[0].gross_max: 0 is out of range"),
     wrong(
@@ -259,6 +286,32 @@ fn line_and_column_are_those_of_the_value() {
     let line = text.lines().position(|line| line.starts_with("queues")).map_or(0, |index| index + 1);
     let Err(problems) = Config::parse(Path::new("etc/tern.toml"), &text) else { panic!("accepted") };
     assert!(problems.to_string().starts_with(&format!("etc/tern.toml:{line}:14: port.queues[1]: ")), "{problems}");
+}
+
+#[test]
+fn bounds_that_end_at_the_prior_close_hold_it_and_those_of_other_symbols_are_not_asked() {
+    for (from, to) in [
+        ("[200_000, 260_000]", "[231_500, 260_000]"),
+        ("[200_000, 260_000]", "[200_000, 231_500]"),
+        ("GME = [200_000, 260_000]", "QQQ = [2_000, 2_600]"),
+        ("prior_close = { GME = 231500 }", "prior_close = { SPY = 300_0000 }"),
+        ("prior_close = { GME = 231500 }", "prior_close = { SPY = 900_0000 }"),
+    ] {
+        assert!(EXAMPLE.contains(from), "`{from}` must stand in the example");
+        let found = Config::parse(Path::new("x.toml"), &EXAMPLE.replacen(from, to, 1));
+        assert!(found.is_ok(), "`{to}`: {}", found.err().map_or(String::new(), |problems| problems.to_string()));
+    }
+}
+
+#[test]
+fn bounds_that_exclude_the_prior_close_are_named_with_their_line() {
+    let text = EXAMPLE.replace("[200_000, 260_000]", "[2_000, 2_600]");
+    let line = text.lines().position(|line| line.starts_with("price_bands")).map_or(0, |index| index + 1);
+    let Err(problems) = Config::parse(Path::new("etc/tern.toml"), &text) else { panic!("accepted") };
+    assert!(
+        problems.to_string().starts_with(&format!("etc/tern.toml:{line}:23: reference.price_bands.GME: ")),
+        "{problems}"
+    );
 }
 
 #[test]

@@ -3,19 +3,20 @@
 //! `TERN_FAKE=fail` ends at once with exit code 1, `usage` with 2, `stuck` stops beating after its first records,
 //! `late_kill` kills before it takes a resume, `late_limits` sets limits before it takes a command that does, `holds` holds
 //! 900 shares, `late_holds` does so from the first limits that it takes, `leaves` ends with 2 and leaves three orders of 100
-//! shares open.
+//! shares open; in its first run `spends` uses 80 % of `gross_max`, `late_spends` does so from the first limits that it takes,
+//! `mute` uses nothing, and says nothing of it from then on.
 //!
-//! It has two limits, `position_max` = 1000 and `duplicate_window_ns` = 50.
+//! It has two limits, `position_max` = 1000 and `duplicate_window_ns` = 50; those that spend, and `mute`, have `gross_max` as configured too.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use tern_abi::ABI_VERSION;
-use tern_abi::command::{CommandKind, LimitsOutcome, SetLimits};
+use tern_abi::command::{CommandKind, LIMITS_MAX, LimitsOutcome, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::{ACTION_NEW, Kind, LimitsRecord, OrderRecord, Recorder, StartRecord};
 use tern_abi::ring::commands::Sent;
-use tern_abi::segment::{HoldingsState, KillCause, LimitsState};
+use tern_abi::segment::{HoldingsState, KillCause, LimitsState, NOT_MEASURED, UsageState};
 use tern_config::Config;
 use tern_config::facts::{DataplaneFacts, Named, Names};
 use tern_hw::segment::{DataPlaneEnds, DataPlaneSegment, SegmentSpec};
@@ -66,15 +67,22 @@ fn main() -> ExitCode {
         .record(now_ns(), Kind::Start, &[start.as_bytes(), config.effective_toml().as_bytes()])
         .expect("room");
 
-    let limits = ["position_max", "duplicate_window_ns"].map(|name| Named::new(name, "")).to_vec();
+    let has_money = ["spends", "late_spends", "mute"].contains(&mode.as_str());
+    let gross_max = config.limits.gross_max;
+    let count = if has_money { 3 } else { 2 };
+    let limits =
+        ["position_max", "duplicate_window_ns", "gross_max"].map(|name| Named::new(name, ""))[..count].to_vec();
     let facts = DataplaneFacts { names: Names { limits, ..Names::default() }, ..DataplaneFacts::default() };
     tern_config::facts::write(&config.paths.dataplane_facts(), &facts).expect("the run folder is there");
-    let start = SetLimits::new(&[1000, 50], (0, 0), u32::MAX, "");
+    let start = SetLimits::new(&[1000, 50, gross_max][..count], (0, 0), u32::MAX, "");
     plane.limits.write(&LimitsState::new(&start, now_ns()));
 
     let mut trading = !plane.kill.state().killed();
     let mut order = 0;
     let mut holds = mode == "holds";
+    let mut is_mute = false;
+    let is_first = plane.runs.get() == 1;
+    let mut spends = mode == "spends" && is_first;
     for turn in 1_u64.. {
         if mode == "leaves" && turn == 50 {
             return ExitCode::from(2);
@@ -94,6 +102,8 @@ fn main() -> ExitCode {
                     }
                     set_limits(&mut plane, &limits);
                     holds |= mode == "late_holds";
+                    spends |= mode == "late_spends" && is_first;
+                    is_mute |= mode == "mute";
                     plane.commands.done();
                     continue;
                 }
@@ -125,6 +135,12 @@ fn main() -> ExitCode {
         let mut found = HoldingsState { began_ns: now_ns(), ..HoldingsState::default() };
         found.positions[0].shares = if holds { 900 } else { 0 };
         plane.holdings.write(&found);
+        if !is_mute {
+            let mut usage =
+                UsageState { tai_ns: now_ns(), reduce_only: 0, high_water: 0, used: [NOT_MEASURED; LIMITS_MAX] };
+            usage.used[2] = if spends { gross_max / 10 * 8 } else { 0 };
+            plane.usage.write(&usage);
+        }
         plane.trading.set(trading, u32::from(!trading), now_ns());
         let has_left = mode == "leaves" && order == 3;
         if trading && !has_left && plane.recorder.has_room_for_orders() {

@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 
 use tern_abi::event::SIDE_SELL;
-use tern_config::facts::Named;
 use tern_config::ledger::Move;
 use tern_hw::segment::SegmentView;
 use tern_journal::recovered::{Recovered, RecoveredOrder, last_day_begins, recovered};
 
-use super::{by_name, used::is_within};
+use super::{index_of, used, used::is_within};
 use crate::shared::Shared;
 
 /// Whether the data plane is down, and this daemon starts none again: from here on it is another daemon that asks the ledger.
@@ -28,9 +27,11 @@ pub(super) fn fits(shared: &Shared<'_>, moving: &Move, left: i64) -> Result<(), 
         "orders_per_second_max" => 0,
         "open_orders_max" => open_orders(&day(shared)?),
         "position_max" => worst_position(&day(shared)?),
-        // Money at today's prices, losses and messages are not in the journal as the gate counts them. Whatever they are,
-        // they are no more than the limit under which they came about.
-        limit => in_force(shared, limit)?,
+        // Money at today's prices, losses and messages are not in the journal as the gate counts them.
+        limit => {
+            day(shared)?;
+            as_said_last(shared, limit)?
+        }
     };
     is_within(&moving.limit, used, left)
 }
@@ -45,18 +46,30 @@ fn nobody_runs(shared: &Shared<'_>) -> Result<(), String> {
     })
 }
 
-fn in_force(shared: &Shared<'_>, limit: &str) -> Result<i64, String> {
-    let names: Vec<Named> = crate::read_names(shared.config).limits;
-    let found: BTreeMap<String, i64> =
-        shared.segment.words().limits.read().map(|state| by_name(&state, &names)).unwrap_or_default();
-    let known = found.get(limit).copied();
-    known.ok_or_else(|| format!("no data plane has said which {limit} was in force here, so nobody knows what is used"))
+/// What was used under the limit that was in force last, and no less than that limit: after the last look as much may have
+/// been used. More was used where the limit was set below it, or a loss ran past it. A look from before the limit held says
+/// nothing: it may have been wider then, and more used after the look.
+fn as_said_last(shared: &Shared<'_>, limit: &str) -> Result<i64, String> {
+    let words = shared.segment.words();
+    let limits = words.limits.read();
+    let in_force = limits.zip(index_of(shared, limit).ok()).and_then(|(limits, index)| {
+        let value = limits.values().get(index).copied()?;
+        Some((value, index, limits.since_ns))
+    });
+    let (value, index, since_ns) = in_force.ok_or_else(|| {
+        format!("no data plane has said which {limit} was in force here, so nobody knows what is used: ask when one runs here")
+    })?;
+    let used = used::known_since(words, limit, index, since_ns).ok_or_else(|| {
+        format!("the last data plane has not said what it used of {limit} = {value}, so nobody knows: ask when one runs here")
+    })?;
+    Ok(used.max(value))
 }
 
 /// The last day of the journal, if it has everything and agreed with the venue's log.
 fn day(shared: &Shared<'_>) -> Result<Recovered, String> {
     let words = shared.segment.words();
-    let missing = words.next_seq.get().saturating_sub(1).saturating_sub(words.journaled_seq.get());
+    let journaled = words.journaled_seq.get();
+    let missing = words.next_seq.get().saturating_sub(1).saturating_sub(journaled);
     if missing > 0 {
         return Err(format!("{missing} records of the last run are not in the journal yet: ask again"));
     }
@@ -64,6 +77,14 @@ fn day(shared: &Shared<'_>) -> Result<Recovered, String> {
     let (day, _) = last_day_begins(folder)
         .and_then(|begins| recovered(folder, begins..=u64::MAX))
         .map_err(|error| format!("what is held and open here is not known: {error}"))?;
+    // A folder that is empty or another one reads as a day on which nothing was done.
+    if day.last_seq < journaled {
+        return Err(format!(
+            "what is held and open here is not known: the journal in {} ends with record {}, and {journaled} were written: put it back",
+            folder.display(),
+            day.last_seq
+        ));
+    }
     if day.unreconciled || day.unreadable > 0 {
         return Err(
             "what is held and open here is not known: the last run has not agreed with the venue's log (`tern \

@@ -43,7 +43,12 @@ impl Said {
 /// # Errors
 /// More is used, and what to do.
 pub(super) fn may_leave(words: &Words, limit: &str, index: usize, left: i64) -> Result<(), String> {
-    Said::read(words).used(limit, index, 0).map_or(Ok(()), |used| is_within(limit, used, left))
+    known_since(words, limit, index, 0).map_or(Ok(()), |used| is_within(limit, used, left))
+}
+
+/// What the data plane said last that it uses, if it said so at `since_ns` (TAI) or later, in the limit's unit.
+pub(super) fn known_since(words: &Words, limit: &str, index: usize, since_ns: u64) -> Option<i64> {
+    Said::read(words).used(limit, index, since_ns)
 }
 
 /// Waits until the data plane says that no more than `most` is used. Under a limit in force since `since_ns`, it cannot become
@@ -54,7 +59,7 @@ pub(super) fn may_leave(words: &Words, limit: &str, index: usize, left: i64) -> 
 pub(super) fn fits(words: &Words, moving: &Move, index: usize, most: i64, since_ns: u64) -> Result<(), String> {
     let deadline = Instant::now() + LOOK_PATIENCE;
     loop {
-        if let Some(used) = Said::read(words).used(&moving.limit, index, since_ns) {
+        if let Some(used) = known_since(words, &moving.limit, index, since_ns) {
             return is_within(&moving.limit, used, most);
         }
         if Instant::now() >= deadline {

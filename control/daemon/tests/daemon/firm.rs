@@ -24,7 +24,7 @@ struct Host {
 /// Instances `a` and `b`, which have half of everything each: 2000 shares a symbol, and 1000 in force.
 fn host(name: &str, mode: &'static str) -> Host {
     let roles = format!("[roles]\nrisk_officer = \"{}\"\n", groups().0);
-    let mut a = Bench::new(&format!("{name}-a"), mode, &roles);
+    let mut a = Bench::new(&format!("{name}-a"), mode, &format!("{roles}[daemon]\nrestarts_max = 0\n"));
     let mut b = Bench::new(&format!("{name}-b"), "", &roles);
     let (firm, ledger) = (a.folder.join("firm.toml"), a.folder.join("firm").join("acme.json"));
     let mut text = format!("[firm]\nname = \"acme\"\nledger = \"{}\"\n[total]\n{}", ledger.display(), amounts(2));
@@ -78,6 +78,23 @@ fn ask(bench: &Bench, ask: &str) -> (bool, String) {
 fn give(bench: &Bench, amount: i64) -> (bool, String) {
     let what = format!(r#""limit":"position_max","to":"b","amount":{amount},"why":"a quiet day for a""#);
     ask(bench, &format!(r#"{{"move_allotment":{{{what}}}}}"#))
+}
+
+fn give_gross(bench: &Bench, amount: i64) -> (bool, String) {
+    let what = format!(r#""limit":"gross_max","to":"b","amount":{amount},"why":"a quiet day for a""#);
+    ask(bench, &format!(r#"{{"move_allotment":{{{what}}}}}"#))
+}
+
+/// Kills the data plane, and waits until the daemon has given it up.
+fn take_down(bench: &Bench) {
+    bench.kill_data_plane(nix::sys::signal::Signal::SIGKILL);
+    bench.until("its data plane stays down", || bench.facts().gave_up && bench.facts().dataplane_pid == 0);
+    // What it left in the rings is not in the journal at once.
+    bench.until("all of its records are in the journal", || {
+        let view = bench.view();
+        let words = view.segment().expect("a segment");
+        words.next_seq.get() == words.journaled_seq.get() + 1
+    });
 }
 
 fn position(bench: &Bench) -> i64 {
@@ -188,6 +205,84 @@ fn what_one_that_stays_down_left_open_stays_with_it_and_the_rest_may_be_taken() 
     host.a.start();
     let refused = "position_max is 2000, 1700 above the allotment 300";
     host.a.until("it is not started with more than is left", || host.a.log().contains(refused));
+    host.a.stop();
+    host.b.stop();
+}
+
+#[test]
+fn what_is_above_a_limit_that_was_set_below_it_stays_with_one_that_is_down() {
+    let mut host = host("above-down", "spends");
+    host.start();
+    let all = Limits::default().gross_max;
+    let used = all / 10 * 8;
+    assert_eq!(set(&host.a, 0, &format!(r#"{{"gross_max":{}}}"#, all / 2), "less").0, "set");
+    host.a.until("it says what it uses of the new limit", || {
+        let view = host.a.view();
+        let words = view.segment().expect("a segment");
+        let limits = words.limits.read().expect("limits");
+        words.usage.read().is_some_and(|usage| usage.used[2] == used && usage.tai_ns >= limits.since_ns)
+    });
+    take_down(&host.a);
+    let (done, why) = give_gross(&host.a, all / 2);
+    assert!(
+        !done && why.contains(&format!("{used} of gross_max are used here, and {} would be left", all / 2)),
+        "{why}"
+    );
+    assert!(!give_gross(&host.a, all - used + 1).0, "one more than what is not used");
+    // As little is given without its journal, which says whether that was its last word.
+    let (journal, away) = (host.a.config.paths.journal.clone(), host.a.folder.join("away"));
+    std::fs::rename(&journal, &away).expect("it is there");
+    let (done, why) = give_gross(&host.a, all - used);
+    assert!(!done && why.contains("ends with record 0, and"), "{why}");
+    std::fs::rename(&away, &journal).expect("it was there");
+    assert_eq!((host.ledger().moving, host.ledger().ceiling("b", "gross_max")), (None, Some(all)));
+    assert_eq!(give_gross(&host.a, all - used), (true, String::new()));
+    let ledger = host.ledger();
+    assert_eq!(
+        (ledger.ceiling("a", "gross_max"), ledger.ceiling("b", "gross_max")),
+        (Some(used), Some(2 * all - used))
+    );
+    host.a.stop();
+    host.b.stop();
+}
+
+#[test]
+fn a_move_that_is_half_done_when_its_data_plane_goes_down_is_not_finished_before_less_is_used() {
+    let mut host = host("half-down", "late_spends");
+    host.start();
+    let all = Limits::default().gross_max;
+    let too_much = format!("{} of gross_max are used here, and {} would be left", all / 10 * 8, all / 2);
+    let (done, why) = give_gross(&host.a, all / 2);
+    assert!(!done && why.contains(&too_much), "{why}");
+    assert!(host.ledger().moving.is_some(), "it is half done: {why}");
+    take_down(&host.a);
+    let (done, why) = ask(&host.a, r#""finish_move""#);
+    assert!(!done && why.contains(&too_much), "{why}");
+    assert_eq!(host.ledger().ceiling("b", "gross_max"), Some(all), "nothing was given");
+    // The next run has closed enough. The segment stays where its daemon was killed.
+    let _ = host.a.signal(nix::sys::signal::Signal::SIGKILL);
+    host.a.start();
+    host.a.until("another run", || {
+        let facts = host.a.facts();
+        !facts.gave_up && facts.dataplane_pid != 0 && ask(&host.a, r#""finish_move""#).0
+    });
+    let ledger = host.ledger();
+    assert_eq!((ledger.moving.as_ref(), ledger.ceiling("b", "gross_max")), (None, Some(all + all / 2)));
+    host.a.stop();
+    host.b.stop();
+}
+
+#[test]
+fn one_that_is_down_and_has_not_said_what_it_uses_under_the_last_limit_gives_nothing() {
+    let mut host = host("mute-down", "mute");
+    host.start();
+    let all = Limits::default().gross_max;
+    assert_eq!(set(&host.a, 0, &format!(r#"{{"gross_max":{}}}"#, all / 2), "less").0, "set");
+    take_down(&host.a);
+    let (done, why) = give_gross(&host.a, 1);
+    let unknown = format!("the last data plane has not said what it used of gross_max = {}", all / 2);
+    assert!(!done && why.contains(&unknown), "{why}");
+    assert_eq!((host.ledger().moving, host.ledger().ceiling("a", "gross_max")), (None, Some(all)));
     host.a.stop();
     host.b.stop();
 }
