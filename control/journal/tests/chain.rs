@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{Folder, append, header, records};
+use common::{Fault, Faulty, Folder, append, header, records};
 use std::fs;
-use tern_journal::{JournalError, Options, Seal, Verified, Writer, accept, seal, verify, verify_with};
+use tern_journal::{JournalError, Options, Seal, Verified, Writer, accept, accept_on, seal, verify, verify_with};
 
 fn bodies(mark: u8, count: u64) -> Vec<Vec<u8>> {
     (1..=count).map(|seq| vec![if seq == count / 2 { mark } else { seq as u8 }; 1000]).collect()
@@ -176,4 +176,80 @@ fn an_operator_can_take_a_journal_without_its_end() {
     writer.seal().expect("a disk");
     assert_eq!(folder.read().expect("whole"), records(1..=130));
     assert!(verify(&folder.0).expect("readable").is_whole());
+}
+
+/// A journal of one unfinished segment whose disk lost 512 bytes in its middle, and where they begin.
+fn with_a_hole() -> (Folder, usize) {
+    let folder = blocks(1, false);
+    let mut bytes = fs::read(folder.segment(1)).expect("there");
+    let hole = bytes.len() / 1024 * 512;
+    bytes[hole..hole + 512].fill(0);
+    fs::write(folder.segment(1), &bytes).expect("ours");
+    (folder, hole)
+}
+
+#[test]
+fn an_operator_can_take_a_journal_with_a_hole_and_what_lies_behind_is_kept() {
+    let other_boot = Options { boot: [9; 16], ..Options::new("test") };
+    for options in [Options::new("test"), other_boot] {
+        let (folder, hole) = with_a_hole();
+        let noted = seal(&folder.0).expect("a head");
+        let before = fs::read(folder.segment(1)).expect("there");
+        assert!(matches!(Writer::open(&folder.0, options.clone()), Err(JournalError::Damaged(_))));
+        let accepted = accept(&folder.0).expect("a way out");
+        let given_up = accepted.given_up.expect("whole records lay behind");
+        assert_eq!((given_up.segment, given_up.offset), (folder.segment(1), accepted.head.bytes));
+        assert!(accepted.head.bytes <= hole as u64 && accepted.head.last_seq > 100, "{:?}", accepted.head);
+        let kept = fs::read(&given_up.kept).expect("kept");
+        assert_eq!([fs::read(folder.segment(1)).expect("there"), kept.clone()].concat(), before, "no byte is lost");
+        assert_eq!(kept.len() as u64, given_up.bytes);
+        // Whoever kept a seal sees it; but for that, the journal is sound and goes on.
+        assert!(!verify_with(&folder.0, noted.as_slice()).expect("readable").is_whole());
+        let found = verify(&folder.0).expect("readable");
+        assert!(found.is_whole() && found.segments == 1 && found.last_seq == accepted.head.last_seq, "{found:?}");
+        let (mut writer, recovered) = Writer::open(&folder.0, options).expect("nothing lies behind");
+        assert_eq!((recovered.last_seq, recovered.cut), (accepted.head.last_seq, None));
+        append(&mut writer, recovered.last_seq + 1..=500).expect("room");
+        writer.seal().expect("a disk");
+        drop(writer);
+        let found = verify(&folder.0).expect("readable");
+        assert!(found.is_whole() && found.records == 500, "{found:?}");
+        // Nothing more is given up when it is done again.
+        assert_eq!(accept(&folder.0).expect("whole").given_up, None);
+        assert_eq!(fs::read(&given_up.kept).expect("kept"), kept);
+    }
+}
+
+#[test]
+fn what_an_operator_takes_is_never_lost_by_a_call_that_fails() {
+    let (folder, _) = with_a_hole();
+    let whole = folder.save();
+    let segment = fs::read(folder.segment(1)).expect("there");
+    let disk = Faulty::default();
+    let accepted = accept_on(disk.clone(), &folder.0).expect("no fault");
+    let calls = disk.0.borrow().calls;
+    assert!(calls > 10, "{calls}");
+    for at in 1..=calls {
+        folder.restore(&whole);
+        let disk = Faulty::default();
+        disk.0.borrow_mut().at = Some((at, 1, Fault::Io));
+        assert!(matches!(accept_on(disk, &folder.0), Err(JournalError::Io { .. })), "call {at}");
+        let now = fs::read(folder.segment(1)).expect("there");
+        let kept = fs::read(folder.segment(1).with_added_extension("given-up-1")).unwrap_or_default();
+        let is_kept = now == segment || [&now[..], &kept[..]].concat() == segment;
+        assert!(is_kept, "call {at}: {} and {} bytes", now.len(), kept.len());
+        assert_eq!(accept(&folder.0).expect("repeated").head, accepted.head, "call {at}");
+        assert!(Writer::open(&folder.0, Options::new("test")).is_ok(), "call {at}");
+    }
+}
+
+#[test]
+fn a_forged_block_is_no_hole_and_nothing_is_cut() {
+    let (ours, theirs) = (blocks(1, false), blocks(2, false));
+    let (mut bytes, other) = (fs::read(ours.segment(1)).expect("there"), fs::read(theirs.segment(1)).expect("there"));
+    let at = bytes.iter().zip(&other).position(|(one, other)| one != other).expect("they differ") & !7;
+    bytes[at..at + 1032].copy_from_slice(&other[at..at + 1032]);
+    fs::write(ours.segment(1), &bytes).expect("ours");
+    assert!(matches!(accept(&ours.0), Err(JournalError::Damaged(damage)) if damage.offset > at as u64));
+    assert_eq!(fs::read(ours.segment(1)).expect("there"), bytes);
 }
