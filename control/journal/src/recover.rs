@@ -245,7 +245,7 @@ impl End {
                 }
                 Step::End if at >= durable_bytes => break,
                 Step::End => return Err(JournalError::Damaged(scan.damage(BEFORE_THE_HEAD))),
-                Step::Torn | Step::Bad(_) if at >= durable_bytes && self.may_be_torn(&mut scan)? => {
+                Step::Torn | Step::Bad(_) if at >= durable_bytes && may_be_torn(&mut scan, self.is_same_boot)? => {
                     is_torn = true;
                     break;
                 }
@@ -283,22 +283,22 @@ impl End {
         }
         Ok(())
     }
+}
 
-    /// Whether a killed writer or a power cut can have left what lies at the reading position, which is behind what is known
-    /// to have been on the disk. A killed writer leaves a beginning; a power cut leaves of what was not synced any part,
-    /// but before a mark nothing can be missing that was on the disk when the mark was made.
-    fn may_be_torn(&self, scan: &mut Scan) -> Result<bool, JournalError> {
-        if self.is_same_boot {
-            return Ok(!scan.has_record_behind()?);
-        }
-        let (at, last) = (scan.offset(), *scan.last());
-        let mut may_be = true;
-        while may_be && let Some(mark) = scan.seek_mark()? {
-            may_be = mark.durable_bytes <= at;
-        }
-        scan.go_back(at, last)?;
-        Ok(may_be)
+/// Whether a killed writer or a power cut can have left what lies at the reading position, which is behind what is known
+/// to have been on the disk. In the boot that wrote it a killed writer leaves a beginning; a power cut leaves of what was not
+/// synced any part, but before a mark nothing can be missing that was on the disk when the mark was made.
+pub(crate) fn may_be_torn(scan: &mut Scan, is_same_boot: bool) -> Result<bool, JournalError> {
+    if is_same_boot {
+        return Ok(!scan.has_record_behind()?);
     }
+    let (at, last) = (scan.offset(), *scan.last());
+    let mut may_be = true;
+    while may_be && let Some(mark) = scan.seek_mark()? {
+        may_be = mark.durable_bytes <= at;
+    }
+    scan.go_back(at, last)?;
+    Ok(may_be)
 }
 
 /// Cuts the file.

@@ -253,3 +253,92 @@ fn a_forged_block_is_no_hole_and_nothing_is_cut() {
     assert!(matches!(accept(&ours.0), Err(JournalError::Damaged(damage)) if damage.offset > at as u64));
     assert_eq!(fs::read(ours.segment(1)).expect("there"), bytes);
 }
+
+#[test]
+fn what_recovery_refuses_after_a_power_cut_verify_names() {
+    let folder = Folder::new();
+    let boot = |boot| Options { boot: [boot; 16], ..Options::new("test") };
+    let (mut writer, _) = Writer::open(&folder.0, boot(1)).expect("an empty folder");
+    let mut old_head = Vec::new();
+    for (seq, body) in (1..).zip(bodies(1, 400)) {
+        writer.append(&header(seq, &body), &body).expect("room");
+        if seq % 50 == 0 {
+            writer.sync().expect("a disk");
+            let head = fs::read(folder.0.join("head")).expect("there");
+            old_head = if seq == 50 { head } else { old_head };
+        }
+    }
+    drop(writer);
+    // The head on the disk is a second old; a hole lies behind it, and before what a mark says was on the disk.
+    fs::write(folder.0.join("head"), old_head).expect("ours");
+    let mut bytes = fs::read(folder.segment(1)).expect("there");
+    let hole = bytes.len() / 1024 * 512;
+    bytes[hole..hole + 512].fill(0);
+    fs::write(folder.segment(1), &bytes).expect("ours");
+    let found = verify(&folder.0).expect("readable");
+    let damage = found.damages.first().expect("a mark tells");
+    assert!(damage.offset <= hole as u64 && hole as u64 - damage.offset < 1100, "{damage}");
+    assert!(matches!(Writer::open(&folder.0, boot(2)), Err(JournalError::Damaged(refused)) if refused == *damage));
+}
+
+#[test]
+fn a_number_that_no_segment_has_is_said_at_once() {
+    for stray in [99_999_999_999_u64, u64::MAX - 1, u64::MAX] {
+        let (folder, seals) = sealed();
+        let last = (1..).take_while(|number| folder.segment(*number).exists()).last().expect("segments");
+        let mut noted = seals[0].clone();
+        noted.head.segment = stray;
+        let found = verify_with(&folder.0, &[noted]).expect("readable");
+        let missing = what(&found).iter().filter(|what| what.starts_with("it is missing")).count();
+        assert!((3..=102).contains(&missing), "{missing}");
+        assert_eq!(found.damages[0].path, folder.segment(last + 1));
+        assert_eq!(found.damages.last().map(|damage| &damage.path), Some(&folder.segment(stray)));
+        assert!(
+            what(&found).contains(&"it is missing and more behind it, and what was noted of the journal goes further")
+        );
+        fs::write(folder.segment(stray), b"x").expect("ours");
+        let found = verify(&folder.0).expect("readable");
+        assert!(what(&found).contains(&"it is missing and more behind it, though later ones are there"), "{found:?}");
+        assert_eq!(found.damages.last().map(|damage| &damage.path), Some(&folder.segment(stray)));
+    }
+}
+
+#[test]
+fn a_seal_with_the_right_chain_and_other_facts_proves_nothing() {
+    let (folder, seals) = sealed();
+    let changes: [fn(&mut Seal); 3] =
+        [|seal| seal.head.records += 1, |seal| seal.head.last_seq -= 1, |seal| seal.instance.push('x')];
+    for change in changes {
+        let mut forged = seals[1].clone();
+        change(&mut forged);
+        let found = verify_with(&folder.0, &[seals[0].clone(), forged.clone()]).expect("readable");
+        assert_eq!(
+            what(&found),
+            ["the chain is as noted, but instance, records or last seq noted with it are not the journal's"]
+        );
+        let proven: Vec<_> = found.stretches.iter().filter_map(|stretch| stretch.proven_by.clone()).collect();
+        assert!(proven.contains(&seals[0].name()) && !proven.contains(&forged.name()), "{proven:?}");
+    }
+}
+
+#[test]
+fn an_empty_segment_behind_a_gap_is_sound() {
+    let (folder, _) = sealed();
+    let (mut writer, recovered) = folder.open().expect("whole");
+    let last = recovered.segments + 1;
+    // The first record behind a gap is taken, its segment made, and the writer killed before a byte of it is written.
+    append(&mut writer, [200]).expect("room");
+    drop(writer);
+    assert_eq!(fs::metadata(folder.segment(last)).expect("there").len(), 128);
+    let (mut writer, recovered) = folder.open().expect("an empty segment");
+    assert_eq!(recovered.last_seq, 199);
+    writer.seal().expect("a disk");
+    let noted = seal(&folder.0).expect("a head");
+    assert!(verify_with(&folder.0, noted.as_slice()).expect("readable").is_whole());
+    append(&mut writer, 200..=210).expect("room");
+    writer.seal().expect("a disk");
+    drop(writer);
+    let found = verify_with(&folder.0, noted.as_slice()).expect("readable");
+    assert!(found.is_whole() && (found.records, found.last_seq, found.missing) == (131, 210, 79), "{found:?}");
+    assert!(folder.open().is_ok());
+}
