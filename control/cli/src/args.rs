@@ -311,8 +311,9 @@ pub enum JournalVerb {
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
-    /// Takes a journal that lost its end, or its head, as it is: for an operator who knows why. Nothing is cut, the old
-    /// head is kept, and every seal made before still tells.
+    /// Takes a journal that lost its end, its head, or a part of its last segment as it is: for an operator who knows why.
+    /// What lies behind such a hole is moved to a file beside the segment, the old head is kept, and every seal made
+    /// before still tells.
     Accept,
     /// Counts records by kind.
     Stats,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tern_journal::{Head, Seal, hex};
+use tern_journal::{GivenUp, Head, Seal, hex};
 
 use crate::outcome::{Failure, Outcome, exit};
 use crate::table::{grouped, tai_time};
@@ -69,10 +69,23 @@ pub(crate) fn accept(folder: &Path) -> Result<Outcome, Failure> {
     if before > accepted.head.last_seq {
         text.push_str(&format!("GIVEN UP: seq {} to {before}\n", accepted.head.last_seq + 1));
     }
+    if let Some(GivenUp { segment, offset, bytes, kept }) = &accepted.given_up {
+        text.push_str(&format!(
+            "GIVEN UP: {} bytes of {} from byte {} on, kept: {}\n",
+            grouped(*bytes),
+            segment.display(),
+            grouped(*offset),
+            kept.display()
+        ));
+    }
     if let Some(kept) = &accepted.kept {
         text.push_str(&format!("the head before is kept: {}\n", kept.display()));
     }
+    let given_up = accepted.given_up.as_ref().map(|given_up| {
+        let GivenUp { segment, offset, bytes, kept } = given_up;
+        json!({ "segment": segment, "offset": offset, "bytes": bytes, "kept": kept })
+    });
     let json = json!({ "head": head_json(&accepted.head), "before": accepted.before.as_ref().map(head_json),
-        "kept": accepted.kept });
+        "kept": accepted.kept, "given_up": given_up });
     Ok(Outcome { text, json, code: exit::OK })
 }

@@ -522,7 +522,7 @@ fn a_seal_kept_elsewhere_finds_what_was_made_anew_and_an_end_given_up_is_said() 
     assert_eq!(found["head"]["chain"], sealed["head"]["chain"]);
     let proven = found["stretches"][0]["proven_by"].as_str().expect("proven");
     assert!(proven.contains("the head") && proven.contains("the seal of day"), "{proven}");
-    // Its end is taken away at a record: found, and not to be written on until somebody says that it is to be so.
+    // Its end is taken away, but for a few bytes: found, and not to be written on until somebody says that it is to be so.
     let file = journal.join("00000001.journal");
     let bytes = std::fs::read(&file).expect("a segment");
     let (mut ends, mut at) = (Vec::new(), 128);
@@ -531,12 +531,14 @@ fn a_seal_kept_elsewhere_finds_what_was_made_anew_and_an_end_given_up_is_said() 
         let body = u32::from_le_bytes(bytes[at + 20..at + 24].try_into().expect("four")) as usize;
         at += 32 + body.next_multiple_of(8);
     }
-    std::fs::write(&file, &bytes[..ends[ends.len() - 2]]).expect("ours");
+    std::fs::write(&file, &bytes[..ends[ends.len() - 2] + 8]).expect("ours");
     let (code, found) = bench.json(&["journal", "verify"]);
     assert_eq!((code, &found["stretches"][0]["proven_by"]), (4, &serde_json::Value::Null), "{found}");
     assert!(Writer::open(&journal, Options::new("cli")).is_err());
     let text = String::from_utf8(bench.tern(&["journal", "accept"]).stdout).expect("UTF-8");
-    assert!(text.contains("GIVEN UP: seq "), "{text}");
+    assert!(text.contains("GIVEN UP: seq ") && text.contains("GIVEN UP: 8 bytes of "), "{text}");
+    let given_up = std::fs::read(journal.join("00000001.journal.given-up-1")).expect("kept");
+    assert_eq!(given_up, bytes[ends[ends.len() - 2]..][..8]);
     assert_eq!(bench.json(&["journal", "verify"]).0, 0);
     assert_eq!(bench.json(&["journal", "verify", "--seal", kept_text]).0, 4, "the seal still tells");
     // What is no seal is no proof.

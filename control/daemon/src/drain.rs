@@ -110,10 +110,14 @@ impl<'a, S: Sink> Drainer<'a, S> {
                     tracing::error!(
                         "records stay in the rings: the journal refuses them; the next start goes on there"
                     );
+                    self.sync_last(shared);
                     return false;
                 }
                 Turn::Trouble => std::thread::sleep(RETRY),
-                Turn::Corrupt if ending => return false,
+                Turn::Corrupt if ending => {
+                    self.sync_last(shared);
+                    return false;
+                }
                 Turn::Corrupt => std::thread::sleep(RETRY),
             }
             if !ending {
@@ -128,10 +132,12 @@ impl<'a, S: Sink> Drainer<'a, S> {
             Ok(moved) => *moved,
             Err(Stop::Journal(error)) => {
                 self.in_trouble(shared, &error.to_string());
+                self.sync_in_trouble(shared);
                 return Turn::Trouble;
             }
             Err(Stop::Ring(corrupt)) => {
                 self.in_trouble(shared, corrupt);
+                self.sync_in_trouble(shared);
                 return Turn::Corrupt;
             }
         };
@@ -215,6 +221,23 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 Ok(true)
             }
             Fsync::Interval | Fsync::Off => Ok(false),
+        }
+    }
+
+    /// What was taken before the trouble is not to wait for its end. Trading is stopped and why is said already: a sync that fails
+    /// too is tried again in the next turn.
+    fn sync_in_trouble(&mut self, shared: &Shared<'_>) {
+        // With `batch` nothing waits but what was just refused.
+        if self.fsync == Fsync::Interval && matches!(self.sync_if_due(), Ok(true)) {
+            self.publish(shared, true);
+        }
+    }
+
+    /// The end without a seal, in the midst of trouble: what was taken is forced to the disk all the same.
+    fn sync_last(&mut self, shared: &Shared<'_>) {
+        match self.sink.sync() {
+            Ok(()) => self.publish(shared, true),
+            Err(error) => tracing::error!("what the journal took last may not be on the disk: {error}"),
         }
     }
 

@@ -221,6 +221,7 @@ pub(crate) fn replace<S: Storage>(storage: &mut S, folder: &Path, head: Head) ->
     let kept = kept.filter(|_| path.exists());
     if let Some(kept) = &kept {
         fs::copy(&path, kept).map_err(io_error(kept, "copy the head to it"))?;
+        fs::File::open(kept).and_then(|file| file.sync_all()).map_err(io_error(kept, "sync it"))?;
     }
     HeadFile::make(storage, folder, &Known { head, generation: 1, boot: this_boot() })?;
     Ok(kept)

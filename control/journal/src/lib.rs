@@ -18,6 +18,7 @@
 //! elsewhere. Who can prove what with that: docs/adr/0026.
 #![forbid(unsafe_code)]
 
+mod accept;
 mod chain;
 mod format;
 mod head;
@@ -31,12 +32,13 @@ pub mod storage;
 mod verify;
 mod writer;
 
+pub use accept::{Accepted, GivenUp, accept, accept_on};
 pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
 pub use head::Head;
 pub use opening::Opening;
 pub use reader::{Reader, Record};
 pub use recover::{Cut, Recovered};
-pub use seal::{Accepted, Seal, accept, hex, seal};
+pub use seal::{Seal, hex, seal};
 pub use verify::{Damage, Gap, Stretch, Verified, verify, verify_with};
 pub use writer::{Options, Writer};
 

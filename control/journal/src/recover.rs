@@ -8,6 +8,7 @@ use crate::storage::{Storage, write_all};
 use crate::{JournalError, Options, io_error};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tern_abi::record::RecordHeader;
@@ -244,7 +245,7 @@ impl End {
                 }
                 Step::End if at >= durable_bytes => break,
                 Step::End => return Err(JournalError::Damaged(scan.damage(BEFORE_THE_HEAD))),
-                Step::Torn | Step::Bad(_) if at >= durable_bytes && self.may_be_torn(&mut scan)? => {
+                Step::Torn | Step::Bad(_) if at >= durable_bytes && may_be_torn(&mut scan, self.is_same_boot)? => {
                     is_torn = true;
                     break;
                 }
@@ -282,26 +283,26 @@ impl End {
         }
         Ok(())
     }
+}
 
-    /// Whether a killed writer or a power cut can have left what lies at the reading position, which is behind what is known
-    /// to have been on the disk. A killed writer leaves a beginning; a power cut leaves of what was not synced any part,
-    /// but before a mark nothing can be missing that was on the disk when the mark was made.
-    fn may_be_torn(&self, scan: &mut Scan) -> Result<bool, JournalError> {
-        if self.is_same_boot {
-            return Ok(!scan.has_record_behind()?);
-        }
-        let (at, last) = (scan.offset(), *scan.last());
-        let mut may_be = true;
-        while may_be && let Some(mark) = scan.seek_mark()? {
-            may_be = mark.durable_bytes <= at;
-        }
-        scan.go_back(at, last)?;
-        Ok(may_be)
+/// Whether a killed writer or a power cut can have left what lies at the reading position, which is behind what is known
+/// to have been on the disk. In the boot that wrote it a killed writer leaves a beginning; a power cut leaves of what was not
+/// synced any part, but before a mark nothing can be missing that was on the disk when the mark was made.
+pub(crate) fn may_be_torn(scan: &mut Scan, is_same_boot: bool) -> Result<bool, JournalError> {
+    if is_same_boot {
+        return Ok(!scan.has_record_behind()?);
     }
+    let (at, last) = (scan.offset(), *scan.last());
+    let mut may_be = true;
+    while may_be && let Some(mark) = scan.seek_mark()? {
+        may_be = mark.durable_bytes <= at;
+    }
+    scan.go_back(at, last)?;
+    Ok(may_be)
 }
 
 /// Cuts the file.
-fn cut<S: Storage>(path: &Path, offset: u64, storage: &mut S) -> Result<Cut, JournalError> {
+pub(crate) fn cut<S: Storage>(path: &Path, offset: u64, storage: &mut S) -> Result<Cut, JournalError> {
     let bytes = fs::metadata(path).map_err(io_error(path, "look at it"))?.len();
     let mut file = storage.open(path).map_err(io_error(path, "open it"))?;
     storage.set_len(&mut file, offset).map_err(io_error(path, "cut it"))?;
@@ -311,16 +312,30 @@ fn cut<S: Storage>(path: &Path, offset: u64, storage: &mut S) -> Result<Cut, Jou
 
 /// Has the bytes from `from` to `to` on the disk. They are written again: a sync that failed for the process before may
 /// have left them in memory alone, and the next one would not say so.
-fn confirm<S: Storage>(path: &Path, from: u64, to: u64, storage: &mut S) -> Result<(), JournalError> {
-    let read = File::open(path).map_err(io_error(path, "open it"))?;
+pub(crate) fn confirm<S: Storage>(path: &Path, from: u64, to: u64, storage: &mut S) -> Result<(), JournalError> {
     let mut file = storage.open(path).map_err(io_error(path, "open it"))?;
-    let mut buffer = vec![0; (to - from).min(1 << 20) as usize];
-    let mut at = from;
-    while at < to {
-        let piece = &mut buffer[..(to - at).min(1 << 20) as usize];
+    copy(path, from..to, storage, path, &mut file, from)?;
+    storage.sync(&mut file).map_err(io_error(path, "sync it"))
+}
+
+/// Writes a part of the file `path` into `file`, which is called `into`, at `offset`.
+pub(crate) fn copy<S: Storage>(
+    path: &Path,
+    part: Range<u64>,
+    storage: &mut S,
+    into: &Path,
+    file: &mut S::File,
+    offset: u64,
+) -> Result<(), JournalError> {
+    let read = File::open(path).map_err(io_error(path, "open it"))?;
+    let mut buffer = vec![0; (part.end - part.start).min(1 << 20) as usize];
+    let mut at = part.start;
+    while at < part.end {
+        let piece = &mut buffer[..(part.end - at).min(1 << 20) as usize];
         read.read_exact_at(piece, at).map_err(io_error(path, "read it"))?;
-        write_all(storage, &mut file, piece, at).map_err(|(_, error)| io_error(path, "write it")(error))?;
+        write_all(storage, file, piece, offset + (at - part.start))
+            .map_err(|(_, error)| io_error(into, "write it")(error))?;
         at += piece.len() as u64;
     }
-    storage.sync(&mut file).map_err(io_error(path, "sync it"))
+    Ok(())
 }

@@ -38,6 +38,27 @@ enum Source {
     File(File),
     #[cfg(test)]
     Memory(io::Cursor<std::rc::Rc<[u8]>>),
+    /// Ends at `end` until that was seen twice, as a file that is being written.
+    #[cfg(test)]
+    Growing {
+        bytes: Vec<u8>,
+        at: usize,
+        end: usize,
+        seen: u32,
+    },
+}
+
+impl Source {
+    /// Bytes it has now.
+    fn len(&self) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.metadata().map(|facts| facts.len()),
+            #[cfg(test)]
+            Self::Memory(bytes) => Ok(bytes.get_ref().len() as u64),
+            #[cfg(test)]
+            Self::Growing { end, .. } => Ok(*end as u64),
+        }
+    }
 }
 
 impl Read for Source {
@@ -46,6 +67,16 @@ impl Read for Source {
             Self::File(file) => file.read(into),
             #[cfg(test)]
             Self::Memory(bytes) => bytes.read(into),
+            #[cfg(test)]
+            Self::Growing { bytes, at, end, seen } => {
+                let count = (&bytes[*at..*end]).read(into)?;
+                *at += count;
+                *seen = if count == 0 { *seen + 1 } else { 0 };
+                if *seen == 2 {
+                    *end = bytes.len();
+                }
+                Ok(count)
+            }
         }
     }
 }
@@ -56,6 +87,12 @@ impl Seek for Source {
             Self::File(file) => file.seek(to),
             #[cfg(test)]
             Self::Memory(bytes) => bytes.seek(to),
+            #[cfg(test)]
+            Self::Growing { at, .. } => {
+                let SeekFrom::Start(to) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+                *at = to as usize;
+                Ok(to)
+            }
         }
     }
 }
@@ -93,6 +130,12 @@ impl Scan {
     #[cfg(test)]
     pub(crate) fn of_bytes(bytes: std::rc::Rc<[u8]>, path: &Path, number: u64) -> Result<Self, JournalError> {
         Self::on(Source::Memory(io::Cursor::new(bytes)), path, number)
+    }
+
+    /// As [`of_bytes`](Self::of_bytes), of a file that is being written: it has only `end` of them when its end is seen first.
+    #[cfg(test)]
+    pub(crate) fn growing(bytes: Vec<u8>, end: usize, path: &Path, number: u64) -> Result<Self, JournalError> {
+        Self::on(Source::Growing { bytes, at: 0, end, seen: 0 }, path, number)
     }
 
     fn on(mut file: Source, path: &Path, number: u64) -> Result<Self, JournalError> {
@@ -158,6 +201,16 @@ impl Scan {
     /// Where the next record begins in the file.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// How far the file was read.
+    pub(crate) fn seen_bytes(&self) -> u64 {
+        self.offset + (self.buffer.len() - self.start) as u64
+    }
+
+    /// Bytes that the file has now.
+    pub(crate) fn file_bytes(&self) -> Result<u64, JournalError> {
+        self.file.len().map_err(io_error(&self.path, "look at it"))
     }
 
     /// Bytes that the last step gave the place of.

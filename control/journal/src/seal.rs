@@ -1,20 +1,18 @@
 //! A seal: the head of a day, to be kept where whoever can write the journal cannot write.
 
-use crate::chain::Block;
 use crate::format::{Chain, segment_path};
 use crate::head::{self, Head};
 use crate::recover::segment_count;
 use crate::recovered::{last_day_begins, run_value, start_text};
-use crate::scan::{Scan, Step};
-use crate::storage::Disk;
-use crate::{JournalError, Reader, io_error, writer};
+use crate::scan::Scan;
+use crate::{JournalError, Reader, io_error};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tern_abi::record::{Kind, StartRecord};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::FromBytes;
 
 const TITLE: &str = "tern journal seal 1";
 
@@ -207,50 +205,4 @@ fn last_start(folder: &Path) -> Result<Option<(u32, String)>, JournalError> {
         }
     }
     Ok(None)
-}
-
-/// What [`accept`] did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// The head now.
-    pub head: Head,
-    /// What the head said before, if it could be read.
-    pub before: Option<Head>,
-    /// Where the old head file is kept.
-    pub kept: Option<PathBuf>,
-}
-
-/// Takes the journal in `folder` as it is for the whole of it: writes the head anew at its last whole record. For an operator
-/// who knows why the head is missing or goes further than the segments: a disk that lost what it had confirmed, a copy
-/// made without it. Damage inside is not mended by this, and nothing is cut.
-///
-/// # Errors
-/// `Locked`, `Missing`, `Damaged`, `Version`, `Io`.
-pub fn accept(folder: &Path) -> Result<Accepted, JournalError> {
-    let _lock = writer::lock(folder)?;
-    let before = head::read(folder).ok().flatten().map(|known| known.head);
-    let segments = segment_count(folder)?;
-    let mut head = Head::default();
-    if segments > 0 {
-        let mut scan = Scan::open(&segment_path(folder, segments), segments)?;
-        let mut block = Block::beginning_with(scan.header().as_bytes());
-        head = Head { segment: segments, records: scan.header().records_before, ..head };
-        head.last_seq = scan.header().first_seq.saturating_sub(1);
-        loop {
-            head.bytes = scan.offset();
-            match scan.step()? {
-                Step::Record { header, whole, .. } => {
-                    block.add(scan.bytes(whole));
-                    head.records += 1;
-                    (head.last_seq, head.last_tai_ns) = (header.seq, header.tai_ns);
-                }
-                Step::Mark(_, whole) => block.restart(scan.bytes(whole)),
-                Step::Footer(_) => {}
-                Step::End | Step::Torn | Step::Bad(_) => break,
-            }
-        }
-        head.chain = block.chain();
-    }
-    let kept = head::replace(&mut Disk, folder, head)?;
-    Ok(Accepted { head, before, kept })
 }

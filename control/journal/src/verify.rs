@@ -2,21 +2,23 @@
 
 mod segment;
 
+use crate::JournalError;
 use crate::format::segment_path;
 use crate::head::{self, Head, head_path};
 use crate::recover::segments_there;
-use crate::scan::Scan;
 use crate::seal::Seal;
-use crate::{JournalError, io_error};
 use segment::Progress;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use tern_abi::record::{Kind, RecordHeader, ShedRecord};
 use zerocopy::FromBytes;
 
 /// Gaps and damages listed; further gaps are only counted.
 const GAPS_LISTED: usize = 1000;
+
+/// Segments missing in a row that are listed; those behind them are listed as one.
+const MISSING_LISTED: u64 = 100;
 
 /// A place where a journal does not hold what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,8 +143,26 @@ impl Verified {
 struct Claim {
     name: String,
     head: Head,
+    /// Instance whose journal it is; a head does not say.
+    instance: Option<String>,
     /// The segment was reached far enough to say whether it is right.
     is_decided: bool,
+}
+
+impl Claim {
+    fn of_seal(seal: &Seal) -> Self {
+        let instance = Some(seal.instance.clone());
+        Self { name: seal.name(), head: seal.head, instance, is_decided: false }
+    }
+
+    fn of_head(head: Head) -> Self {
+        Self { name: "the head".to_owned(), head, instance: None, is_decided: false }
+    }
+
+    /// Whether it says the same of the journal up to there: the instance, how many records, and `seq` of the last.
+    fn is_of(&self, instance: &str, counted: (u64, u64)) -> bool {
+        self.instance.as_deref().is_none_or(|own| own == instance) && (self.head.records, self.head.last_seq) == counted
+    }
 }
 
 /// Reads the whole journal in `folder`. Damage is part of what is found, not an error.
@@ -167,12 +187,13 @@ pub fn verify_with(folder: &Path, seals: &[Seal]) -> Result<Verified, JournalErr
     let there = segments_there(folder)?;
     let is_same_boot = known.is_some_and(|known| known.boot == head::this_boot());
     let mut claims: Vec<Claim> = (seals.iter())
-        .map(|seal| Claim { name: seal.name(), head: seal.head, is_decided: false })
-        .chain(known.map(|known| Claim { name: "the head".to_owned(), head: known.head, is_decided: false }))
+        .map(Claim::of_seal)
+        .chain(known.map(|known| Claim::of_head(known.head)))
         .filter(|claim| claim.head.segment > 0)
         .collect();
     claims.sort_by_key(|claim| (claim.head.segment, claim.head.bytes));
-    let last = claims.iter().map(|claim| claim.head.segment).chain(there.last().copied()).max().unwrap_or(0);
+    let numbers: BTreeSet<u64> = (claims.iter()).map(|claim| claim.head.segment).chain(there.iter().copied()).collect();
+    let last = numbers.last().copied().unwrap_or(0);
 
     let mut progress = Progress::new(claims, is_same_boot);
     progress.found.head = known.map(|known| known.head);
@@ -181,20 +202,18 @@ pub fn verify_with(folder: &Path, seals: &[Seal]) -> Result<Verified, JournalErr
         let what = "it is missing: nobody can tell whether the journal still has its end";
         progress.found.damages.push(Damage { path: head_path(folder), offset: 0, what, after: None });
     }
-    for number in 1..=last {
-        let path = segment_path(folder, number);
-        // A listing may miss a name that appears beside it, and have a later one.
-        if !there.contains(&number) && !path.exists() {
-            progress.missing(path, number);
-            continue;
+    let mut next = 1_u64;
+    for number in numbers.range(1..).copied() {
+        // Any number may be noted, or be the name of a file that came from elsewhere.
+        let named = number.min(next.saturating_add(MISSING_LISTED));
+        for missing in next..named {
+            progress.look_at(segment_path(folder, missing), missing, false)?;
         }
-        progress.found.segments += 1;
-        progress.found.bytes += fs::metadata(&path).map_err(io_error(&path, "look at it"))?.len();
-        match Scan::open(&path, number) {
-            Ok(scan) => progress.segment(scan, number == last)?,
-            Err(JournalError::Damaged(damage)) => progress.without_header(damage, number, number == last)?,
-            Err(error) => return Err(error),
+        if named < number {
+            progress.missing(segment_path(folder, named), named, number - named > 1);
         }
+        progress.look_at(segment_path(folder, number), number, number == last)?;
+        next = number.saturating_add(1);
     }
     Ok(progress.finish())
 }

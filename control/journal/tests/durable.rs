@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tern_journal::storage::{Disk, Storage};
-use tern_journal::{JournalError, Options, Writer, verify};
+use tern_journal::{JournalError, Options, Writer, accept_on, verify};
 
 /// Records that a run writes.
 const RECORDS: u64 = 60;
@@ -262,4 +262,21 @@ fn a_process_that_dies_of_a_failed_call_leaves_nothing_that_the_next_takes_for_s
         assert_eq!(write(&model, &folder.0, 0).0, End::Sealed, "{what}");
         holds_after_power_cut(&model, RECORDS, what);
     });
+}
+
+#[test]
+fn what_an_operator_takes_is_on_the_disk_before_the_head_says_so() {
+    let mut unsynced = 0;
+    each_fault(|at, fault, what| {
+        let (model, folder) = (Model::failing(Some((at..u32::MAX, fault))), Folder::new());
+        write(&model, &folder.0, 0);
+        fs::remove_file(folder.0.join("head")).ok();
+        model.0.borrow_mut().fails = None;
+        let segments = |folder: &Folder| (1..9).map(|number| fs::read(folder.segment(number)).ok()).collect::<Vec<_>>();
+        let on_disk = segments(&model.power_cut());
+        let accepted = accept_on(model.clone(), &folder.0).unwrap_or_else(|error| panic!("{what}: {error}"));
+        unsynced += u32::from(on_disk != segments(&model.power_cut()));
+        holds_after_power_cut(&model, accepted.head.last_seq, what);
+    });
+    assert!(unsynced > 10, "{unsynced}");
 }

@@ -211,3 +211,71 @@ fn stage_records_are_counted_as_they_pass() {
     assert_eq!(counts[..3], [("tick_to_order", 1), ("arrival_to_order", 1), ("arrival_to_seen", 1)]);
     assert_eq!(latency.spans[0].sum_ns, 1000);
 }
+
+#[test]
+fn what_was_taken_before_trouble_is_forced_to_the_disk_while_it_lasts() {
+    let mut bench = Bench::new("during");
+    bench.config.journal.fsync = Fsync::Interval;
+    let mut plane = DataPlaneSegment::open(&bench.spec).expect("a segment");
+    let mut plane = plane.ends().expect("its ends");
+    let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
+    let ends = daemon.ends().expect("its ends");
+    let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
+    let journal = FakeJournal::default();
+    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone());
+    drainer.fsync_every = Duration::from_secs(3600);
+    plane.recorder.record(1, Kind::Timer, &[]).expect("room");
+    assert_eq!(drainer.turn(&shared), Turn::Moved);
+
+    journal.0.borrow_mut().refuse_append = true;
+    plane.recorder.record(2, Kind::Timer, &[]).expect("room");
+    assert_eq!(drainer.turn(&shared), Turn::Trouble);
+    assert_eq!((journal.0.borrow().durable, plane.durable_seq.get()), (0, 0), "it is not due yet");
+    drainer.fsync_every = Duration::ZERO;
+    journal.0.borrow_mut().refuse_sync = true;
+    assert_eq!(drainer.turn(&shared), Turn::Trouble);
+    assert_eq!((journal.0.borrow().durable, plane.durable_seq.get()), (0, 0), "nothing is said that is not so");
+    journal.0.borrow_mut().refuse_sync = false;
+    assert_eq!(drainer.turn(&shared), Turn::Trouble);
+    assert_eq!((journal.0.borrow().durable, plane.durable_seq.get()), (1, 1));
+    assert_eq!(shared.facts().journal.trouble, "No space left on device", "the trouble lasts");
+    assert_eq!((plane.kill.state().killed(), plane.kill.state().kills()), (true, 1), "said once");
+}
+
+#[test]
+fn what_lies_before_a_corrupt_record_is_on_the_disk_while_and_after_it_stops_the_drain() {
+    for at_once in [false, true] {
+        let mut bench = Bench::new("corrupt");
+        bench.config.journal.fsync = Fsync::Interval;
+        let mut plane = DataPlaneSegment::open(&bench.spec).expect("a segment");
+        let mut plane = plane.ends().expect("its ends");
+        let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
+        let ends = daemon.ends().expect("its ends");
+        let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
+        let journal = FakeJournal::default();
+        let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone());
+        drainer.fsync_every = Duration::from_secs(if at_once { 0 } else { 3600 });
+        plane.recorder.record(1, Kind::State, &[&[0; 16]]).expect("room");
+        let time = 0x7E57_0000_7E57_u64;
+        plane.recorder.record(time, Kind::State, &[&[0; 16]]).expect("room");
+        lengthen(&bench.folder.join("segment"), time);
+
+        assert_eq!((drainer.turn(&shared), drainer.turn(&shared)), (Turn::Corrupt, Turn::Corrupt));
+        assert!(plane.kill.state().killed());
+        assert_eq!(plane.durable_seq.get(), u64::from(at_once), "as soon as it is due");
+        shared.stop_draining();
+        assert!(!drainer.run(&shared), "not all of it is in the journal");
+        let state = journal.0.borrow();
+        assert_eq!((&state.taken[..], state.durable, state.sealed), (&[1][..], 1, false));
+        assert_eq!(plane.durable_seq.get(), 1);
+    }
+}
+
+/// Has the record of this time say that it is longer than its place in the ring.
+fn lengthen(segment: &std::path::Path, time: u64) {
+    let bytes = std::fs::read(segment).expect("a segment");
+    let at = bytes.windows(8).position(|word| word == time.to_ne_bytes()).expect("the record");
+    let body_bytes = std::mem::offset_of!(RecordHeader, body_bytes) - std::mem::offset_of!(RecordHeader, tai_ns);
+    let file = std::fs::File::options().write(true).open(segment).expect("a segment");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xFF; 2], (at + body_bytes) as u64).expect("room");
+}

@@ -3,7 +3,7 @@
 use super::{Claim, Damage, GAPS_LISTED, Stretch, Verified};
 use crate::chain::Block;
 use crate::format::{Chain, Footer, Mark};
-use crate::recover::{BEFORE_THE_HEAD, NOT_THE_HEAD};
+use crate::recover::{BEFORE_THE_HEAD, NOT_THE_HEAD, may_be_torn};
 use crate::scan::{Scan, Step};
 use crate::{JournalError, io_error};
 use std::fs;
@@ -18,6 +18,8 @@ pub(super) struct Progress {
     is_same_boot: bool,
     /// Chain of the segment before, if its end is sound.
     previous: Option<Chain>,
+    /// No segment was damaged so far: what was counted is all there is.
+    is_counted: bool,
     /// The last whole record.
     last: RecordHeader,
     /// The first record since the last damage, or since the last claim that was right.
@@ -38,6 +40,26 @@ struct Place {
     is_sound: bool,
 }
 
+impl Place {
+    /// `seq` of the last record, where `last` is the last there was. A segment whose first record was never written keeps that
+    /// record's place.
+    fn last_seq(&self, last: &RecordHeader) -> u64 {
+        match self.records {
+            0 => self.scan.header().first_seq.saturating_sub(1),
+            _ => last.seq,
+        }
+    }
+
+    /// Goes back to `at`, behind the record `last`, if the file has not the length any more that was seen.
+    fn has_grown(&mut self, at: u64, last: RecordHeader, seen: u64) -> Result<bool, JournalError> {
+        if self.scan.file_bytes()? == seen {
+            return Ok(false);
+        }
+        self.scan.go_back(at, last)?;
+        Ok(true)
+    }
+}
+
 impl Progress {
     pub(super) fn new(claims: Vec<Claim>, is_same_boot: bool) -> Self {
         Self {
@@ -45,6 +67,7 @@ impl Progress {
             claims,
             is_same_boot,
             previous: Some(Chain::default()),
+            is_counted: true,
             last: RecordHeader::default(),
             first: None,
         }
@@ -55,11 +78,30 @@ impl Progress {
         self.found
     }
 
-    /// A segment that is not there.
-    pub(super) fn missing(&mut self, path: PathBuf, number: u64) {
-        let what = match self.claims.iter().any(|claim| claim.head.segment >= number) {
-            true => "it is missing, and what was noted of the journal goes further",
-            false => "it is missing, though later ones are there",
+    /// The segment with this number, if it is there.
+    pub(super) fn look_at(&mut self, path: PathBuf, number: u64, is_last: bool) -> Result<(), JournalError> {
+        // Asked of the name: a listing may miss one that appears beside it, and have a later one.
+        if !path.exists() {
+            self.missing(path, number, false);
+            return Ok(());
+        }
+        self.found.segments += 1;
+        self.found.bytes += fs::metadata(&path).map_err(io_error(&path, "look at it"))?.len();
+        match Scan::open(&path, number) {
+            Ok(scan) => self.segment(scan, is_last),
+            Err(JournalError::Damaged(damage)) => self.without_header(damage, number, is_last),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A segment that is not there; `and_more`: nor are those behind it up to the next one that is, or that was noted.
+    pub(super) fn missing(&mut self, path: PathBuf, number: u64, and_more: bool) {
+        let is_claimed = self.claims.iter().any(|claim| claim.head.segment >= number);
+        let what = match (is_claimed, and_more) {
+            (true, false) => "it is missing, and what was noted of the journal goes further",
+            (false, false) => "it is missing, though later ones are there",
+            (true, true) => "it is missing and more behind it, and what was noted of the journal goes further",
+            (false, true) => "it is missing and more behind it, though later ones are there",
         };
         self.broken(Damage { path, offset: 0, what, after: None });
         self.previous = None;
@@ -76,10 +118,9 @@ impl Progress {
 
     pub(super) fn segment(&mut self, scan: Scan, is_last: bool) -> Result<(), JournalError> {
         let header = *scan.header();
-        let is_counted = self.found.damages.is_empty();
         let follows = self.previous.is_none_or(|previous| previous == header.previous)
             && header.first_seq > self.last.seq
-            && (!is_counted || header.records_before == self.found.records);
+            && (!self.is_counted || header.records_before == self.found.records);
         if !follows {
             self.broken(scan.damage("it does not follow the segment before it"));
         } else if self.previous.is_none() {
@@ -131,11 +172,18 @@ impl Progress {
             }
             Step::Footer(footer) => return self.footer(place, &footer, at).map(|()| false),
             Step::End if place.is_last => return Ok(false),
-            Step::Torn | Step::Bad(_) if place.is_last && self.is_torn(place, at)? => {
-                let path = place.scan.path();
-                let bytes = fs::metadata(path).map_err(io_error(path, "look at it"))?.len();
-                self.found.torn_bytes = bytes.saturating_sub(at);
-                return Ok(false);
+            step @ (Step::Torn | Step::Bad(_)) if place.is_last => {
+                let (last, seen) = (*place.scan.last(), place.scan.seen_bytes());
+                if self.is_torn(place, at)? {
+                    self.found.torn_bytes = place.scan.file_bytes()?.saturating_sub(at);
+                    return Ok(false);
+                }
+                match step {
+                    Step::Bad(what) => what,
+                    // It was being written while it was looked at: what is whole by now is read.
+                    _ if place.has_grown(at, last, seen)? => return Ok(true),
+                    _ => "its length is wrong",
+                }
             }
             Step::End => {
                 self.broken(Damage {
@@ -160,7 +208,7 @@ impl Progress {
         if claimed.map(|claim| claim.head.bytes).max().unwrap_or(0) > at {
             return Ok(false);
         }
-        Ok(!self.is_same_boot || !place.scan.has_record_behind()?)
+        may_be_torn(&mut place.scan, self.is_same_boot)
     }
 
     /// Holds the block that ends against its mark.
@@ -177,7 +225,7 @@ impl Progress {
     fn footer(&mut self, place: &mut Place, footer: &Footer, at: u64) -> Result<(), JournalError> {
         let chain = place.block.as_mut().map(Block::chain);
         let is_right = chain.is_none_or(|chain| chain == footer.chain)
-            && (!place.is_sound || (footer.records, footer.last_seq) == (place.records, self.last.seq));
+            && (!place.is_sound || (footer.records, footer.last_seq) == (place.records, place.last_seq(&self.last)));
         if !is_right {
             place.is_sound = false;
             self.broken(Damage { offset: at, ..place.scan.damage("its footer does not match its records") });
@@ -201,18 +249,23 @@ impl Progress {
     fn decide(&mut self, place: &Place, chain: Option<Chain>) {
         let at = place.scan.offset();
         let here = |claim: &Claim| claim.head.segment == place.number && claim.head.bytes == at;
-        let mut names = Vec::new();
-        let mut is_wrong = false;
+        let counted = (self.found.records, place.last_seq(&self.last));
+        let (mut names, mut wrong) = (Vec::new(), None);
         for claim in self.claims.iter_mut().filter(|claim| here(claim) && !claim.is_decided) {
             claim.is_decided = true;
             match chain {
-                Some(chain) if chain == claim.head.chain => names.push(claim.name.clone()),
-                Some(_) => is_wrong = true,
+                Some(chain) if chain != claim.head.chain => wrong = Some(NOT_THE_HEAD),
+                Some(_) if self.is_counted && !claim.is_of(&place.scan.header().instance(), counted) => {
+                    wrong = Some(
+                        "the chain is as noted, but instance, records or last seq noted with it are not the journal's",
+                    );
+                }
+                Some(_) => names.push(claim.name.clone()),
                 None => {}
             }
         }
-        if is_wrong {
-            self.broken(place.scan.damage(NOT_THE_HEAD));
+        if let Some(wrong) = wrong {
+            self.broken(place.scan.damage(wrong));
         } else if !names.is_empty() {
             self.stretch(Some(names.join(", ")));
         }
@@ -232,6 +285,7 @@ impl Progress {
 
     fn broken(&mut self, damage: Damage) {
         self.stretch(None);
+        self.is_counted = false;
         if self.found.damages.len() < GAPS_LISTED {
             let after = (self.found.records > 0).then_some(self.last);
             self.found.damages.push(Damage { after: damage.after.or(after), ..damage });

@@ -2,7 +2,8 @@
 
 use super::segment::Progress;
 use super::{Claim, Verified};
-use crate::format::{FOOTER_BYTES, HEADER_BYTES, segment_path};
+use crate::chain::Block;
+use crate::format::{Chain, FOOTER_BYTES, HEADER_BYTES, segment_path};
 use crate::scan::Scan;
 use crate::{Head, Options, Writer};
 use std::ops::Range;
@@ -37,11 +38,39 @@ fn segment() -> (Vec<u8>, Vec<usize>, Head) {
     (bytes, starts, head)
 }
 
+#[test]
+fn a_segment_that_grows_while_its_end_is_looked_at_is_not_damaged() {
+    let (bytes, starts, head) = segment();
+    // What is noted of it lies before the part that grows.
+    let early = Head { bytes: starts[0] as u64, records: 0, last_seq: 0, chain: chain_of_header(&bytes), ..head };
+    for end in starts[300]..starts[302] {
+        let scan = Scan::growing(bytes.clone(), end, Path::new("00000001.journal"), 1).expect("a header");
+        let mut progress = Progress::new(vec![Claim::of_head(early)], true);
+        progress.segment(scan, true).expect("memory can be read");
+        let found = progress.finish();
+        assert!(found.is_whole(), "{end}: {:?}", found.damages);
+        // At the end of a record there is nothing to look at twice.
+        let (all, until) = (starts.len() as u64, starts.iter().filter(|start| **start < end).count() as u64);
+        let is_between = starts.contains(&end);
+        assert_eq!((found.records, found.torn_bytes), (if is_between { until } else { all }, 0), "{end}");
+    }
+    // What was not written on stays what it is.
+    let mut torn = bytes.clone();
+    torn[starts[301] + 40] ^= 1;
+    let scan = Scan::growing(torn, starts[301] + 50, Path::new("00000001.journal"), 1).expect("a header");
+    let mut progress = Progress::new(vec![Claim::of_head(early)], true);
+    progress.segment(scan, true).expect("memory can be read");
+    assert_eq!(progress.finish().damages.first().map(|damage| damage.offset), Some(starts[301] as u64));
+}
+
+fn chain_of_header(bytes: &[u8]) -> Chain {
+    Block::beginning_with(&bytes[..HEADER_BYTES]).chain()
+}
+
 /// What is found in the segment with these bytes; `None` when its header cannot be read.
 fn found(bytes: &Rc<[u8]>, head: Head) -> Option<Verified> {
     let scan = Scan::of_bytes(Rc::clone(bytes), Path::new("00000001.journal"), 1).ok()?;
-    let claim = Claim { name: "the head".into(), head, is_decided: false };
-    let mut progress = Progress::new(vec![claim], true);
+    let mut progress = Progress::new(vec![Claim::of_head(head)], true);
     progress.segment(scan, true).expect("memory can be read");
     Some(progress.finish())
 }
