@@ -33,9 +33,12 @@ fn header(seq: u64, body: &[u8]) -> RecordHeader {
     RecordHeader { seq, tai_ns: 1000 + seq, kind: Kind::State as u16, flags: 0, body_bytes: body.len() as u32 }
 }
 
-/// A journal of a few segments, the last one unfinished: its files.
-fn whole() -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = folder("whole");
+/// A journal of a few segments, the last one unfinished: its files, the last segment at the end, and its head.
+type Files = (Vec<(PathBuf, Vec<u8>)>, Vec<u8>);
+
+fn whole() -> Files {
+    // Several targets run in the same folder at the same time.
+    let folder = folder(&format!("whole-{}", std::process::id()));
     let (mut writer, _) = Writer::open(&folder, options()).expect("a journal");
     for seq in 1..=RECORDS {
         let body = body(seq);
@@ -52,23 +55,19 @@ fn whole() -> Vec<(PathBuf, Vec<u8>)> {
         .collect();
     files.sort();
     assert!(files.len() > 1);
-    files
-}
-
-/// The journal's head, which is left as it is.
-fn head() -> Vec<u8> {
-    fs::read(Path::new("whole").with_extension("files").join("head")).expect("the head")
+    (files, fs::read(folder.join("head")).expect("the head"))
 }
 
 thread_local! {
-    static WHOLE: OnceCell<Vec<(PathBuf, Vec<u8>)>> = const { OnceCell::new() };
+    static WHOLE: OnceCell<Files> = const { OnceCell::new() };
 }
 
 /// The journal as it was, but for what the fuzzer did to it: a file cut, then bytes overwritten or appended. Returns
 /// whether anything before the end of the last file was touched.
 fn damaged(folder: &Path, mut choices: Choices<'_>) -> bool {
-    WHOLE.with(|whole_files| {
-        let mut files = whole_files.get_or_init(whole).clone();
+    WHOLE.with(|files| {
+        // The head is left as it is.
+        let (mut files, head) = files.get_or_init(whole).clone();
         let last = files.len() - 1;
         let mut inside = false;
         while !choices.is_empty() {
@@ -90,7 +89,7 @@ fn damaged(folder: &Path, mut choices: Choices<'_>) -> bool {
         for (name, bytes) in files {
             fs::write(folder.join(name), bytes).expect("writes");
         }
-        fs::write(folder.join("head"), head()).expect("writes");
+        fs::write(folder.join("head"), head).expect("writes");
         inside
     })
 }
