@@ -6,6 +6,7 @@
 //! hold each record once. The last segment, which may still grow, is written anew by every export.
 #![forbid(unsafe_code)]
 
+mod bound;
 mod columns;
 mod file;
 mod run;

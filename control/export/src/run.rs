@@ -10,7 +10,7 @@ use tern_journal::Reader;
 use tern_schema::{Context, TABLES, Table, Value};
 
 use crate::file::{TableFile, remove_unfinished};
-use crate::state::State;
+use crate::state::{Next, State};
 
 /// Which tables.
 #[derive(Clone, Debug)]
@@ -105,6 +105,7 @@ impl Export {
     pub fn run(&self, mut progress: impl FnMut(Update)) -> Result<Report> {
         let names: Vec<String> = self.tables.iter().map(|table| table.name.to_owned()).collect();
         let mut state = State::load_or_begin(&self.folder, &names)?;
+        state.bind(&self.journal, &self.folder)?;
         for table in &self.tables {
             remove_unfinished(&self.folder.join(table.name))?;
         }
@@ -128,8 +129,8 @@ impl Export {
             if record.segment != segment && segment != 0 {
                 let done = std::mem::take(&mut part);
                 // What the segment's last record belongs to is what the next one's first one begins with.
-                let next = (segment, record.header.seq, start_seq);
-                self.end_part(done, Some(next), &mut state)?;
+                let next = Next { seq: record.header.seq, start_seq };
+                self.end_part(done, Some((segment, next)), &mut state)?;
             }
             segment = record.segment;
             if record.header.kind == Kind::Start as u16 {
@@ -206,9 +207,8 @@ impl Export {
         file.push(&row, body.len())
     }
 
-    /// Names the files of a segment, and says that it is done if it is: its number, the first record after it and the
-    /// start record of that one's run.
-    fn end_part(&self, part: Part, done: Option<(u64, u64, u64)>, state: &mut State) -> Result<()> {
+    /// Names the files of a segment, and says that it is done if it is: its number, and what comes then.
+    fn end_part(&self, part: Part, done: Option<(u64, Next)>, state: &mut State) -> Result<()> {
         let mut ended = Vec::new();
         for ((table, _), file) in part.files {
             ended.push((table, file.end()?));
@@ -219,11 +219,10 @@ impl Export {
         }
         state.records += part.records;
         state.unreadable += part.unreadable;
-        if let Some((segment, next_seq, start_seq)) = done {
-            (state.segments, state.next_seq, state.start_seq) = (segment, next_seq, start_seq);
-            state.save(&self.folder)?;
+        match done {
+            Some((segment, next)) => state.done(segment, next, &self.journal, &self.folder),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Bytes of each segment file.

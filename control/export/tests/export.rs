@@ -44,7 +44,11 @@ impl Drop for Folder {
 
 /// Appends records `from..to`: an order each, but every tenth one a start of a run, a day later from the hundredth on.
 fn write(folder: &Folder, from: u64, to: u64) {
-    let options = Options { segment_bytes: 4_000, ..Options::new("test") };
+    write_as("test", folder, from, to);
+}
+
+fn write_as(instance: &str, folder: &Folder, from: u64, to: u64) {
+    let options = Options { segment_bytes: 4_000, ..Options::new(instance) };
     let (mut writer, _) = Writer::open(&folder.journal(), options).expect("a journal");
     for seq in from..to {
         let tai_ns = NOON_NS + seq * 1_000 + if seq >= 100 { DAY_NS } else { 0 };
@@ -166,6 +170,48 @@ fn other_tables_need_another_folder() {
     assert!(error.contains("export.json") && error.contains("starts") && error.contains("another folder"), "{error}");
     let error = folder.export(&Selection::Named(vec!["order".into()])).expect_err("refused").to_string();
     assert!(error.contains("`order`") && error.contains("orders"), "{error}");
+}
+
+/// A journal with the same numbers of segments is not the one that was exported.
+#[test]
+fn another_journal_needs_another_folder() {
+    let message = |folder: &Folder| folder.export(&Selection::Decisions).expect_err("refused").to_string();
+    for (instance, from, to) in [("other", 1, 150), ("test", 2, 300), ("test", 1, 10), ("other", 1, 0)] {
+        let folder = Folder::new();
+        write(&folder, 1, 150);
+        folder.export(&Selection::Decisions).expect("exported");
+        fs::remove_dir_all(folder.journal()).expect("removed");
+        write_as(instance, &folder, from, to);
+        let refused = message(&folder);
+        let names_both = refused.contains("instance `test`, chain ")
+            && (refused.contains(&format!("instance `{instance}`, chain ")) || refused.contains("without a finished"));
+        assert!(names_both, "{refused}");
+        assert!(refused.contains("another journal") && refused.contains("another folder"), "{refused}");
+        assert_eq!(orders(&folder.out()), expected(150), "nothing is touched");
+    }
+
+    // Nothing is done yet: the first segment is told by where it begins.
+    let folder = Folder::new();
+    write(&folder, 1, 5);
+    folder.export(&Selection::Decisions).expect("exported");
+    fs::remove_dir_all(folder.journal()).expect("removed");
+    write(&folder, 2, 5);
+    let refused = message(&folder);
+    assert!(refused.contains("with record 1 at") && refused.contains("with record 2 at"), "{refused}");
+}
+
+/// A backup that has what was exported, and no more, is the same journal.
+#[test]
+fn a_journal_restored_to_where_it_was_exported_goes_on() {
+    let folder = Folder::new();
+    write(&folder, 1, 150);
+    let report = folder.export(&Selection::Decisions).expect("exported");
+    fs::remove_file(folder.journal().join(format!("{:08}.journal", report.segments))).expect("removed");
+    let again = folder.export(&Selection::Decisions).expect("exported");
+    assert_eq!(again.segments, report.segments - 1, "{again:?}");
+    assert!(again.records < report.records && again.records_read == 0, "{again:?}");
+    fs::remove_file(folder.journal().join(format!("{:08}.journal", again.segments))).expect("removed");
+    folder.export(&Selection::Decisions).expect_err("refused");
 }
 
 /// What this build cannot make a row of is counted, not passed over.

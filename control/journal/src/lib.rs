@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod chain;
+mod facts;
 mod format;
 mod head;
 mod opening;
@@ -31,6 +32,7 @@ pub mod storage;
 mod verify;
 mod writer;
 
+pub use facts::{SegmentFacts, segment_facts};
 pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
 pub use head::Head;
 pub use opening::Opening;
