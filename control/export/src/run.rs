@@ -1,15 +1,15 @@
 //! One export: records to rows, segment after segment.
 
 use anyhow::{Context as _, Result, bail};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tern_abi::record::{Kind, RecordHeader};
-use tern_journal::Reader;
+use tern_journal::{JournalError, Reader};
 use tern_schema::{Context, TABLES, Table, Value};
 
-use crate::file::{TableFile, remove_unfinished};
+use crate::file::{TableFile, file_name, lock, remove_others, remove_unfinished};
 use crate::state::{Next, State};
 
 /// Which tables.
@@ -101,8 +101,10 @@ impl Export {
     /// Exports what is not exported yet. `progress` is told now and then.
     ///
     /// # Errors
-    /// The journal is damaged, or a file cannot be written; what was done before stays done.
+    /// Another export writes into the folder; the journal is another one, or damaged (what is before the damage is exported), or
+    /// a file cannot be written; what was done before stays done.
     pub fn run(&self, mut progress: impl FnMut(Update)) -> Result<Report> {
+        let _lock = lock(&self.folder)?;
         let names: Vec<String> = self.tables.iter().map(|table| table.name.to_owned()).collect();
         let mut state = State::load_or_begin(&self.folder, &names)?;
         state.bind(&self.journal, &self.folder)?;
@@ -111,18 +113,21 @@ impl Export {
         }
         let before = state.segments;
         let mut context = self.context_of(state.start_seq)?;
-        let mut reader = if state.next_seq == 0 {
-            Reader::open(&self.journal)?
-        } else {
-            Reader::open_near(&self.journal, state.next_seq)?
-        };
+        let mut reader = self.reader_near(state.next_seq)?;
         let sizes = self.sizes();
         let bytes_total = sizes.values().sum();
         let mut update = Update { bytes: 0, bytes_total, records: 0 };
         let (mut segment, mut part, mut start_seq) = (0, Part::default(), state.start_seq);
-        while let Some(record) =
-            reader.next().with_context(|| format!("after record {}", state.next_seq + part.records))?
-        {
+        let mut last_seq = state.next_seq.saturating_sub(1);
+        let after = |seq| format!("after record {seq}");
+        let damage = loop {
+            let record = match reader.next() {
+                Ok(Some(record)) => record,
+                Ok(None) => break None,
+                Err(error @ JournalError::Damaged(_)) => break Some(error),
+                Err(error) => return Err(error).with_context(|| after(last_seq)),
+            };
+            last_seq = record.header.seq;
             if record.segment <= state.segments {
                 continue;
             }
@@ -130,7 +135,7 @@ impl Export {
                 let done = std::mem::take(&mut part);
                 // What the segment's last record belongs to is what the next one's first one begins with.
                 let next = Next { seq: record.header.seq, start_seq };
-                self.end_part(done, Some((segment, next)), &mut state)?;
+                self.end_part(done, segment, Some(next), &mut state)?;
             }
             segment = record.segment;
             if record.header.kind == Kind::Start as u16 {
@@ -143,10 +148,17 @@ impl Export {
                 update.bytes = sizes.range(..segment).map(|(_, bytes)| bytes).sum();
                 progress(update);
             }
-        }
-        // The last segment may grow: it is in the files, but not among those that are done.
+        };
+        // The last segment may grow, and one that is damaged may be brought back whole: it is in the files, but not among those
+        // that are done.
         let mut all = state.clone();
-        self.end_part(part, None, &mut all)?;
+        // Where damage hides the whole segment, what an earlier export has of it stays.
+        if damage.is_none() || part.records > 0 {
+            self.end_part(part, segment.max(state.segments + 1), None, &mut all)?;
+        }
+        if let Some(error) = damage {
+            return Err(error).with_context(|| after(last_seq));
+        }
         progress(Update { bytes: bytes_total, ..update });
         let rows = names.iter().map(|name| (name.clone(), all.rows.get(name).copied().unwrap_or(0))).collect();
         let in_files: u64 = all.rows.values().sum();
@@ -161,13 +173,22 @@ impl Export {
         })
     }
 
+    /// A reader that gives the records from `seq` on, and maybe some before.
+    fn reader_near(&self, seq: u64) -> Result<Reader> {
+        match Reader::open_near(&self.journal, seq) {
+            // It looks at segments further on too, and one of those may be the damaged one.
+            Err(JournalError::Damaged(_)) => Ok(Reader::open(&self.journal)?),
+            other => Ok(other?),
+        }
+    }
+
     /// What the start record of the run says in whose middle the export goes on.
     fn context_of(&self, start_seq: u64) -> Result<Context> {
         let mut context = Context::default();
         if start_seq == 0 {
             return Ok(context);
         }
-        let mut reader = Reader::open_near(&self.journal, start_seq)?;
+        let mut reader = self.reader_near(start_seq)?;
         while let Some(record) = reader.next()? {
             if record.header.seq >= start_seq {
                 context.heed(&record.header, record.body);
@@ -201,14 +222,15 @@ impl Export {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let day = self.folder.join(table.name).join(format!("day={}", context.date()));
-                entry.insert(TableFile::create(table, day.join(format!("{segment:08}.parquet")))?)
+                entry.insert(TableFile::create(table, day.join(file_name(segment)))?)
             }
         };
         file.push(&row, body.len())
     }
 
-    /// Names the files of a segment, and says that it is done if it is: its number, and what comes then.
-    fn end_part(&self, part: Part, done: Option<(u64, Next)>, state: &mut State) -> Result<()> {
+    /// Names the files of a segment, takes away what an earlier export left of it and of those before that have no record, and
+    /// says that it is done if something comes `next`.
+    fn end_part(&self, part: Part, segment: u64, next: Option<Next>, state: &mut State) -> Result<()> {
         let mut ended = Vec::new();
         for ((table, _), file) in part.files {
             ended.push((table, file.end()?));
@@ -217,10 +239,16 @@ impl Export {
             file.name()?;
             *state.rows.entry((*table).to_owned()).or_default() += file.rows;
         }
+        let written: BTreeSet<PathBuf> = ended.into_iter().map(|(_, file)| file.path).collect();
+        for number in state.segments + 1..=segment {
+            for table in &self.tables {
+                remove_others(&self.folder.join(table.name), number, &written)?;
+            }
+        }
         state.records += part.records;
         state.unreadable += part.unreadable;
-        match done {
-            Some((segment, next)) => state.done(segment, next, &self.journal, &self.folder),
+        match next {
+            Some(next) => state.done(segment, next, &self.journal, &self.folder),
             None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::record::{ACTION_NEW, Kind, OrderRecord, RecordHeader, StartRecord};
 use tern_export::{Export, Report, Selection};
-use tern_journal::{Options, Writer};
+use tern_journal::{JournalError, Options, Writer, segment_facts};
 use zerocopy::IntoBytes as _;
 
 /// 2026-11-22 12:00 TAI.
@@ -30,6 +30,12 @@ impl Folder {
     }
     fn out(&self) -> PathBuf {
         self.0.join("out")
+    }
+    fn segment(&self, number: u64) -> PathBuf {
+        self.journal().join(format!("{number:08}.journal"))
+    }
+    fn first_seq(&self, segment: u64) -> u64 {
+        segment_facts(&self.journal(), segment).expect("it is whole").expect("it is there").first_seq
     }
     fn export(&self, selection: &Selection) -> anyhow::Result<Report> {
         Export::new(&self.journal(), &self.out(), selection)?.run(|_| {})
@@ -206,12 +212,85 @@ fn a_journal_restored_to_where_it_was_exported_goes_on() {
     let folder = Folder::new();
     write(&folder, 1, 150);
     let report = folder.export(&Selection::Decisions).expect("exported");
-    fs::remove_file(folder.journal().join(format!("{:08}.journal", report.segments))).expect("removed");
+    let end = folder.first_seq(report.segments);
+    fs::remove_file(folder.segment(report.segments)).expect("removed");
     let again = folder.export(&Selection::Decisions).expect("exported");
     assert_eq!(again.segments, report.segments - 1, "{again:?}");
     assert!(again.records < report.records && again.records_read == 0, "{again:?}");
-    fs::remove_file(folder.journal().join(format!("{:08}.journal", again.segments))).expect("removed");
+    assert_eq!(orders(&folder.out()), expected(end), "its rows went with the segment");
+    fs::remove_file(folder.segment(again.segments)).expect("removed");
     folder.export(&Selection::Decisions).expect_err("refused");
+}
+
+/// The last segment's end may be another one, and so may be its day.
+#[test]
+fn files_of_rows_that_are_no_more_are_removed() {
+    let folder = Folder::new();
+    write(&folder, 1, 150);
+    let report = folder.export(&Selection::Decisions).expect("exported");
+    let name = format!("{:08}.parquet", report.segments);
+    let (today, other) = (folder.out().join("orders/day=2026-11-23"), folder.out().join("orders/day=2026-11-25"));
+    fs::create_dir(&other).expect("made");
+    fs::copy(today.join(&name), other.join(&name)).expect("copied");
+    folder.export(&Selection::Decisions).expect("exported");
+    assert_eq!(orders(&folder.out()), expected(150), "each row once, under its day");
+
+    // As recovery leaves it that cuts all records: only the header.
+    let file = fs::OpenOptions::new().write(true).open(folder.segment(report.segments)).expect("the segment");
+    file.set_len(128).expect("cut");
+    let cut = folder.export(&Selection::Decisions).expect("exported");
+    let end = folder.first_seq(report.segments);
+    assert_eq!(orders(&folder.out()), expected(end));
+    assert_eq!(cut.records, end - 1);
+}
+
+/// Changes a byte: of a record's body behind `from`, or the one there when nothing of a record follows.
+fn damage(path: &Path, from: usize) {
+    let mut bytes = fs::read(path).expect("a segment");
+    let at = bytes[from..].windows(4).position(|four| four == b"AAPL").filter(|_| from > 0).unwrap_or(0);
+    bytes[from + at] ^= 1;
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn what_is_before_the_damage_is_exported() {
+    let folder = Folder::new();
+    write(&folder, 1, 150);
+    damage(&folder.segment(3), 2_000);
+    let refused = || {
+        let error = folder.export(&Selection::Decisions).expect_err("damaged");
+        let Some(JournalError::Damaged(damage)) = error.chain().find_map(|cause| cause.downcast_ref()) else {
+            panic!("{error:#}")
+        };
+        (damage.after.map(|after| after.seq), error.to_string())
+    };
+    let (after, text) = refused();
+    let last = after.expect("a record before it");
+    assert!(last > folder.first_seq(3), "in the middle of the segment: {last}");
+    assert_eq!(text, format!("after record {last}"));
+    assert_eq!(orders(&folder.out()), expected(last + 1));
+
+    // On from segment 2, and a header further on is what is damaged.
+    let folder_two = Folder::new();
+    write(&folder_two, 1, 150);
+    fs::copy(folder_two.segment(3), folder.segment(3)).expect("brought back");
+    let end = folder.first_seq(5);
+    damage(&folder.segment(5), 0);
+    assert_eq!(refused(), (None, format!("after record {}", end - 1)));
+    assert_eq!(orders(&folder.out()), expected(end));
+}
+
+#[test]
+fn a_second_exporter_is_told_to_wait() {
+    let folder = Folder::new();
+    write(&folder, 1, 20);
+    folder.export(&Selection::Decisions).expect("exported");
+    let lock = fs::File::create(folder.out().join("export.lock")).expect("a file");
+    lock.lock().expect("locked");
+    let refused = folder.export(&Selection::Decisions).expect_err("refused").to_string();
+    assert!(refused.contains("another tern-export") && refused.contains("wait"), "{refused}");
+    drop(lock);
+    folder.export(&Selection::Decisions).expect("exported");
 }
 
 /// What this build cannot make a row of is counted, not passed over.
