@@ -106,7 +106,7 @@ impl Export {
     pub fn run(&self, mut progress: impl FnMut(Update)) -> Result<Report> {
         let _lock = lock(&self.folder)?;
         let names: Vec<String> = self.tables.iter().map(|table| table.name.to_owned()).collect();
-        let mut state = State::load_or_begin(&self.folder, &names)?;
+        let mut state = State::load_or_begin(&self.folder, &self.tables)?;
         state.bind(&self.journal, &self.folder)?;
         for table in &self.tables {
             remove_unfinished(&self.folder.join(table.name))?;

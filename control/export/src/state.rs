@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use tern_schema::Table;
 
 use crate::bound::Bound;
 use crate::file::sync_folder;
@@ -19,6 +20,8 @@ pub(crate) struct State {
     version: u32,
     /// Tables that are exported.
     pub(crate) tables: Vec<String>,
+    /// The columns of each, names and types.
+    columns: BTreeMap<String, Vec<String>>,
     /// The journal it is of, where the segments that are done end; `None` until that has a segment.
     bound: Option<Bound>,
     /// Segments of the journal that are done: these, and all before.
@@ -44,6 +47,15 @@ pub(crate) struct Next {
     pub(crate) start_seq: u64,
 }
 
+/// Columns of a table as `name: type`, in order.
+fn layout(table: &Table) -> Vec<String> {
+    let column = |column: &tern_schema::Column| {
+        let or_nothing = if column.nullable { " or nothing" } else { "" };
+        format!("{}: {}{or_nothing}", column.name, column.ty.name())
+    };
+    table.all_columns().map(column).collect()
+}
+
 fn path(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
@@ -52,34 +64,48 @@ impl State {
     /// How far the export in `folder` is. Where there is none it begins: from then on no other tables mix with it.
     ///
     /// # Errors
-    /// It cannot be read or begun, or it is one of other tables.
-    pub(crate) fn load_or_begin(folder: &Path, tables: &[String]) -> Result<Self> {
+    /// It cannot be read or begun, or it is one of other tables, or of the same with other columns.
+    pub(crate) fn load_or_begin(folder: &Path, tables: &[&Table]) -> Result<Self> {
+        let fresh = Self::new(tables);
         let path = path(folder);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let state = Self::new(tables);
-                state.save(folder)?;
-                return Ok(state);
+                fresh.save(folder)?;
+                return Ok(fresh);
             }
             Err(error) => return Err(error).with_context(|| format!("{}: cannot read it", path.display())),
         };
         let state: Self = serde_json::from_str(&text)
             .with_context(|| format!("{}: not written by this build; export to another folder", path.display()))?;
-        if state.version != VERSION || state.tables != tables {
+        if state.version != VERSION {
+            bail!("{}: written by another build; export to another folder", path.display());
+        }
+        if state.tables != fresh.tables {
             bail!(
                 "{}: an export of other tables ({}) is there; name the same ones, or another folder",
                 path.display(),
                 state.tables.join(", ")
             );
         }
+        if let Some(table) = fresh.tables.iter().find(|table| state.columns.get(*table) != fresh.columns.get(*table)) {
+            let list = |state: &Self| state.columns.get(table).map(|columns| columns.join(", ")).unwrap_or_default();
+            bail!(
+                "{}: an export by a build with other columns is there: of table `{table}` it has ({}), this build has ({}). \
+                 Export all of the journal to another folder",
+                path.display(),
+                list(&state),
+                list(&fresh)
+            );
+        }
         Ok(state)
     }
 
-    fn new(tables: &[String]) -> Self {
+    fn new(tables: &[&Table]) -> Self {
         Self {
             version: VERSION,
-            tables: tables.to_vec(),
+            tables: tables.iter().map(|table| table.name.to_owned()).collect(),
+            columns: tables.iter().map(|table| (table.name.to_owned(), layout(table))).collect(),
             bound: None,
             segments: 0,
             next_seq: 0,

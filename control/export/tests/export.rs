@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::record::{ACTION_NEW, Kind, OrderRecord, RecordHeader, StartRecord};
 use tern_export::{Export, Report, Selection};
+use tern_journal::recovered::RUN_LINE;
 use tern_journal::{JournalError, Options, Writer, segment_facts};
 use zerocopy::IntoBytes as _;
 
@@ -291,6 +292,48 @@ fn a_second_exporter_is_told_to_wait() {
     assert!(refused.contains("another tern-export") && refused.contains("wait"), "{refused}");
     drop(lock);
     folder.export(&Selection::Decisions).expect("exported");
+}
+
+/// Files of two layouts in one folder could not be read as one table.
+#[test]
+fn other_columns_need_another_folder() {
+    let folder = Folder::new();
+    write(&folder, 1, 20);
+    folder.export(&Selection::Decisions).expect("exported");
+    let path = folder.out().join("export.json");
+    let text = fs::read_to_string(&path).expect("a state");
+    for (this, earlier) in [("order_id: unsigned 32", "order_id: unsigned 64"), ("order_id: uns", "id: uns")] {
+        assert!(text.contains(this), "{text}");
+        fs::write(&path, text.replace(this, earlier)).expect("written");
+        let refused = folder.export(&Selection::Decisions).expect_err("refused").to_string();
+        assert!(refused.contains("other columns") && refused.contains("another folder"), "{refused}");
+        assert!(refused.contains(this) && refused.contains(earlier), "{refused}");
+    }
+    fs::write(&path, text).expect("written");
+    folder.export(&Selection::Decisions).expect("exported");
+}
+
+/// What the run said wins over the clock: it may have been given a day, or begun before midnight by its start record's time.
+#[test]
+fn the_day_is_the_one_that_the_run_said() {
+    let folder = Folder::new();
+    let (mut writer, _) = Writer::open(&folder.journal(), Options::new("test")).expect("a journal");
+    for (seq, line) in [(1, "restarted=0 day=20783 high_water=0"), (2, "day=0"), (3, "day=x"), (4, "high_water=20783")]
+    {
+        let text = format!("x = 1\n{RUN_LINE}{line}\n#names {{}}\n");
+        let body = [StartRecord::default().as_bytes(), text.as_bytes()].concat();
+        let (kind, body_bytes) = (Kind::Start as u16, body.len() as u32);
+        writer
+            .append(&RecordHeader { seq, tai_ns: NOON_NS, kind, flags: 0, body_bytes }, &body)
+            .expect("it is written");
+    }
+    writer.sync().expect("it is on the disk");
+    folder.export(&Selection::Decisions).expect("exported");
+    let rows = |day: &str| {
+        let file = fs::File::open(folder.out().join("starts").join(day).join("00000001.parquet")).expect("a file");
+        SerializedFileReader::new(file).expect("a Parquet file").metadata().file_metadata().num_rows()
+    };
+    assert_eq!([rows("day=2026-11-26"), rows("day=2026-11-22")], [1, 3]);
 }
 
 /// What this build cannot make a row of is counted, not passed over.
