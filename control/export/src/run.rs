@@ -9,6 +9,7 @@ use tern_abi::record::{Kind, RecordHeader};
 use tern_journal::{JournalError, Reader};
 use tern_schema::{Context, TABLES, Table, Value};
 
+use crate::behind::{CutShort, has_records_behind};
 use crate::file::{TableFile, file_name, lock, remove_others, remove_unfinished};
 use crate::state::{Next, State};
 
@@ -120,11 +121,11 @@ impl Export {
         let (mut segment, mut part, mut start_seq) = (0, Part::default(), state.start_seq);
         let mut last_seq = state.next_seq.saturating_sub(1);
         let after = |seq| format!("after record {seq}");
-        let damage = loop {
+        let damage: Option<anyhow::Error> = loop {
             let record = match reader.next() {
                 Ok(Some(record)) => record,
-                Ok(None) => break None,
-                Err(error @ JournalError::Damaged(_)) => break Some(error),
+                Ok(None) => break self.damage_behind(&mut reader, last_seq)?,
+                Err(error @ JournalError::Damaged(_)) => break Some(error.into()),
                 Err(error) => return Err(error).with_context(|| after(last_seq)),
             };
             last_seq = record.header.seq;
@@ -157,7 +158,7 @@ impl Export {
             self.end_part(part, segment.max(state.segments + 1), None, &mut all)?;
         }
         if let Some(error) = damage {
-            return Err(error).with_context(|| after(last_seq));
+            return Err(error.context(after(last_seq)));
         }
         progress(Update { bytes: bytes_total, ..update });
         let rows = names.iter().map(|name| (name.clone(), all.rows.get(name).copied().unwrap_or(0))).collect();
@@ -171,6 +172,18 @@ impl Export {
             segments_before: before,
             records_read: update.records,
         })
+    }
+
+    /// Why the reader ended at record `seq` though there are records behind it; `None` when there are none, or it goes on.
+    fn damage_behind(&self, reader: &mut Reader, seq: u64) -> Result<Option<anyhow::Error>> {
+        match has_records_behind(&self.journal, seq) {
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(error @ JournalError::Damaged(_)) => return Ok(Some(error.into())),
+            Err(error) => return Err(error.into()),
+        }
+        // They may have come since: those are for the next export.
+        Ok(reader.next()?.is_none().then(|| CutShort.into()))
     }
 
     /// A reader that gives the records from `seq` on, and maybe some before.

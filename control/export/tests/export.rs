@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::record::{ACTION_NEW, Kind, OrderRecord, RecordHeader, StartRecord};
-use tern_export::{Export, Report, Selection};
+use tern_export::{CutShort, Export, Report, Selection};
 use tern_journal::recovered::RUN_LINE;
 use tern_journal::{JournalError, Options, Writer, segment_facts};
 use zerocopy::IntoBytes as _;
@@ -276,9 +276,29 @@ fn what_is_before_the_damage_is_exported() {
     write(&folder_two, 1, 150);
     fs::copy(folder_two.segment(3), folder.segment(3)).expect("brought back");
     let end = folder.first_seq(5);
-    damage(&folder.segment(5), 0);
+    (5..).map(|number| folder.segment(number)).take_while(|path| path.exists()).for_each(|path| damage(&path, 0));
     assert_eq!(refused(), (None, format!("after record {}", end - 1)));
     assert_eq!(orders(&folder.out()), expected(end));
+}
+
+/// The reader takes a segment that is cut for one that is being written; with others behind it, it is none.
+#[test]
+fn a_segment_that_is_cut_is_damage_though_nothing_in_it_is_wrong() {
+    let folder = Folder::new();
+    write(&folder, 1, 150);
+    let whole = fs::read(folder.segment(3)).expect("a segment");
+    for bytes in [2_001, 128] {
+        fs::remove_dir_all(folder.out()).ok();
+        fs::write(folder.segment(3), &whole[..bytes]).expect("cut");
+        let error = folder.export(&Selection::Decisions).expect_err("damaged");
+        assert!(error.chain().any(|cause| cause.is::<CutShort>()), "{error:#}");
+        let last = error.to_string().strip_prefix("after record ").expect("where").parse::<u64>().expect("a number");
+        assert!((folder.first_seq(3) - 1..folder.first_seq(4) - 1).contains(&last), "{last}");
+        assert_eq!(orders(&folder.out()), expected(last + 1));
+    }
+    fs::write(folder.segment(3), &whole).expect("brought back");
+    folder.export(&Selection::Decisions).expect("exported");
+    assert_eq!(orders(&folder.out()), expected(150));
 }
 
 #[test]
