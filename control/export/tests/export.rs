@@ -38,6 +38,11 @@ impl Folder {
     fn first_seq(&self, segment: u64) -> u64 {
         segment_facts(&self.journal(), segment).expect("it is whole").expect("it is there").first_seq
     }
+    /// The exit code of the program.
+    fn exit_code(&self) -> Option<i32> {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_tern-export"));
+        program.arg(self.journal()).arg("--out").arg(self.out()).output().expect("it runs").status.code()
+    }
     fn export(&self, selection: &Selection) -> anyhow::Result<Report> {
         Export::new(&self.journal(), &self.out(), selection)?.run(|_| {})
     }
@@ -279,6 +284,7 @@ fn what_is_before_the_damage_is_exported() {
     (4..).map(|number| folder.segment(number)).take_while(|path| path.exists()).for_each(|path| damage(&path, 0));
     assert_eq!(refused(), (None, format!("after record {}", end - 1)));
     assert_eq!(orders(&folder.out()), expected(end));
+    assert_eq!(folder.exit_code(), Some(4));
 }
 
 /// The reader takes a segment that is cut for one that is being written; with others behind it, it is none.
@@ -292,6 +298,7 @@ fn a_segment_that_is_cut_is_damage_though_nothing_in_it_is_wrong() {
         fs::write(folder.segment(3), &whole[..bytes]).expect("cut");
         let error = folder.export(&Selection::Decisions).expect_err("damaged");
         assert!(error.chain().any(|cause| cause.is::<CutShort>()), "{error:#}");
+        assert_eq!(folder.exit_code(), Some(4));
         let last = error.to_string().strip_prefix("after record ").expect("where").parse::<u64>().expect("a number");
         assert!((folder.first_seq(3) - 1..folder.first_seq(4) - 1).contains(&last), "{last}");
         assert_eq!(orders(&folder.out()), expected(last + 1));
