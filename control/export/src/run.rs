@@ -106,7 +106,6 @@ impl Export {
     /// a file cannot be written; what was done before stays done.
     pub fn run(&self, mut progress: impl FnMut(Update)) -> Result<Report> {
         let _lock = lock(&self.folder)?;
-        let names: Vec<String> = self.tables.iter().map(|table| table.name.to_owned()).collect();
         let mut state = State::load_or_begin(&self.folder, &self.tables)?;
         state.bind(&self.journal, &self.folder)?;
         for table in &self.tables {
@@ -161,17 +160,21 @@ impl Export {
             return Err(error.context(after(last_seq)));
         }
         progress(Update { bytes: bytes_total, ..update });
-        let rows = names.iter().map(|name| (name.clone(), all.rows.get(name).copied().unwrap_or(0))).collect();
+        let (segments, records_read) = (segment.max(state.segments), update.records);
+        Ok(Report { segments, segments_before: before, records_read, ..self.counts(&all) })
+    }
+
+    /// What is in the files, and what is not.
+    fn counts(&self, all: &State) -> Report {
+        let rows = |table: &&Table| (table.name.to_owned(), all.rows.get(table.name).copied().unwrap_or(0));
         let in_files: u64 = all.rows.values().sum();
-        Ok(Report {
+        Report {
             records: all.records,
-            rows,
+            rows: self.tables.iter().map(rows).collect(),
             left_out: all.records - in_files - all.unreadable,
             unreadable: all.unreadable,
-            segments: segment.max(state.segments),
-            segments_before: before,
-            records_read: update.records,
-        })
+            ..Report::default()
+        }
     }
 
     /// Why the reader ended at record `seq` though there are records behind it; `None` when there are none, or it goes on.
