@@ -1,10 +1,12 @@
 //! A file in the making. It has its name only once it is whole and on the disk.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tern_schema::{Table, Value};
@@ -75,7 +77,7 @@ impl TableFile {
 
 /// A file that is whole.
 pub(crate) struct EndedFile {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     pub(crate) rows: u64,
 }
 
@@ -90,8 +92,8 @@ impl EndedFile {
 
 /// Takes away what an export that was cut short left of a table.
 pub(crate) fn remove_unfinished(table: &Path) -> Result<()> {
-    for day in fs::read_dir(table).into_iter().flatten().flatten() {
-        for file in fs::read_dir(day.path()).into_iter().flatten().flatten() {
+    for day in days(table)? {
+        for file in fs::read_dir(&day).into_iter().flatten().flatten() {
             let path = file.path();
             if path.extension().is_some_and(|ending| ending == UNFINISHED) {
                 fs::remove_file(&path).with_context(|| format!("{}: cannot remove it", path.display()))?;
@@ -99,6 +101,60 @@ pub(crate) fn remove_unfinished(table: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes away the files of a segment that are none of those in `written`: an earlier export wrote them when the segment's end was
+/// another, or its rows were of another day.
+pub(crate) fn remove_others(table: &Path, segment: u64, written: &BTreeSet<PathBuf>) -> Result<()> {
+    for day in days(table)? {
+        let path = day.join(file_name(segment));
+        if written.contains(&path) {
+            continue;
+        }
+        match fs::remove_file(&path) {
+            Ok(()) => sync_folder(&day)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("{}: cannot remove it", path.display())),
+        }
+    }
+    Ok(())
+}
+
+/// The name of a segment's file in the folder of a day.
+pub(crate) fn file_name(segment: u64) -> String {
+    format!("{segment:08}.parquet")
+}
+
+/// Folders of the days of a table; none when the table has no folder yet.
+fn days(table: &Path) -> Result<Vec<PathBuf>> {
+    let list = || -> std::io::Result<Vec<PathBuf>> {
+        let mut days = Vec::new();
+        for entry in fs::read_dir(table)? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(b"day=") && entry.path().is_dir() {
+                days.push(entry.path());
+            }
+        }
+        Ok(days)
+    };
+    match list() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        other => other.with_context(|| format!("{}: cannot list it", table.display())),
+    }
+}
+
+/// Keeps other exporters out of `folder`, as long as what is returned lives.
+pub(crate) fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("export.lock");
+    let file = File::create(&path).with_context(|| format!("{}: cannot make it", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{}: another tern-export writes here; wait until it has ended, or export to another folder",
+            folder.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{}: cannot lock it", path.display())),
+    }
 }
 
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {

@@ -1,16 +1,17 @@
 //! One export: records to rows, segment after segment.
 
 use anyhow::{Context as _, Result, bail};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tern_abi::record::{Kind, RecordHeader};
-use tern_journal::Reader;
+use tern_journal::{JournalError, Reader};
 use tern_schema::{Context, TABLES, Table, Value};
 
-use crate::file::{TableFile, remove_unfinished};
-use crate::state::State;
+use crate::behind::{CutShort, has_records_behind};
+use crate::file::{TableFile, file_name, lock, remove_others, remove_unfinished};
+use crate::state::{Next, State};
 
 /// Which tables.
 #[derive(Clone, Debug)]
@@ -101,35 +102,40 @@ impl Export {
     /// Exports what is not exported yet. `progress` is told now and then.
     ///
     /// # Errors
-    /// The journal is damaged, or a file cannot be written; what was done before stays done.
+    /// Another export writes into the folder; the journal is another one, or damaged (what is before the damage is exported), or
+    /// a file cannot be written; what was done before stays done.
     pub fn run(&self, mut progress: impl FnMut(Update)) -> Result<Report> {
-        let names: Vec<String> = self.tables.iter().map(|table| table.name.to_owned()).collect();
-        let mut state = State::load_or_begin(&self.folder, &names)?;
+        let _lock = lock(&self.folder)?;
+        let mut state = State::load_or_begin(&self.folder, &self.tables)?;
+        state.bind(&self.journal, &self.folder)?;
         for table in &self.tables {
             remove_unfinished(&self.folder.join(table.name))?;
         }
         let before = state.segments;
         let mut context = self.context_of(state.start_seq)?;
-        let mut reader = if state.next_seq == 0 {
-            Reader::open(&self.journal)?
-        } else {
-            Reader::open_near(&self.journal, state.next_seq)?
-        };
+        let mut reader = self.reader_near(state.next_seq)?;
         let sizes = self.sizes();
         let bytes_total = sizes.values().sum();
         let mut update = Update { bytes: 0, bytes_total, records: 0 };
         let (mut segment, mut part, mut start_seq) = (0, Part::default(), state.start_seq);
-        while let Some(record) =
-            reader.next().with_context(|| format!("after record {}", state.next_seq + part.records))?
-        {
+        let mut last_seq = state.next_seq.saturating_sub(1);
+        let after = |seq| format!("after record {seq}");
+        let damage: Option<anyhow::Error> = loop {
+            let record = match reader.next() {
+                Ok(Some(record)) => record,
+                Ok(None) => break self.damage_behind(&mut reader, last_seq)?,
+                Err(error @ JournalError::Damaged(_)) => break Some(error.into()),
+                Err(error) => return Err(error).with_context(|| after(last_seq)),
+            };
+            last_seq = record.header.seq;
             if record.segment <= state.segments {
                 continue;
             }
             if record.segment != segment && segment != 0 {
                 let done = std::mem::take(&mut part);
                 // What the segment's last record belongs to is what the next one's first one begins with.
-                let next = (segment, record.header.seq, start_seq);
-                self.end_part(done, Some(next), &mut state)?;
+                let next = Next { seq: record.header.seq, start_seq };
+                self.end_part(done, segment, Some(next), &mut state)?;
             }
             segment = record.segment;
             if record.header.kind == Kind::Start as u16 {
@@ -142,22 +148,54 @@ impl Export {
                 update.bytes = sizes.range(..segment).map(|(_, bytes)| bytes).sum();
                 progress(update);
             }
-        }
-        // The last segment may grow: it is in the files, but not among those that are done.
+        };
+        // The last segment may grow, and one that is damaged may be brought back whole: it is in the files, but not among those
+        // that are done.
         let mut all = state.clone();
-        self.end_part(part, None, &mut all)?;
+        // Where damage hides the whole segment, what an earlier export has of it stays.
+        if damage.is_none() || part.records > 0 {
+            self.end_part(part, segment.max(state.segments + 1), None, &mut all)?;
+        }
+        if let Some(error) = damage {
+            return Err(error.context(after(last_seq)));
+        }
         progress(Update { bytes: bytes_total, ..update });
-        let rows = names.iter().map(|name| (name.clone(), all.rows.get(name).copied().unwrap_or(0))).collect();
+        let (segments, records_read) = (segment.max(state.segments), update.records);
+        Ok(Report { segments, segments_before: before, records_read, ..self.counts(&all) })
+    }
+
+    /// What is in the files, and what is not.
+    fn counts(&self, all: &State) -> Report {
+        let rows = |table: &&Table| (table.name.to_owned(), all.rows.get(table.name).copied().unwrap_or(0));
         let in_files: u64 = all.rows.values().sum();
-        Ok(Report {
+        Report {
             records: all.records,
-            rows,
+            rows: self.tables.iter().map(rows).collect(),
             left_out: all.records - in_files - all.unreadable,
             unreadable: all.unreadable,
-            segments: segment.max(state.segments),
-            segments_before: before,
-            records_read: update.records,
-        })
+            ..Report::default()
+        }
+    }
+
+    /// Why the reader ended at record `seq` though there are records behind it; `None` when there are none, or it goes on.
+    fn damage_behind(&self, reader: &mut Reader, seq: u64) -> Result<Option<anyhow::Error>> {
+        match has_records_behind(&self.journal, seq) {
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(error @ JournalError::Damaged(_)) => return Ok(Some(error.into())),
+            Err(error) => return Err(error.into()),
+        }
+        // They may have come since: those are for the next export.
+        Ok(reader.next()?.is_none().then(|| CutShort.into()))
+    }
+
+    /// A reader that gives the records from `seq` on, and maybe some before.
+    fn reader_near(&self, seq: u64) -> Result<Reader> {
+        match Reader::open_near(&self.journal, seq) {
+            // It looks at segments further on too, and one of those may be the damaged one.
+            Err(JournalError::Damaged(_)) => Ok(Reader::open(&self.journal)?),
+            other => Ok(other?),
+        }
     }
 
     /// What the start record of the run says in whose middle the export goes on.
@@ -166,7 +204,7 @@ impl Export {
         if start_seq == 0 {
             return Ok(context);
         }
-        let mut reader = Reader::open_near(&self.journal, start_seq)?;
+        let mut reader = self.reader_near(start_seq)?;
         while let Some(record) = reader.next()? {
             if record.header.seq >= start_seq {
                 context.heed(&record.header, record.body);
@@ -200,15 +238,15 @@ impl Export {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let day = self.folder.join(table.name).join(format!("day={}", context.date()));
-                entry.insert(TableFile::create(table, day.join(format!("{segment:08}.parquet")))?)
+                entry.insert(TableFile::create(table, day.join(file_name(segment)))?)
             }
         };
         file.push(&row, body.len())
     }
 
-    /// Names the files of a segment, and says that it is done if it is: its number, the first record after it and the
-    /// start record of that one's run.
-    fn end_part(&self, part: Part, done: Option<(u64, u64, u64)>, state: &mut State) -> Result<()> {
+    /// Names the files of a segment, takes away what an earlier export left of it and of those before that have no record, and
+    /// says that it is done if something comes `next`.
+    fn end_part(&self, part: Part, segment: u64, next: Option<Next>, state: &mut State) -> Result<()> {
         let mut ended = Vec::new();
         for ((table, _), file) in part.files {
             ended.push((table, file.end()?));
@@ -217,13 +255,18 @@ impl Export {
             file.name()?;
             *state.rows.entry((*table).to_owned()).or_default() += file.rows;
         }
+        let written: BTreeSet<PathBuf> = ended.into_iter().map(|(_, file)| file.path).collect();
+        for number in state.segments + 1..=segment {
+            for table in &self.tables {
+                remove_others(&self.folder.join(table.name), number, &written)?;
+            }
+        }
         state.records += part.records;
         state.unreadable += part.unreadable;
-        if let Some((segment, next_seq, start_seq)) = done {
-            (state.segments, state.next_seq, state.start_seq) = (segment, next_seq, start_seq);
-            state.save(&self.folder)?;
+        match next {
+            Some(next) => state.done(segment, next, &self.journal, &self.folder),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Bytes of each segment file.

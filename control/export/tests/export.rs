@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::record::{ACTION_NEW, Kind, OrderRecord, RecordHeader, StartRecord};
-use tern_export::{Export, Report, Selection};
-use tern_journal::{Options, Writer};
+use tern_export::{CutShort, Export, Report, Selection};
+use tern_journal::recovered::RUN_LINE;
+use tern_journal::{JournalError, Options, Writer, segment_facts};
 use zerocopy::IntoBytes as _;
 
 /// 2026-11-22 12:00 TAI.
@@ -31,6 +32,17 @@ impl Folder {
     fn out(&self) -> PathBuf {
         self.0.join("out")
     }
+    fn segment(&self, number: u64) -> PathBuf {
+        self.journal().join(format!("{number:08}.journal"))
+    }
+    fn first_seq(&self, segment: u64) -> u64 {
+        segment_facts(&self.journal(), segment).expect("it is whole").expect("it is there").first_seq
+    }
+    /// The exit code of the program.
+    fn exit_code(&self) -> Option<i32> {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_tern-export"));
+        program.arg(self.journal()).arg("--out").arg(self.out()).output().expect("it runs").status.code()
+    }
     fn export(&self, selection: &Selection) -> anyhow::Result<Report> {
         Export::new(&self.journal(), &self.out(), selection)?.run(|_| {})
     }
@@ -44,7 +56,11 @@ impl Drop for Folder {
 
 /// Appends records `from..to`: an order each, but every tenth one a start of a run, a day later from the hundredth on.
 fn write(folder: &Folder, from: u64, to: u64) {
-    let options = Options { segment_bytes: 4_000, ..Options::new("test") };
+    write_as("test", folder, from, to);
+}
+
+fn write_as(instance: &str, folder: &Folder, from: u64, to: u64) {
+    let options = Options { segment_bytes: 4_000, ..Options::new(instance) };
     let (mut writer, _) = Writer::open(&folder.journal(), options).expect("a journal");
     for seq in from..to {
         let tai_ns = NOON_NS + seq * 1_000 + if seq >= 100 { DAY_NS } else { 0 };
@@ -166,6 +182,199 @@ fn other_tables_need_another_folder() {
     assert!(error.contains("export.json") && error.contains("starts") && error.contains("another folder"), "{error}");
     let error = folder.export(&Selection::Named(vec!["order".into()])).expect_err("refused").to_string();
     assert!(error.contains("`order`") && error.contains("orders"), "{error}");
+}
+
+/// A journal with the same numbers of segments is not the one that was exported.
+#[test]
+fn another_journal_needs_another_folder() {
+    let message = |folder: &Folder| folder.export(&Selection::Decisions).expect_err("refused").to_string();
+    for (instance, from, to) in [("other", 1, 150), ("test", 2, 300), ("test", 1, 10), ("other", 1, 0)] {
+        let folder = Folder::new();
+        write(&folder, 1, 150);
+        folder.export(&Selection::Decisions).expect("exported");
+        fs::remove_dir_all(folder.journal()).expect("removed");
+        write_as(instance, &folder, from, to);
+        let refused = message(&folder);
+        let names_both = refused.contains("instance `test`, chain ")
+            && (refused.contains(&format!("instance `{instance}`, chain ")) || refused.contains("without a finished"));
+        assert!(names_both, "{refused}");
+        assert!(refused.contains("another journal") && refused.contains("another folder"), "{refused}");
+        assert_eq!(orders(&folder.out()), expected(150), "nothing is touched");
+    }
+
+    // Nothing is done yet: the first segment is told by where it begins.
+    let folder = Folder::new();
+    write(&folder, 1, 5);
+    folder.export(&Selection::Decisions).expect("exported");
+    fs::remove_dir_all(folder.journal()).expect("removed");
+    write(&folder, 2, 5);
+    let refused = message(&folder);
+    assert!(refused.contains("with record 1 at") && refused.contains("with record 2 at"), "{refused}");
+}
+
+/// A backup that has what was exported, and no more, is the same journal.
+#[test]
+fn a_journal_restored_to_where_it_was_exported_goes_on() {
+    let folder = Folder::new();
+    write(&folder, 1, 150);
+    let report = folder.export(&Selection::Decisions).expect("exported");
+    let end = folder.first_seq(report.segments);
+    fs::remove_file(folder.segment(report.segments)).expect("removed");
+    let again = folder.export(&Selection::Decisions).expect("exported");
+    assert_eq!(again.segments, report.segments - 1, "{again:?}");
+    assert!(again.records < report.records && again.records_read == 0, "{again:?}");
+    assert_eq!(orders(&folder.out()), expected(end), "its rows went with the segment");
+    fs::remove_file(folder.segment(again.segments)).expect("removed");
+    folder.export(&Selection::Decisions).expect_err("refused");
+}
+
+/// The last segment's end may be another one, and so may be its day.
+#[test]
+fn files_of_rows_that_are_no_more_are_removed() {
+    let folder = Folder::new();
+    write(&folder, 1, 150);
+    let report = folder.export(&Selection::Decisions).expect("exported");
+    let name = format!("{:08}.parquet", report.segments);
+    let (today, other) = (folder.out().join("orders/day=2026-11-23"), folder.out().join("orders/day=2026-11-25"));
+    fs::create_dir(&other).expect("made");
+    fs::copy(today.join(&name), other.join(&name)).expect("copied");
+    folder.export(&Selection::Decisions).expect("exported");
+    assert_eq!(orders(&folder.out()), expected(150), "each row once, under its day");
+
+    // As recovery leaves it that cuts all records: only the header.
+    let file = fs::OpenOptions::new().write(true).open(folder.segment(report.segments)).expect("the segment");
+    file.set_len(128).expect("cut");
+    let cut = folder.export(&Selection::Decisions).expect("exported");
+    let end = folder.first_seq(report.segments);
+    assert_eq!(orders(&folder.out()), expected(end));
+    assert_eq!(cut.records, end - 1);
+}
+
+/// Changes a byte: of a record's body behind `from`, or the one there when nothing of a record follows.
+fn damage(path: &Path, from: usize) {
+    let mut bytes = fs::read(path).expect("a segment");
+    let at = bytes[from..].windows(4).position(|four| four == b"AAPL").filter(|_| from > 0).unwrap_or(0);
+    bytes[from + at] ^= 1;
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn what_is_before_the_damage_is_exported() {
+    let folder = Folder::new();
+    write(&folder, 1, 150);
+    damage(&folder.segment(3), 2_000);
+    let refused = || {
+        let error = folder.export(&Selection::Decisions).expect_err("damaged");
+        let Some(JournalError::Damaged(damage)) = error.chain().find_map(|cause| cause.downcast_ref()) else {
+            panic!("{error:#}")
+        };
+        (damage.after.map(|after| after.seq), error.to_string())
+    };
+    let (after, text) = refused();
+    let last = after.expect("a record before it");
+    assert!(last > folder.first_seq(3), "in the middle of the segment: {last}");
+    assert_eq!(text, format!("after record {last}"));
+    assert_eq!(orders(&folder.out()), expected(last + 1));
+
+    // On from segment 2, and headers further on are what is damaged.
+    let folder_two = Folder::new();
+    write(&folder_two, 1, 150);
+    fs::copy(folder_two.segment(3), folder.segment(3)).expect("brought back");
+    let end = folder.first_seq(4);
+    (4..).map(|number| folder.segment(number)).take_while(|path| path.exists()).for_each(|path| damage(&path, 0));
+    assert_eq!(refused(), (None, format!("after record {}", end - 1)));
+    assert_eq!(orders(&folder.out()), expected(end));
+    assert_eq!(folder.exit_code(), Some(4));
+}
+
+/// The reader takes a segment that is cut for one that is being written; with others behind it, it is none.
+#[test]
+fn a_segment_that_is_cut_is_damage_though_nothing_in_it_is_wrong() {
+    let folder = Folder::new();
+    write(&folder, 1, 150);
+    let whole = fs::read(folder.segment(3)).expect("a segment");
+    for bytes in [2_001, 128] {
+        fs::remove_dir_all(folder.out()).ok();
+        fs::write(folder.segment(3), &whole[..bytes]).expect("cut");
+        let error = folder.export(&Selection::Decisions).expect_err("damaged");
+        assert!(error.chain().any(|cause| cause.is::<CutShort>()), "{error:#}");
+        assert_eq!(folder.exit_code(), Some(4));
+        let last = error.to_string().strip_prefix("after record ").expect("where").parse::<u64>().expect("a number");
+        assert!((folder.first_seq(3) - 1..folder.first_seq(4) - 1).contains(&last), "{last}");
+        assert_eq!(orders(&folder.out()), expected(last + 1));
+    }
+    fs::write(folder.segment(3), &whole).expect("brought back");
+    folder.export(&Selection::Decisions).expect("exported");
+    assert_eq!(orders(&folder.out()), expected(150));
+}
+
+/// What came while it read is for the next export: never damage.
+#[test]
+fn a_journal_is_exported_while_it_is_written() {
+    let folder = Folder::new();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write(&folder, 1, 1_500));
+        while !writer.is_finished() {
+            folder.export(&Selection::Decisions).expect("exported");
+        }
+    });
+    folder.export(&Selection::Decisions).expect("exported");
+    assert_eq!(orders(&folder.out()), expected(1_500));
+}
+
+#[test]
+fn a_second_exporter_is_told_to_wait() {
+    let folder = Folder::new();
+    write(&folder, 1, 20);
+    folder.export(&Selection::Decisions).expect("exported");
+    let lock = fs::File::create(folder.out().join("export.lock")).expect("a file");
+    lock.lock().expect("locked");
+    let refused = folder.export(&Selection::Decisions).expect_err("refused").to_string();
+    assert!(refused.contains("another tern-export") && refused.contains("wait"), "{refused}");
+    drop(lock);
+    folder.export(&Selection::Decisions).expect("exported");
+}
+
+/// Files of two layouts in one folder could not be read as one table.
+#[test]
+fn other_columns_need_another_folder() {
+    let folder = Folder::new();
+    write(&folder, 1, 20);
+    folder.export(&Selection::Decisions).expect("exported");
+    let path = folder.out().join("export.json");
+    let text = fs::read_to_string(&path).expect("a state");
+    for (this, earlier) in [("order_id: unsigned 32", "order_id: unsigned 64"), ("order_id: uns", "id: uns")] {
+        assert!(text.contains(this), "{text}");
+        fs::write(&path, text.replace(this, earlier)).expect("written");
+        let refused = folder.export(&Selection::Decisions).expect_err("refused").to_string();
+        assert!(refused.contains("other columns") && refused.contains("another folder"), "{refused}");
+        assert!(refused.contains(this) && refused.contains(earlier), "{refused}");
+    }
+    fs::write(&path, text).expect("written");
+    folder.export(&Selection::Decisions).expect("exported");
+}
+
+/// What the run said wins over the clock: it may have been given a day, or begun before midnight by its start record's time.
+#[test]
+fn the_day_is_the_one_that_the_run_said() {
+    let folder = Folder::new();
+    let (mut writer, _) = Writer::open(&folder.journal(), Options::new("test")).expect("a journal");
+    for (seq, line) in [(1, "restarted=0 day=20783 high_water=0"), (2, "day=0"), (3, "day=x"), (4, "high_water=20783")]
+    {
+        let text = format!("x = 1\n{RUN_LINE}{line}\n#names {{}}\n");
+        let body = [StartRecord::default().as_bytes(), text.as_bytes()].concat();
+        let (kind, body_bytes) = (Kind::Start as u16, body.len() as u32);
+        writer
+            .append(&RecordHeader { seq, tai_ns: NOON_NS, kind, flags: 0, body_bytes }, &body)
+            .expect("it is written");
+    }
+    writer.sync().expect("it is on the disk");
+    folder.export(&Selection::Decisions).expect("exported");
+    let rows = |day: &str| {
+        let file = fs::File::open(folder.out().join("starts").join(day).join("00000001.parquet")).expect("a file");
+        SerializedFileReader::new(file).expect("a Parquet file").metadata().file_metadata().num_rows()
+    };
+    assert_eq!([rows("day=2026-11-26"), rows("day=2026-11-22")], [1, 3]);
 }
 
 /// What this build cannot make a row of is counted, not passed over.

@@ -20,6 +20,7 @@
 
 mod accept;
 mod chain;
+mod facts;
 mod format;
 mod head;
 mod opening;
@@ -33,6 +34,7 @@ mod verify;
 mod writer;
 
 pub use accept::{Accepted, GivenUp, accept, accept_on};
+pub use facts::{SegmentFacts, segment_facts};
 pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
 pub use head::Head;
 pub use opening::Opening;

@@ -9,6 +9,9 @@ use zerocopy::FromBytes;
 /// trading day its runs may count to the day before.
 const TAI_AHEAD_S: u64 = 37;
 
+/// What the line of a start record begins with that says how its run began, as the data plane writes it.
+const RUN_LINE: &str = "#run ";
+
 /// Names and trading day of the run that wrote the records. Hand it every record, in order, before its row is made.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
@@ -26,9 +29,11 @@ impl Context {
             let text = String::from_utf8_lossy(text);
             let (configuration, names) = Names::split_start_text(&text);
             self.names = names;
-            // A configuration that this build does not understand any more has the UTC date as its day.
-            let config: Option<Config> = toml::from_str(configuration).ok();
-            self.day = config.map_or((utc_s / 86_400) as u32, |config| config.trading_day(utc_s));
+            self.day = day_said(configuration).unwrap_or_else(|| {
+                // A configuration that this build does not understand any more has the UTC date as its day.
+                let config: Option<Config> = toml::from_str(configuration).ok();
+                config.map_or((utc_s / 86_400) as u32, |config| config.trading_day(utc_s))
+            });
         } else if self.day == 0 {
             // The journal begins in the middle of a run: its start is not here.
             self.day = (utc_s / 86_400) as u32;
@@ -44,6 +49,13 @@ impl Context {
     pub fn date(&self) -> String {
         date_of(self.day)
     }
+}
+
+/// The trading day that the run itself traded; `None` when it did not say, or said 0.
+fn day_said(text: &str) -> Option<u32> {
+    let line = text.lines().find_map(|line| line.strip_prefix(RUN_LINE))?;
+    let day = line.split_whitespace().find_map(|word| word.strip_prefix("day="))?;
+    day.parse().ok().filter(|day| *day != 0)
 }
 
 /// The date of a day since 1970-01-01, as `YYYY-MM-DD` (proleptic Gregorian; the algorithm counts years from March).
