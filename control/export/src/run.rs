@@ -273,7 +273,7 @@ impl Export {
     fn sizes(&self) -> BTreeMap<u64, u64> {
         let files = fs::read_dir(&self.journal).into_iter().flatten().flatten();
         let sized = files.filter_map(|file| {
-            let number = file.file_name().to_str()?.split('.').next()?.parse().ok()?;
+            let number = file.file_name().to_str()?.strip_suffix(".journal")?.parse().ok()?;
             Some((number, file.metadata().ok()?.len()))
         });
         sized.collect()
