@@ -243,7 +243,7 @@ def main():
     except KeyboardInterrupt:
         return stopped()
     except Exception as error:
-        if was_interrupted(error):
+        if was_interrupted(error) or is_interrupted_late():
             return stopped()
         if not isinstance(error, RuntimeError):
             raise
@@ -254,6 +254,15 @@ def main():
 def stopped():
     say("demo: stopped; everything it started is gone")
     return 130
+
+
+def is_interrupted_late():
+    """Whether an interrupt is on its way: a terminal interrupts every program, and one that it ended may be noticed first."""
+    try:
+        time.sleep(0.5)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def was_interrupted(error):
