@@ -145,11 +145,7 @@ pub(crate) fn ioctl_int(fd: RawFd, request: libc::Ioctl) -> io::Result<i32> {
 
 /// CLOCK_TAI minus CLOCK_REALTIME, whole seconds in ns: 0 where nobody told the kernel the leap seconds.
 pub(crate) fn tai_minus_realtime_ns() -> i64 {
-    // SAFETY: plain data, for which zeroes are valid: read, change nothing.
-    let mut state: libc::timex = unsafe { mem::zeroed() };
-    // SAFETY: a writable struct that outlives the call.
-    unsafe { libc::adjtimex(&raw mut state) };
-    i64::from(state.tai) * 1_000_000_000
+    kernel_clock().tai_offset_ns
 }
 
 /// What the kernel says of its clock.

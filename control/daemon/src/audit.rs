@@ -2,18 +2,15 @@
 //! was asked for and does not run stops trading.
 
 use std::collections::VecDeque;
-use std::fs::OpenOptions;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use tern_abi::segment::KillCause;
 use tern_config::Config;
 use tern_config::facts::{AuditFacts, WatchedFact};
 
-use crate::process::Process;
+use crate::process;
 use crate::shared::Shared;
 
 /// How often it is looked at.
@@ -39,7 +36,9 @@ impl<'a> Audit<'a> {
     /// The second opinion of `config`, if it asks for one: `tern-audit` beside `dataplane`.
     pub(crate) fn new(config: &'a Config, dataplane: &Path, shared: &'a Shared<'a>) -> Option<Self> {
         config.runs_audit().then(|| {
-            end_leftover(config);
+            // Two of them would write the same files.
+            let before = tern_config::facts::read(&config.paths.audit_facts()).ok().flatten();
+            process::end_leftover(before.map(|facts: AuditFacts| facts.pid), "tern-audit");
             shared.update(|facts| facts.audit = Some(WatchedFact::default()));
             let now = Instant::now();
             Self {
@@ -74,18 +73,7 @@ impl<'a> Audit<'a> {
 
     fn start(&mut self) {
         let log_path = self.config.paths.audit_log();
-        let log = OpenOptions::new().create(true).append(true).open(&log_path);
-        let started = log.and_then(|log| {
-            Command::new(&self.program)
-                .arg("--config")
-                .arg(self.config.file())
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .process_group(0)
-                .spawn()
-        });
-        match started {
+        match process::spawn(&self.program, self.config.file(), &log_path) {
             Ok(child) => {
                 tracing::info!(pid = child.id(), log = %log_path.display(), "second opinion started");
                 self.tell(|fact| fact.pid = child.id());
@@ -168,17 +156,5 @@ impl<'a> Audit<'a> {
             let _ = child.wait();
         }
         self.tell(|fact| fact.pid = 0);
-    }
-}
-
-/// Ends a second opinion that outlived the daemon which ran it: two of them would write the same files.
-fn end_leftover(config: &Config) {
-    let facts = tern_config::facts::read(&config.paths.audit_facts()).ok().flatten();
-    let Some(process) = facts.and_then(|facts: AuditFacts| Process::find(facts.pid)) else { return };
-    let name = std::fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
-    if name.trim() == "tern-audit" {
-        tracing::info!(pid = process.pid, "ended the second opinion of a daemon that is gone");
-        process.signal(Signal::SIGKILL);
-        process.wait_gone(LAST_PATIENCE);
     }
 }

@@ -2,17 +2,14 @@
 //! HTTP can take this one's memory, descriptors or time; and one that does not run stops nothing: it is started again,
 //! ever more seldom, and the facts say so.
 
-use std::fs::OpenOptions;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use tern_config::Config;
 use tern_config::facts::WatchedFact;
 
-use crate::process::Process;
+use crate::process;
 use crate::shared::Shared;
 
 /// How often it is looked at.
@@ -23,8 +20,6 @@ const LATENCY_EVERY: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// One that ran for so long is started again as if for the first time.
 const STEADY: Duration = Duration::from_secs(60);
-/// How long one of an earlier daemon may take to die.
-const LAST_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) struct Exporter<'a> {
     config: &'a Config,
@@ -42,7 +37,9 @@ impl<'a> Exporter<'a> {
     /// The one of `config`, if it asks for one: `tern-metrics` beside `dataplane`.
     pub(crate) fn new(config: &'a Config, dataplane: &Path, shared: &'a Shared<'a>) -> Option<Self> {
         config.metrics.listen?;
-        end_leftover(&config.paths.metrics_pid());
+        // It has the port.
+        let pid = std::fs::read_to_string(config.paths.metrics_pid()).ok().and_then(|text| text.trim().parse().ok());
+        process::end_leftover(pid, "tern-metrics");
         shared.update(|facts| facts.metrics = Some(WatchedFact::default()));
         let now = Instant::now();
         Some(Self {
@@ -84,18 +81,7 @@ impl<'a> Exporter<'a> {
 
     fn start(&mut self) {
         let log_path = self.config.paths.metrics_log();
-        let log = OpenOptions::new().create(true).append(true).open(&log_path);
-        let started = log.and_then(|log| {
-            Command::new(&self.program)
-                .arg("--config")
-                .arg(self.config.file())
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .process_group(0)
-                .spawn()
-        });
-        match started {
+        match process::spawn(&self.program, self.config.file(), &log_path) {
             Ok(child) => {
                 tracing::info!(pid = child.id(), log = %log_path.display(), "metrics started");
                 self.tell(|fact| fact.pid = child.id());
@@ -138,16 +124,4 @@ impl<'a> Exporter<'a> {
 
 fn first_pause(config: &Config) -> Duration {
     Duration::from_millis(config.daemon.restart_pause_ms)
-}
-
-/// Ends one that outlived the daemon which ran it: it has the port.
-fn end_leftover(pid_file: &Path) {
-    let pid = std::fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
-    let Some(process) = pid.and_then(Process::find) else { return };
-    let name = std::fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
-    if name.trim() == "tern-metrics" {
-        tracing::info!(pid = process.pid, "ended the metrics of a daemon that is gone");
-        process.signal(Signal::SIGKILL);
-        process.wait_gone(LAST_PATIENCE);
-    }
 }

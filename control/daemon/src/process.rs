@@ -1,6 +1,10 @@
 //! Processes by id, told apart from later ones with the same id by their start time.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -44,6 +48,35 @@ impl Process {
             std::thread::sleep(Duration::from_millis(2));
         }
         true
+    }
+}
+
+/// Starts `program` on a configuration. What it says goes to a log of its own, not the daemon's stderr: it may go on when the
+/// daemon and whoever reads from it are gone. So is its group: Ctrl-C in the daemon's terminal reaches it through the daemon
+/// alone.
+pub(crate) fn spawn(program: &Path, config: &Path, log: &Path) -> io::Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(log)?;
+    Command::new(program)
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+}
+
+/// How long one of an earlier daemon may take to die.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Ends a `program` that outlived the daemon which ran it, if that is what has this id now.
+pub(crate) fn end_leftover(pid: Option<u32>, program: &str) {
+    let Some(process) = pid.and_then(Process::find) else { return };
+    let name = fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
+    if name.trim() == program {
+        tracing::info!(pid = process.pid, "ended the {program} of a daemon that is gone");
+        process.signal(Signal::SIGKILL);
+        process.wait_gone(LEFTOVER_PATIENCE);
     }
 }
 

@@ -1,10 +1,8 @@
 //! Starts the data plane, watches it, starts it again within a budget, and ends it.
 
 use std::collections::VecDeque;
-use std::fs::OpenOptions;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,7 +18,7 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::exporter::Exporter;
 use crate::firm;
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::rescue;
 use crate::run_folder::write_pid;
 use crate::shared::{SYSTEM_UID, Shared};
@@ -158,20 +156,7 @@ impl<'a> Supervisor<'a> {
             return self.ended(&why, Some(EXIT_HOPELESS));
         }
         let log_path = self.config.paths.dataplane_log();
-        // Not the daemon's own stderr: the data plane goes on when the daemon and whoever reads from it are gone.
-        let log = OpenOptions::new().create(true).append(true).open(&log_path);
-        let started = log.and_then(|log| {
-            Command::new(self.program)
-                .arg("--config")
-                .arg(self.config.file())
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                // A group of its own: Ctrl-C in the daemon's terminal reaches it through the daemon alone.
-                .process_group(0)
-                .spawn()
-        });
-        match started {
+        match process::spawn(self.program, self.config.file(), &log_path) {
             Ok(mut child) => match Process::find(child.id()) {
                 Some(process) => {
                     tracing::info!(pid = process.pid, log = %log_path.display(), "data plane started");
