@@ -2,7 +2,7 @@
 
 use super::*;
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
-use tern_abi::record::ACTION_NEW;
+use tern_abi::record::{ACTION_NEW, VenueEventKind};
 use zerocopy::IntoBytes;
 
 /// Gives records their numbers.
