@@ -15,6 +15,7 @@ const fn field(path: &'static str, expected: &'static str) -> Field {
 
 /// Every key.
 pub const FIELDS: &[Field] = &[
+    field("include", "a list of readable TOML files with tables of their own, for example [\"limits.toml\"]"),
     field("instance.name", "1 to 31 of a-z, 0-9 and -, for example \"demo\""),
     field("paths.segment", "\"auto\" or an absolute path on tmpfs or hugetlbfs, for example \"/dev/shm/tern-demo\""),
     field("paths.journal", "an absolute path of a folder, for example \"/var/lib/tern/demo/journal\""),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::locate::Source;
@@ -25,7 +26,7 @@ pub const ALLOTTED: [&str; 8] = [
 ];
 
 /// `[firm]` of an instance: whose it is; absent, its limits are the firm's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FirmSection {
     /// The firm file; relative to the configuration file.

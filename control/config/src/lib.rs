@@ -6,9 +6,11 @@
 
 pub mod alerts;
 mod day;
+pub mod explain;
 pub mod facts;
 pub mod fields;
 pub mod firm;
+mod include;
 pub mod latency;
 pub mod ledger;
 pub mod limits;
@@ -46,14 +48,13 @@ pub use types::{
 use locate::Source;
 
 impl Config {
-    /// Reads and checks the file at `path`.
+    /// Reads and checks the file at `path`, with the files that it includes.
     ///
     /// # Errors
     /// Everything that is wrong with it. A key that is unknown or of the wrong type ends the search at once; all other
     /// problems are reported together.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Problems> {
-        let path = path.as_ref();
-        Self::parse(path, &Source::read(path, "a readable TOML file; control/config/example.toml shows every key")?)
+        Self::of(include::read(path.as_ref())?)
     }
 
     /// Checks `text`, which is said to come from `file`.
@@ -61,8 +62,14 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(file: &Path, text: &str) -> Result<Self, Problems> {
-        let source = Source::new(file, text);
+        Self::of(Source::new(file, text))
+    }
+
+    fn of(source: Source) -> Result<Self, Problems> {
         let mut config: Config = source.parse()?;
+        if config.include.len() != source.parts.len() {
+            return Err(source.problem_at("include", "nothing can be included here".into(), None).into());
+        }
         config.source = source;
         config.fill_paths();
         let unread = [config.fill_reference().err(), config.fill_opening().err()];

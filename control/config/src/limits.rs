@@ -263,6 +263,7 @@ fn pair_problem(file: &Path, index: usize, pair: &str, message: &str) -> Problem
         field: String::new(),
         message: format!("`{pair}` {message}"),
         expected: Some("a key of [limits] and its value, for example position_max=2000".into()),
+        line_text: pair.to_owned(),
     }
 }
 

@@ -14,11 +14,20 @@ use crate::problem::Problem;
 pub(crate) struct Source {
     pub(crate) file: PathBuf,
     pub(crate) text: String,
+    /// Files that stand behind the first one in the text.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// Where in the text an included file begins; it ends where the next one does.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) from: usize,
+    pub(crate) file: PathBuf,
 }
 
 impl Source {
     pub(crate) fn new(file: &Path, text: &str) -> Self {
-        Self { file: file.to_path_buf(), text: text.to_owned() }
+        Self { file: file.to_path_buf(), text: text.to_owned(), parts: Vec::new() }
     }
 
     /// The text of the file at `path`, which ought to be `expected`.
@@ -30,6 +39,7 @@ impl Source {
             field: String::new(),
             message: format!("cannot be read: {error}"),
             expected: Some(expected.to_owned()),
+            line_text: String::new(),
         })
     }
 
@@ -50,16 +60,22 @@ impl Source {
     /// A problem at a byte offset; names the field that stands there.
     pub(crate) fn problem_in(&self, span: Range<usize>, message: String) -> Problem {
         let (root, _) = DeTable::parse_recoverable(&self.text);
-        let field = path_at(root.get_ref(), span.start);
+        // What is said of all of it is said of no key.
+        let is_all = span.start == 0 && (span.is_empty() || span.end >= self.text.trim_end().len());
+        let field = if is_all { String::new() } else { path_at(root.get_ref(), span.start) };
         self.problem(span.start, field, message, None)
     }
 
     fn problem(&self, offset: usize, field: String, message: String, expected: Option<&str>) -> Problem {
-        let before = self.text.get(..offset).unwrap_or_default();
+        let part = self.parts.iter().rfind(|part| part.from <= offset);
+        let (from, file) = part.map_or((0, &self.file), |part| (part.from, &part.file));
+        let before = self.text.get(from..offset).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text.get(from + line_start..).unwrap_or_default().lines().next();
         let expected = expected.map(str::to_owned);
         Problem {
-            file: self.file.clone(),
+            file: file.clone(),
+            line_text: line.unwrap_or_default().to_owned(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
             expected: expected.or_else(|| crate::fields::find(&field).map(|known| known.expected.to_owned())),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::locate::Source;
@@ -20,7 +21,7 @@ const PRICE_MAX: i64 = 1_999_999_900;
 const RATIO_MAX: u32 = 1_000_000;
 
 /// `[opening]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Opening {
     /// A TOML file with the other keys of this section; relative to the configuration file.
@@ -37,7 +38,7 @@ pub struct Opening {
 }
 
 /// `[[opening.position]]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpeningPosition {
     /// Symbol.
@@ -55,7 +56,7 @@ pub struct OpeningPosition {
 }
 
 /// A strategy by its id, or by a name that only one has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum StrategyName {
     /// `strategy.id`.

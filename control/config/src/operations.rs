@@ -3,10 +3,11 @@
 
 use std::net::SocketAddrV4;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A command that a second person can be asked to confirm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Confirmed {
     /// `tern resume`, with `--scope` and without.
@@ -16,7 +17,7 @@ pub enum Confirmed {
 }
 
 /// `[roles]`: Unix groups of this host. Nobody's role is asked for a kill.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Roles {
     /// Group whose members may tighten limits, resume and cancel all; empty = whoever reaches the control socket.
@@ -44,7 +45,7 @@ impl Default for Roles {
 }
 
 /// What the daemon does when the data plane's heartbeat stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HeartbeatLoss {
     /// Says so and sets the kill word.
@@ -54,7 +55,7 @@ pub enum HeartbeatLoss {
 }
 
 /// `[daemon]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Daemon {
     /// The data plane counts as stuck after so long without a heartbeat.
@@ -97,7 +98,7 @@ impl Default for Daemon {
 }
 
 /// `[alerts]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Alerts {
     /// Program and arguments that are started for each alert, which stands as JSON on their standard input; empty = none.
@@ -128,7 +129,7 @@ impl Default for Alerts {
 }
 
 /// `[metrics]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Metrics {
     /// Where scrapers are answered, on the loopback interface; absent: nowhere.
@@ -137,7 +138,7 @@ pub struct Metrics {
 }
 
 /// When the journal is forced to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fsync {
     /// After each batch that the daemon took from the rings.
@@ -149,7 +150,7 @@ pub enum Fsync {
 }
 
 /// `[journal]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Journal {
     /// Size at which a new file is begun.

@@ -1,9 +1,10 @@
 //! Limits of parts of the firm: of single symbols, of single strategies.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[[limits.symbol]]`: what is not given is as for all symbols.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SymbolLimits {
     /// Which symbol.
@@ -27,7 +28,7 @@ pub struct SymbolLimits {
 }
 
 /// `[[limits.strategy]]`: what is not given is as for every strategy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StrategyLimits {
     /// Which strategy, by its id.

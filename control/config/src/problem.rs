@@ -18,6 +18,26 @@ pub struct Problem {
     pub message: String,
     /// What would be right, where that can be said.
     pub expected: Option<String>,
+    /// The line itself; empty where there is none.
+    pub line_text: String,
+}
+
+impl Problem {
+    /// With its line and a mark below the place, for people.
+    pub fn pictured(&self) -> String {
+        let Self { file, line, column, field, message, expected, line_text } = self;
+        let of = if field.is_empty() { String::new() } else { format!("{field}: ") };
+        let margin = " ".repeat(line.to_string().len());
+        let mut text = format!("error: {of}{message}\n{margin}--> {}:{line}:{column}\n", file.display());
+        if !line_text.is_empty() {
+            let before: String = line_text.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
+            text.push_str(&format!("{margin} |\n{line} | {line_text}\n{margin} | {before}^\n"));
+        }
+        if let Some(expected) = expected {
+            text.push_str(&format!("{margin} = right would be: {expected}\n"));
+        }
+        text
+    }
 }
 
 impl fmt::Display for Problem {
@@ -50,10 +70,32 @@ impl fmt::Display for Problems {
     }
 }
 
+impl Problems {
+    /// Each with its line and a mark below the place, for people.
+    pub fn pictured(&self) -> String {
+        self.0.iter().map(Problem::pictured).collect::<Vec<_>>().join("\n")
+    }
+}
+
 impl std::error::Error for Problems {}
 
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
         Self(vec![problem])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+    use std::path::Path;
+
+    #[test]
+    fn a_problem_is_shown_in_its_line() {
+        let text =
+            "[instance]\nname = \"x\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[limits]\nposition_max = 0\n";
+        let said = Config::parse(Path::new("c.toml"), text).expect_err("out of range").pictured();
+        let expected = "error: limits.position_max: 0 is out of range\n --> c.toml:7:16\n  |\n7 | position_max = 0\n  |                ^\n  = right would be: shares from 1 to 4000000000\n";
+        assert_eq!(said, expected);
     }
 }

@@ -3,13 +3,14 @@
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 use crate::types::Config;
 
 /// `[drop_copy]`: read by the second opinion and held against the journal all day.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DropCopy {
     /// Where it is read.
@@ -35,7 +36,7 @@ const fn deadline_ms() -> u64 {
 }
 
 /// `[audit]`: the second opinion.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
     /// Whether the daemon runs it. It does so in any case where there is a drop copy.

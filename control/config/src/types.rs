@@ -18,12 +18,17 @@ use crate::reference::Reference;
 use crate::second::{Audit, DropCopy};
 use crate::secret::Secret;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// One instance: what the file says, with every default filled in.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Other files that belong to this one, beside it unless their paths are absolute: each with tables of its own, a table in one
+    /// of them alone. Paths in them count from this file. Before the first table.
+    #[serde(default, skip_serializing)]
+    pub include: Vec<PathBuf>,
     /// Who this is.
     pub instance: Instance,
     /// Where its files are.
@@ -88,7 +93,7 @@ pub struct Config {
 }
 
 /// `[instance]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
     /// Names the segment, the pins and the control socket.
@@ -99,7 +104,7 @@ pub struct Instance {
 pub(crate) const AUTO: &str = "auto";
 
 /// What carries the frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PortKind {
     /// AF_XDP sockets behind our own XDP program.
@@ -109,7 +114,7 @@ pub enum PortKind {
 }
 
 /// How the XDP program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Attach {
     /// In the driver, or generic where the driver cannot.
@@ -121,7 +126,7 @@ pub enum Attach {
 }
 
 /// Something that is asked for and done without where it cannot be had, or not asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AutoOff {
     /// Asked for, with a fallback.
@@ -131,7 +136,7 @@ pub enum AutoOff {
 }
 
 /// `[port]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Port {
     /// What carries the frames.
@@ -176,7 +181,7 @@ impl Default for Port {
 }
 
 /// How the loop waits for the next frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Wait {
     /// Polls without pause; a core of its own.
@@ -186,7 +191,7 @@ pub enum Wait {
 }
 
 /// What becomes of resting orders whose book loses trust.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UntrustedBook {
     /// They are cancelled.
@@ -196,7 +201,7 @@ pub enum UntrustedBook {
 }
 
 /// `[loop]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Loop {
     /// Where the loop is pinned.
@@ -237,7 +242,7 @@ impl Default for Loop {
 }
 
 /// `[rings]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rings {
     /// Slots of the order ring.
@@ -267,7 +272,7 @@ impl Default for Rings {
 }
 
 /// `[capacity]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capacity {
     /// Instruments.
@@ -283,7 +288,7 @@ impl Default for Capacity {
 }
 
 /// Line of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Line {
     /// The first.
     A,
@@ -299,7 +304,7 @@ impl Line {
 }
 
 /// `[[feed]]`: one line of one stream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Feed {
     /// Protocol, by its name in the registry.
@@ -321,7 +326,7 @@ const fn line_a() -> Line {
 
 /// Who lets trading go on after a restart in mid-day, when the venue's log and the journal agree. Where they do not, and
 /// where trading was stopped before, it is an operator in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AfterRestart {
     /// An operator, by `tern resume`.
@@ -332,7 +337,7 @@ pub enum AfterRestart {
 }
 
 /// `[session]`: the venue's order gateway.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
     /// Protocol, by its name in the registry.
@@ -407,7 +412,7 @@ const fn yes() -> bool {
 }
 
 /// `[[strategy]]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Strategy {
     /// Name in the registry of strategies.
@@ -426,7 +431,7 @@ pub struct Strategy {
 }
 
 /// `[limits]`: conservative unless the file says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Shares an order.
@@ -498,7 +503,7 @@ pub struct Limits {
 }
 
 /// `limits.self_trade`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SelfTrade {
     /// It is sent: the venue's own prevention is relied on.
@@ -596,6 +601,18 @@ impl<'de> Deserialize<'de> for Core {
     }
 }
 
+impl JsonSchema for Core {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Core".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "enum": ["auto", "none"] }] })
+    }
+}
+
 /// Declares that a type is text in the file, by its `FromStr` and `Display`.
 macro_rules! text {
     ($name:ident) => {
@@ -607,6 +624,17 @@ macro_rules! text {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string" })
             }
         }
     };
