@@ -128,6 +128,9 @@ pub enum Verb {
         #[arg(long, default_value_t = 2000, value_name = "MS")]
         timeout_ms: u64,
     },
+    /// Configuration: what is wrong with a file, what each key means, what runs, what a file would change, and applying it.
+    #[command(subcommand)]
+    Config(ConfigVerb),
     /// Limits: which are in force and what uses them, what others would change, and setting them.
     #[command(subcommand)]
     Risk(RiskVerb),
@@ -193,6 +196,60 @@ impl From<StopState> for TradingState {
             StopState::Halted => Self::Halted,
         }
     }
+}
+
+/// What can be done with configuration.
+#[derive(Subcommand, Debug)]
+pub enum ConfigVerb {
+    /// Everything that is wrong with a file, each in its line, with what would be right; needs no instance. Exit code 2 if
+    /// anything is.
+    Check {
+        /// The file; without it that of --config.
+        file: Option<PathBuf>,
+    },
+    /// What a key means, what is right for it, its default, and whether it takes effect live or with the next start.
+    Explain {
+        /// A key such as `loop.wait`, or a section; without it, all.
+        key: Option<String>,
+        /// All of them as Markdown.
+        #[arg(long, conflicts_with = "key")]
+        markdown: bool,
+    },
+    /// The file's JSON Schema, for editors.
+    Schema,
+    /// With what the instance runs: the configuration of its last start and the limits in force.
+    Show {
+        /// Instead the file of --config, with every default filled in and secrets hidden.
+        #[arg(long)]
+        effective: bool,
+    },
+    /// What a file has otherwise than what runs, and whether that takes effect live or with the next start.
+    Diff {
+        /// The file; without it that of --config.
+        file: Option<PathBuf>,
+    },
+    /// Sets what a file has otherwise, if all of it takes effect live; else nothing, with exit code 2. Roles as of `tern risk
+    /// set`.
+    Apply {
+        /// The file; without it that of --config.
+        file: Option<PathBuf>,
+        /// Why; it is journaled.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// Only if the limits of this epoch are still in force; without it, those of now.
+        #[arg(long, value_name = "N")]
+        epoch: Option<u32>,
+    },
+    /// Every set of limits that came into force: its epoch, when, by whom, why, and what it changed.
+    History,
+    /// Sets the limits of an earlier epoch again, all of them, under a new epoch. Roles as of `tern risk set`.
+    Rollback {
+        /// Which, as `tern config history` says.
+        epoch: u32,
+        /// Why; it is journaled.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
 }
 
 /// What can be done with limits.

@@ -7,6 +7,7 @@
 mod alerts;
 pub mod args;
 mod client;
+mod config;
 mod control;
 mod export;
 mod firm;
@@ -98,6 +99,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
             }
         }
         Verb::CancelAll { timeout_ms } => control::cancel_all(&target()?, *timeout_ms),
+        Verb::Config(verb) => config::run(which, verb),
         Verb::Risk(RiskVerb::Show) => risk::show(&target()?),
         Verb::Risk(RiskVerb::Check { file }) => Ok(risk::check(file)),
         Verb::Risk(RiskVerb::Diff { limits }) => risk::diff(&target()?, limits),

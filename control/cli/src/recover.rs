@@ -19,11 +19,9 @@ use crate::control::{ask, wait};
 use crate::fold::symbol_text;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::records;
+use crate::risk::SYSTEM_UID;
 use crate::table::{grouped, money, tai_time};
 use crate::target::Target;
-
-/// The user id of what no user did.
-const SYSTEM_UID: u32 = u32::MAX;
 
 /// How long the loop may take to act on what was accepted.
 const PATIENCE: Duration = Duration::from_secs(2);

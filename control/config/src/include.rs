@@ -124,6 +124,6 @@ mod tests {
         }
         std::fs::remove_file(folder.0.join("b.toml")).expect("it was made");
         let said = Config::load(folder.0.join("main.toml")).expect_err("a file is missing").to_string();
-        assert!(said.contains("main.toml:1:23: include[1]: ") && said.contains("b.toml` cannot be read"), "{said}");
+        assert!(said.contains("main.toml:1:22: include[1]: ") && said.contains("b.toml` cannot be read"), "{said}");
     }
 }

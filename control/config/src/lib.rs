@@ -10,6 +10,7 @@ pub mod explain;
 pub mod facts;
 pub mod fields;
 pub mod firm;
+pub mod flat;
 mod include;
 pub mod latency;
 pub mod ledger;

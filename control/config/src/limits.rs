@@ -140,6 +140,27 @@ pub fn text_of(name: &str, value: i64) -> String {
     }
 }
 
+/// As [`text_of`], the way it stands in a file: names in quotes.
+pub fn toml_of(name: &str, value: i64) -> String {
+    let text = text_of(name, value);
+    if name == SELF_TRADE && usize::try_from(value).is_ok_and(|index| index < SELF_TRADES.len()) {
+        return format!("\"{text}\"");
+    }
+    text
+}
+
+/// What it does to change the value that stands behind `key` in `[limits]`, both as they stand in a file; `None` of one that is
+/// no limit's value.
+pub fn change_of_key(key: &str, from: &str, to: &str) -> Option<Change> {
+    let value = |text: &str| {
+        let text = text.trim_matches('"');
+        let json = text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from);
+        value_of(key, &json)
+    };
+    let ((name, from), (_, to)) = (value(from)?, value(to)?);
+    Some(change(&name, from, to))
+}
+
 /// The unit of a value, as [`text_of`] writes it; empty where there is none.
 pub fn unit_of(name: &str) -> &'static str {
     match name {
@@ -263,7 +284,6 @@ fn pair_problem(file: &Path, index: usize, pair: &str, message: &str) -> Problem
         field: String::new(),
         message: format!("`{pair}` {message}"),
         expected: Some("a key of [limits] and its value, for example position_max=2000".into()),
-        line_text: pair.to_owned(),
     }
 }
 
@@ -295,6 +315,18 @@ mod tests {
         assert_eq!(values["reference_move_bps"], 500);
         assert_eq!((text_of("price_collar_bps", 500), text_of("price_collar_bps", 250)), ("5".into(), "2.50".into()));
         assert_eq!((text_of("self_trade", 3), text_of("self_trade", 9)), ("cancel_both".into(), "9".into()));
+    }
+
+    #[test]
+    fn a_change_is_named_by_the_file_s_values_too() {
+        assert_eq!(change_of_key("position_max", "5", "4"), Some(Change::Tighter));
+        assert_eq!(change_of_key("price_collar_percent", "5", "6"), Some(Change::Looser));
+        assert_eq!(change_of_key("self_trade", "\"off\"", "\"cancel_both\""), Some(Change::Tighter));
+        assert_eq!(change_of_key("self_trade", "\"off\"", "\"never\""), None);
+        assert_eq!(
+            (toml_of("self_trade", 3), toml_of("price_collar_bps", 500)),
+            ("\"cancel_both\"".into(), "5".into())
+        );
     }
 
     #[test]

@@ -39,7 +39,6 @@ impl Source {
             field: String::new(),
             message: format!("cannot be read: {error}"),
             expected: Some(expected.to_owned()),
-            line_text: String::new(),
         })
     }
 
@@ -71,11 +70,9 @@ impl Source {
         let (from, file) = part.map_or((0, &self.file), |part| (part.from, &part.file));
         let before = self.text.get(from..offset).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = self.text.get(from + line_start..).unwrap_or_default().lines().next();
         let expected = expected.map(str::to_owned);
         Problem {
             file: file.clone(),
-            line_text: line.unwrap_or_default().to_owned(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
             expected: expected.or_else(|| crate::fields::find(&field).map(|known| known.expected.to_owned())),

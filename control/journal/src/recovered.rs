@@ -127,6 +127,24 @@ pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
     Ok(0)
 }
 
+/// The last start record of the journal in `folder`, header and text; `None` when it has none. Looked for from the end.
+///
+/// # Errors
+/// As [`recovered`].
+pub fn last_start(folder: &Path) -> Result<Option<(RecordHeader, String)>, JournalError> {
+    for number in (1..=segment_count(folder)?).rev() {
+        let mut scan = Scan::open(&segment_path(folder, number), number)?;
+        let mut found = None;
+        while let Some(body) = scan.find(Kind::Start as u16)? {
+            found = start_text(scan.bytes(body)).map(|text| (*scan.last(), text.to_owned())).or(found);
+        }
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
 pub(crate) fn start_text(body: &[u8]) -> Option<&str> {
     StartRecord::ref_from_prefix(body).ok().map(|(_, text)| std::str::from_utf8(text).unwrap_or_default())
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tern_config::Limits;
 use tern_config::limits::{key_of, text_of};
-use tern_config::{Limits, Problem};
 
 use super::in_force::shown;
+use crate::config::problems_json;
 use crate::outcome::{Outcome, exit};
 use crate::table::{Align, Table};
 
@@ -28,20 +29,9 @@ pub(crate) fn check(file: &Path) -> Outcome {
             let json = json!({
                 "file": file,
                 "valid": false,
-                "problems": problems.0.iter().map(problem_json).collect::<Vec<_>>(),
+                "problems": problems_json(&problems),
             });
-            Outcome { text: format!("{problems}\n"), json, code: exit::USAGE }
+            Outcome { text: problems.pictured(), json, code: exit::USAGE }
         }
     }
-}
-
-fn problem_json(problem: &Problem) -> Value {
-    json!({
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "field": problem.field,
-        "message": problem.message,
-        "expected": problem.expected,
-    })
 }

@@ -11,7 +11,7 @@ use crate::table::{grouped, money};
 use crate::target::Target;
 
 /// The user id of what no user did.
-const SYSTEM_UID: u32 = u32::MAX;
+pub(crate) const SYSTEM_UID: u32 = u32::MAX;
 
 /// One limit.
 #[derive(Clone, Debug)]

@@ -10,6 +10,6 @@ mod wanted;
 
 pub(crate) use check::check;
 pub(crate) use diff::diff;
-pub(crate) use in_force::{InForce, reduce_only, shown};
+pub(crate) use in_force::{InForce, SYSTEM_UID, reduce_only, shown};
 pub(crate) use set::set;
 pub(crate) use show::show;
