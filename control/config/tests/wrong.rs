@@ -27,7 +27,7 @@ const TABLE: &[Wrong] = &[
     wrong("name = \"demo\"", "name = ", "string values must be quoted"),
     wrong("[instance]\n", "[instance\n", "paths: unclosed table"),
     wrong("[instance]\nname = \"demo\"", "", "missing field `instance`"),
-    wrong("[paths]", "[path]", "path: unknown field `path`, expected one of `instance`, `paths`"),
+    wrong("[paths]", "[path]", "path: unknown field `path`, expected one of `include`, `instance`, `paths`"),
     wrong(
         "segment = \"auto\"",
         "segment = \"tern-demo\"",
