@@ -9,6 +9,7 @@ mod day;
 pub mod facts;
 pub mod fields;
 pub mod firm;
+mod journaled;
 pub mod latency;
 pub mod ledger;
 pub mod limits;
