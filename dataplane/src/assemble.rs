@@ -250,14 +250,17 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         high_water: state.high_water,
         hours: (TaiNs(state.opens_ns), if state.closes_ns == 0 { TaiNs::NEVER } else { TaiNs(state.closes_ns) }),
         restarted: state.restarted,
-        ack_timeout_ns: config.session.as_ref().map_or(defaults.ack_timeout_ns, |s| s.ack_timeout_ms * 1_000_000),
+        ack_timeout_ns: config
+            .session
+            .as_ref()
+            .map_or(defaults.ack_timeout_ns, |s| s.ack_timeout_ms.saturating_mul(1_000_000)),
         fees: fees(config),
         opening: opening(config),
         unknown_orders: UnknownOrders::Cancel,
-        feed_silence_ns_max: config.run_loop.feed_silence_ms * 1_000_000,
+        feed_silence_ns_max: config.run_loop.feed_silence_ms.saturating_mul(1_000_000),
         pull_on_distrust: config.run_loop.on_untrusted_book == UntrustedBook::Pull,
         overruns_max: config.run_loop.strategy_overruns_max,
-        overruns_window_ns: config.run_loop.strategy_overruns_window_ms * 1_000_000,
+        overruns_window_ns: config.run_loop.strategy_overruns_window_ms.saturating_mul(1_000_000),
         after_restart: match config.session.as_ref().map(|session| session.after_restart) {
             Some(AfterRestartConfig::Agreement) => AfterRestart::Agreement,
             Some(AfterRestartConfig::Operator) | None => AfterRestart::Operator,

@@ -106,6 +106,9 @@ fn run_replay(journal: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode>
     for sequence in dumps.iter().flat_map(Dumps::missing) {
         eprintln!("tern-dataplane: feed sequence number {sequence} is not in the journal: no dump");
     }
+    for odd in &outcome.odd {
+        eprintln!("tern-dataplane: taken as it was in force: {odd}");
+    }
     println!("{}", serde_json::to_string(&outcome)?);
     Ok(if outcome.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -53,7 +53,10 @@ pub fn ouch_session(config: &Config) -> OuchSession {
         capacity: Capacity::Principal,
     });
     match &config.session {
-        Some(deadlines) => session.with_deadlines(deadlines.heartbeat_ms * 1_000_000, deadlines.silence_ms * 1_000_000),
+        Some(deadlines) => session.with_deadlines(
+            deadlines.heartbeat_ms.saturating_mul(1_000_000),
+            deadlines.silence_ms.saturating_mul(1_000_000),
+        ),
         None => session,
     }
 }

@@ -9,8 +9,8 @@ use anyhow::{Context, anyhow};
 use std::collections::VecDeque;
 use std::path::Path;
 use tern_abi::record::{Kind, RecordHeader, Recorder, RingFull, ShedRecord, StartRecord};
-use tern_config::Config;
 use tern_config::facts::Names;
+use tern_config::{Config, Problem};
 use tern_core::book::Heap;
 use tern_core::feed::Feed;
 use tern_core::input::{ConnEvent, Input};
@@ -43,6 +43,8 @@ pub struct Outcome {
     pub shed: u64,
     /// The first differences, in words.
     pub differences: Vec<String>,
+    /// What this build would refuse, or does not know, of a configuration that was in force: it was taken as it stands.
+    pub odd: Vec<String>,
 }
 
 /// Takes what the pipeline records: the input itself, then outputs.
@@ -103,7 +105,11 @@ pub fn replay<F: Feed, O: OrderSession, S: StrategySet>(
         match record.kind() {
             Some(Kind::Start) => {
                 finish_input(&mut produced, &mut outcome);
-                run = Some(begin(folder, record.body, &mut parts).with_context(|| format!("record {}", header.seq))?);
+                let started =
+                    begin(folder, record.body, &mut parts).with_context(|| format!("record {}", header.seq))?;
+                let odd = started.1.into_iter().map(|problem| format!("record {}: {problem}", header.seq));
+                outcome.odd.extend(odd);
+                run = Some(started.0);
                 outcome.runs += 1;
             }
             Some(Kind::Shed) => {
@@ -135,23 +141,23 @@ pub fn replay<F: Feed, O: OrderSession, S: StrategySet>(
     Ok(outcome)
 }
 
-/// A pipeline as it was when the run began.
+/// A pipeline as it was when the run began, and what is odd about the configuration that it had.
 fn begin<F: Feed, O: OrderSession, S: StrategySet>(
     folder: &Path,
     body: &[u8],
     parts: &mut impl FnMut(&Config) -> anyhow::Result<(F, O, S)>,
-) -> anyhow::Result<Run<F, O, S>> {
+) -> anyhow::Result<(Run<F, O, S>, Vec<Problem>)> {
     let (_, text) = StartRecord::read_from_prefix(body).map_err(|_| anyhow!("a start record that is too short"))?;
     let text = std::str::from_utf8(text).context("the configuration in the start record")?;
     let (configuration, _) = Names::split_start_text(text);
-    let config = Config::parse(Path::new("journal"), configuration)?;
+    let (config, odd) = Config::journaled(configuration)?;
     let state = RunState::from_text(configuration).context("the start record does not say how the run began")?;
     let mut pipeline = assemble::pipeline(&config, state, parts(&config)?, &mut Heap)?;
     if let Some(ledger) = recovery::read(folder, &state, &assemble::opening(&config))? {
         pipeline.recover(ledger);
     }
     let stream = assemble::streams(&config).first().copied().unwrap_or_default();
-    Ok(Run { pipeline, stream, unsent_known: false })
+    Ok((Run { pipeline, stream, unsent_known: false }, odd))
 }
 
 impl<F: Feed, O: OrderSession, S: StrategySet> Run<F, O, S> {
@@ -206,5 +212,58 @@ fn difference(outcome: &mut Outcome, text: String) {
     outcome.mismatches += 1;
     if outcome.differences.len() < DESCRIBED_MAX {
         outcome.differences.push(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry;
+    use zerocopy::IntoBytes;
+
+    /// A run before this build refused it: bounds without the prior close, a limit out of today's range, a key that is gone.
+    const ODD: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\nis_bonded = true\n\
+        [capacity]\ninstruments = 10\norders = 100\n[limits]\nvolume_shares_min = 1000000\nopen_orders_max = 10\n\
+        [reference]\ndate = \"2026-11-22\"\n[reference.prior_close]\nGME = 231500\n[reference.price_bands]\nGME = [2000, 2600]\n";
+
+    fn replayed(name: &str, configuration: &str) -> anyhow::Result<Outcome> {
+        let folder = std::env::temp_dir().join(format!("tern-replay-{name}-{}", std::process::id()));
+        let (mut writer, _) = tern_journal::Writer::open(&folder, tern_journal::Options::new("m"))?;
+        let text = Names::default().start_text(&(configuration.to_owned() + &RunState::default().to_line()));
+        let body = [StartRecord::default().as_bytes(), text.as_bytes()].concat();
+        for (seq, kind, body) in [(1, Kind::Start, &body[..]), (2, Kind::Timer, &[])] {
+            let header = RecordHeader { seq, tai_ns: seq, kind: kind as u16, flags: 0, body_bytes: body.len() as u32 };
+            writer.append(&header, body)?;
+        }
+        writer.sync()?;
+        let parts = |config: &Config| {
+            let strategies = registry::strategies(config).map_err(|problem| anyhow!("{problem}"))?;
+            Ok((registry::itch_feed(&[], &mut Heap), registry::ouch_session(config), strategies))
+        };
+        let outcome = replay(&folder, parts, |_, _| Ok(()));
+        std::fs::remove_dir_all(&folder)?;
+        outcome
+    }
+
+    #[test]
+    fn a_day_whose_configuration_would_be_refused_today_replays_and_what_is_odd_is_said() {
+        assert!(Config::parse(Path::new("today"), &ODD.replace("is_bonded = true\n", "")).is_err());
+        let outcome = replayed("odd", ODD).unwrap_or_else(|error| panic!("{error:#}"));
+        assert_eq!((outcome.runs, outcome.inputs, outcome.mismatches), (1, 1, 0));
+        let said = outcome.odd.join("\n");
+        for part in [
+            "record 1: start record:6:1: port.is_bonded: unknown field",
+            "start record:11:21: limits.volume_shares_min: 1000000 is out of range",
+            "reference.price_bands.GME: prices from 2000 to 2600 exclude 231500, the prior_close of GME",
+        ] {
+            assert!(said.contains(part), "{part} is not in:\n{said}");
+        }
+        assert_eq!(outcome.odd.len(), 3, "{said}");
+    }
+
+    #[test]
+    fn what_cannot_be_built_names_the_record_and_the_field() {
+        let error = replayed("large", &ODD.replace("orders = 100", "orders = 4000000000")).expect_err("too large");
+        assert!(format!("{error:#}").contains("record 1: start record:9:10: capacity.orders: "), "{error:#}");
     }
 }

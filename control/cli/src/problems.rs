@@ -150,6 +150,11 @@ fn halt_advice(reason: &str, facts: &DaemonFacts) -> String {
         "journal_trouble" if facts.journal.trouble.is_empty() => {
             "the journal takes records again: `tern resume`".into()
         }
+        // No disk is to blame, and nothing that runs on can mend it.
+        "journal_trouble" if facts.journal.trouble.starts_with("ring is corrupt") => format!(
+            "something wrote over the shared segment: stop ternd, move the segment file aside, find out what did it, start anew; \
+             docs/RECOVERY.md says what is compared, {resume}"
+        ),
         "journal_trouble" => format!("mend the journal's disk, {resume}"),
         "ring_full" => format!("bring the drain back (is ternd running, is the journal's disk full?), {resume}"),
         "audit_lost" => format!("audit.log says why it ended; mend that, restart ternd, {resume}"),

@@ -12,6 +12,7 @@ pub mod fields;
 pub mod firm;
 pub mod flat;
 mod include;
+mod journaled;
 pub mod latency;
 pub mod ledger;
 pub mod limits;

@@ -207,6 +207,14 @@ fn resume(shared: &Shared<'_>, uid: u32, kills_seen: u32) -> Answer {
         tracing::warn!(uid, kills_seen, kills, "resume refused: somebody killed since");
         return Answer::KilledSince { kills };
     }
+    // Until the order ring is full, orders would leave of which no journal has a record.
+    let trouble = shared.facts().journal.trouble;
+    if !trouble.is_empty() {
+        tracing::warn!(uid, trouble, "resume refused: the journal takes no records");
+        return Answer::Error(format!(
+            "the journal takes no records: {trouble}; `tern status` says what to do, resume then; nothing was changed"
+        ));
+    }
     let (_, reason) = shared.segment.words().trading.get();
     let halt = name_at(&crate::read_names(shared.config).halts, reason as usize);
     // A second person confirms what the first one saw: the halt and the kills.

@@ -31,8 +31,8 @@ impl Context {
             self.names = names;
             self.day = day_said(configuration).unwrap_or_else(|| {
                 // A configuration that this build does not understand any more has the UTC date as its day.
-                let config: Option<Config> = toml::from_str(configuration).ok();
-                config.map_or((utc_s / 86_400) as u32, |config| config.trading_day(utc_s))
+                let config = Config::journaled(configuration);
+                config.map_or((utc_s / 86_400) as u32, |(config, _)| config.trading_day(utc_s))
             });
         } else if self.day == 0 {
             // The journal begins in the middle of a run: its start is not here.

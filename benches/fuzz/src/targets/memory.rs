@@ -81,7 +81,8 @@ pub(super) fn command_ring(data: &[u8]) {
 /// Records out of an order ring of 16 slots and a capture ring of 4096 bytes that any loop wrote.
 pub(super) fn record_rings(data: &[u8]) {
     let (first, second) = data.split_at(data.len().min(1024));
-    let (mut seq, mut order) = ([1_u64], words(128 + 16 * 128, first));
+    // Any seq counts as taken: what is wrong with a record otherwise is to be found as well.
+    let (mut seq, mut order) = ([u64::MAX], words(128 + 16 * 128, first));
     let mut capture = words(4096 + 128, second);
     let rings = RecordRings { next_seq: memory(&mut seq), order: memory(&mut order), capture: memory(&mut capture) };
     // SAFETY: the only drain of these rings.

@@ -65,8 +65,16 @@ pub(super) fn config(data: &[u8]) {
         };
         EXAMPLE.lines().enumerate().map(replace).collect()
     };
+    let was_taken = match Config::journaled(&text) {
+        Ok(_) => true,
+        Err(problems) => {
+            assert!(!problems.0.is_empty());
+            false
+        }
+    };
     match Config::parse(Path::new("fuzz"), &text) {
         Ok(config) => {
+            assert!(was_taken, "what is right today is right in a journal");
             let effective = config.effective_toml();
             let again = Config::parse(Path::new("again"), &effective).map(|config| config.effective_toml());
             assert_eq!(again.ok(), Some(effective), "the effective configuration is one");

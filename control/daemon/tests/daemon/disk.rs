@@ -43,10 +43,17 @@ fn a_full_disk_stops_trading_and_loses_no_record() {
     assert!(words.kill.state().killed(), "trading stopped");
     bench.until("the data plane heeds it", || !words.trading.get().0);
     let published = words.next_seq.get();
+    let kills = words.kill.state().kills();
+    let resume = format!(r#"{{"version":5,"ask":{{"resume":{{"kills":{kills}}}}}}}"#);
+    let answer = bench.ask(&resume);
+    assert!(answer.contains("the journal takes no records: ") && words.kill.state().killed(), "{answer}");
 
     disk.grow("size=64m");
     bench.until("the journal goes on", || words.journaled_seq.get() >= published - 1);
     bench.until("no trouble any more", || bench.facts().journal.trouble.is_empty());
+    assert!(words.kill.state().killed(), "nobody but an operator lets it go on");
+    let answer = bench.ask(&resume);
+    assert!(answer.contains("taken\":true") && !words.kill.state().killed(), "{answer}");
     bench.stop();
     assert!(bench.verified().last_seq >= published - 1);
     drop(disk);

@@ -6,8 +6,9 @@ extern crate alloc;
 
 use super::Corrupt;
 use super::bytes::BytesConsumer;
+use super::memory::{Memory, Ordering};
 use super::recorder::{ORDER_SLOT_BYTES, RecordRings};
-use super::slot::{SlotConsumer, SlotRecord};
+use super::slot::{SlotConsumer, SlotRecord, slots_for};
 use crate::record::{RecordHeader, ShedRecord};
 use alloc::vec::Vec;
 use zerocopy::FromBytes;
@@ -19,6 +20,10 @@ const HEADER_BYTES: usize = size_of::<RecordHeader>();
 /// A record stays in its ring until it is [`commit`](Drain::commit)ted: a daemon that was killed reads it again. The
 /// journal drops what it already has.
 ///
+/// A record that no recorder can have written ends the reading, in either ring: it is named, again at every call, and never
+/// stepped over, though the capture ring may shed. What is shed was counted and has a marker; what lies behind damage is
+/// anybody's guess, and a journal that went on would hold a day that replays to something else.
+///
 /// The merge rests on one fact: a single producer publishes in the order of `seq`. Having seen an order record, every
 /// capture with a lower `seq` is visible to a later load of the capture ring's tail; having loaded the tail first and
 /// then found no order record, every order record with a `seq` below the captures before that tail is already out.
@@ -29,6 +34,9 @@ pub struct Drain<'a> {
     capture_limit: u64,
     /// `seq` of the order record at the reading position, if one was seen.
     order_seq: Option<u64>,
+    next_seq: Memory<'a>,
+    /// `seq` of the last record given, 0 before the first.
+    last_seq: u64,
     scratch: Vec<u8>,
 }
 
@@ -67,13 +75,14 @@ impl<'a> Drain<'a> {
         // SAFETY: the caller's promise covers both rings.
         let (order, capture) = unsafe { (SlotConsumer::attach(rings.order)?, BytesConsumer::attach(rings.capture)?) };
         let capture_limit = capture.position();
-        Ok(Self { order, capture, capture_limit, order_seq: None, scratch: Vec::new() })
+        let next_seq = rings.next_seq;
+        Ok(Self { order, capture, capture_limit, order_seq: None, next_seq, last_seq: 0, scratch: Vec::new() })
     }
 
     /// The next record, or `None` when all that is published was read.
     ///
     /// # Errors
-    /// [`Corrupt`] if a ring holds what no producer wrote; reading cannot go on.
+    /// [`Corrupt`] if a ring holds what no recorder wrote; reading cannot go on, and every further call says the same.
     #[allow(clippy::should_implement_trait, reason = "the record borrows from the drain, which Iterator cannot say")]
     pub fn next(&mut self) -> Result<Option<Drained<'_>>, Corrupt> {
         match self.choose()? {
@@ -123,13 +132,18 @@ impl<'a> Drain<'a> {
 
     fn take_capture(&mut self) -> Result<Drained<'_>, Corrupt> {
         let position = self.capture.position();
-        let record = self.capture.take(self.capture_limit)?.unwrap_or_default();
+        let Some(record) = self.capture.peek(self.capture_limit)? else {
+            return Err(Corrupt { what: "a published capture vanished", position });
+        };
         let header = parse(record);
-        let body = record.get(HEADER_BYTES..).unwrap_or_default();
-        if body.len() != header.body_bytes as usize {
+        // Too short to hold a header it has a length that no body makes.
+        if record.len() != HEADER_BYTES + header.body_bytes as usize {
             return Err(Corrupt { what: "a captured record and its header disagree on its length", position });
         }
-        Ok(Drained { header, body })
+        self.check_seq(&header, position)?;
+        let record = self.capture.take(self.capture_limit)?.unwrap_or_default();
+        self.last_seq = header.seq;
+        Ok(Drained { header, body: record.get(HEADER_BYTES..).unwrap_or_default() })
     }
 
     fn take_order(&mut self) -> Result<Drained<'_>, Corrupt> {
@@ -142,13 +156,28 @@ impl<'a> Drain<'a> {
         };
         let header = parse(record.slot(0));
         let bytes = HEADER_BYTES + header.body_bytes as usize;
-        if bytes > record.bytes() {
-            return Err(Corrupt { what: "an order record is longer than its slots", position });
-        }
         let slots = record.slots();
+        if slots_for::<ORDER_SLOT_BYTES>(bytes) != slots {
+            return Err(Corrupt { what: "an order record and its header disagree on its length", position });
+        }
+        self.check_seq(&header, position)?;
         gather(&record, &mut self.scratch);
         self.order.advance(slots);
+        self.last_seq = header.seq;
         Ok(Drained { header, body: &self.scratch[HEADER_BYTES..bytes] })
+    }
+
+    /// The journal takes a `seq` that is not above its last one for a record that it has already: damage would be dropped
+    /// in silence, or have all that follows dropped.
+    fn check_seq(&self, header: &RecordHeader, position: u64) -> Result<(), Corrupt> {
+        if header.seq <= self.last_seq {
+            return Err(Corrupt { what: "a record bears a seq that is not above that before it", position });
+        }
+        // Taken before the record that bears it is published.
+        if header.seq >= self.next_seq.word(0).load(Ordering::Relaxed) {
+            return Err(Corrupt { what: "a record bears a seq that no recorder has taken", position });
+        }
+        Ok(())
     }
 }
 

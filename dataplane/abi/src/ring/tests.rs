@@ -381,6 +381,79 @@ fn both_rings_come_out_in_one_order_and_again_until_committed() {
     assert_eq!(rings.recorder(16).next_seq(), 7);
 }
 
+/// The drain's errors at three calls, with how many records it gave before and how far it may give back.
+fn damage_seen(rings: &Rings) -> (usize, Vec<super::Corrupt>) {
+    let mut drain = rings.drain();
+    let mut given = 0;
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let before = drain.mark();
+        match drain.next() {
+            Ok(record) => {
+                assert!(record.is_some(), "the damage was stepped over");
+                given += 1;
+            }
+            Err(corrupt) => {
+                assert_eq!(drain.mark(), before, "a record that was not given may not be given back");
+                seen.push(corrupt);
+            }
+        }
+    }
+    (given, seen)
+}
+
+/// Overwrites `bytes` at `offset` from the ring's first record on.
+fn damage(ring: &[AtomicU64], first: usize, offset: usize, bytes: &[u8]) {
+    // SAFETY: nothing else looks at the ring at this moment.
+    unsafe { shared(ring).write(first + offset, bytes) };
+}
+
+#[test]
+fn a_damaged_record_of_either_ring_ends_the_reading_and_is_never_stepped_over() {
+    use crate::record::RecordHeader;
+    use core::mem::offset_of;
+    let length = offset_of!(RecordHeader, body_bytes);
+    let seq = offset_of!(RecordHeader, seq);
+    // Where, what is written there, what is said, how many records come before it.
+    let disagree = "a captured record and its header disagree on its length";
+    let captured: [(usize, &[u8], &str, usize); 6] = [
+        (8 + length, &99_u32.to_ne_bytes(), disagree, 0),
+        (8 + length, &101_u32.to_ne_bytes(), disagree, 0),
+        (8 + length, &u32::MAX.to_ne_bytes(), disagree, 0),
+        // Its frame says that it is shorter than a header, or empty.
+        (0, &20_u64.to_ne_bytes(), disagree, 0),
+        (0, &0_u64.to_ne_bytes(), disagree, 0),
+        (8 + seq, &0_u64.to_ne_bytes(), "a record bears a seq that is not above that before it", 0),
+    ];
+    for (offset, bytes, what, before) in captured {
+        let rings = Rings::new(64, 4096);
+        let mut recorder = rings.recorder(16);
+        for kind in [Kind::Datagram, Kind::Order, Kind::Datagram] {
+            recorder.record(7, kind, &[&[1; 100]]).expect("room");
+        }
+        damage(&rings.capture, bytes::ring_bytes(0), offset, bytes);
+        let (given, seen) = damage_seen(&rings);
+        assert_eq!((given, seen), (before, vec![super::Corrupt { what, position: 0 }; 3]), "{bytes:?} at {offset}");
+    }
+    let disagree = "an order record and its header disagree on its length";
+    let orders: [(usize, &[u8], &str, usize); 4] = [
+        (8 + length, &96_u32.to_ne_bytes(), disagree, 0),
+        (8 + length, &217_u32.to_ne_bytes(), disagree, 0),
+        (8 + seq, &0_u64.to_ne_bytes(), "a record bears a seq that is not above that before it", 0),
+        // The capture behind it goes out before it, in vain: the seq that the order had is missing.
+        (8 + seq, &77_u64.to_ne_bytes(), "a record bears a seq that no recorder has taken", 1),
+    ];
+    for (offset, bytes, what, before) in orders {
+        let rings = Rings::new(64, 4096);
+        let mut recorder = rings.recorder(16);
+        recorder.record(7, Kind::Order, &[&[1; 150]]).expect("room");
+        recorder.record(7, Kind::Datagram, &[&[1; 100]]).expect("room");
+        damage(&rings.order, LINE_BYTES, offset, bytes);
+        let (given, seen) = damage_seen(&rings);
+        assert_eq!((given, seen), (before, vec![super::Corrupt { what, position: 0 }; 3]), "{bytes:?} at {offset}");
+    }
+}
+
 #[test]
 fn orders_stop_first_then_inputs_and_cancels_last() {
     let rings = Rings::new(16, 1024);
