@@ -33,6 +33,19 @@ const POSTGRES: &str = "
 - `sink_position` is how far the journal is stored (`seq`, `segment`, `chain`, `records`, `row_count`, `unreadable`, `stored`), changed in the
   transaction of the rows it speaks of. `sink_layout` is what the tables are, by which another build's are refused.
 - The role `tern_reader` (`--reader`) may read: `GRANT tern_reader TO somebody`.
+
+## In NATS JetStream
+
+`tern-sink nats JOURNAL --server HOST:PORT --monitor HOST:PORT` makes the stream `tern-HOST` (`--stream`) with the subjects `tern.HOST.TABLE`, a subject a
+table, and follows the journal. HOST is `--host`, by default the host's name; give each instance of a host one of its own.
+
+- A message has rows of one table, a row a line: an object of JSON with the columns by name. Money is a decimal in a string, bytes are hexadecimal, all
+  else are numbers, texts and booleans; numbers need a reader with 64 bits, not one that makes them floats.
+- The records between two positions are a batch: its messages follow each other, table by table, at most 256 KiB each where rows are shorter. Rows of a
+  table come in order; over tables `seq` orders them.
+- Header `Tern-Batch`: JSON with `from` and `to` (positions: behind which record the batch begins, with which it ends), `index` and `count` (place in the
+  batch, and its messages), `table`, `layout` (checksum of all columns). A reader that wants whole batches waits for `index` = `count` - 1.
+- Header `Nats-Msg-Id`: `INSTANCE:FROM-TO:INDEX`.
 ";
 
 /// The document: types, then every table with its columns.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod follow;
+mod nats;
 mod position;
 mod postgres;
 mod run;
@@ -14,6 +15,7 @@ mod status;
 mod store;
 
 pub use follow::{Follow, Item, Taken};
+pub use nats::{Nats, Replay, Replayed, Servers};
 pub use position::{Position, checksum};
 pub use postgres::Postgres;
 pub use run::{Sink, Until};

@@ -1,4 +1,4 @@
-//! `tern-sink`: the journal in a database, live. What it does goes to stderr, the report at its end to stdout.
+//! `tern-sink`: the journal in a database or a message store, live. What it does goes to stderr, the report at its end to stdout.
 //!
 //! Exit codes, as `tern` has them: 0 it ended as asked; 1 the store refuses, or is gone and `--once` was asked for; 2 the
 //! command line is wrong; 3 all is stored but for records of which no row could be made; 4 the journal is damaged, and what
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tern_journal::JournalError;
 use tern_schema::{Selection, Table};
-use tern_sink::{Figures, Postgres, Sink, Store, Telling, Until, keep_signals, say, tell};
+use tern_sink::{Figures, Nats, Postgres, Replay, Servers, Sink, Store, Telling, Until, keep_signals, say, tell};
 
 #[derive(Parser)]
 #[command(name = "tern-sink", version, about = "Follows the journal into a store, each record once (docs/SCHEMA.md).")]
@@ -36,6 +36,33 @@ enum Into {
         /// The role that may read it; it is made where it is not there.
         #[arg(long, default_value = "tern_reader", value_name = "ROLE")]
         reader: String,
+    },
+    /// A stream of NATS JetStream, a subject a table: `tern.HOST.TABLE`; it is made where it is not there.
+    Nats {
+        #[command(flatten)]
+        common: Common,
+        /// A server; may be given several times. There is no TLS. User and password, or token, are those of the variables
+        /// TERN_SINK_USER, TERN_SINK_PASSWORD and TERN_SINK_TOKEN.
+        #[arg(long = "server", value_name = "HOST:PORT", default_value = "127.0.0.1:4222")]
+        servers: Vec<String>,
+        /// The monitor of a server, which is asked whether it syncs each message; one for each server.
+        #[arg(long = "monitor", value_name = "HOST:PORT", required_unless_present_any = ["sync_unchecked", "replay"])]
+        monitors: Vec<String>,
+        /// The servers are not asked: somebody else sees to it that `sync_interval: always` is set.
+        #[arg(long, conflicts_with = "monitors")]
+        sync_unchecked: bool,
+        /// This host, or instance, as subjects name it; by default the host's name.
+        #[arg(long)]
+        host: Option<String>,
+        /// The stream; by default `tern-HOST`.
+        #[arg(long)]
+        stream: Option<String>,
+        /// Servers that must keep each message.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=5))]
+        replicas: u64,
+        /// Stores nothing: reads the stream back and proves that it is what the journal says, each record once.
+        #[arg(long, conflicts_with_all = ["once", "status"])]
+        replay: bool,
     },
 }
 
@@ -67,17 +94,19 @@ struct Common {
 }
 
 fn main() -> ExitCode {
-    let Into::Postgres { common, url, schema, reader } = Arguments::parse().store;
-    let tables = match Selection::asked(common.raw, &common.tables).tables() {
-        Ok(tables) => tables,
-        Err(error) => return usage(&error),
-    };
-    let Some(url) = url.or_else(|| std::env::var("TERN_SINK_URL").ok()) else {
-        return usage(&"neither --url nor TERN_SINK_URL says which database");
-    };
-    match Postgres::new(&url, &schema, &reader, &tables) {
-        Ok(store) => follow(&common, store, &tables),
-        Err(error) => usage(&format!("{error:#}")),
+    match Arguments::parse().store {
+        Into::Postgres { common, url, schema, reader } => {
+            let Some(url) = url.or_else(|| std::env::var("TERN_SINK_URL").ok()) else {
+                return usage(&"neither --url nor TERN_SINK_URL says which database");
+            };
+            follow(&common, |tables| Postgres::new(&url, &schema, &reader, tables))
+        }
+        Into::Nats { common, servers, monitors, host, stream, replicas, replay, sync_unchecked: _ } => {
+            let own = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+            let host = host.unwrap_or_else(own);
+            let servers = Servers { addresses: servers, monitors, host, stream, replicas };
+            if replay { prove(&common, &servers) } else { follow(&common, |tables| Nats::new(&servers, tables)) }
+        }
     }
 }
 
@@ -86,7 +115,45 @@ fn usage(what: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn follow(common: &Common, store: impl Store, tables: &[&'static Table]) -> ExitCode {
+/// Reads a stream back.
+fn prove(common: &Common, servers: &Servers) -> ExitCode {
+    let tables = match Selection::asked(common.raw, &common.tables).tables() {
+        Ok(tables) => tables,
+        Err(error) => return usage(&error),
+    };
+    match Replay::open(servers, &tables).and_then(|replay| replay.prove(&common.journal)) {
+        Ok(replayed) => {
+            let text = if common.json {
+                serde_json::to_string_pretty(&replayed).unwrap_or_default()
+            } else {
+                let rows = replayed.rows.iter().map(|(table, rows)| format!("{rows:>12}  {table}\n"));
+                format!(
+                    "{}{} messages up to {}: what the journal says, each once; {} of a batch that is not whole yet",
+                    rows.collect::<String>(),
+                    replayed.messages,
+                    replayed.position.name(),
+                    replayed.unfinished
+                )
+            };
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("tern-sink: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn follow<S: Store>(common: &Common, store: impl FnOnce(&[&'static Table]) -> anyhow::Result<S>) -> ExitCode {
+    let tables = match Selection::asked(common.raw, &common.tables).tables() {
+        Ok(tables) => tables,
+        Err(error) => return usage(&error),
+    };
+    let store = match store(&tables) {
+        Ok(store) => store,
+        Err(error) => return usage(&format!("{error:#}")),
+    };
     let signals = match keep_signals() {
         Ok(signals) => signals,
         Err(error) => {
@@ -107,7 +174,7 @@ fn follow(common: &Common, store: impl Store, tables: &[&'static Table]) -> Exit
     }
     let until = if common.once { Until::Level } else { Until::Stopped };
     let batch_bytes = common.batch as usize * 1024;
-    let ended = Sink { journal: &common.journal, store, tables, batch_bytes, figures: &figures }.run(until);
+    let ended = Sink { journal: &common.journal, store, tables: &tables, batch_bytes, figures: &figures }.run(until);
     let status = figures.status(&common.journal);
     say(&status, &telling);
     match ended {

@@ -102,20 +102,28 @@ impl<S: Store> Sink<'_, S> {
                 Ok(None) => None,
                 Err(error) => {
                     // What is before the damage is good.
-                    self.commit(&mut batch, follow.position())?;
+                    if self.store.must_end_at().is_none() {
+                        self.commit(&mut batch, follow.position())?;
+                    }
                     return Err(error);
                 }
             };
             match read {
                 Some(taken) => {
                     follow.count(taken);
-                    if batch.records < BATCH_RECORDS && self.store.waiting_bytes() < self.batch_bytes {
+                    let is_due = match self.store.must_end_at() {
+                        Some(seq) => follow.position().seq >= seq,
+                        None => batch.records >= BATCH_RECORDS || self.store.waiting_bytes() >= self.batch_bytes,
+                    };
+                    if !is_due {
                         continue;
                     }
                     self.commit(&mut batch, follow.position())?;
                 }
                 None => {
-                    self.commit(&mut batch, follow.position())?;
+                    if self.store.must_end_at().is_none() {
+                        self.commit(&mut batch, follow.position())?;
+                    }
                     if follow.position().seq < follow.head().last_seq {
                         sleep(PAUSE);
                         continue;

@@ -27,6 +27,11 @@ pub trait Store {
     /// It does not answer; it is not what this build would make, or of another journal.
     fn resume(&mut self) -> Result<Position, StoreError>;
 
+    /// The record with which the next batch must end, where the store has a part of it already.
+    fn must_end_at(&self) -> Option<u64> {
+        None
+    }
+
     /// Takes a row, in memory.
     ///
     /// # Errors

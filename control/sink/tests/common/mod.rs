@@ -1,6 +1,7 @@
 //! Journals, the program, and what a journal's own reader says of it.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod cluster;
 pub(crate) mod server;
 
 use std::collections::BTreeMap;
