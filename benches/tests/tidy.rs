@@ -74,6 +74,7 @@ fn crate_graph_is_the_designed_one() {
         ("tern", &["tern-abi", "tern-config", "tern-journal", "tern-hw"]),
         ("tern-schema", &["tern-abi", "tern-config"]),
         ("tern-export", &["tern-abi", "tern-journal", "tern-schema"]),
+        ("tern-sink", &["tern-abi", "tern-journal", "tern-schema"]),
         ("tern-metrics", &["tern-abi", "tern-config", "tern-hw"]),
         // the second opinion: nothing that the gate's own mistakes could come with (ADR 0009)
         ("tern-audit", &["tern-abi", "tern-config", "tern-journal", "tern-hw", "tern-soup"]),

@@ -60,6 +60,7 @@ CHECKS = {
     "fallback_socket": ("fallbacks", True, True),
     "fallback_block": ("fallbacks", True, True),
     "export": ("export", True, True),
+    "sinks": ("sinks", True, True),
     "disk_full": ("full", True, True),
     "ring_full": ("full", True, True),
     "tshark": ("wire", True, True),

@@ -15,4 +15,5 @@ mod run;
 mod state;
 
 pub use behind::CutShort;
-pub use run::{Export, Report, Selection, Update};
+pub use run::{Export, Report, Update};
+pub use tern_schema::Selection;

@@ -68,11 +68,7 @@ fn main() -> ExitCode {
 }
 
 fn export(args: &Args) -> anyhow::Result<Report> {
-    let selection = match (args.raw, args.tables.is_empty()) {
-        (true, _) => Selection::All,
-        (false, true) => Selection::Decisions,
-        (false, false) => Selection::Named(args.tables.clone()),
-    };
+    let selection = Selection::asked(args.raw, &args.tables);
     let (journal, out) = (args.journal.clone().unwrap_or_default(), args.out.clone().unwrap_or_default());
     let began = Instant::now();
     let bar = std::io::stderr().is_terminal();

@@ -7,38 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tern_abi::record::{Kind, RecordHeader};
 use tern_journal::{JournalError, Reader};
-use tern_schema::{Context, TABLES, Table, Value};
+use tern_schema::{Context, Selection, Table, Value};
 
 use crate::behind::{CutShort, has_records_behind};
 use crate::file::{TableFile, file_name, lock, remove_others, remove_unfinished};
 use crate::state::{Next, State};
-
-/// Which tables.
-#[derive(Clone, Debug)]
-pub enum Selection {
-    /// All but raw input.
-    Decisions,
-    /// All.
-    All,
-    /// Those of these names.
-    Named(Vec<String>),
-}
-
-impl Selection {
-    fn tables(&self) -> Result<Vec<&'static Table>> {
-        Ok(match self {
-            Selection::Decisions => TABLES.iter().filter(|table| !table.is_raw).collect(),
-            Selection::All => TABLES.iter().collect(),
-            Selection::Named(names) => {
-                if let Some(unknown) = names.iter().find(|name| Table::named(name).is_none()) {
-                    let all: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
-                    bail!("there is no table `{unknown}`; there are {}", all.join(", "));
-                }
-                TABLES.iter().filter(|table| names.iter().any(|name| name == table.name)).collect()
-            }
-        })
-    }
-}
 
 /// What an export has done, all earlier ones into the same folder included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use tern_schema::Table;
+use tern_schema::{Table, layout};
 
 use crate::bound::Bound;
 use crate::file::sync_folder;
@@ -45,15 +45,6 @@ pub(crate) struct Next {
     pub(crate) seq: u64,
     /// The start record whose run it belongs to; 0 = none is known.
     pub(crate) start_seq: u64,
-}
-
-/// Columns of a table as `name: type`, in order.
-fn layout(table: &Table) -> Vec<String> {
-    let column = |column: &tern_schema::Column| {
-        let or_nothing = if column.nullable { " or nothing" } else { "" };
-        format!("{}: {}{or_nothing}", column.name, column.ty.name())
-    };
-    table.all_columns().map(column).collect()
 }
 
 fn path(folder: &Path) -> PathBuf {

@@ -124,6 +124,14 @@ pub(crate) fn read(folder: &Path) -> Result<Option<Known>, JournalError> {
     }
 }
 
+/// How far the journal in `folder` is on the disk for sure, as its writer said last; `None` if it has no head yet.
+///
+/// # Errors
+/// `Damaged` where none of the two copies is whole, `Io`.
+pub fn durable(folder: &Path) -> Result<Option<Head>, JournalError> {
+    Ok(read(folder)?.map(|known| known.head))
+}
+
 /// Which boot of the host this is: what a process wrote in another one may be on the disk in parts and out of order.
 pub(crate) fn this_boot() -> [u8; 16] {
     let mut boot = [0; 16];

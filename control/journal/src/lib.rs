@@ -36,7 +36,7 @@ mod writer;
 pub use accept::{Accepted, GivenUp, accept, accept_on};
 pub use facts::{SegmentFacts, segment_facts};
 pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
-pub use head::Head;
+pub use head::{Head, durable};
 pub use opening::Opening;
 pub use reader::{Reader, Record};
 pub use recover::{Cut, Recovered};

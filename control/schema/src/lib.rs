@@ -7,10 +7,14 @@
 
 mod context;
 mod document;
+mod postgres;
+mod selection;
 mod tables;
 
 pub use context::Context;
 pub use document::markdown;
+pub use postgres::{is_sequence, postgres_type};
+pub use selection::{Selection, UnknownTable, layout};
 pub use tables::TABLES;
 
 use std::borrow::Cow;

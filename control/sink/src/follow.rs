@@ -1,0 +1,204 @@
+//! Follows a journal from the place where a store ends, and never beyond what is on the journal's disk for sure: a store that
+//! had more than the journal after a power cut could not be told from one of another journal.
+
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tern_abi::record::{Kind, RecordHeader};
+use tern_journal::{Head, JournalError, Reader, durable, hex, segment_facts};
+use tern_schema::Context;
+
+use crate::position::{Position, checksum};
+
+/// How often the journal's head is read while nothing new is on the disk: a file of four kilobytes in the kernel's cache.
+const HEAD_EVERY: Duration = Duration::from_millis(2);
+/// How long records may be missing of which the head says that they are on the disk: the file system may be a remote one.
+const MISSING_MAX: Duration = Duration::from_secs(5);
+
+/// A record with what is needed to store it.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'r> {
+    /// Its header.
+    pub header: RecordHeader,
+    /// Its body.
+    pub body: &'r [u8],
+    /// Names and trading day of its run.
+    pub context: &'r Context,
+}
+
+/// A journal being followed.
+pub struct Follow {
+    folder: PathBuf,
+    reader: Reader,
+    context: Context,
+    position: Position,
+    head: Head,
+    looked: Option<Instant>,
+    missing_since: Option<Instant>,
+}
+
+impl Follow {
+    /// Behind `position`, which must be a record of the journal in `folder`.
+    ///
+    /// # Errors
+    /// The journal does not have that record: it is another one, or the position was changed by somebody. It is damaged or
+    /// cannot be read.
+    pub fn behind(folder: &Path, position: Position) -> Result<Self> {
+        if !folder.is_dir() {
+            bail!("{}: there is no journal", folder.display());
+        }
+        let mut follow = Self {
+            folder: folder.to_owned(),
+            reader: reader_near(folder, position.seq)?,
+            context: Context::default(),
+            position,
+            head: durable(folder)?.unwrap_or_default(),
+            looked: None,
+            missing_since: None,
+        };
+        if follow.position.seq > 0 {
+            follow.find_position()?;
+        }
+        Ok(follow)
+    }
+
+    /// The place behind the last record given.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The journal's end on the disk, when it was looked at last.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Steps up to the record of the position and holds it against what the position says; the context is that of its run.
+    fn find_position(&mut self) -> Result<()> {
+        let wanted = self.position.clone();
+        if let Some(start) = (wanted.start_seq > 0).then(|| self.find(wanted.start_seq)).transpose()?.flatten() {
+            self.context.heed(&start.0, &start.1);
+        }
+        self.reader = reader_near(&self.folder, wanted.seq)?;
+        let mut found = None;
+        while let Some(record) = self.reader.next()? {
+            if record.header.seq >= wanted.seq {
+                self.context.heed(&record.header, record.body);
+                found = Some((record.header, checksum(&record.header, record.body), record.segment));
+                break;
+            }
+        }
+        let seen = match found {
+            Some((header, crc, segment)) => {
+                let (instance, chain) = identity(&self.folder, segment)?;
+                let (seq, tai_ns) = (header.seq, header.tai_ns);
+                Position { instance, segment, chain, seq, tai_ns, crc, ..Position::default() }
+            }
+            None => Position::default(),
+        };
+        if !wanted.is_at(&seen) {
+            bail!(
+                "the store ends with {}, and {} has {} there: it is another journal, its end was given up, or the position was \
+                 changed. Nothing is written. Follow the journal that the store is of, or fill another store (or schema, or \
+                 stream) from the beginning",
+                wanted.name(),
+                self.folder.display(),
+                if seen.seq == 0 { "no such record".to_owned() } else { seen.name() }
+            );
+        }
+        Ok(())
+    }
+
+    fn find(&self, seq: u64) -> Result<Option<(RecordHeader, Vec<u8>)>> {
+        let mut reader = reader_near(&self.folder, seq)?;
+        while let Some(record) = reader.next()? {
+            if record.header.seq >= seq {
+                return Ok((record.header.seq == seq).then(|| (record.header, record.body.to_vec())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next record that is on the disk; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// The journal is damaged, a segment is missing, or it cannot be read. What was given before stands.
+    pub fn read(&mut self) -> Result<Option<Item<'_>>> {
+        if self.position.seq >= self.head.last_seq && !self.look()? {
+            return Ok(None);
+        }
+        let Some(record) = self.reader.next()? else {
+            let since = *self.missing_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > MISSING_MAX {
+                bail!(
+                    "{}: the head says that records up to {} are on the disk, and none can be read behind {}: `tern journal verify` \
+                     says what is wrong",
+                    self.folder.display(),
+                    self.head.last_seq,
+                    self.position.seq
+                );
+            }
+            return Ok(None);
+        };
+        self.missing_since = None;
+        let header = record.header;
+        if record.segment != self.position.segment {
+            (self.position.instance, self.position.chain) = identity(&self.folder, record.segment)?;
+            self.position.segment = record.segment;
+        }
+        if header.kind == Kind::Start as u16 {
+            self.position.start_seq = header.seq;
+        }
+        self.context.heed(&header, record.body);
+        self.position.seq = header.seq;
+        self.position.tai_ns = header.tai_ns;
+        self.position.crc = checksum(&header, record.body);
+        self.position.records += 1;
+        Ok(Some(Item { header, body: record.body, context: &self.context }))
+    }
+
+    /// Counts what became of the record given last.
+    pub fn count(&mut self, outcome: Taken) {
+        match outcome {
+            Taken::Row => self.position.rows += 1,
+            Taken::LeftOut => {}
+            Taken::Unreadable => self.position.unreadable += 1,
+        }
+    }
+
+    /// Looks how far the journal is on the disk; whether it is further than what was given.
+    fn look(&mut self) -> Result<bool> {
+        if self.looked.is_some_and(|at| at.elapsed() < HEAD_EVERY) {
+            return Ok(false);
+        }
+        self.looked = Some(Instant::now());
+        self.head = durable(&self.folder)?.unwrap_or_default();
+        Ok(self.position.seq < self.head.last_seq)
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It has a row.
+    Row,
+    /// It is of a table that was not asked for.
+    LeftOut,
+    /// It is of a kind that this build does not know, or shorter than its kind.
+    Unreadable,
+}
+
+/// Instance of a segment, and the chain before it in hexadecimal.
+fn identity(folder: &Path, segment: u64) -> Result<(String, String)> {
+    let Some(facts) = segment_facts(folder, segment)? else {
+        bail!("{}: segment {segment} is gone while it is read", folder.display());
+    };
+    Ok((facts.instance, hex(&facts.previous)))
+}
+
+fn reader_near(folder: &Path, seq: u64) -> Result<Reader, JournalError> {
+    match Reader::open_near(folder, seq) {
+        // It looks at segments further on too, and one of those may be the damaged one.
+        Err(JournalError::Damaged(_)) => Reader::open(folder),
+        other => other,
+    }
+}
