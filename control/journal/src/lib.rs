@@ -14,7 +14,7 @@
 //! ```
 //! The crc of a record covers all its bytes and the number of its segment. The [`Head`], in a file beside the segments,
 //! says how far the journal is on the disk for sure, and the chain there. [`Writer`] recovers a journal and goes on with
-//! it, [`Reader`] follows it, finished or not, [`verify`] reads every bit of it, and a [`Seal`] is a head to be kept
+//! it, [`Reader`] follows it, finished or not, and takes no damage for its end, [`verify`] reads every bit of it, and a [`Seal`] is a head to be kept
 //! elsewhere. Who can prove what with that: docs/adr/0026.
 #![forbid(unsafe_code)]
 

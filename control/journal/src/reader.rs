@@ -2,6 +2,7 @@
 
 use crate::JournalError;
 use crate::format::segment_path;
+use crate::head;
 use crate::recover::segment_count;
 use crate::scan::{Scan, Step};
 use std::path::{Path, PathBuf};
@@ -66,39 +67,63 @@ impl Reader {
     /// The next record; `None` if there is none yet.
     ///
     /// # Errors
-    /// `Damaged` where the journal does not hold what was written, `Missing`, `Version`, `Io`.
+    /// `Damaged` where the journal does not hold what was written, or ends before its head or before a later segment;
+    /// `Missing`, `Version`, `Io`.
     #[allow(clippy::should_implement_trait, reason = "the record borrows from the reader, which Iterator cannot say")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, JournalError> {
+        let mut must_go_on = false;
         loop {
-            if self.scan.is_none() {
+            let Some(scan) = &mut self.scan else {
                 let path = segment_path(&self.folder, self.number);
-                if !path.exists() {
+                if path.exists() {
+                    self.scan = Some(Scan::open(&path, self.number)?);
+                } else if must_go_on {
+                    return Err(JournalError::Missing(path));
+                } else {
                     // The next segment is not made yet, or it is gone.
                     segment_count(&self.folder)?;
-                    return Ok(None);
+                    if !goes_further(&self.folder, self.number, 0) {
+                        return Ok(None);
+                    }
+                    must_go_on = true;
                 }
-                self.scan = Some(Scan::open(&path, self.number)?);
-            }
-            let Some(scan) = &mut self.scan else { return Ok(None) };
-            match scan.step()? {
+                continue;
+            };
+            let at = scan.offset();
+            let wrong = match scan.step()? {
                 Step::Record { header, body, .. } => {
                     let segment = self.number;
                     return Ok(self.scan.as_ref().map(|scan| Record { header, body: scan.bytes(body), segment }));
                 }
-                Step::Mark(..) => {}
+                Step::Mark(..) => continue,
                 Step::Footer(_) => {
                     self.scan = None;
                     self.number += 1;
+                    must_go_on = false;
+                    continue;
                 }
-                Step::End => return Ok(None),
-                Step::Torn => {
-                    // Its writer may have been killed: recovery puts another record in the place of this beginning.
-                    let offset = scan.offset();
-                    scan.go_to(offset)?;
-                    return Ok(None);
-                }
+                Step::End => "it ends here, though the journal goes further",
+                // Its writer may have been killed: recovery puts another record in the place of this beginning.
+                Step::Torn => "a record is cut short here, though the journal goes further",
                 Step::Bad(what) => return Err(JournalError::Damaged(scan.damage(what))),
+            };
+            if must_go_on {
+                return Err(JournalError::Damaged(scan.damage(wrong)));
+            }
+            scan.go_to(at)?;
+            // Whatever says so was written after these bytes: they are read again, and then they have to be there.
+            must_go_on = goes_further(&self.folder, self.number, at);
+            if !must_go_on {
+                return Ok(None);
             }
         }
     }
+}
+
+/// Whether something says that the journal goes on behind byte `at` of segment `number`: a later segment, or its head. A head
+/// that cannot be read says nothing; [`verify`](crate::verify()) tells that.
+fn goes_further(folder: &Path, number: u64, at: u64) -> bool {
+    let known = head::read(folder).ok().flatten();
+    known.is_some_and(|known| (known.head.segment, known.head.bytes) > (number, at))
+        || segment_path(folder, number + 1).exists()
 }
