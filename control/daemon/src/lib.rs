@@ -1,9 +1,9 @@
 //! The control daemon: configuration, XDP, supervision, journal drain.
 //!
-//! Three kinds of threads: the main one supervises, one drains the rings into the journal, and each client of the
-//! control socket has one. The data plane is a child that does not die with its daemon: records stay in the rings, and a
-//! restarted daemon adopts it (the lock on the segment says that it lives). Multicast groups are joined by the data
-//! plane, so that the membership, too, outlives the daemon.
+//! The main thread supervises, one drains the rings into the journal, one looks after what lies there already, one after
+//! alerts, and each client of the control socket has one. The data plane is a child that does not die with its daemon:
+//! records stay in the rings, and a restarted daemon adopts it (the lock on the segment says that it lives). Multicast
+//! groups are joined by the data plane, so that the membership, too, outlives the daemon.
 #![forbid(unsafe_code)]
 
 mod alerts;
@@ -13,6 +13,7 @@ mod drain;
 mod exporter;
 mod firm;
 mod journal;
+mod keeper;
 mod limits;
 mod process;
 mod rescue;
@@ -35,6 +36,7 @@ use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView
 use crate::audit::Audit;
 use crate::drain::Drainer;
 use crate::exporter::Exporter;
+use crate::keeper::Keeper;
 use crate::run_folder::RunFolder;
 use crate::shared::Shared;
 use crate::steer::Steering;
@@ -129,6 +131,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let drainer = Drainer::new(config, ends.drain, journal);
     let listener = server::listen(&config.paths)?;
 
+    Keeper::start(config, stop)?;
     let (clean, drained) = thread::scope(|scope| {
         let drain = scope.spawn(|| drainer.run(&shared));
         let server = scope.spawn(|| server::serve(&listener, &shared));

@@ -183,9 +183,9 @@ fn check_place(scan: &Scan, instance: &str, state: &State) -> Result<(), Journal
 
 /// The footer at the very end of a finished segment.
 pub(crate) fn last_footer(mut scan: Scan) -> Result<Footer, JournalError> {
-    let path = scan.path().to_owned();
-    let bytes = fs::metadata(&path).map_err(io_error(&path, "look at it"))?.len();
-    if let Some(offset) = bytes.checked_sub(FOOTER_BYTES as u64).filter(|offset| *offset >= HEADER_BYTES as u64) {
+    if let Some(offset) =
+        scan.file_bytes()?.checked_sub(FOOTER_BYTES as u64).filter(|offset| *offset >= HEADER_BYTES as u64)
+    {
         scan.go_to(offset)?;
         if let Step::Footer(footer) = scan.step()? {
             return Ok(footer);
