@@ -156,6 +156,8 @@ fn the_same_is_found_with_indexes_without_and_with_wrong_ones() {
     assert!(answers.iter().filter(|(found, _)| !found.is_empty()).count() > 10 && answers.iter().any(|(_, n)| *n > 0));
     assert!(stories.len() > 4);
     let agrees = |what: &str| {
+        let begins = tern_journal::recovered::last_day_begins(&journal.folder).expect("whole");
+        assert_eq!(tern_journal::index::last_day_begins(&journal.folder).expect("whole"), begins, "{what}");
         assert_eq!(journal.answers(true), answers, "{what}");
         assert_eq!(journal.stories(true), stories, "{what}");
     };

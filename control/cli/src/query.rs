@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tern_abi::record::{Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, RefusalRecord};
 use tern_config::facts::{Names, name_at};
-use tern_journal::recovered::last_day_begins;
+use tern_journal::{index, recovered};
 use zerocopy::FromBytes;
 
 use crate::args::Query;
@@ -98,7 +98,10 @@ impl Filter {
 /// # Errors
 /// Exit code 1 when the journal cannot be opened or has no such order, 2 for a time that is none, 4 where it is damaged.
 pub(crate) fn query(folder: &Path, query: &Query, json: bool) -> Result<Option<Outcome>, Failure> {
-    let begins = || last_day_begins(folder).map_err(Failure::failed);
+    let begins = || {
+        let begins = if query.no_index { recovered::last_day_begins(folder) } else { index::last_day_begins(folder) };
+        begins.map_err(Failure::failed)
+    };
     let from_seq = if query.all_days || !folder.is_dir() { 0 } else { begins()? };
     if let Some(order) = query.order {
         return story::story(folder, order, from_seq, !query.no_index).map(Some);

@@ -27,6 +27,7 @@ mod supervisor;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 
 use tern_config::facts::DataplaneFacts;
@@ -35,6 +36,7 @@ use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView
 
 use crate::audit::Audit;
 use crate::drain::Drainer;
+use crate::drain::day::{DayEnd, utc_s};
 use crate::exporter::Exporter;
 use crate::keeper::Keeper;
 use crate::run_folder::RunFolder;
@@ -128,10 +130,11 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
 
     let running = view.data_plane()?;
     let mut steering = Steering::set_up(config, running.is_some(), &shared)?;
-    let drainer = Drainer::new(config, ends.drain, journal);
+    let (day_ended, days) = mpsc::channel();
+    let drainer = Drainer::new(config, ends.drain, journal, DayEnd::new(config, utc_s, Some(day_ended)));
     let listener = server::listen(&config.paths)?;
 
-    Keeper::start(config, stop)?;
+    Keeper::start(config, days, stop)?;
     let (clean, drained) = thread::scope(|scope| {
         let drain = scope.spawn(|| drainer.run(&shared));
         let server = scope.spawn(|| server::serve(&listener, &shared));
@@ -155,8 +158,9 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         (ended && drained, drained)
     });
 
-    if drained {
-        journal::keep_seal(config, &shared);
+    let folder = &config.paths.journal;
+    if drained && let Some(path) = journal::keep_seal(folder, tern_journal::seal(folder)) {
+        shared.update(|facts| facts.journal.seal = Some(path));
     }
     // The last facts, with counters that nothing changes any more.
     steering.count(&shared);

@@ -15,6 +15,7 @@ mod file;
 use crate::format::segment_path;
 use crate::reader::Record;
 use crate::recover::segment_count;
+use crate::recovered::{day_begin_of, day_begins_in};
 use crate::scan::{Scan, Step};
 use crate::{Chain, JournalError};
 use file::Kept;
@@ -113,6 +114,29 @@ pub struct Index {
 pub fn segments_from(folder: &Path, seq: u64) -> Result<RangeInclusive<u64>, JournalError> {
     let first = if seq == 0 { 1 } else { crate::reader::segment_near(folder, seq)? };
     Ok(first..=segment_count(folder)?)
+}
+
+/// `seq` of the start record with which the last day of the journal in `folder` begins, as
+/// [`last_day_begins`](crate::recovered::last_day_begins) says it; segments that have their index are not read for it.
+///
+/// # Errors
+/// `Missing`, `Damaged`, `Version`, `Io`.
+pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
+    let last = segment_count(folder)?;
+    for number in (1..=last).rev() {
+        let Some((tables, kept)) = file::open(folder, number)? else {
+            match day_begins_in(folder, number)? {
+                0 => continue,
+                begins => return Ok(begins),
+            }
+        };
+        if let Some(start) = tables.starts.last().map(|posting| posting.offset()) {
+            let mut index = Index::of(folder, number, tables, Postings::File(kept));
+            let (record, _) = index.record_at(start)?;
+            return Ok(day_begin_of(record.body, record.header.seq));
+        }
+    }
+    Ok(0)
 }
 
 impl Index {

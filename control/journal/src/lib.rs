@@ -23,7 +23,7 @@ mod chain;
 mod facts;
 mod format;
 mod head;
-mod index;
+pub mod index;
 mod opening;
 mod packed;
 mod reader;
@@ -44,7 +44,7 @@ pub use opening::Opening;
 pub use packed::{Compressed, compress, compress_on};
 pub use reader::{Reader, Record};
 pub use recover::{Cut, Recovered};
-pub use seal::{Seal, hex, seal};
+pub use seal::{Seal, hex, seal, seal_through};
 pub use verify::{Damage, Gap, Stretch, Verified, verify, verify_with};
 pub use writer::{Options, Writer};
 

@@ -36,6 +36,8 @@ pub(crate) struct Scan {
     offset: u64,
     /// The last whole record.
     last: RecordHeader,
+    /// Of the footer, once it was stepped over.
+    footer_tai_ns: u64,
     /// Bytes asked of the file at once.
     piece: usize,
 }
@@ -248,6 +250,7 @@ impl Scan {
             start: 0,
             offset: HEADER_BYTES as u64,
             last,
+            footer_tai_ns: 0,
             piece: CHUNK_BYTES,
         }
     }
@@ -329,6 +332,7 @@ impl Scan {
             let Ok(footer) = Footer::read_from_bytes(&self.buffer[body]) else {
                 return Ok(Step::Bad("its footer has another length"));
             };
+            self.footer_tai_ns = header.tai_ns;
             self.advance(bytes);
             return Ok(Step::Footer(footer));
         }
@@ -369,6 +373,11 @@ impl Scan {
             }
             self.advance(bytes);
         }
+    }
+
+    /// Time of the last record, as the footer that was stepped over says; TAI ns.
+    pub(crate) fn footer_tai_ns(&self) -> u64 {
+        self.footer_tai_ns
     }
 
     /// The record stepped over last.
