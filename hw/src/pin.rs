@@ -116,6 +116,19 @@ pub fn set_fifo(priority: Option<u8>) -> Outcome {
     }
 }
 
+/// Has the calling thread run only when nothing else wants the core (`SCHED_IDLE`): for work that can wait.
+///
+/// # Errors
+/// Why it cannot be.
+pub fn when_idle() -> io::Result<()> {
+    let parameter = libc::sched_param { sched_priority: 0 };
+    // SAFETY: 0 is the calling thread; the parameter is read only.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameter) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Keeps all memory of the process, present and future, from being paged out.
 ///
 /// Only with the limit lifted (RLIMIT_MEMLOCK): a process that drops CAP_IPC_LOCK afterwards would otherwise be ended by

@@ -5,6 +5,7 @@ pub mod burst;
 pub mod decode;
 pub mod encode;
 pub mod journal;
+pub mod query;
 pub mod recovery;
 pub mod ring;
 pub mod risk;
@@ -27,6 +28,7 @@ pub const ALL: &[(&str, Run)] = &[
     ("journal_append", journal::journal_append),
     ("journal_sustained", sustained::journal_sustained),
     ("recovery", recovery::recovery),
+    ("journal_query", query::journal_query),
     ("ring_hop", ring::ring_hop),
     ("tick_to_order", tick::tick_to_order),
     ("wire_to_wire", wire::wire_to_wire),

@@ -372,6 +372,12 @@ pub enum JournalVerb {
     /// What lies behind such a hole is moved to a file beside the segment, the old head is kept, and every seal made
     /// before still tells.
     Accept,
+    /// Makes the indexes of finished segments that lack a right one; ternd does that by itself. They can be removed at any time.
+    Index {
+        /// Makes none, and tells of each one that is there whether it says what its segment does.
+        #[arg(long)]
+        check: bool,
+    },
     /// Counts records by kind.
     Stats,
 }
@@ -400,4 +406,7 @@ pub struct Query {
     /// Of all days in the journal, not of the last alone.
     #[arg(long)]
     pub all_days: bool,
+    /// Reads every record instead of asking the indexes. It finds the same, and takes longer.
+    #[arg(long)]
+    pub no_index: bool,
 }

@@ -14,6 +14,7 @@ mod firm;
 pub mod fold;
 mod halt;
 mod history;
+mod indexed;
 mod journal_verbs;
 mod live;
 pub mod outcome;
@@ -108,6 +109,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Journal(JournalVerb::Verify { seal }) => verify::verify(&journal()?, seal),
         Verb::Journal(JournalVerb::Seal { to }) => seal::seal(&journal()?, to.as_deref()),
         Verb::Journal(JournalVerb::Accept) => seal::accept(&journal()?),
+        Verb::Journal(JournalVerb::Index { check }) => indexed::index(&journal()?, *check),
         Verb::Journal(JournalVerb::Stats) => journal_verbs::stats(&journal()?),
         Verb::Journal(JournalVerb::Cat { kind, from_seq, limit, payload }) => {
             return journal_verbs::cat(&journal()?, kind, *from_seq, *limit, *payload, arguments.json).map(|()| None);

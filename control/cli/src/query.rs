@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use tern_abi::record::{Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader, RefusalRecord};
 use tern_config::facts::{Names, name_at};
-use tern_journal::recovered::last_day_begins;
+use tern_journal::{index, recovered};
 use zerocopy::FromBytes;
 
 use crate::args::Query;
 use crate::fold::symbol_text;
+use crate::indexed;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::record_text::{names_of_start, to_json, to_line};
 use crate::records;
@@ -18,20 +20,34 @@ use crate::story;
 use crate::table::tai_ns;
 
 /// What is looked for.
-struct Filter {
-    symbol: Option<String>,
-    reason: Option<String>,
+pub(crate) struct Filter {
+    pub(crate) symbol: Option<String>,
+    pub(crate) reason: Option<String>,
     from_ns: u64,
     to_ns: u64,
-    names: Names,
+    pub(crate) names: Names,
     /// Symbols by instrument, as far as the run's records have said them.
-    symbols: BTreeMap<u32, String>,
+    pub(crate) symbols: BTreeMap<u32, String>,
     /// Records of instruments whose symbol was not said.
-    nameless: u64,
+    pub(crate) nameless: u64,
 }
 
 impl Filter {
-    fn wants(&mut self, header: &RecordHeader, body: &[u8]) -> bool {
+    pub(crate) fn new(symbol: Option<String>, reason: Option<String>, times: RangeInclusive<u64>) -> Self {
+        let (from_ns, to_ns) = times.into_inner();
+        Self { symbol, reason, from_ns, to_ns, names: Names::default(), symbols: BTreeMap::new(), nameless: 0 }
+    }
+
+    /// Whether it leaves out anything that an index could spare.
+    fn is_narrow(&self) -> bool {
+        self.symbol.is_some() || self.reason.is_some() || self.times() != (0..=u64::MAX)
+    }
+
+    pub(crate) fn times(&self) -> RangeInclusive<u64> {
+        self.from_ns..=self.to_ns
+    }
+
+    pub(crate) fn wants(&mut self, header: &RecordHeader, body: &[u8]) -> bool {
         if let Some(names) = names_of_start(header, body) {
             self.names = names;
             // A run gives out ids of its own.
@@ -82,10 +98,13 @@ impl Filter {
 /// # Errors
 /// Exit code 1 when the journal cannot be opened or has no such order, 2 for a time that is none, 4 where it is damaged.
 pub(crate) fn query(folder: &Path, query: &Query, json: bool) -> Result<Option<Outcome>, Failure> {
-    let begins = || last_day_begins(folder).map_err(Failure::failed);
+    let begins = || {
+        let begins = if query.no_index { recovered::last_day_begins(folder) } else { index::last_day_begins(folder) };
+        begins.map_err(Failure::failed)
+    };
     let from_seq = if query.all_days || !folder.is_dir() { 0 } else { begins()? };
     if let Some(order) = query.order {
-        return story::story(folder, order, from_seq).map(Some);
+        return story::story(folder, order, from_seq, !query.no_index).map(Some);
     }
     let time = |text: &Option<String>, otherwise: u64| match text {
         None => Ok(otherwise),
@@ -93,19 +112,12 @@ pub(crate) fn query(folder: &Path, query: &Query, json: bool) -> Result<Option<O
             Failure::usage(format!("`{text}` is no time: give it as 2026-11-22T13:42:33.5 (TAI), or in nanoseconds"))
         }),
     };
-    let mut filter = Filter {
-        symbol: query.symbol.clone(),
-        reason: query.reason.clone(),
-        from_ns: time(&query.from, 0)?,
-        to_ns: time(&query.to, u64::MAX)?,
-        names: Names::default(),
-        symbols: BTreeMap::new(),
-        nameless: 0,
-    };
+    let times = time(&query.from, 0)?..=time(&query.to, u64::MAX)?;
+    let mut filter = Filter::new(query.symbol.clone(), query.reason.clone(), times);
     let mut left = query.limit.unwrap_or(u64::MAX);
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut wrong = None;
-    let damage = records::for_each(folder, from_seq, |header, body| {
+    let mut see = |filter: &mut Filter, header: &RecordHeader, body: &[u8]| {
         if left == 0 {
             return false;
         }
@@ -116,7 +128,12 @@ pub(crate) fn query(folder: &Path, query: &Query, json: bool) -> Result<Option<O
             wrong = writeln!(out, "{line}").err();
         }
         wrong.is_none()
-    })?;
+    };
+    let damage = if filter.is_narrow() && !query.no_index {
+        indexed::for_each(folder, from_seq, &mut filter, &mut see)?
+    } else {
+        records::for_each(folder, from_seq, |header, body| see(&mut filter, header, body))?
+    };
     let flushed = out.flush();
     match wrong.or(flushed.err()) {
         Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),

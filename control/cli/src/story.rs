@@ -10,9 +10,11 @@ use tern_abi::record::{
     STAGE_NAMES, Stage, StageRecord, VenueEventKind,
 };
 use tern_config::facts::Names;
+use tern_journal::Damage;
 use zerocopy::FromBytes;
 
 use crate::history::damage_note;
+use crate::indexed;
 use crate::outcome::{Failure, Outcome};
 use crate::packet;
 use crate::record_text::{names_of_start, to_json};
@@ -78,6 +80,23 @@ struct Story {
 }
 
 impl Story {
+    fn new(ids: BTreeSet<u32>) -> Self {
+        Self {
+            ids,
+            names: Names::default(),
+            steps: Vec::new(),
+            first: None,
+            causes: BTreeSet::new(),
+            sent_ns: None,
+            answered_ns: None,
+            executed: 0,
+            value: 0,
+            state: None,
+            position_of: None,
+            told: BTreeSet::new(),
+        }
+    }
+
     fn see(&mut self, header: &RecordHeader, body: &[u8]) {
         if let Some(names) = names_of_start(header, body) {
             self.names = names;
@@ -279,7 +298,47 @@ impl Story {
 ///
 /// # Errors
 /// Exit code 1 when there is no such order; 4 where the journal is damaged.
-pub(crate) fn story(folder: &Path, order: u32, from_seq: u64) -> Result<Outcome, Failure> {
+pub(crate) fn story(folder: &Path, order: u32, from_seq: u64, by_index: bool) -> Result<Outcome, Failure> {
+    let found = if by_index { by_indexes(folder, order, from_seq)? } else { None };
+    // Where one cannot be made the journal is damaged: all that can be read is read, and it is said where that ends.
+    let (story, damage) = match found {
+        Some(story) => (story, None),
+        None => by_scan(folder, order, from_seq)?,
+    };
+    if story.steps.is_empty() {
+        return Err(Failure::failed(format!(
+            "{}: no order {order} on the last day; `--all-days` looks at all of them",
+            folder.display()
+        )));
+    }
+    let mut outcome = story.outcome(order);
+    outcome.code = damage_note(damage.as_ref(), &mut outcome.text);
+    Ok(outcome)
+}
+
+/// The story of `order` by the segments' indexes; `None` when a segment is damaged.
+fn by_indexes(folder: &Path, order: u32, from_seq: u64) -> Result<Option<Story>, Failure> {
+    let Some(mut day) = indexed::Day::open(folder, from_seq)? else { return Ok(None) };
+    let mut story = Story::new(ids_of(order, &day.replaces()));
+    let ids: Vec<u32> = story.ids.iter().copied().collect();
+    let told = day.of_orders(&ids, |header, body| {
+        story.see(header, body);
+        story.position_of.map(|(_, instrument)| instrument)
+    })?;
+    if !told {
+        return Ok(None);
+    }
+    for cause in std::mem::take(&mut story.causes) {
+        let caused = day.record(cause, |header, body| story.caused(header, body))?;
+        if !caused {
+            return Ok(None);
+        }
+    }
+    Ok(Some(story))
+}
+
+/// The same by reading every record, and where the journal is damaged.
+fn by_scan(folder: &Path, order: u32, from_seq: u64) -> Result<(Story, Option<Damage>), Failure> {
     let mut replaces = Vec::new();
     records::for_each(folder, from_seq, |header, body| {
         if header.kind == Kind::Order as u16
@@ -290,30 +349,11 @@ pub(crate) fn story(folder: &Path, order: u32, from_seq: u64) -> Result<Outcome,
         }
         true
     })?;
-    let mut story = Story {
-        ids: ids_of(order, &replaces),
-        names: Names::default(),
-        steps: Vec::new(),
-        first: None,
-        causes: BTreeSet::new(),
-        sent_ns: None,
-        answered_ns: None,
-        executed: 0,
-        value: 0,
-        state: None,
-        position_of: None,
-        told: BTreeSet::new(),
-    };
+    let mut story = Story::new(ids_of(order, &replaces));
     let damage = records::for_each(folder, from_seq, |header, body| {
         story.see(header, body);
         true
     })?;
-    if story.steps.is_empty() {
-        return Err(Failure::failed(format!(
-            "{}: no order {order} on the last day; `--all-days` looks at all of them",
-            folder.display()
-        )));
-    }
     for cause in std::mem::take(&mut story.causes) {
         records::for_each(folder, cause, |header, body| {
             if header.seq == cause {
@@ -322,9 +362,7 @@ pub(crate) fn story(folder: &Path, order: u32, from_seq: u64) -> Result<Outcome,
             false
         })?;
     }
-    let mut outcome = story.outcome(order);
-    outcome.code = damage_note(damage.as_ref(), &mut outcome.text);
-    Ok(outcome)
+    Ok((story, damage))
 }
 
 #[cfg(test)]
@@ -407,7 +445,9 @@ mod tests {
         ];
         let folder = journal("whole", &records);
         for id in [1, 3] {
-            let told = story(&folder, id, 0).expect("it is there");
+            let told = story(&folder, id, 0, true).expect("it is there");
+            let scanned = story(&folder, id, 0, false).expect("it is there");
+            assert_eq!((&told.text, &told.json), (&scanned.text, &scanned.json), "without indexes it is the same");
             assert_eq!((told.code, &told.json["ids"], &told.json["executed"]), (0, &json!([1, 3]), &json!(100)));
             assert_eq!(told.json["average_price"], json!((100_001 * 60 + 100_003 * 40) / 100));
             let lines = texts(&told);
@@ -423,8 +463,8 @@ mod tests {
                 told.text
             );
         }
-        assert_eq!(story(&folder, 2, 0).expect("it is there").json["ids"], json!([2]));
-        let missing = story(&folder, 9, 0).expect_err("there is none");
+        assert_eq!(story(&folder, 2, 0, true).expect("it is there").json["ids"], json!([2]));
+        let missing = story(&folder, 9, 0, true).expect_err("there is none");
         assert!(missing.message.contains("no order 9"), "{}", missing.message);
         std::fs::remove_dir_all(folder).expect("it is there");
     }

@@ -194,6 +194,10 @@ pub const FIELDS: &[Field] = &[
     field("journal.segment_bytes", "bytes from 1 MiB (1048576) to 16 GiB (17179869184)"),
     field("journal.fsync", "\"batch\", \"interval\" or \"off\""),
     field("journal.fsync_ms", "milliseconds from 1 to 10000"),
+    field(
+        "journal.compress",
+        "true: files of days before the last one are compressed while nothing else wants the core; or false",
+    ),
 ];
 
 /// The field at `path`, whatever the indices in it (`feed[2].port` finds `feed[].port`).

@@ -159,10 +159,12 @@ pub struct Journal {
     pub fsync: Fsync,
     /// The interval for `fsync = "interval"`.
     pub fsync_ms: u64,
+    /// Whether segments of days before the last one are compressed.
+    pub compress: bool,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { segment_bytes: 1 << 28, fsync: Fsync::Interval, fsync_ms: 100 }
+        Self { segment_bytes: 1 << 28, fsync: Fsync::Interval, fsync_ms: 100, compress: true }
     }
 }

@@ -14,6 +14,9 @@ use tern_config::{Config, Fsync};
 use zerocopy::FromBytes;
 
 use crate::shared::Shared;
+use day::DayEnd;
+
+pub(crate) mod day;
 
 /// Records taken between two looks at everything else.
 const BATCH_RECORDS: usize = 4096;
@@ -62,6 +65,7 @@ pub(crate) struct Drainer<'a, S> {
     /// Ring space up to here is given back once the journal has flushed.
     mark: Option<Mark>,
     trouble: bool,
+    day: DayEnd<'a>,
 }
 
 /// What came of a turn.
@@ -74,7 +78,7 @@ enum Turn {
 }
 
 impl<'a, S: Sink> Drainer<'a, S> {
-    pub(crate) fn new(config: &Config, drain: Drain<'a>, sink: S) -> Self {
+    pub(crate) fn new(config: &Config, drain: Drain<'a>, sink: S, day: DayEnd<'a>) -> Self {
         Self {
             drain,
             sink,
@@ -89,6 +93,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
             refused: None,
             mark: None,
             trouble: false,
+            day,
         }
     }
 
@@ -146,8 +151,16 @@ impl<'a, S: Sink> Drainer<'a, S> {
             tracing::info!("the journal takes records again");
             shared.update(|facts| facts.journal.trouble.clear());
         }
+        // What comes after this, the new day's log has.
+        let ended = match self.day.turn(&mut self.sink) {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.in_trouble(shared, &error.to_string());
+                return Turn::Trouble;
+            }
+        };
         let synced = match self.sync_if_due() {
-            Ok(synced) => synced,
+            Ok(synced) => synced || ended,
             Err(error) => {
                 self.in_trouble(shared, &error.to_string());
                 return Turn::Trouble;

@@ -1,9 +1,9 @@
 //! The control daemon: configuration, XDP, supervision, journal drain.
 //!
-//! Three kinds of threads: the main one supervises, one drains the rings into the journal, and each client of the
-//! control socket has one. The data plane is a child that does not die with its daemon: records stay in the rings, and a
-//! restarted daemon adopts it (the lock on the segment says that it lives). Multicast groups are joined by the data
-//! plane, so that the membership, too, outlives the daemon.
+//! The main thread supervises, one drains the rings into the journal, one looks after what lies there already, one after
+//! alerts, and each client of the control socket has one. The data plane is a child that does not die with its daemon:
+//! records stay in the rings, and a restarted daemon adopts it (the lock on the segment says that it lives). Multicast
+//! groups are joined by the data plane, so that the membership, too, outlives the daemon.
 #![forbid(unsafe_code)]
 
 mod alerts;
@@ -13,6 +13,7 @@ mod drain;
 mod exporter;
 mod firm;
 mod journal;
+mod keeper;
 mod limits;
 mod process;
 mod rescue;
@@ -26,6 +27,7 @@ mod supervisor;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 
 use tern_config::facts::DataplaneFacts;
@@ -34,7 +36,9 @@ use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView
 
 use crate::audit::Audit;
 use crate::drain::Drainer;
+use crate::drain::day::{DayEnd, utc_s};
 use crate::exporter::Exporter;
+use crate::keeper::Keeper;
 use crate::run_folder::RunFolder;
 use crate::shared::Shared;
 use crate::steer::Steering;
@@ -126,9 +130,11 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
 
     let running = view.data_plane()?;
     let mut steering = Steering::set_up(config, running.is_some(), &shared)?;
-    let drainer = Drainer::new(config, ends.drain, journal);
+    let (day_ended, days) = mpsc::channel();
+    let drainer = Drainer::new(config, ends.drain, journal, DayEnd::new(config, utc_s, Some(day_ended)));
     let listener = server::listen(&config.paths)?;
 
+    Keeper::start(config, days, stop)?;
     let (clean, drained) = thread::scope(|scope| {
         let drain = scope.spawn(|| drainer.run(&shared));
         let server = scope.spawn(|| server::serve(&listener, &shared));
@@ -152,8 +158,9 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         (ended && drained, drained)
     });
 
-    if drained {
-        journal::keep_seal(config, &shared);
+    let folder = &config.paths.journal;
+    if drained && let Some(path) = journal::keep_seal(folder, tern_journal::seal(folder)) {
+        shared.update(|facts| facts.journal.seal = Some(path));
     }
     // The last facts, with counters that nothing changes any more.
     steering.count(&shared);

@@ -7,13 +7,11 @@
 //! `export.json` also says of which journal it is, and of which columns: another journal or another layout is refused.
 #![forbid(unsafe_code)]
 
-mod behind;
 mod bound;
 mod columns;
 mod file;
 mod run;
 mod state;
 
-pub use behind::CutShort;
 pub use run::{Export, Report, Update};
 pub use tern_schema::Selection;

@@ -9,7 +9,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
-use tern_export::{CutShort, Export, Report, Selection, Update};
+use tern_export::{Export, Report, Selection, Update};
 use tern_journal::JournalError;
 
 #[derive(Parser)]
@@ -59,9 +59,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("tern-export: {error:#}");
-            let damaged = error
-                .chain()
-                .any(|cause| matches!(cause.downcast_ref(), Some(JournalError::Damaged(_))) || cause.is::<CutShort>());
+            let damaged = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(JournalError::Damaged(_))));
             ExitCode::from(if damaged { 4 } else { 1 })
         }
     }

@@ -9,7 +9,6 @@ use tern_abi::record::{Kind, RecordHeader};
 use tern_journal::{JournalError, Reader};
 use tern_schema::{Context, Selection, Table, Value};
 
-use crate::behind::{CutShort, has_records_behind};
 use crate::file::{TableFile, file_name, lock, remove_others, remove_unfinished};
 use crate::state::{Next, State};
 
@@ -96,7 +95,7 @@ impl Export {
         let damage: Option<anyhow::Error> = loop {
             let record = match reader.next() {
                 Ok(Some(record)) => record,
-                Ok(None) => break self.damage_behind(&mut reader, last_seq)?,
+                Ok(None) => break None,
                 Err(error @ JournalError::Damaged(_)) => break Some(error.into()),
                 Err(error) => return Err(error).with_context(|| after(last_seq)),
             };
@@ -148,18 +147,6 @@ impl Export {
             unreadable: all.unreadable,
             ..Report::default()
         }
-    }
-
-    /// Why the reader ended at record `seq` though there are records behind it; `None` when there are none, or it goes on.
-    fn damage_behind(&self, reader: &mut Reader, seq: u64) -> Result<Option<anyhow::Error>> {
-        match has_records_behind(&self.journal, seq) {
-            Ok(false) => return Ok(None),
-            Ok(true) => {}
-            Err(error @ JournalError::Damaged(_)) => return Ok(Some(error.into())),
-            Err(error) => return Err(error.into()),
-        }
-        // They may have come since: those are for the next export.
-        Ok(reader.next()?.is_none().then(|| CutShort.into()))
     }
 
     /// A reader that gives the records from `seq` on, and maybe some before.

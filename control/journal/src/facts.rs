@@ -31,9 +31,9 @@ pub fn segment_facts(folder: &Path, number: u64) -> Result<Option<SegmentFacts>,
     if !path.exists() {
         return Ok(None);
     }
-    let scan = Scan::open(&path, number)?;
+    let mut scan = Scan::open(&path, number)?;
     let header = *scan.header();
-    let end = match last_footer(scan) {
+    let end = match last_footer(&mut scan) {
         Ok(footer) => Some(footer.chain),
         Err(JournalError::Damaged(_)) => None,
         Err(error) => return Err(error),

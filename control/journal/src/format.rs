@@ -20,7 +20,7 @@ pub(crate) const MARK_KIND: u16 = u16::MAX - 1;
 /// A block ends before it grows beyond this: damage that has a right checksum is narrowed down to so much.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
 
-const MAGIC: [u8; 8] = *b"TERNJRNL";
+pub(crate) const MAGIC: [u8; 8] = *b"TERNJRNL";
 
 /// A value of the chain: SHA-256 over the bytes of a block, which begins with the value of the block before.
 pub type Chain = [u8; 32];

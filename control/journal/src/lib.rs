@@ -14,7 +14,7 @@
 //! ```
 //! The crc of a record covers all its bytes and the number of its segment. The [`Head`], in a file beside the segments,
 //! says how far the journal is on the disk for sure, and the chain there. [`Writer`] recovers a journal and goes on with
-//! it, [`Reader`] follows it, finished or not, [`verify`] reads every bit of it, and a [`Seal`] is a head to be kept
+//! it, [`Reader`] follows it, finished or not, and takes no damage for its end, [`verify`] reads every bit of it, and a [`Seal`] is a head to be kept
 //! elsewhere. Who can prove what with that: docs/adr/0026.
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,9 @@ mod chain;
 mod facts;
 mod format;
 mod head;
+pub mod index;
 mod opening;
+mod packed;
 mod reader;
 mod recover;
 pub mod recovered;
@@ -37,10 +39,12 @@ pub use accept::{Accepted, GivenUp, accept, accept_on};
 pub use facts::{SegmentFacts, segment_facts};
 pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
 pub use head::{Head, durable};
+pub use index::{Index, segments_from};
 pub use opening::Opening;
+pub use packed::{Compressed, compress, compress_on};
 pub use reader::{Reader, Record};
 pub use recover::{Cut, Recovered};
-pub use seal::{Seal, hex, seal};
+pub use seal::{Seal, hex, seal, seal_through};
 pub use verify::{Damage, Gap, Stretch, Verified, verify, verify_with};
 pub use writer::{Options, Writer};
 

@@ -1,7 +1,8 @@
 //! Reading: all records in order, of a finished journal or of one that is being written.
 
 use crate::JournalError;
-use crate::format::segment_path;
+use crate::format::{record_bytes, segment_path};
+use crate::head;
 use crate::recover::segment_count;
 use crate::scan::{Scan, Step};
 use std::path::{Path, PathBuf};
@@ -23,12 +24,19 @@ pub struct Record<'r> {
     pub body: &'r [u8],
     /// Number of the segment it lies in.
     pub segment: u64,
+    /// Where it begins there.
+    pub offset: u64,
 }
 
 impl Record<'_> {
     /// What it is, if this build knows.
     pub fn kind(&self) -> Option<Kind> {
         Kind::from_u16(self.header.kind)
+    }
+
+    /// Where it ends in its segment.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + record_bytes(self.body.len()) as u64
     }
 }
 
@@ -47,58 +55,101 @@ impl Reader {
     /// # Errors
     /// As [`open`](Self::open), and `Damaged`.
     pub fn open_near(folder: &Path, seq: u64) -> Result<Self, JournalError> {
-        let (mut low, mut high) = (1, segment_count(folder)?.max(1));
-        // The last segment whose first record is not after `seq`.
-        while low < high {
-            let middle = low + (high - low).div_ceil(2);
-            let scan = Scan::open(&segment_path(folder, middle), middle)?;
-            if scan.header().first_seq <= seq { low = middle } else { high = middle - 1 }
-        }
-        Ok(Self { folder: folder.to_owned(), number: low, scan: None })
+        Ok(Self::open_segment(folder, segment_near(folder, seq)?))
+    }
+
+    /// From the first record of segment `number` on; it may not be there yet.
+    pub fn open_segment(folder: &Path, number: u64) -> Self {
+        Self { folder: folder.to_owned(), number, scan: None }
+    }
+
+    /// The segment that it reads, or reads next.
+    pub(crate) fn segment(&self) -> u64 {
+        self.number
     }
 
     /// Bytes behind the last record given: of one that is or was being written.
     pub fn tail_bytes(&self) -> u64 {
         let Some(scan) = &self.scan else { return 0 };
-        std::fs::metadata(scan.path()).map_or(0, |file| file.len().saturating_sub(scan.offset()))
+        scan.file_bytes().map_or(0, |bytes| bytes.saturating_sub(scan.offset()))
     }
 
     /// The next record; `None` if there is none yet.
     ///
     /// # Errors
-    /// `Damaged` where the journal does not hold what was written, `Missing`, `Version`, `Io`.
+    /// `Damaged` where the journal does not hold what was written, or ends before its head or before a later segment;
+    /// `Missing`, `Version`, `Io`.
     #[allow(clippy::should_implement_trait, reason = "the record borrows from the reader, which Iterator cannot say")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, JournalError> {
+        let mut must_go_on = false;
         loop {
-            if self.scan.is_none() {
+            let Some(scan) = &mut self.scan else {
                 let path = segment_path(&self.folder, self.number);
-                if !path.exists() {
+                if path.exists() {
+                    self.scan = Some(Scan::open(&path, self.number)?);
+                } else if must_go_on {
+                    return Err(JournalError::Missing(path));
+                } else {
                     // The next segment is not made yet, or it is gone.
                     segment_count(&self.folder)?;
-                    return Ok(None);
+                    if !goes_further(&self.folder, self.number, 0) {
+                        return Ok(None);
+                    }
+                    must_go_on = true;
                 }
-                self.scan = Some(Scan::open(&path, self.number)?);
-            }
-            let Some(scan) = &mut self.scan else { return Ok(None) };
-            match scan.step()? {
+                continue;
+            };
+            let at = scan.offset();
+            let wrong = match scan.step()? {
                 Step::Record { header, body, .. } => {
                     let segment = self.number;
-                    return Ok(self.scan.as_ref().map(|scan| Record { header, body: scan.bytes(body), segment }));
+                    return Ok(self.scan.as_ref().map(|scan| Record {
+                        header,
+                        body: scan.bytes(body),
+                        segment,
+                        offset: at,
+                    }));
                 }
-                Step::Mark(..) => {}
+                Step::Mark(..) => continue,
                 Step::Footer(_) => {
                     self.scan = None;
                     self.number += 1;
+                    must_go_on = false;
+                    continue;
                 }
-                Step::End => return Ok(None),
-                Step::Torn => {
-                    // Its writer may have been killed: recovery puts another record in the place of this beginning.
-                    let offset = scan.offset();
-                    scan.go_to(offset)?;
-                    return Ok(None);
-                }
+                Step::End => "it ends here, though the journal goes further",
+                // Its writer may have been killed: recovery puts another record in the place of this beginning.
+                Step::Torn => "a record is cut short here, though the journal goes further",
                 Step::Bad(what) => return Err(JournalError::Damaged(scan.damage(what))),
+            };
+            if must_go_on {
+                return Err(JournalError::Damaged(scan.damage(wrong)));
+            }
+            scan.go_to(at)?;
+            // Whatever says so was written after these bytes: they are read again, and then they have to be there.
+            must_go_on = goes_further(&self.folder, self.number, at);
+            if !must_go_on {
+                return Ok(None);
             }
         }
     }
+}
+
+/// The last segment whose first record is not after `seq`: the one that holds it, or the gap in its place.
+pub(crate) fn segment_near(folder: &Path, seq: u64) -> Result<u64, JournalError> {
+    let (mut low, mut high) = (1, segment_count(folder)?.max(1));
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let scan = Scan::open(&segment_path(folder, middle), middle)?;
+        if scan.header().first_seq <= seq { low = middle } else { high = middle - 1 }
+    }
+    Ok(low)
+}
+
+/// Whether something says that the journal goes on behind byte `at` of segment `number`: a later segment, or its head. A head
+/// that cannot be read says nothing; [`verify`](crate::verify()) tells that.
+fn goes_further(folder: &Path, number: u64, at: u64) -> bool {
+    let known = head::read(folder).ok().flatten();
+    known.is_some_and(|known| (known.head.segment, known.head.bytes) > (number, at))
+        || segment_path(folder, number + 1).exists()
 }

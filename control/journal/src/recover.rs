@@ -119,7 +119,7 @@ pub(crate) fn recover<S: Storage>(
     };
     for number in 1..=segments {
         let path = segment_path(folder, number);
-        let scan = Scan::open(&path, number)?;
+        let mut scan = Scan::open(&path, number)?;
         if known.is_none() {
             return Err(JournalError::NoHead(head_path(folder)));
         }
@@ -128,7 +128,7 @@ pub(crate) fn recover<S: Storage>(
             if number == head.segment {
                 check_head(Scan::open(&path, number)?, &head)?;
             }
-            let footer = last_footer(scan)?;
+            let footer = last_footer(&mut scan)?;
             state.previous = footer.chain;
             state.records_before += footer.records;
             state.recovered.last_seq = footer.last_seq;
@@ -182,10 +182,10 @@ fn check_place(scan: &Scan, instance: &str, state: &State) -> Result<(), Journal
 }
 
 /// The footer at the very end of a finished segment.
-pub(crate) fn last_footer(mut scan: Scan) -> Result<Footer, JournalError> {
-    let path = scan.path().to_owned();
-    let bytes = fs::metadata(&path).map_err(io_error(&path, "look at it"))?.len();
-    if let Some(offset) = bytes.checked_sub(FOOTER_BYTES as u64).filter(|offset| *offset >= HEADER_BYTES as u64) {
+pub(crate) fn last_footer(scan: &mut Scan) -> Result<Footer, JournalError> {
+    if let Some(offset) =
+        scan.file_bytes()?.checked_sub(FOOTER_BYTES as u64).filter(|offset| *offset >= HEADER_BYTES as u64)
+    {
         scan.go_to(offset)?;
         if let Step::Footer(footer) = scan.step()? {
             return Ok(footer);

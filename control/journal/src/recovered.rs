@@ -113,18 +113,34 @@ pub fn recovered(folder: &Path, seqs: RangeInclusive<u64>) -> Result<(Recovered,
 /// # Errors
 /// As [`recovered`].
 pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
-    for number in (1..=segment_count(folder)?).rev() {
-        let mut scan = Scan::open(&segment_path(folder, number), number)?;
-        let mut begins = None;
-        while let Some(body) = scan.find(Kind::Start as u16)? {
-            let of_day = start_text(scan.bytes(body)).and_then(|text| run_value(text, DAY_BEGINS));
-            begins = Some(of_day.and_then(|value| value.parse().ok()).unwrap_or(scan.last().seq));
-        }
-        if let Some(begins) = begins {
-            return Ok(begins);
+    day_begins_before(folder, segment_count(folder)?)
+}
+
+/// As [`last_day_begins`], of the journal as it was with `last` segments.
+pub(crate) fn day_begins_before(folder: &Path, last: u64) -> Result<u64, JournalError> {
+    for number in (1..=last).rev() {
+        match day_begins_in(folder, number)? {
+            0 => {}
+            begins => return Ok(begins),
         }
     }
     Ok(0)
+}
+
+/// The same of segment `number` alone; 0 when it has no start record.
+pub(crate) fn day_begins_in(folder: &Path, number: u64) -> Result<u64, JournalError> {
+    let mut scan = Scan::open(&segment_path(folder, number), number)?;
+    let mut begins = 0;
+    while let Some(body) = scan.find(Kind::Start as u16)? {
+        begins = day_begin_of(scan.bytes(body), scan.last().seq);
+    }
+    Ok(begins)
+}
+
+/// `seq` of the start record with which the day begins of the run of start record `seq`.
+pub(crate) fn day_begin_of(body: &[u8], seq: u64) -> u64 {
+    let of_day = start_text(body).and_then(|text| run_value(text, DAY_BEGINS));
+    of_day.and_then(|value| value.parse().ok()).unwrap_or(seq)
 }
 
 /// The last start record of the journal in `folder`, header and text; `None` when it has none. Looked for from the end.

@@ -2,8 +2,8 @@
 
 use crate::format::{Chain, segment_path};
 use crate::head::{self, Head};
-use crate::recover::segment_count;
-use crate::recovered::{last_day_begins, run_value, start_text};
+use crate::recover::last_footer;
+use crate::recovered::{day_begins_before, run_value, start_text};
 use crate::scan::Scan;
 use crate::{JournalError, Reader, io_error};
 use sha2::{Digest, Sha256};
@@ -163,11 +163,38 @@ fn chain_of(text: &str) -> Option<Chain> {
 /// `NoHead`, `Missing`, `Damaged`, `Version`, `Io`.
 pub fn seal(folder: &Path) -> Result<Option<Seal>, JournalError> {
     let known = head::read(folder)?.ok_or_else(|| JournalError::NoHead(head::head_path(folder)))?;
-    let head = known.head;
+    seal_of(folder, known.head)
+}
+
+/// A seal of the day with which segment `number` ends, which is finished: of all up to its end, whatever follows.
+///
+/// # Errors
+/// `Missing`, `Damaged` (also when it is not finished), `Version`, `Io`.
+pub fn seal_through(folder: &Path, number: u64) -> Result<Option<Seal>, JournalError> {
+    let path = segment_path(folder, number);
+    if !path.exists() {
+        return Err(JournalError::Missing(path));
+    }
+    let mut scan = Scan::open(&path, number)?;
+    let records_before = scan.header().records_before;
+    let bytes = scan.file_bytes()?;
+    let footer = last_footer(&mut scan)?;
+    let head = Head {
+        segment: number,
+        bytes,
+        records: records_before + footer.records,
+        last_seq: footer.last_seq,
+        last_tai_ns: scan.footer_tai_ns(),
+        chain: footer.chain,
+    };
+    seal_of(folder, head)
+}
+
+fn seal_of(folder: &Path, head: Head) -> Result<Option<Seal>, JournalError> {
     if head.segment == 0 || head.records == 0 {
         return Ok(None);
     }
-    let begins = last_day_begins(folder)?;
+    let begins = day_begins_before(folder, head.segment)?;
     let mut reader = Reader::open_near(folder, begins)?;
     let Some(first) = reader.next()?.map(|record| record.segment) else { return Ok(None) };
     let scan = Scan::open(&segment_path(folder, first), first)?;
@@ -182,15 +209,15 @@ pub fn seal(folder: &Path) -> Result<Option<Seal>, JournalError> {
         before += 1;
     }
     seal.records = head.records.saturating_sub(before);
-    if let Some((day, build)) = last_start(folder)? {
+    if let Some((day, build)) = last_start(folder, head.segment)? {
         (seal.day, seal.build) = (day, build);
     }
     Ok(Some(seal))
 }
 
-/// Day and build that the last start record says.
-fn last_start(folder: &Path) -> Result<Option<(u32, String)>, JournalError> {
-    for number in (1..=segment_count(folder)?).rev() {
+/// Day and build that the last start record of the first `last` segments says.
+fn last_start(folder: &Path, last: u64) -> Result<Option<(u32, String)>, JournalError> {
+    for number in (1..=last).rev() {
         let mut scan = Scan::open(&segment_path(folder, number), number)?;
         let mut last = None;
         while let Some(body) = scan.find(Kind::Start as u16)? {

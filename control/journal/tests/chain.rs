@@ -5,7 +5,9 @@ mod common;
 
 use common::{Fault, Faulty, Folder, append, header, records};
 use std::fs;
-use tern_journal::{JournalError, Options, Seal, Verified, Writer, accept, accept_on, seal, verify, verify_with};
+use tern_journal::{
+    JournalError, Options, Seal, Verified, Writer, accept, accept_on, seal, seal_through, verify, verify_with,
+};
 
 fn bodies(mark: u8, count: u64) -> Vec<Vec<u8>> {
     (1..=count).map(|seq| vec![if seq == count / 2 { mark } else { seq as u8 }; 1000]).collect()
@@ -341,4 +343,21 @@ fn an_empty_segment_behind_a_gap_is_sound() {
     let found = verify_with(&folder.0, noted.as_slice()).expect("readable");
     assert!(found.is_whole() && (found.records, found.last_seq, found.missing) == (131, 210, 79), "{found:?}");
     assert!(folder.open().is_ok());
+}
+
+#[test]
+fn a_seal_through_a_finished_segment_is_the_one_made_when_it_ended() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, 1..=50).expect("room");
+    writer.seal().expect("a disk");
+    let (then, head) = (seal(&folder.0).expect("whole").expect("records"), writer.head());
+    append(&mut writer, 51..=53).expect("room");
+    writer.sync().expect("a disk");
+    assert_eq!(seal_through(&folder.0, head.segment).expect("finished"), Some(then.clone()));
+    assert_ne!(seal(&folder.0).expect("whole"), Some(then.clone()));
+    assert!(matches!(seal_through(&folder.0, head.segment + 1), Err(JournalError::Damaged(_))), "it is not finished");
+    assert!(matches!(seal_through(&folder.0, head.segment + 2), Err(JournalError::Missing(_))));
+    let found = verify_with(&folder.0, &[then]).expect("readable");
+    assert_eq!(found.stretches[0].last_seq, 50, "{:?}", found.stretches);
 }

@@ -171,3 +171,50 @@ fn a_missing_segment_is_named() {
     }
     assert!(folder.open().is_ok());
 }
+
+/// A journal of several segments, written to its end and closed.
+fn of_segments() -> (Folder, u64) {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, 1..=100).expect("room");
+    writer.seal().expect("a disk");
+    let segments = writer.head().segment;
+    (folder, segments)
+}
+
+#[test]
+fn a_segment_cut_anywhere_is_damage_and_not_the_end_when_something_says_that_the_journal_goes_on() {
+    let (folder, segments) = of_segments();
+    let files = folder.save();
+    // In the middle segments say so, in the last one the head does.
+    for number in [1, 2, segments] {
+        let whole = fs::read(folder.segment(number)).expect("there");
+        for cut in 128..whole.len() {
+            fs::write(folder.segment(number), &whole[..cut]).expect("ours");
+            let mut reader = Reader::open(&folder.0).expect("no name is missing");
+            let mut last = 0;
+            let error = loop {
+                match reader.next() {
+                    Ok(Some(record)) => last = record.header.seq,
+                    Ok(None) => panic!("segment {number} cut at {cut} was taken for the end, after {last}"),
+                    Err(error) => break error,
+                }
+            };
+            let JournalError::Damaged(damage) = error else { panic!("{cut}: {error}") };
+            assert_eq!(damage.path, folder.segment(number), "cut at {cut}");
+            assert!(damage.offset <= cut as u64, "{damage} for {cut}");
+            assert!(damage.after.is_none_or(|after| after.seq == last), "{damage}");
+            assert!(reader.next().is_err(), "asked again it says the same");
+        }
+        folder.restore(&files);
+    }
+    assert_eq!(folder.read().expect("whole"), records(1..=100));
+}
+
+#[test]
+fn a_last_segment_that_the_head_knows_is_missed() {
+    let (folder, segments) = of_segments();
+    fs::remove_file(folder.segment(segments)).expect("there");
+    let error = folder.read().expect_err("the head goes further");
+    assert!(matches!(&error, JournalError::Missing(path) if *path == folder.segment(segments)), "{error}");
+}

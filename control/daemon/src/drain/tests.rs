@@ -1,6 +1,8 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 
 use tern_abi::record::{Kind, Recorder};
 use tern_abi::segment::SegmentSizes;
@@ -62,7 +64,7 @@ impl Sink for FakeJournal {
         self.0.borrow().durable
     }
     fn head(&self) -> HeadFact {
-        HeadFact { last_seq: self.durable_seq(), ..HeadFact::default() }
+        HeadFact { segment: 3, last_seq: self.durable_seq(), ..HeadFact::default() }
     }
 }
 
@@ -85,6 +87,12 @@ impl Bench {
     }
 }
 
+impl Bench {
+    fn day(&self) -> DayEnd<'_> {
+        DayEnd::new(&self.config, || 0, None)
+    }
+}
+
 impl Drop for Bench {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -100,7 +108,7 @@ fn a_journal_that_refuses_stops_trading_and_loses_nothing() {
     let ends = daemon.ends().expect("its ends");
     let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
     let journal = FakeJournal::default();
-    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone());
+    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone(), bench.day());
 
     plane.recorder.record(1, Kind::Timer, &[]).expect("room");
     assert_eq!(drainer.turn(&shared), Turn::Moved);
@@ -143,7 +151,7 @@ fn what_is_not_on_the_disk_is_not_said_to_be_and_its_ring_space_is_not_given_bac
     let ends = daemon.ends().expect("its ends");
     let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
     let journal = FakeJournal::default();
-    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone());
+    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone(), bench.day());
     plane.recorder.record(1, Kind::Timer, &[]).expect("room");
     assert_eq!(drainer.turn(&shared), Turn::Moved);
     let said =
@@ -183,7 +191,7 @@ fn the_end_takes_what_is_left_and_seals() {
     let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
     shared.stop_draining();
     let journal = FakeJournal::default();
-    assert!(Drainer::new(&bench.config, ends.drain, journal.clone()).run(&shared));
+    assert!(Drainer::new(&bench.config, ends.drain, journal.clone(), bench.day()).run(&shared));
     let state = journal.0.borrow();
     assert_eq!((state.taken.len(), state.safe, state.sealed), (20, 20, true));
     assert_eq!((plane.durable_seq.get(), shared.facts().journal.records), (20, 20));
@@ -198,7 +206,7 @@ fn stage_records_are_counted_as_they_pass() {
     let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
     let ends = daemon.ends().expect("its ends");
     let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
-    let mut drainer = Drainer::new(&bench.config, ends.drain, FakeJournal::default());
+    let mut drainer = Drainer::new(&bench.config, ends.drain, FakeJournal::default(), bench.day());
     let stages = StageRecord { arrival_ns: 50, stage_ns: [100, 0, 0, 0, 0, 1100, 0], order: 1, ..Default::default() };
     plane.recorder.record(1, Kind::Timer, &[]).expect("room");
     plane.recorder.record(2, Kind::Stages, &[stages.as_bytes()]).expect("room");
@@ -222,7 +230,7 @@ fn what_was_taken_before_trouble_is_forced_to_the_disk_while_it_lasts() {
     let ends = daemon.ends().expect("its ends");
     let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
     let journal = FakeJournal::default();
-    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone());
+    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone(), bench.day());
     drainer.fsync_every = Duration::from_secs(3600);
     plane.recorder.record(1, Kind::Timer, &[]).expect("room");
     assert_eq!(drainer.turn(&shared), Turn::Moved);
@@ -254,7 +262,7 @@ fn what_lies_before_a_corrupt_record_is_on_the_disk_while_and_after_it_stops_the
         let ends = daemon.ends().expect("its ends");
         let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
         let journal = FakeJournal::default();
-        let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone());
+        let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone(), bench.day());
         drainer.fsync_every = Duration::from_secs(if at_once { 0 } else { 3600 });
         plane.recorder.record(1, kind, &[&[0; 16]]).expect("room");
         let time = 0x7E57_0000_7E57_u64;
@@ -282,4 +290,35 @@ fn lengthen(segment: &std::path::Path, time: u64) {
     let body_bytes = std::mem::offset_of!(RecordHeader, body_bytes) - std::mem::offset_of!(RecordHeader, tai_ns);
     let file = std::fs::File::options().write(true).open(segment).expect("a segment");
     std::os::unix::fs::FileExt::write_all_at(&file, &[0xFF; 2], (at + body_bytes) as u64).expect("room");
+}
+
+/// Seconds since 1970 UTC, as a test says.
+static CLOCK_S: AtomicU64 = AtomicU64::new(0);
+
+#[test]
+fn a_day_that_begins_in_the_middle_finishes_the_segment_once_and_says_so() {
+    let bench = Bench::new("day");
+    let (told, ended) = mpsc::channel();
+    CLOCK_S.store(86_400 * 7 - 1, Ordering::Relaxed);
+    let mut day = DayEnd::new(&bench.config, || CLOCK_S.load(Ordering::Relaxed), Some(told));
+    let mut journal = FakeJournal::default();
+    let mut turn = |clock_s: u64, journal: &mut FakeJournal| {
+        CLOCK_S.store(clock_s, Ordering::Relaxed);
+        day.look_now();
+        let outcome = day.turn(journal);
+        (outcome, std::mem::take(&mut journal.0.borrow_mut().sealed))
+    };
+    assert_eq!(turn(86_400 * 7 - 1, &mut journal), (Ok(false), false));
+    // A disk that refuses: it is tried again.
+    journal.0.borrow_mut().refuse_sync = true;
+    assert_eq!(turn(86_400 * 7, &mut journal), (Err("Input/output error"), false));
+    assert!(ended.try_recv().is_err());
+    journal.0.borrow_mut().refuse_sync = false;
+    assert_eq!(turn(86_400 * 7, &mut journal), (Ok(true), true));
+    assert_eq!(ended.try_recv(), Ok(3));
+    // Once, and a clock that is set back begins no day.
+    for clock_s in [86_400 * 7 + 5, 86_400 * 6, 86_400 * 7 + 5] {
+        assert_eq!(turn(clock_s, &mut journal), (Ok(false), false));
+    }
+    assert_eq!(turn(86_400 * 9, &mut journal), (Ok(true), true));
 }

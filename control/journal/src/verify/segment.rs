@@ -87,8 +87,13 @@ impl Progress {
         }
         self.found.segments += 1;
         self.found.bytes += fs::metadata(&path).map_err(io_error(&path, "look at it"))?.len();
-        match Scan::open(&path, number) {
-            Ok(scan) => self.segment(scan, is_last),
+        match Scan::open_lenient(&path, number) {
+            Ok(scan) => {
+                if let Some(fault) = scan.fault() {
+                    self.broken(Damage { offset: 0, ..scan.damage(fault) });
+                }
+                self.segment(scan, is_last)
+            }
             Err(JournalError::Damaged(damage)) => self.without_header(damage, number, is_last),
             Err(error) => Err(error),
         }

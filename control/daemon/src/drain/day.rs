@@ -1,0 +1,65 @@
+//! The end of the venue's day in the middle of a run: the segment is finished there, so that a seal can be made of all before.
+
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tern_config::Config;
+
+use super::Sink;
+
+/// How often the clock is asked.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Which day it is, and who is told that one has ended.
+pub(crate) struct DayEnd<'a> {
+    config: &'a Config,
+    /// Seconds since 1970 UTC.
+    clock: fn() -> u64,
+    day: u32,
+    due: Instant,
+    /// Takes the number of the segment with which a day ended.
+    ended: Option<Sender<u64>>,
+}
+
+/// Seconds since 1970 UTC.
+pub(crate) fn utc_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl<'a> DayEnd<'a> {
+    /// By `clock`; `ended` takes the number of the segment with which a day ended.
+    pub(crate) fn new(config: &'a Config, clock: fn() -> u64, ended: Option<Sender<u64>>) -> Self {
+        Self { config, clock, day: config.trading_day(clock()), due: Instant::now(), ended }
+    }
+
+    #[cfg(test)]
+    pub(super) fn look_now(&mut self) {
+        self.due = Instant::now();
+    }
+
+    /// Finishes the segment once for each day that begins. A clock that was set back begins none.
+    ///
+    /// # Errors
+    /// As [`Sink::seal`]: call it again.
+    pub(crate) fn turn<S: Sink>(&mut self, sink: &mut S) -> Result<bool, S::Error> {
+        if Instant::now() < self.due {
+            return Ok(false);
+        }
+        self.due = Instant::now() + LOOK_EVERY;
+        let today = self.config.trading_day((self.clock)());
+        if today <= self.day {
+            return Ok(false);
+        }
+        sink.seal()?;
+        self.day = today;
+        let segment = sink.head().segment;
+        tracing::info!(day = today, segment, "another day begins; the segment before it is finished");
+        // Whoever makes the seal may be gone: the orderly end makes one all the same.
+        if let Some(ended) = &self.ended
+            && segment > 0
+        {
+            ended.send(segment).ok();
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,343 @@
+//! Where in a segment what lies: by order, instrument, reason of a refusal, time and `seq`; kept in a file beside the segment.
+//!
+//! ```text
+//! NNNNNNNN.index  header (128 bytes): magic, version, crc over all up to the postings, number, bytes, records and chain of the
+//!                 segment, counts; the tables; the postings, in pages of 4096 bytes, each with its crc in the tables
+//! ```
+//! An index is made of its segment and can be made again at any time. It counts only as long as its checksums are right and it
+//! names the chain at the segment's end; any other is passed over and made anew in memory, so that a query finds the same
+//! with it, without it, and with a broken one. What it points to is read from the segment and checked there. Who forges
+//! its checksums too can hide a record from queries: [`Index::check`] tells that, by making it again.
+
+mod build;
+mod file;
+
+use crate::format::segment_path;
+use crate::reader::Record;
+use crate::recover::segment_count;
+use crate::recovered::{day_begin_of, day_begins_in};
+use crate::scan::{Scan, Step};
+use crate::{Chain, JournalError};
+use file::Kept;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use tern_abi::record::RecordHeader;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Bytes read for a record that is looked up: longer than all but long ones.
+const LOOKUP_BYTES: usize = 1 << 10;
+/// A window is this much of the segment.
+const WINDOW_BYTES: u64 = 64 << 10;
+
+/// One thing said of a record: its key, and where it lies in the segment, in units of 8 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct Posting {
+    key: u32,
+    at: u32,
+}
+
+impl Posting {
+    fn offset(self) -> u64 {
+        u64::from(self.at) * 8
+    }
+}
+
+/// A record says the symbol of an instrument, and what came before it in the segment did not say the same.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct Said {
+    at: u32,
+    instrument: u32,
+    symbol: [u8; 8],
+}
+
+/// The records that begin in so much of the segment.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct Window {
+    first_offset: u64,
+    first_seq: u64,
+    min_ns: u64,
+    max_ns: u64,
+}
+
+/// By what records are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    /// Orders, what the venue said of them, stage stamps.
+    Order,
+    /// Orders, what the venue said of them, refusals, positions.
+    Instrument,
+    /// Refusals.
+    Reason,
+}
+
+const KEYS: usize = 3;
+
+/// What is small enough to be had at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Tables {
+    /// The segment: its bytes, records and the chain at its end; zeros as long as it is not finished.
+    bytes: u64,
+    records: u64,
+    chain: Chain,
+    /// Start records; keys are zero.
+    starts: Vec<Posting>,
+    said: Vec<Said>,
+    /// The first record of an instrument whose symbol nothing before it in the run and the segment says; key: instrument.
+    unsaid: Vec<Posting>,
+    /// Replaces: where, the order replaced, and by which; in the order of the records.
+    replaces: Vec<[u32; 3]>,
+    windows: Vec<Window>,
+}
+
+/// The postings by each key, ascending.
+enum Postings {
+    Memory([Vec<Posting>; KEYS]),
+    File(Kept),
+}
+
+/// The index of one segment, from its file or made anew.
+pub struct Index {
+    folder: PathBuf,
+    number: u64,
+    tables: Tables,
+    postings: Postings,
+    scan: Option<Scan>,
+}
+
+/// Segments of the journal in `folder` from the one that holds `seq` on.
+///
+/// # Errors
+/// As [`Reader::open_near`](crate::Reader::open_near).
+pub fn segments_from(folder: &Path, seq: u64) -> Result<RangeInclusive<u64>, JournalError> {
+    let first = if seq == 0 { 1 } else { crate::reader::segment_near(folder, seq)? };
+    Ok(first..=segment_count(folder)?)
+}
+
+/// `seq` of the start record with which the last day of the journal in `folder` begins, as
+/// [`last_day_begins`](crate::recovered::last_day_begins) says it; segments that have their index are not read for it.
+///
+/// # Errors
+/// `Missing`, `Damaged`, `Version`, `Io`.
+pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
+    let last = segment_count(folder)?;
+    for number in (1..=last).rev() {
+        let Some((tables, kept)) = file::open(folder, number)? else {
+            match day_begins_in(folder, number)? {
+                0 => continue,
+                begins => return Ok(begins),
+            }
+        };
+        if let Some(start) = tables.starts.last().map(|posting| posting.offset()) {
+            let mut index = Index::of(folder, number, tables, Postings::File(kept));
+            let (record, _) = index.record_at(start)?;
+            return Ok(day_begin_of(record.body, record.header.seq));
+        }
+    }
+    Ok(0)
+}
+
+impl Index {
+    /// The index of segment `number` of the journal in `folder`: its file, if that is right, or made of the segment. Of one that
+    /// is being written it has what is there now.
+    ///
+    /// # Errors
+    /// `Damaged`, `Missing`, `Version`, `Io` of the segment. An index file that is wrong is no error.
+    pub fn open(folder: &Path, number: u64) -> Result<Self, JournalError> {
+        let kept = file::open(folder, number)?;
+        match kept {
+            Some((tables, kept)) => Ok(Self::of(folder, number, tables, Postings::File(kept))),
+            None => Self::make(folder, number),
+        }
+    }
+
+    /// As [`open`](Self::open), without a look at the file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn make(folder: &Path, number: u64) -> Result<Self, JournalError> {
+        let (tables, postings) = build::build(folder, number)?;
+        Ok(Self::of(folder, number, tables, Postings::Memory(postings)))
+    }
+
+    fn of(folder: &Path, number: u64, tables: Tables, postings: Postings) -> Self {
+        Self { folder: folder.to_owned(), number, tables, postings, scan: None }
+    }
+
+    /// Whether it came from its file.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.postings, Postings::File(_))
+    }
+
+    /// Number of its segment.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Records of the segment.
+    pub fn records(&self) -> u64 {
+        self.tables.records
+    }
+
+    /// Writes it beside its segment; where that is. `None` when the segment is not finished: it has no index yet.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn write(&self) -> Result<Option<PathBuf>, JournalError> {
+        match &self.postings {
+            Postings::Memory(postings) if self.tables.chain != Chain::default() => {
+                file::write(&self.folder, self.number, &self.tables, postings).map(Some)
+            }
+            Postings::File(_) | Postings::Memory(_) => Ok(None),
+        }
+    }
+
+    /// Whether the segment's index file says what the segment does; `None` when there is none that counts.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn check(folder: &Path, number: u64) -> Result<Option<bool>, JournalError> {
+        let Some((tables, kept)) = file::open(folder, number)? else { return Ok(None) };
+        let (made, postings) = build::build(folder, number)?;
+        let mut is_same = tables == made;
+        for (key, wanted) in [Key::Order, Key::Instrument, Key::Reason].into_iter().zip(&postings) {
+            is_same = is_same && kept.all(key)?.as_ref() == Some(wanted);
+        }
+        Ok(Some(is_same))
+    }
+
+    /// Where start records lie, ascending.
+    pub fn starts(&self) -> impl Iterator<Item = u64> {
+        self.tables.starts.iter().map(|posting| posting.offset())
+    }
+
+    /// Which records say the symbol of an instrument: where they lie, ascending, the instrument, the symbol.
+    pub fn said(&self) -> impl Iterator<Item = (u64, u32, [u8; 8])> {
+        self.tables.said.iter().map(|said| (u64::from(said.at) * 8, said.instrument, said.symbol))
+    }
+
+    /// Instruments with records whose symbol nothing before them in the segment and the run says, and where the first lies.
+    pub fn unsaid(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.tables.unsaid.iter().map(|posting| (posting.offset(), posting.key))
+    }
+
+    /// Replaces in the order in which they were sent: where they lie, the order that was replaced, and by which.
+    pub fn replaces(&self) -> impl Iterator<Item = (u64, u32, u32)> {
+        self.tables.replaces.iter().map(|[at, replaced, by]| (u64::from(*at) * 8, *replaced, *by))
+    }
+
+    /// Where orders, the venue's word and stage stamps of order `order` lie, ascending.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open): a part of the file that is wrong is made anew.
+    pub fn of_order(&mut self, order: u32) -> Result<Vec<u64>, JournalError> {
+        self.find(Key::Order, order)
+    }
+
+    /// Where orders, the venue's word, refusals and positions of an instrument lie, ascending.
+    ///
+    /// # Errors
+    /// As [`of_order`](Self::of_order).
+    pub fn of_instrument(&mut self, instrument: u32) -> Result<Vec<u64>, JournalError> {
+        self.find(Key::Instrument, instrument)
+    }
+
+    /// Where refusals for a reason lie, ascending.
+    ///
+    /// # Errors
+    /// As [`of_order`](Self::of_order).
+    pub fn of_reason(&mut self, reason: u32) -> Result<Vec<u64>, JournalError> {
+        self.find(Key::Reason, reason)
+    }
+
+    /// Parts of the segment in which records of these times may lie; a part begins with a record. The last may go on to
+    /// `u64::MAX`.
+    pub fn windows(&self, times: &RangeInclusive<u64>) -> Vec<Range<u64>> {
+        let windows = &self.tables.windows;
+        let ends = windows.iter().skip(1).map(|window| window.first_offset).chain([u64::MAX]);
+        let hit = |window: &Window| window.min_ns <= *times.end() && window.max_ns >= *times.start();
+        (windows.iter().zip(ends))
+            .filter(|(window, _)| hit(window))
+            .map(|(window, end)| window.first_offset..end)
+            .collect()
+    }
+
+    /// The record at `offset`, and where the next begins.
+    ///
+    /// # Errors
+    /// `Damaged` when there is none; `Io`.
+    pub fn record_at(&mut self, offset: u64) -> Result<(Record<'_>, u64), JournalError> {
+        let scan = match &mut self.scan {
+            Some(scan) => scan,
+            none => {
+                none.insert(Scan::open(&segment_path(&self.folder, self.number), self.number)?.in_pieces(LOOKUP_BYTES))
+            }
+        };
+        if scan.offset() != offset {
+            scan.go_back(offset, RecordHeader::default())?;
+        }
+        let segment = self.number;
+        loop {
+            let offset = scan.offset();
+            match scan.step()? {
+                Step::Record { header, body, .. } => {
+                    let next = scan.offset();
+                    return Ok((Record { header, body: scan.bytes(body), segment, offset }, next));
+                }
+                // Between two blocks: the record is the one behind it.
+                Step::Mark(..) => {}
+                Step::Footer(_) | Step::End | Step::Torn => {
+                    return Err(JournalError::Damaged(scan.damage("a record is expected here, and there is none")));
+                }
+                Step::Bad(what) => return Err(JournalError::Damaged(scan.damage(what))),
+            }
+        }
+    }
+
+    /// The record `seq`, if the segment has it.
+    ///
+    /// # Errors
+    /// As [`record_at`](Self::record_at).
+    pub fn record_of(&mut self, seq: u64) -> Result<Option<Record<'_>>, JournalError> {
+        let windows = &self.tables.windows;
+        let behind = windows.partition_point(|window| window.first_seq <= seq);
+        let Some(window) = behind.checked_sub(1) else { return Ok(None) };
+        let end = windows.get(behind).map_or(u64::MAX, |window| window.first_offset);
+        let mut at = windows[window].first_offset;
+        let last = self.tables.bytes;
+        while at < end.min(last) {
+            let (record, next) = self.record_at(at)?;
+            match record.header.seq.cmp(&seq) {
+                std::cmp::Ordering::Less => at = next,
+                std::cmp::Ordering::Equal => return self.record_at(at).map(|(record, _)| Some(record)),
+                std::cmp::Ordering::Greater => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the last record ends that the index knows.
+    pub fn end(&self) -> u64 {
+        self.tables.bytes
+    }
+
+    fn find(&mut self, key: Key, wanted: u32) -> Result<Vec<u64>, JournalError> {
+        if let Postings::File(kept) = &self.postings {
+            match kept.find(key, wanted)? {
+                Some(found) => return Ok(found),
+                // A page is wrong: the file is as good as none.
+                None => *self = Self::make(&self.folder, self.number)?,
+            }
+        }
+        let Postings::Memory(all) = &self.postings else { return Ok(Vec::new()) };
+        let postings = &all[key as usize];
+        let from = postings.partition_point(|posting| posting.key < wanted);
+        Ok(postings[from..]
+            .iter()
+            .take_while(|posting| posting.key == wanted)
+            .map(|posting| posting.offset())
+            .collect())
+    }
+}
