@@ -247,15 +247,14 @@ impl SetBounds {
 }
 
 impl SetLimits {
-    /// Out of the body of a record, of builds too whose records ended before [`bounds`](Self::bounds); `None` if it is of
-    /// neither length.
+    /// Out of the body of a record, of builds too whose records ended before [`bounds`](Self::bounds); what stands behind it
+    /// is left. `None` if it is too short.
     pub fn of_record(body: &[u8]) -> Option<Self> {
         let mut command = Self::new(&[], (0, 0), 0, "");
         let whole = command.as_mut_bytes();
-        if body.len() != whole.len() && body.len() != core::mem::offset_of!(Self, bounds) {
-            return None;
-        }
-        whole.get_mut(..body.len())?.copy_from_slice(body);
+        let is_old = body.len() == core::mem::offset_of!(Self, bounds);
+        let bytes = if is_old { body } else { body.get(..whole.len())? };
+        whole.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(command)
     }
 
@@ -314,6 +313,7 @@ mod tests {
         assert_eq!(SetLimits::of_record(&body[..body.len() - size_of::<SetBounds>()]), Some(old));
         assert!(!old.bounds.is_meant() && command.bounds.is_meant());
         assert_eq!([&body[1..], &[]].map(SetLimits::of_record), [None; 2]);
+        assert_eq!(SetLimits::of_record(&[body, &[7]].concat()), Some(command));
     }
 
     #[test]
