@@ -8,7 +8,7 @@ use crate::assemble::RunState;
 use anyhow::Context;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tern_abi::segment::{DayCount, LimitsState, NextOrder, Scope, Words};
+use tern_abi::segment::{BoundsState, DayCount, LimitsState, NextOrder, Scope, Words};
 use tern_core::kept::KeptState;
 use tern_core::opening::OpeningPosition;
 use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
@@ -165,6 +165,17 @@ pub fn remind(journal: &Recovered, words: &Words, now_ns: u64) -> anyhow::Result
         words.limits.write(&LimitsState::new(command, now_ns));
         tracing::warn!(epoch = command.epoch, why = command.why(), "limits that were set, as the journal says");
     }
+    if let Some(day) = journal.day {
+        let mut state = BoundsState { day, ..BoundsState::default() };
+        for command in journal.bounds.values() {
+            if !state.set(&command.bounds, (command.epoch, command.uid, now_ns)) {
+                anyhow::bail!("bounds of the price of more symbols were set than the segment takes");
+            }
+            let symbol = String::from_utf8_lossy(&command.bounds.symbol);
+            tracing::warn!(%symbol, why = command.why(), "bounds of its price that were set, as the journal says");
+        }
+        words.bounds.write(&state);
+    }
     for ((kind, key), command) in &journal.scopes {
         let Some((.., state)) = command.scope_state() else { continue };
         let scope = Scope { kind: *kind, key: *key, state, uid: command.uid, since_ns: now_ns, changes: 0 };
@@ -226,9 +237,13 @@ mod tests {
 
     #[test]
     fn a_new_segment_says_what_was_restricted_and_which_limits_were_set() {
-        use tern_abi::command::{Command, SetLimits};
+        use tern_abi::command::{Command, SetBounds, SetLimits};
         use tern_abi::segment::{ScopeKind, TradingState};
         let mut journal = Recovered::default();
+        journal.day = Some(7);
+        let bounds = SetBounds { symbol: *b"GME     ", seen: [2000, 2600], wanted: [200_000, 260_000] };
+        let command = SetLimits { bounds, ..SetLimits::new(&[5, 6], (3, 4), 33, "cents") };
+        journal.bounds.insert(bounds.symbol, command);
         let command = Command::set_state(ScopeKind::Symbol, 9, TradingState::CancelOnly, 33);
         journal.scopes.insert((ScopeKind::Symbol, 9), command);
         journal.limits = Some(SetLimits::new(&[5, 6], (3, 4), 33, "calm"));
@@ -245,6 +260,9 @@ mod tests {
         assert_eq!((found.state, found.uid, found.since_ns), (TradingState::CancelOnly, 33, 70));
         let limits = words.limits.read().expect("written");
         assert_eq!((limits.epoch, limits.values(), limits.why()), (4, &[5, 6][..], "calm"));
+        let state = words.bounds.read().expect("written");
+        let shown = state.of(bounds.symbol).expect("it is there");
+        assert_eq!((state.day, shown.prices, shown.before, shown.uid), (7, bounds.wanted, bounds.seen, 33));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use tern_abi::command::{Command, LimitsOutcome, SetLimits};
+use tern_abi::command::{Command, LimitsOutcome, SetBounds, SetLimits};
 use tern_config::facts::Names;
 
 /// What is recomputed of `[limits]`, widened. Defaults are those that the configuration writes out in any case.
@@ -247,11 +247,30 @@ impl InForce {
             && command.epoch_seen == self.all.epoch
             && command.epoch > command.epoch_seen
             && (self.all.count == 0 || command.count as usize == self.all.count);
+        let bounds = self.bounds_after(&command.bounds);
+        let is_meant = is_meant && bounds.is_some();
         let set = is_meant && command.values().iter().enumerate().all(|(index, value)| all.set_one(index, *value));
         if set {
             self.replace(all);
+            if let Some(own) = bounds.flatten().and_then(|_| self.symbols.get_mut(&command.bounds.symbol)) {
+                [own.price_min, own.price_max] = command.bounds.wanted.map(|price| Some(price.into()));
+            }
         }
         set
+    }
+
+    /// The bounds of a symbol's price after a command: inside, `None` when it changes none; outside, when it is to be refused.
+    fn bounds_after(&self, command: &SetBounds) -> Option<Option<[i64; 2]>> {
+        if !command.is_meant() {
+            return Some(None);
+        }
+        let own = self.symbols.get(&command.symbol)?;
+        if own.price_min.is_none() && own.price_max.is_none() {
+            return None;
+        }
+        let [seen, wanted] = [command.seen, command.wanted].map(|prices| prices.map(i64::from));
+        let is_right = 1 <= wanted[0] && wanted[0] <= wanted[1] && wanted[1] <= PRICE_MAX;
+        (seen == [own.price_min.unwrap_or(1), own.price_max.unwrap_or(PRICE_MAX)] && is_right).then_some(Some(wanted))
     }
 }
 
@@ -346,5 +365,31 @@ impl Limits {
             *limit = value;
         }
         is_within
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_that_a_command_sets_hold_from_then_on_and_none_that_it_may_not_set() {
+        let text =
+            "[[limits.symbol]]\nsymbol = \"ABOVE\"\nprice_min = 90000\n[reference.price_bands]\nGME = [2000, 2600]\n";
+        let all = "[limits]\norder_quantity_max = 1000\norder_notional_max = 1000000\nposition_max = 1500\n\
+            open_orders_max = 4\norders_per_second_max = 10\norder_burst_max = 5\n";
+        let mut in_force = InForce::of_configuration(&format!("{all}{text}")).expect("limits");
+        let mut set = |symbol: &str, seen, wanted| {
+            let bounds = SetBounds { symbol: padded(symbol), seen, wanted };
+            let epoch = in_force.epoch();
+            let command = SetLimits { bounds, ..SetLimits::new(&[], (epoch, epoch + 1), 0, "") };
+            (in_force.set_all(&command), in_force.of(padded(symbol), 1).price_band)
+        };
+        assert_eq!(set("GME", [2000, 2600], [200_000, 260_000]), (true, [Some(200_000), Some(260_000)]));
+        assert_eq!(set("GME", [2000, 2600], [1, 2]), (false, [Some(200_000), Some(260_000)]), "others are in force");
+        assert_eq!(set("GME", [200_000, 260_000], [9, 8]).0, false);
+        assert_eq!(set("ABOVE", [90_000, 1_999_999_900], [90_000, 100_000]), (true, [Some(90_000), Some(100_000)]));
+        assert_eq!(set("NONE", [1, 1_999_999_900], [1, 5]), (false, [None, None]));
+        assert_eq!(in_force.epoch(), 2);
     }
 }

@@ -267,12 +267,18 @@ pub enum RiskVerb {
         /// A file, whose limits count as at a start with it, or KEY=VALUE pairs, keys as in [limits].
         #[arg(required = true, value_name = "FILE|KEY=VALUE")]
         limits: Vec<String>,
+        /// Of this symbol alone, which the configuration gives bounds: KEY=VALUE with price_min and price_max, 1/10000.
+        #[arg(long, value_name = "SYMBOL")]
+        symbol: Option<String>,
     },
     /// Sets all of it at once, or nothing. Tightening needs the role operator, loosening risk officer.
     Set {
         /// A file, whose limits count as at a start with it, or KEY=VALUE pairs, keys as in [limits].
         #[arg(required = true, value_name = "FILE|KEY=VALUE")]
         limits: Vec<String>,
+        /// Of this symbol alone, for the rest of the trading day: KEY=VALUE with price_min and price_max, 1/10000.
+        #[arg(long, value_name = "SYMBOL")]
+        symbol: Option<String>,
         /// Why; it is journaled.
         #[arg(long, value_name = "TEXT")]
         why: String,

@@ -103,8 +103,12 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Config(verb) => config::run(which, verb),
         Verb::Risk(RiskVerb::Show) => risk::show(&target()?),
         Verb::Risk(RiskVerb::Check { file }) => Ok(risk::check(file)),
-        Verb::Risk(RiskVerb::Diff { limits }) => risk::diff(&target()?, limits),
-        Verb::Risk(RiskVerb::Set { limits, why, epoch }) => risk::set(&target()?, limits, why, *epoch),
+        Verb::Risk(RiskVerb::Diff { limits, symbol: None }) => risk::diff(&target()?, limits),
+        Verb::Risk(RiskVerb::Diff { limits, symbol: Some(symbol) }) => risk::diff_bounds(&target()?, symbol, limits),
+        Verb::Risk(RiskVerb::Set { limits, symbol: None, why, epoch }) => risk::set(&target()?, limits, why, *epoch),
+        Verb::Risk(RiskVerb::Set { limits, symbol: Some(symbol), why, epoch }) => {
+            risk::set_bounds(&target()?, symbol, limits, why, *epoch)
+        }
         Verb::Firm(verb) => firm::run(which, verb),
         Verb::Journal(JournalVerb::Verify { seal }) => verify::verify(&journal()?, seal),
         Verb::Journal(JournalVerb::Seal { to }) => seal::seal(&journal()?, to.as_deref()),

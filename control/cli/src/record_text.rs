@@ -1,7 +1,7 @@
 //! Records as JSON objects, and those as lines for people.
 
 use serde_json::{Map, Value, json};
-use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SetLimits};
+use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SetBounds, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
@@ -130,13 +130,18 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
                 "refused": refused, "overran": overran, "value": command.value, "scope": command.scope,
                 "epoch": command.epoch, "uid": command.uid, "kill_word": command.kill_word })
         }),
-        Kind::SetLimits => read(body, |command: SetLimits, _| {
+        Kind::SetLimits => SetLimits::of_record(body).map(|command| {
+            let set = Some(command.bounds).filter(SetBounds::is_meant);
+            let bounds = set.map(|bounds| {
+                let text = String::from_utf8_lossy(&bounds.symbol);
+                json!({ "symbol": text.trim_end_matches([' ', '\0']), "seen": bounds.seen, "wanted": bounds.wanted })
+            });
             let values = command.values().iter().enumerate();
             let named = values.map(|(index, value)| (name_at(&names.limits, index), json!(value)));
             let refused = LimitsOutcome::from_index(command.refused as usize);
             json!({ "uid": command.uid, "why": command.why(), "epoch_seen": command.epoch_seen, "epoch": command.epoch,
                 "refused": refused.filter(|refused| *refused != LimitsOutcome::Set).map(LimitsOutcome::name),
-                "request": command.request, "values": Value::Object(named.collect()) })
+                "request": command.request, "values": Value::Object(named.collect()), "bounds": bounds })
         }),
         Kind::Limits => read(body, |limits: LimitsRecord, _| {
             let outcome = LimitsOutcome::from_index(limits.outcome as usize).map_or("?", LimitsOutcome::name);

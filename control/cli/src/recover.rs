@@ -161,10 +161,30 @@ fn day_text(day: &Recovered, names: &Names, tail_bytes: u64) -> String {
         let by = by_text(command.uid);
         text.push_str(&format!("limits: set with epoch {} {by}: {}\n", command.epoch, command.why()));
     }
+    for command in day.bounds.values() {
+        let ([lowest, highest], by) = (command.bounds.wanted, by_text(command.uid));
+        let symbol = symbol_text(&command.bounds.symbol);
+        let prices = format!("{} to {}", money(lowest), money(highest));
+        text.push_str(&format!(
+            "prices of {symbol}: {prices}, set with epoch {} {by}: {}\n",
+            command.epoch,
+            command.why()
+        ));
+    }
     if day.unreadable > 0 {
         text.push_str(&format!("{} records could not be read\n", day.unreadable));
     }
     text + &positions_text(day)
+}
+
+/// Who it was, by the names that `tern status --json` has.
+fn by_name(uid: u32) -> &'static str {
+    if uid == SYSTEM_UID { "data_plane" } else { "operator" }
+}
+
+/// The user; none where it was the system.
+fn user(uid: u32) -> Option<u32> {
+    (uid != SYSTEM_UID).then_some(uid)
 }
 
 fn by_text(uid: u32) -> String {
@@ -254,15 +274,19 @@ fn day_json(day: &Recovered, names: &Names, tail_bytes: u64) -> Value {
         })).collect::<Vec<_>>(),
         "halt": halt_name(names, day.halt),
         "scopes": day.scopes.iter().map(|((kind, key), command)| json!({
-            "kind": kind.name(), "key": key_text(*kind, *key), "uid": command.uid,
+            "kind": kind.name(), "key": key_text(*kind, *key), "by": by_name(command.uid), "uid": user(command.uid),
             "state": command.scope_state().map(|(.., state)| state.name()),
         })).collect::<Vec<_>>(),
         "limits": day.limits.as_ref().map(|command| json!({
-            "epoch": command.epoch, "uid": command.uid, "why": command.why(),
+            "epoch": command.epoch, "by": by_name(command.uid), "uid": user(command.uid), "why": command.why(),
             "values": command.values().iter().enumerate()
                 .map(|(index, value)| (name_at(&names.limits, index), json!(value)))
                 .collect::<serde_json::Map<_, _>>(),
         })),
+        "price_bounds": day.bounds.values().map(|command| json!({
+            "symbol": symbol_text(&command.bounds.symbol), "prices": command.bounds.wanted, "epoch": command.epoch,
+            "by": by_name(command.uid), "uid": user(command.uid), "why": command.why(),
+        })).collect::<Vec<_>>(),
         "comparison": {
             "agreed_or_accepted": !day.unreconciled, "differences": day.differences_stopping,
             "found": day.differences.iter().map(difference_json).collect::<Vec<_>>(),

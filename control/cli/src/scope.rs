@@ -312,6 +312,7 @@ mod tests {
 
     fn target() -> Target {
         Target {
+            prices: std::collections::BTreeMap::new(),
             name: "t".into(),
             paths: Paths::of("t"),
             heartbeat_loss_ms: 1000,

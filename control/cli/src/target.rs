@@ -1,5 +1,6 @@
 //! The instance that a command is about, and what can be opened of it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tern_config::facts::{DaemonFacts, DataplaneFacts, Names};
@@ -25,6 +26,8 @@ pub(crate) struct Target {
     pub(crate) audit_lag_ms_max: u64,
     /// Its order port, where the configuration or the daemon says it.
     pub(crate) port: Option<PortSetting>,
+    /// Bounds of the price and closing price of the day before, by symbol, as its configuration says; empty where that is not known.
+    pub(crate) prices: BTreeMap<String, (Option<[u32; 2]>, Option<u32>)>,
     /// Its strategies, name and id, where the configuration or the data plane says them.
     pub(crate) strategies: Vec<(String, u16)>,
 }
@@ -38,7 +41,13 @@ impl Target {
         let mut target = match (&which.config, &which.instance) {
             (Some(file), _) => {
                 let config = Config::load(file).map_err(Failure::usage)?;
+                let mut prices: BTreeMap<String, (Option<[u32; 2]>, Option<u32>)> =
+                    config.price_bounds().into_iter().map(|(symbol, bounds)| (symbol, (Some(bounds), None))).collect();
+                for (symbol, close) in config.reference.iter().flat_map(|reference| &reference.prior_close) {
+                    prices.entry(symbol.clone()).or_default().1 = Some(*close);
+                }
                 Self {
+                    prices,
                     name: config.instance.name,
                     paths: config.paths,
                     heartbeat_loss_ms: config.daemon.heartbeat_loss_ms,
@@ -55,6 +64,7 @@ impl Target {
                 audit_lag_ms_max: tern_config::Audit::default().lag_ms_max,
                 interface: None,
                 port: None,
+                prices: BTreeMap::new(),
                 strategies: Vec::new(),
             },
             (None, None) => return Err(Failure::usage("which instance? give --config FILE or --instance NAME")),

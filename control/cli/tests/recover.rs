@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 
 use bench::{Bench, json};
-use tern_abi::command::{Command as LoopCommand, SetLimits};
+use tern_abi::command::{Command as LoopCommand, SetBounds, SetLimits};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{Kind, LimitsRecord, StateRecord, VenueEventKind};
 use tern_abi::segment::{ScopeKind, TradingState};
@@ -70,6 +70,21 @@ fn the_day_is_told_with_what_a_start_would_begin_with() {
     bench.give(Kind::Limits, LimitsRecord { cause_seq: 0, epoch: 10, outcome: 0 }.as_bytes());
     let (_, out, _) = bench.tern(&["recover"]);
     assert!(out.contains("limits: set with epoch 10 by the data plane: a new run"), "{out}");
+    let (_, said) = bench.json(&["recover"]);
+    assert_eq!(
+        (&said["limits"]["by"], &said["limits"]["uid"]),
+        (&"data_plane".into(), &serde_json::json!(null)),
+        "{said}"
+    );
+    assert_eq!((&said["scopes"][0]["by"], &said["scopes"][0]["uid"]), (&"operator".into(), &serde_json::json!(40)));
+    let bounds = SetBounds { symbol: *b"GME     ", seen: [2000, 2600], wanted: [200_000, 260_000] };
+    bench.give(Kind::SetLimits, SetLimits { bounds, ..SetLimits::new(&[7, 8], (10, 11), 41, "cents") }.as_bytes());
+    bench.give(Kind::Limits, LimitsRecord { cause_seq: 0, epoch: 11, outcome: 0 }.as_bytes());
+    let (_, said) = bench.json(&["recover"]);
+    let expected = serde_json::json!([{ "symbol": "GME", "prices": [200_000, 260_000], "epoch": 11, "by": "operator", "uid": 41, "why": "cents" }]);
+    assert_eq!(said["price_bounds"], expected, "{said}");
+    let (_, out, _) = bench.tern(&["recover"]);
+    assert!(out.contains("prices of GME: 20.0000 to 26.0000, set with epoch 11 by uid 41: cents"), "{out}");
 }
 
 #[test]

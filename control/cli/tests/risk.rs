@@ -6,10 +6,10 @@ use common::Bench;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
-use tern_abi::command::{LIMITS_MAX, SetLimits};
+use tern_abi::command::{LIMITS_MAX, SetBounds, SetLimits};
 use tern_abi::segment::{
-    HoldingsState, LimitsState, NOT_MEASURED, ORDERS_SHOWN, POSITIONS_SHOWN, ShownOrder, ShownPosition, UsageState,
-    Words,
+    BoundsState, HoldingsState, LimitsState, NOT_MEASURED, ORDERS_SHOWN, POSITIONS_SHOWN, ShownOrder, ShownPosition,
+    UsageState, Words,
 };
 use tern_config::Limits;
 use tern_config::facts::{DataplaneFacts, Named, Names, StrategyFact};
@@ -348,4 +348,49 @@ fn the_names_of_the_gate_have_keys_in_the_file() {
     let of_all = fields.filter(|field| !field.starts_with("symbol[]") && !field.starts_with("strategy[]"));
     let unknown: Vec<&str> = of_all.filter(|field| !keys.lines().any(|key| key == *field)).collect();
     assert_eq!(unknown, Vec::<&str>::new());
+}
+
+#[test]
+fn bounds_of_a_price_are_shown_and_a_diff_names_orders_and_a_close_beyond_the_new_ones() {
+    let bench = Bench::new("bounds");
+    let mut segment = DataPlaneSegment::open(&bench.spec()).expect("a segment");
+    let plane = segment.ends().expect("its ends");
+    say_limits(&bench, plane.segment.words());
+    let diff = |pairs: &[&str]| bench.json(&[&["risk", "diff", "--symbol", "MSFT"], pairs].concat());
+    let output = bench.tern(&["risk", "diff", "--symbol", "MSFT", "price_min=5"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("nothing is known that bounds the price of MSFT"), "{output:?}");
+
+    let mut state = BoundsState { day: 7, ..BoundsState::default() };
+    let bounds = SetBounds { symbol: *b"MSFT    ", seen: [900, 1100], wanted: [90_000, 110_000] };
+    assert!(state.set(&bounds, (3, 1000, 1_795_354_953_000_000_000)));
+    plane.segment.words().bounds.write(&state);
+    let (code, said) = diff(&["price_min=95_000"]);
+    let change = json!([{ "limit": "price_bounds", "symbol": "MSFT", "from": [90_000, 110_000], "to": [95_000, 110_000],
+        "change": "tighter" }]);
+    assert_eq!(
+        (code, &said["changes"], &said["needs_role"], &said["effects"]),
+        (0, &change, &json!("operator"), &json!([]))
+    );
+    // The order of 500 shares asks for 10.0000.
+    let (_, said) = diff(&["price_min=100_001", "price_max=120_000"]);
+    assert_eq!((&said["changes"][0]["change"], &said["needs_role"]), (&json!("looser"), &json!("risk_officer")));
+    let order = entry(&said["effects"], "kind", "order");
+    assert_eq!((&order["name"], &order["price"]), (&json!("7"), &json!(100_000)));
+    let (_, said) = diff(&["price_min=90_000"]);
+    assert_eq!((&said["changes"], &said["needs_role"]), (&json!([]), &Value::Null));
+
+    let (_, said) = bench.json(&["risk", "show"]);
+    let shown = entry(&said["price_bounds_set"], "symbol", "MSFT");
+    assert_eq!(
+        (&shown["prices"], &shown["before"], &shown["uid"]),
+        (&json!([90_000, 110_000]), &json!([900, 1100]), &json!(1000))
+    );
+    let text = String::from_utf8_lossy(&bench.tern(&["risk", "show"]).stdout).into_owned();
+    assert!(
+        text.contains("prices of MSFT: 9.0000 to 11.0000 in place of 0.0900 to 0.1100, by uid 1000 since 2026"),
+        "{text}"
+    );
+    let output = bench.tern(&["risk", "set", "--symbol", "MSFT", "price_min=95000", "--why", "calm"]);
+    assert_eq!(output.status.code(), Some(3), "no daemon answers: {output:?}");
 }

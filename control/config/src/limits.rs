@@ -109,6 +109,16 @@ pub fn change(name: &str, from: i64, to: i64) -> Change {
     if tighter { Change::Tighter } else { Change::Looser }
 }
 
+/// What it does to the orders of a symbol to bound their prices by `to` in the place of `from`: looser as soon as one price is let
+/// through that was not.
+pub fn change_of_bounds(from: [u32; 2], to: [u32; 2]) -> Change {
+    match () {
+        () if from == to => Change::None,
+        () if from[0] <= to[0] && to[1] <= from[1] => Change::Tighter,
+        () => Change::Looser,
+    }
+}
+
 /// Whether it is known which way the limit is looser.
 pub fn has_direction(name: &str) -> bool {
     name == SELF_TRADE || DIRECTIONS.iter().any(|(known, _)| *known == name)
@@ -304,6 +314,16 @@ mod tests {
         }
         assert_eq!((change("equity", 0, 5), change("equity", 5, 0)), (Change::Tighter, Change::Looser));
         assert_eq!((change("equity", 5, 6), change("equity", 6, 5)), (Change::Looser, Change::Tighter));
+        for (to, what) in [
+            ([10, 20], Change::None),
+            ([11, 20], Change::Tighter),
+            ([10, 19], Change::Tighter),
+            ([9, 20], Change::Looser),
+            ([11, 21], Change::Looser),
+            ([30, 40], Change::Looser),
+        ] {
+            assert_eq!(change_of_bounds([10, 20], to), what, "{to:?}");
+        }
         assert_eq!(change("of_another_release", 5, 4), Change::Looser, "what is not known is not let pass");
         assert!(has_direction("self_trade") && !has_direction("of_another_release"));
     }

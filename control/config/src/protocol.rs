@@ -55,6 +55,19 @@ pub enum Ask {
         /// Why, for the journal.
         why: String,
     },
+    /// Set the bounds of a symbol's price, if those that were seen are still in force.
+    SetBounds {
+        /// Epoch of the limits that the one who asks has seen.
+        epoch: u32,
+        /// Which symbol.
+        symbol: String,
+        /// Lowest and highest price of an order that it has seen in force, 1/10000.
+        seen: [u32; 2],
+        /// Those that are wanted.
+        wanted: [u32; 2],
+        /// Why, for the journal.
+        why: String,
+    },
     /// Move a part of this instance's allotment of the firm's limits to another instance.
     MoveAllotment {
         /// Which limit, by the gate's name.

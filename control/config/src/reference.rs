@@ -139,6 +139,20 @@ impl Config {
         excluded.collect()
     }
 
+    /// Lowest and highest price of an order, by symbol, of those symbols that have bounds: the narrower ones of the limits and of the
+    /// day's lists.
+    pub fn price_bounds(&self) -> BTreeMap<String, [u32; 2]> {
+        let own = self.limits.symbol.iter().filter(|own| own.price_min.is_some() || own.price_max.is_some());
+        let mut bounds: BTreeMap<String, [u32; 2]> = own
+            .map(|own| (own.symbol.clone(), [own.price_min.unwrap_or(1), own.price_max.unwrap_or(PRICE_MAX)]))
+            .collect();
+        for (symbol, [lowest, highest]) in self.reference.iter().flat_map(|reference| &reference.price_bands) {
+            let both = bounds.entry(symbol.clone()).or_insert([*lowest, *highest]);
+            *both = [both[0].max(*lowest), both[1].min(*highest)];
+        }
+        bounds
+    }
+
     /// Whether the reference, if there is one, is for the trading day `day` ([`Config::trading_day`]).
     ///
     /// # Errors

@@ -38,6 +38,11 @@ fn set_limits(plane: &mut DataPlaneEnds<'_>, command: &SetLimits) {
     let set = outcome == LimitsOutcome::Set;
     if set {
         plane.limits.write(&LimitsState::new(command, now_ns()));
+        if command.bounds.is_meant() {
+            let mut state = plane.bounds.read().unwrap_or_default();
+            state.set(&command.bounds, (command.epoch, command.uid, now_ns()));
+            plane.bounds.write(&state);
+        }
     }
     let epoch = if set { command.epoch } else { before };
     let record = LimitsRecord { cause_seq: plane.recorder.next_seq() - 1, epoch, outcome: outcome as u32 };

@@ -8,6 +8,7 @@
 
 mod alerts;
 mod audit;
+mod bounds;
 mod clock;
 mod drain;
 mod exporter;

@@ -41,52 +41,89 @@ pub(crate) fn set(shared: &Shared<'_>, uid: u32, wanted: &Wanted<'_>, patience: 
     let role = Role::needed(changes.iter().map(|(_, change)| *change));
     let denied = roles::check(&shared.config.roles, uid, role).err();
     let mut command = SetLimits::new(&values, (wanted.epoch, wanted.epoch.saturating_add(1)), uid, wanted.why);
-    command.request = shared.next_request();
     // What is decided against is told from the limits in force: with others, neither values nor role mean anything.
     let is_stale = now.epoch != wanted.epoch;
     // Held until the loop took it, so that nothing is moved meanwhile.
     let allowed = if is_stale || denied.is_some() { Ok(None) } else { firm::allows(shared, wanted.values, &changes) };
-    let beyond = allowed.as_ref().err().cloned();
-    command.refused = match &denied {
-        _ if is_stale => LimitsOutcome::Stale,
-        Some(_) => LimitsOutcome::Role,
-        None if beyond.is_some() => LimitsOutcome::Range,
-        None => LimitsOutcome::Set,
-    } as u32;
+    let refusal = match (denied, allowed.as_ref().err().cloned()) {
+        _ if is_stale => Some(Refusal::stale(wanted.epoch, &now)),
+        (Some(who), _) => Some(Refusal::role(denial(&changes, role, &who))),
+        (None, Some(beyond)) => {
+            Some(Refusal { outcome: LimitsOutcome::Range, verdict: LimitsVerdict::Refused, message: beyond })
+        }
+        (None, None) => None,
+    };
     let names: Vec<&str> = changes.iter().map(|(name, _)| name.as_str()).collect();
-    tracing::warn!(uid, epoch = wanted.epoch, ?names, refused = command.refused, why = wanted.why, "set limits");
-    let Ok(ticket) = shared.send_limits(&command) else {
+    tracing::warn!(uid, epoch = wanted.epoch, ?names, why = wanted.why, "set limits");
+    let out_of_range =
+        "the data plane refuses a value as out of range; nothing was changed (`tern journal cat --kind limits`)";
+    let answer = carry_out(shared, &mut command, refusal, out_of_range, patience);
+    drop(allowed);
+    answer
+}
+
+/// Why the daemon refuses a command; it is journaled all the same.
+pub(crate) struct Refusal {
+    pub(crate) outcome: LimitsOutcome,
+    pub(crate) verdict: LimitsVerdict,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn stale(seen: u32, found: &LimitsState) -> Self {
+        Self { outcome: LimitsOutcome::Stale, verdict: LimitsVerdict::Stale, message: stale(seen, found) }
+    }
+
+    pub(crate) fn role(message: String) -> Self {
+        Self { outcome: LimitsOutcome::Role, verdict: LimitsVerdict::Role, message }
+    }
+}
+
+/// Hands the command to the loop and says what came of it; `refused` is said of what the loop alone refuses.
+pub(crate) fn carry_out(
+    shared: &Shared<'_>,
+    command: &mut SetLimits,
+    refusal: Option<Refusal>,
+    refused: &str,
+    patience: Duration,
+) -> Answer {
+    command.request = shared.next_request();
+    command.refused = refusal.as_ref().map_or(LimitsOutcome::Set, |refusal| refusal.outcome) as u32;
+    let Ok(ticket) = shared.send_limits(command) else {
         return Answer::Error("the command ring is full: the data plane takes no commands".into());
     };
     let taken = shared.wait_taken(ticket, patience);
-    let found = shared.segment.words().limits.read().unwrap_or(now);
-    let (verdict, message) = match (denied, beyond) {
-        _ if is_stale => (LimitsVerdict::Stale, stale(wanted.epoch, &found)),
-        (Some(who), _) => (LimitsVerdict::Role, denial(&changes, role, &who)),
-        (None, Some(beyond)) => (LimitsVerdict::Refused, beyond),
-        _ if !taken => (
+    let Some(found) = shared.segment.words().limits.read() else {
+        return Answer::Error("the data plane does not say any more which limits are in force".into());
+    };
+    let (verdict, message) = match refusal {
+        Some(refusal) => (refusal.verdict, refusal.message),
+        None if !taken => (
             LimitsVerdict::Waiting,
             "the data plane has not taken it yet; when it does, it sets all of it unless others are in force by then"
                 .into(),
         ),
-        _ if found.request == command.request => (LimitsVerdict::Set, String::new()),
-        _ if found.epoch != wanted.epoch => (LimitsVerdict::Stale, stale(wanted.epoch, &found)),
-        _ => (
-            LimitsVerdict::Refused,
-            "the data plane refuses a value as out of range; nothing was changed (`tern journal cat --kind limits`)"
-                .into(),
-        ),
+        None if found.request == command.request => (LimitsVerdict::Set, String::new()),
+        None if found.epoch != command.epoch_seen => (LimitsVerdict::Stale, stale(command.epoch_seen, &found)),
+        None => (LimitsVerdict::Refused, refused.into()),
     };
-    drop(allowed);
     Answer::Limits { verdict, epoch: found.epoch, message }
+}
+
+/// Whether a reason can be journaled.
+///
+/// # Errors
+/// What is asked for.
+pub(crate) fn check_why(why: &str) -> Result<(), String> {
+    if why.trim().is_empty() || why.len() > WHY_BYTES_MAX || why.chars().any(char::is_control) {
+        return Err(format!("why: 1 to {WHY_BYTES_MAX} bytes of text on one line are needed"));
+    }
+    Ok(())
 }
 
 /// Every limit by its index, and what changes of which; why not, if it names what there is not.
 fn merged(shared: &Shared<'_>, now: &LimitsState, wanted: &Wanted<'_>) -> Result<(Vec<i64>, Changes), String> {
-    let why = wanted.why;
-    if why.trim().is_empty() || why.len() > WHY_BYTES_MAX || why.chars().any(char::is_control) {
-        return Err(format!("why: 1 to {WHY_BYTES_MAX} bytes of text on one line are needed"));
-    }
+    check_why(wanted.why)?;
     let names = crate::read_names(shared.config).limits;
     if names.len() != now.values().len() {
         return Err("the data plane's facts (dataplane.json) name other limits than it has; restart it".into());

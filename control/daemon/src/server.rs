@@ -17,6 +17,7 @@ use tern_config::protocol::{Answer, Ask, LINE_BYTES_MAX, PROTOCOL_VERSION, Reque
 use tern_config::{Confirmed, Paths};
 
 use crate::DaemonError;
+use crate::bounds;
 use crate::clock;
 use crate::firm;
 use crate::limits::{self, Wanted};
@@ -165,6 +166,9 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
         Ask::UndoMove => officer(shared, uid).unwrap_or_else(|| firm::undo(shared, uid)),
         Ask::SetLimits { epoch, ref values, ref why } => {
             limits::set(shared, uid, &Wanted { epoch, values, why }, COMMAND_PATIENCE)
+        }
+        Ask::SetBounds { epoch, ref symbol, seen, wanted, ref why } => {
+            bounds::set(shared, uid, &bounds::Wanted { epoch, symbol, seen, wanted, why }, COMMAND_PATIENCE)
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct Recovered {
     pub scopes: BTreeMap<(ScopeKind, u64), Command>,
     /// The command by which limits were set last, if any were. They outlive the day.
     pub limits: Option<SetLimits>,
+    /// Bounds of prices that were set in the day, by symbol: the command that said so last.
+    pub bounds: BTreeMap<[u8; 8], SetLimits>,
     /// The last run ended in order.
     pub clean_stop: bool,
     /// Differences that the last run found, the first [`DIFFERENCES_MAX`].
@@ -188,7 +190,10 @@ impl Recovered {
             }),
             kind if kind == Kind::State as u16 => read(body, |state: &StateRecord| self.state(state)),
             kind if kind == Kind::Command as u16 => read(body, |command: &Command| self.command(command)),
-            kind if kind == Kind::SetLimits as u16 => read(body, |command: &SetLimits| self.wanted = Some(*command)),
+            kind if kind == Kind::SetLimits as u16 => {
+                self.wanted = SetLimits::of_record(body);
+                self.wanted.is_some()
+            }
             kind if kind == Kind::Limits as u16 => read(body, |record: &LimitsRecord| self.set_limits(record)),
             kind if kind == Kind::Reconcile as u16 => read(body, |record: &ReconcileRecord| self.difference(record)),
             kind if kind == Kind::Counters as u16 => {
@@ -352,6 +357,9 @@ impl Recovered {
     fn set_limits(&mut self, record: &LimitsRecord) {
         let wanted = self.wanted.take();
         if record.outcome == LimitsOutcome::Set as u32 {
+            if let Some(command) = wanted.filter(|command| command.bounds.is_meant()) {
+                self.bounds.insert(command.bounds.symbol, command);
+            }
             self.limits = wanted.or(self.limits);
         }
     }

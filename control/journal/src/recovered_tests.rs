@@ -1,6 +1,7 @@
 //! The day out of records written by hand.
 
 use super::*;
+use tern_abi::command::SetBounds;
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
 use tern_abi::record::{ACTION_NEW, VenueEventKind};
 use zerocopy::IntoBytes;
@@ -204,6 +205,34 @@ fn limits_that_were_set_hold_however_a_run_ends_and_those_that_were_refused_do_n
     day.state(0, HALT_SHUTDOWN);
     day.start("next_order_id=0 restarted=0 day=8");
     assert_eq!(day.state.limits, Some(set(1)));
+}
+
+#[test]
+fn bounds_of_a_price_that_were_set_hold_for_their_day() {
+    let mut day = day();
+    let bounds = SetBounds { symbol: *b"GME     ", seen: [1, 2], wanted: [3, 4] };
+    let set = |epoch, wanted| SetLimits {
+        bounds: SetBounds { wanted, ..bounds },
+        ..SetLimits::new(&[7, 8], (epoch - 1, epoch), 40, "cents")
+    };
+    let mut give = |epoch, wanted, outcome: LimitsOutcome| {
+        day.give(Kind::SetLimits, set(epoch, wanted).as_bytes());
+        let record = LimitsRecord { cause_seq: 0, epoch, outcome: outcome as u32 };
+        day.give(Kind::Limits, record.as_bytes());
+    };
+    give(1, [3, 4], LimitsOutcome::Set);
+    give(2, [5, 6], LimitsOutcome::Set);
+    give(2, [7, 8], LimitsOutcome::Stale);
+    // As builds before have it.
+    let old = SetLimits::new(&[9, 9], (2, 3), 40, "calm");
+    day.give(Kind::SetLimits, &old.as_bytes()[..std::mem::offset_of!(SetLimits, bounds)]);
+    day.give(Kind::Limits, LimitsRecord { cause_seq: 0, epoch: 3, outcome: LimitsOutcome::Set as u32 }.as_bytes());
+    assert_eq!((day.state.limits, day.state.unreadable), (Some(old), 0));
+    let wanted: Vec<[u32; 2]> = day.state.bounds.values().map(|command| command.bounds.wanted).collect();
+    assert_eq!(wanted, [[5, 6]]);
+    day.start("next_order_id=0 restarted=0 day=8");
+    assert!(day.state.bounds.is_empty(), "of another day");
+    assert_eq!(day.state.limits, Some(old));
 }
 
 #[test]

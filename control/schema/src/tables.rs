@@ -2,7 +2,7 @@
 
 use crate::{Column, Context, Table, Type, Value};
 use std::borrow::Cow;
-use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetLimits};
+use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetBounds, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
@@ -135,6 +135,21 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A command that sets limits, without what builds before did not have at its end.
+#[derive(FromBytes)]
+struct LimitsHead([u8; std::mem::offset_of!(SetLimits, bounds)]);
+
+impl LimitsHead {
+    fn command(&self) -> SetLimits {
+        SetLimits::of_record(&self.0).unwrap_or_else(|| SetLimits::new(&[], (0, 0), 0, ""))
+    }
+}
+
+/// The bounds of a price that change with limits: what stands behind their head.
+fn bounds(rest: &[u8]) -> Option<SetBounds> {
+    SetBounds::read_from_prefix(rest).ok().map(|(bounds, _)| bounds).filter(SetBounds::is_meant)
+}
+
 /// Limits by name, as an object in JSON. Names of limits are plain words.
 fn limits(command: &SetLimits, context: &Context) -> String {
     let values = command.values().iter().enumerate();
@@ -219,18 +234,24 @@ pub static TABLES: &[Table] = &[
         datagrams U64, "How many, since the last such record.", |r, _, _| number(r.datagrams);
         bytes U64, "Their payload bytes.", |r, _, _| number(r.bytes);
     },
-    table! { "limit_commands" of SetLimits, SetLimits, raw false, "All limits were to be set at once.";
+    table! { "limit_commands" of SetLimits, LimitsHead, raw false, "All limits were to be set at once.";
         uid U32 or null, "Unix user id of who wants it; null = the system itself.",
-            |r, _, _| if r.uid == u32::MAX { Value::Null } else { number(r.uid) };
-        why Text, "Why.", |r, _, _| words(r.why().to_owned());
-        epoch_seen U32, "Epoch of the limits against which the change was made.", |r, _, _| number(r.epoch_seen);
-        epoch U32, "Epoch of the limits after it.", |r, _, _| number(r.epoch);
-        request U64, "Names the request; 0 = none.", |r, _, _| number(r.request);
+            |r, _, _| if r.command().uid == u32::MAX { Value::Null } else { number(r.command().uid) };
+        why Text, "Why.", |r, _, _| words(r.command().why().to_owned());
+        epoch_seen U32, "Epoch of the limits against which the change was made.", |r, _, _| number(r.command().epoch_seen);
+        epoch U32, "Epoch of the limits after it.", |r, _, _| number(r.command().epoch);
+        request U64, "Names the request; 0 = none.", |r, _, _| number(r.command().request);
         refused Text or null, "Why the daemon refused it, if it did.", |r, _, _| {
-            let refused = LimitsOutcome::from_index(r.refused as usize).filter(|refused| *refused != LimitsOutcome::Set);
+            let refused = LimitsOutcome::from_index(r.command().refused as usize).filter(|refused| *refused != LimitsOutcome::Set);
             refused.map_or(Value::Null, |refused| word(refused.name()))
         };
-        limits Text, "Every limit by name, a JSON object.", |r, _, context| words(limits(r, context));
+        limits Text, "Every limit by name, a JSON object.", |r, _, context| words(limits(&r.command(), context));
+        bounds_symbol Text or null, "Symbol whose bounds of the price change with it; null = none.",
+            |_, rest, _| bounds(rest).map_or(Value::Null, |bounds| symbol(&bounds.symbol));
+        bounds_lowest U32 or null, "Lowest price of an order in it after that, 1/10000.",
+            |_, rest, _| bounds(rest).map_or(Value::Null, |bounds| number(bounds.wanted[0]));
+        bounds_highest U32 or null, "Highest price of an order in it after that, 1/10000.",
+            |_, rest, _| bounds(rest).map_or(Value::Null, |bounds| number(bounds.wanted[1]));
     },
     table! { "rescues" of Rescue, RescueRecord, raw false, "What the daemon did at the venue while no data plane ran.";
         step Text, "What it did.", |r, _, _| known(RescueStep::from_index(r.step as usize).map(RescueStep::name), r.step);

@@ -223,9 +223,41 @@ pub struct SetLimits {
     pub values: [i64; LIMITS_MAX],
     /// Why, UTF-8, zero padded.
     pub why: [u8; WHY_BYTES_MAX],
+    /// Which bounds of a symbol's price change with it, if any do.
+    pub bounds: SetBounds,
+}
+
+/// Bounds of the price of one symbol in the place of others.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SetBounds {
+    /// Symbol, space padded; zeros = no bounds change.
+    pub symbol: [u8; 8],
+    /// Lowest and highest price of an order that were seen to be in force, 1/10000: with others in force it is refused.
+    pub seen: [u32; 2],
+    /// Those that are to be in force.
+    pub wanted: [u32; 2],
+}
+
+impl SetBounds {
+    /// Whether bounds are to change.
+    pub fn is_meant(&self) -> bool {
+        self.symbol != [0; 8]
+    }
 }
 
 impl SetLimits {
+    /// Out of the body of a record, of builds too whose records ended before [`bounds`](Self::bounds); what stands behind it
+    /// is left. `None` if it is too short.
+    pub fn of_record(body: &[u8]) -> Option<Self> {
+        let mut command = Self::new(&[], (0, 0), 0, "");
+        let whole = command.as_mut_bytes();
+        let is_old = body.len() == core::mem::offset_of!(Self, bounds);
+        let bytes = if is_old { body } else { body.get(..whole.len())? };
+        whole.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(command)
+    }
+
     /// All of `values`; those beyond [`LIMITS_MAX`] are left out, and so is what is too long of `why`.
     pub fn new(values: &[i64], (epoch_seen, epoch): (u32, u32), uid: u32, why: &str) -> Self {
         let count = values.len().min(LIMITS_MAX);
@@ -239,6 +271,7 @@ impl SetLimits {
             refused: LimitsOutcome::Set as u32,
             values: [0; LIMITS_MAX],
             why: [0; WHY_BYTES_MAX],
+            bounds: SetBounds::default(),
         };
         command.values[..count].copy_from_slice(&values[..count]);
         let end = (0..=why.len().min(WHY_BYTES_MAX)).rev().find(|end| why.is_char_boundary(*end)).unwrap_or(0);
@@ -269,6 +302,19 @@ pub(crate) fn text_of(bytes: &[u8]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_of_a_build_without_bounds_changes_none() {
+        let bounds = SetBounds { symbol: *b"GME     ", seen: [1, 2], wanted: [3, 4] };
+        let command = SetLimits { bounds, ..SetLimits::new(&[5, 6], (1, 2), 3, "why not") };
+        let body = command.as_bytes();
+        assert_eq!(SetLimits::of_record(body), Some(command));
+        let old = SetLimits { bounds: SetBounds::default(), ..command };
+        assert_eq!(SetLimits::of_record(&body[..body.len() - size_of::<SetBounds>()]), Some(old));
+        assert!(!old.bounds.is_meant() && command.bounds.is_meant());
+        assert_eq!([&body[1..], &[]].map(SetLimits::of_record), [None; 2]);
+        assert_eq!(SetLimits::of_record(&[body, &[7]].concat()), Some(command));
+    }
 
     #[test]
     fn what_is_too_long_is_cut_between_characters() {

@@ -21,4 +21,4 @@ pub mod steer;
 pub mod vec_recorder;
 
 /// Version of every layout in this crate but the steering one; written last into the segment and checked first.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;

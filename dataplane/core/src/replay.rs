@@ -122,8 +122,9 @@ pub fn read_input(now: TaiNs, kind: Kind, body: &[u8]) -> Result<Recorded<'_>, N
         }
         Kind::Events => Input::Events(<[BookEvent]>::try_ref_from_bytes(body).map_err(|_| malformed)?),
         Kind::Command => return Command::read_from_bytes(body).map(Recorded::Command).map_err(|_| malformed),
+        Kind::SetLimits if body.len() > size_of::<SetLimits>() => return Err(malformed),
         Kind::SetLimits => {
-            return SetLimits::read_from_bytes(body).map(Recorded::SetLimits).map_err(|_| malformed);
+            return SetLimits::of_record(body).map(Recorded::SetLimits).ok_or(malformed);
         }
         Kind::Timer => Input::Timer,
         other => return Err(NotAnInput::Other(other)),

@@ -53,6 +53,7 @@ where
         let words = self.parts.words;
         words.limits.write(&LimitsState { epoch: limits.epoch, count, values, ..state });
         words.limits_epoch.set(limits.epoch.into());
+        self.show_bounds(command, now);
     }
 
     /// The first thing that a run does: shows its limits. Of an earlier run of the segment it keeps, limit by limit, the
@@ -66,7 +67,7 @@ where
         let Some(old) = self.parts.words.limits.read().filter(|old| old.epoch != 0 || old.values() != start.values())
         else {
             self.show_limits(&start, now);
-            return true;
+            return self.keep_bounds();
         };
         let mut kept = file;
         for ((id, kept), old) in LimitId::ALL.iter().zip(&mut kept).zip(old.values()) {
@@ -80,7 +81,7 @@ where
         } else {
             "a new run: what was in force before, where it is tighter than the file"
         };
-        self.set_limits(now, &SetLimits::new(&kept[..count as usize], epochs, SYSTEM_UID, why))
+        self.set_limits(now, &SetLimits::new(&kept[..count as usize], epochs, SYSTEM_UID, why)) && self.keep_bounds()
     }
 
     /// A command of the ring that sets all limits.

@@ -4,6 +4,7 @@
 //! the wait strategy `block`, its wait). What is decided, is decided in the pipeline; the loop brings inputs in the
 //! order in which it saw them and takes bytes away.
 
+mod bounds;
 mod control;
 mod daemon;
 mod limits;

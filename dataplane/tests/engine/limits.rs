@@ -3,10 +3,11 @@
 use crate::ALLOCATIONS;
 use crate::venue::Answer;
 use crate::world::{SegmentFile, World, records, replayed};
-use tern_abi::command::{LimitsOutcome, SetLimits};
+use tern_abi::command::{LimitsOutcome, SetBounds, SetLimits};
 use tern_abi::record::{Kind, LimitsRecord};
 use tern_abi::segment::{NOT_MEASURED, Words};
 use tern_core::risk::LimitId;
+use tern_core::units::{Price, Symbol};
 use tern_hw::segment::{DaemonSegment, DataPlaneSegment};
 use zerocopy::FromBytes;
 
@@ -105,4 +106,60 @@ fn the_next_run_keeps_what_was_tightened_and_loosens_nothing() {
     let outcome = replayed(&file);
     assert_eq!((outcome.runs, outcome.mismatches, outcome.differences), (2, 0, Vec::new()));
     assert_eq!(outcomes(&file), [(LimitsOutcome::Set as u32, 1), (LimitsOutcome::Set as u32, 2)]);
+}
+
+#[test]
+fn bounds_of_a_price_that_were_set_hold_over_a_restart_of_the_day_in_either_direction() {
+    let file = SegmentFile::new("bounds-kept");
+    let mut segment = DataPlaneSegment::open(&file.spec()).expect("a segment");
+    let symbol = *b"CENTS   ";
+    let in_force = |world: &World<'_>| world.engine.pipeline().desk().gate().price_bounds(Symbol(symbol));
+    {
+        let mut daemon = DaemonSegment::open(&file.spec()).expect("the daemon's side");
+        let mut commands = daemon.ends().expect("ring ends").commands;
+        let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+        world.turn();
+        let words = world.engine.words();
+        let bounds = SetBounds { symbol, seen: [2000, 2600], wanted: [200_000, 260_000] };
+        commands.send_limits(&SetLimits { bounds, ..changed(words, &[]) }).expect("room");
+        let before = ALLOCATIONS.get();
+        world.turn();
+        assert_eq!(ALLOCATIONS.get(), before, "nothing was allocated");
+        assert_eq!(in_force(&world), Some((Price(200_000), Price(260_000))));
+        let shown = words.bounds.read().expect("it says so");
+        let own = *shown.of(symbol).expect("it is there");
+        assert_eq!(
+            (shown.day, own.prices, own.before, own.epoch, own.uid),
+            (7, [200_000, 260_000], [2000, 2600], 1, 1000)
+        );
+        // Somebody who saw others.
+        let other = SetBounds { wanted: [1, 2], ..bounds };
+        commands.send_limits(&SetLimits { bounds: other, ..changed(words, &[]) }).expect("room");
+        world.turn();
+        assert_eq!(words.bounds.read(), Some(shown));
+    }
+    {
+        let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+        world.turn();
+        assert_eq!(in_force(&world), Some((Price(200_000), Price(260_000))), "no run of the day forgets it");
+        let shown = world.engine.words().bounds.read().expect("it says so");
+        let own = shown.of(symbol).expect("it is there");
+        assert_eq!((own.prices, own.epoch, own.uid), ([200_000, 260_000], 3, 1000), "and who set it");
+        world.turn();
+        assert_eq!(world.engine.words().limits_epoch.get(), 3, "once");
+    }
+    {
+        // Of another day.
+        let mut world = World::new(&mut segment, 1 << 16, |_| Answer::Accept);
+        let old = world.engine.words().bounds.read().expect("it says so");
+        world.engine.words().bounds.write(&tern_abi::segment::BoundsState { day: 6, ..old });
+        world.turn();
+        assert_eq!(in_force(&world), Some((Price(2000), Price(2600))), "they ended with their day");
+        assert_eq!(world.engine.words().bounds.read().expect("it says so").shown().count(), 0);
+    }
+    drop(segment);
+    let outcome = replayed(&file);
+    assert_eq!((outcome.runs, outcome.mismatches, outcome.differences), (3, 0, Vec::new()));
+    let set = LimitsOutcome::Set as u32;
+    assert_eq!(outcomes(&file), [(set, 1), (LimitsOutcome::Stale as u32, 1), (set, 2), (set, 3), (set, 4)]);
 }

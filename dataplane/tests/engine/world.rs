@@ -93,6 +93,10 @@ orders_per_second_max = 1000000
 order_burst_max = 100000
 open_orders_max = 1000
 duplicate_window_ns = 0
+[[limits.symbol]]
+symbol = "CENTS"
+price_min = 2000
+price_max = 2600
 "#;
 
 /// The daemon may be silent for so long until only cancels leave, and until trading stops. No daemon is there, so that tests

@@ -151,7 +151,7 @@ impl Audit {
             Kind::Start => with(body, |start: StartRecord, text| self.on_start(&start, text)),
             Kind::Reconcile => with(body, |record: ReconcileRecord, _| self.on_reconcile(&record)),
             Kind::Command => with(body, |command: Command, _| self.on_command(&command)),
-            Kind::SetLimits => with(body, |command: SetLimits, _| self.on_set_limits(&command)),
+            Kind::SetLimits => SetLimits::of_record(body).map(|command| self.on_set_limits(&command)),
             Kind::Limits => with(body, |claimed: LimitsRecord, _| self.on_limits(&claimed)),
             Kind::Conn => with(body, |conn: ConnRecord, _| self.on_conn(&conn)),
             Kind::SessionBytes => with(body, |head: SessionHead, bytes| self.on_bytes(head.conn, bytes)),

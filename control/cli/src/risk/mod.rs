@@ -1,6 +1,7 @@
 //! `tern risk`: which limits are in force and what uses them, whether a file's are right, what they would change, and
 //! setting them. What is in force is read from the segment of the data plane, never from the file.
 
+mod bounds;
 mod check;
 mod diff;
 mod in_force;
@@ -8,6 +9,7 @@ mod set;
 mod show;
 mod wanted;
 
+pub(crate) use bounds::{diff_bounds, set_bounds};
 pub(crate) use check::check;
 pub(crate) use diff::diff;
 pub(crate) use in_force::{InForce, SYSTEM_UID, reduce_only, shown};

@@ -21,8 +21,8 @@ pub(crate) fn set(target: &Target, source: &[String], why: &str, epoch: Option<u
     let changes = changes(&before, source)?;
     let effects = diff::effects(&before, &changes);
     let epoch_seen = epoch.unwrap_or(before.state.epoch);
-    let mut text = diff::describe(&before, &changes, &effects);
-    let mut json = diff::json(&before, &changes, &effects);
+    let text = diff::describe(&before, &changes, &effects);
+    let json = diff::json(&before, &changes, &effects);
     let (verdict, epoch, message) = if changes.is_empty() && epoch_seen == before.state.epoch {
         (None, epoch_seen, String::new())
     } else {
@@ -32,6 +32,17 @@ pub(crate) fn set(target: &Target, source: &[String], why: &str, epoch: Option<u
             other => return Err(Failure::failed(format!("ternd gave an answer to another question: {other:?}"))),
         }
     };
+    Ok(told(text, json, verdict, (epoch_seen, epoch), message))
+}
+
+/// What came of it, behind what would change.
+pub(super) fn told(
+    mut text: String,
+    mut json: Value,
+    verdict: Option<LimitsVerdict>,
+    (epoch_seen, epoch): (u32, u32),
+    message: String,
+) -> Outcome {
     let (name, code) = match verdict {
         None => ("nothing_to_change", exit::OK),
         Some(LimitsVerdict::Set) => ("set", exit::OK),
@@ -51,5 +62,5 @@ pub(crate) fn set(target: &Target, source: &[String], why: &str, epoch: Option<u
         object.insert("epoch".into(), json!(epoch));
         object.insert("message".into(), if message.is_empty() { Value::Null } else { json!(message) });
     }
-    Ok(Outcome { text, json, code })
+    Outcome { text, json, code }
 }

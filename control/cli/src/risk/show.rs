@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tern_abi::segment::ShownPosition;
 use tern_config::limits::{key_of, text_of, unit_of};
 
+use super::bounds::set_today;
 use super::in_force::{InForce, Limit, largest, shown, symbol_text};
 use crate::outcome::{Failure, Outcome, exit};
 use crate::table::{Align, Table, tai_time};
@@ -37,6 +38,8 @@ pub(crate) fn show(target: &Target) -> Result<Outcome, Failure> {
         text.push_str("no data plane runs: this is what the last one said\n");
     }
     text.push_str(&table.render());
+    let (bounds, bounds_json) = set_today(&words);
+    text.push_str(&bounds);
     text.push_str(&format!("usage as of {}\n", tai_time(in_force.as_of_ns)));
     let positions = in_force.holdings.positions.iter().filter(|position| position.symbol != [0; 8]);
     let json = json!({
@@ -45,6 +48,7 @@ pub(crate) fn show(target: &Target) -> Result<Outcome, Failure> {
         "set": in_force.origin_json(),
         "as_of_ns": in_force.as_of_ns,
         "limits": in_force.limits.iter().map(|limit| limit_json(&in_force, limit)).collect::<Vec<_>>(),
+        "price_bounds_set": bounds_json,
         "positions": positions.map(position_json).collect::<Vec<_>>(),
     });
     Ok(Outcome { text, json, code: if running { exit::OK } else { exit::UNHEALTHY } })

@@ -10,8 +10,18 @@ use zerocopy::FromBytes;
 
 /// The verdict, the epoch and the message that the daemon answers; `error` for an error.
 pub(crate) fn set(bench: &Bench, epoch: u32, values: &str, why: &str) -> (String, u64, String) {
-    let line = format!(r#"{{"version":5,"ask":{{"set_limits":{{"epoch":{epoch},"values":{values},"why":"{why}"}}}}}}"#);
-    let answer: Value = serde_json::from_str(&bench.ask(&line)).expect("JSON");
+    verdict(bench, &format!(r#"{{"set_limits":{{"epoch":{epoch},"values":{values},"why":"{why}"}}}}"#))
+}
+
+/// The same of bounds of a price.
+fn set_bounds(bench: &Bench, epoch: u32, symbol: &str, [seen, wanted]: [[u32; 2]; 2]) -> (String, u64, String) {
+    let bounds = format!(r#""symbol":"{symbol}","seen":{seen:?},"wanted":{wanted:?},"why":"cents""#);
+    verdict(bench, &format!(r#"{{"set_bounds":{{"epoch":{epoch},{bounds}}}}}"#))
+}
+
+fn verdict(bench: &Bench, ask: &str) -> (String, u64, String) {
+    let answer = bench.ask(&format!(r#"{{"version":5,"ask":{ask}}}"#));
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
     let limits = &answer["answer"]["limits"];
     match answer["answer"]["error"].as_str() {
         Some(error) => ("error".into(), 0, error.into()),
@@ -29,7 +39,7 @@ pub(crate) fn journaled(bench: &Bench) -> (Vec<SetLimits>, Vec<LimitsOutcome>) {
     let (mut commands, mut outcomes) = (Vec::new(), Vec::new());
     while let Some(record) = reader.next().expect("it is whole") {
         match record.kind() {
-            Some(Kind::SetLimits) => commands.push(SetLimits::read_from_bytes(record.body).expect("its layout")),
+            Some(Kind::SetLimits) => commands.push(SetLimits::of_record(record.body).expect("its layout")),
             Some(Kind::Limits) => {
                 let found = LimitsRecord::read_from_bytes(record.body).expect("its layout");
                 outcomes.push(LimitsOutcome::from_index(found.outcome as usize).expect("one of them"));
@@ -152,4 +162,39 @@ fn without_a_data_plane_there_is_nothing_to_set() {
     let (verdict, _, message) = set(&bench, 0, r#"{"position_max":900}"#, "a test");
     assert!(verdict == "error" && message.contains("no data plane runs"), "{message}");
     bench.stop();
+}
+
+#[test]
+fn bounds_of_a_price_are_set_by_role_and_the_journal_says_by_whom_and_why() {
+    let (own, other) = groups();
+    let roles = format!("[roles]\noperator = \"{own}\"\nrisk_officer = \"{other}\"\nroot_is_risk_officer = false\n");
+    let mut bench = Bench::new("bounds", "", &roles);
+    bench.start();
+    bench.until_journaled(10);
+    let (verdict, epoch, message) = set_bounds(&bench, 0, "GME", [[2000, 2600], [200_000, 260_000]]);
+    assert_eq!((verdict.as_str(), epoch), ("role", 0));
+    assert!(message.contains("loosening the bounds of GME needs the role risk officer"), "{message}");
+    assert_eq!(set_bounds(&bench, 0, "GME", [[2000, 2600], [2100, 2600]]).0, "set");
+    assert_eq!(set_bounds(&bench, 0, "GME", [[2100, 2600], [2100, 2500]]).0, "stale");
+    for wrong in ["", "LONGERNAME", "a b"] {
+        let (verdict, _, message) = set_bounds(&bench, 1, wrong, [[1, 9], [1, 8]]);
+        assert!(verdict == "error" && message.contains("is not a symbol"), "{message}");
+    }
+    // As many as there are places for, and the one that is there already.
+    for index in 1..32 {
+        assert_eq!(set_bounds(&bench, index, &format!("S{index}"), [[1, 9], [1, 8]]).0, "set", "{index}");
+    }
+    let (verdict, _, message) = set_bounds(&bench, 32, "S32", [[1, 9], [1, 8]]);
+    assert!(
+        verdict == "error" && message.contains("as many symbols were set today as there are places for"),
+        "{message}"
+    );
+    assert_eq!(set_bounds(&bench, 32, "GME", [[2100, 2600], [2200, 2600]]).0, "set");
+    bench.stop();
+    let (commands, outcomes) = journaled(&bench);
+    assert_eq!(outcomes[..3], [LimitsOutcome::Role, LimitsOutcome::Set, LimitsOutcome::Stale]);
+    let first = commands[0];
+    assert_eq!((first.uid, first.why(), first.bounds.symbol), (getuid().as_raw(), "cents", *b"GME     "));
+    assert_eq!((first.bounds.seen, first.bounds.wanted), ([2000, 2600], [200_000, 260_000]), "what was wanted");
+    assert_eq!(first.values(), commands[1].values(), "no other limit changes with it");
 }

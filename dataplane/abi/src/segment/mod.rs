@@ -29,8 +29,8 @@ mod words;
 pub use causes::{DISTRUSTED, KillCause, SessionFault, SessionState, TRUSTED};
 pub use mirror::Mirror;
 pub use risk::{
-    HoldingsMirror, HoldingsState, LimitsMirror, LimitsState, NOT_MEASURED, ORDERS_SHOWN, POSITIONS_SHOWN,
-    SYMBOL_WORDS, ShownOrder, ShownPosition, UsageMirror, UsageState,
+    BOUNDS_SHOWN, BoundsMirror, BoundsState, HoldingsMirror, HoldingsState, LimitsMirror, LimitsState, NOT_MEASURED,
+    ORDERS_SHOWN, POSITIONS_SHOWN, SYMBOL_WORDS, ShownBounds, ShownOrder, ShownPosition, UsageMirror, UsageState,
 };
 pub use scopes::{SCOPES, Scope, ScopeKind, Scopes, ScopesFull, TradingState};
 pub use words::{

@@ -2,7 +2,7 @@
 //! is used, and the largest positions and open orders.
 
 use super::mirror::{Mirror, words_of};
-use crate::command::{LIMITS_MAX, SetLimits, WHY_BYTES_MAX, text_of};
+use crate::command::{LIMITS_MAX, SetBounds, SetLimits, WHY_BYTES_MAX, text_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Symbols that have a word; of an instance with more, the rest is not shown.
@@ -11,6 +11,8 @@ pub const SYMBOL_WORDS: usize = 16_384;
 pub const POSITIONS_SHOWN: usize = 16;
 /// Open orders that are shown, the largest by shares and by value.
 pub const ORDERS_SHOWN: usize = 8;
+/// Symbols whose bounds of the price may be set by command in a day.
+pub const BOUNDS_SHOWN: usize = 32;
 
 /// In [`UsageState::used`]: nothing is measured that uses this limit.
 pub const NOT_MEASURED: i64 = i64::MIN;
@@ -128,6 +130,69 @@ pub struct HoldingsState {
     pub by_value: [ShownOrder; ORDERS_SHOWN],
 }
 
+/// Bounds of a symbol's price that were set by command.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ShownBounds {
+    /// Symbol, space padded; zeros = nothing is shown here.
+    pub symbol: [u8; 8],
+    /// Lowest and highest price of an order, 1/10000.
+    pub prices: [u32; 2],
+    /// Those that they took the place of.
+    pub before: [u32; 2],
+    /// Epoch of the limits with which they came into force.
+    pub epoch: u32,
+    /// Who set them: Unix user id; `u32::MAX` = the system, which kept them over a restart.
+    pub uid: u32,
+    /// When, TAI ns.
+    pub since_ns: u64,
+}
+
+/// All bounds of prices that were set by command in the trading day.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct BoundsState {
+    /// The trading day, days since 1970-01-01: they end with it.
+    pub day: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// In the order in which the symbols came.
+    pub symbols: [ShownBounds; BOUNDS_SHOWN],
+}
+
+impl BoundsState {
+    /// With what a command set; false if there is no place for another symbol.
+    pub fn set(&mut self, bounds: &SetBounds, (epoch, uid, since_ns): (u32, u32, u64)) -> bool {
+        let mut places = self.symbols.iter_mut();
+        let Some(place) = places.find(|place| place.symbol == bounds.symbol || place.symbol == [0; 8]) else {
+            return false;
+        };
+        let SetBounds { symbol, seen, wanted } = *bounds;
+        // Who set them is not forgotten when a run begins anew.
+        let is_kept = uid == u32::MAX && place.symbol == symbol && place.prices == wanted;
+        let (uid, since_ns) = if is_kept { (place.uid, place.since_ns) } else { (uid, since_ns) };
+        *place = ShownBounds { symbol, prices: wanted, before: seen, epoch, uid, since_ns };
+        true
+    }
+
+    /// Those of a symbol, if a command set some.
+    pub fn of(&self, symbol: [u8; 8]) -> Option<&ShownBounds> {
+        self.shown().find(|shown| shown.symbol == symbol)
+    }
+
+    /// All of them.
+    pub fn shown(&self) -> impl Iterator<Item = &ShownBounds> {
+        self.symbols.iter().filter(|shown| shown.symbol != [0; 8])
+    }
+
+    /// Whether there is a place for those of `symbol`.
+    pub fn has_room_for(&self, symbol: [u8; 8]) -> bool {
+        self.symbols.iter().any(|place| place.symbol == symbol || place.symbol == [0; 8])
+    }
+}
+
+/// See [`BoundsState`].
+pub type BoundsMirror = Mirror<BoundsState, { words_of::<BoundsState>() }>;
 /// See [`LimitsState`].
 pub type LimitsMirror = Mirror<LimitsState, { words_of::<LimitsState>() }>;
 /// See [`UsageState`].

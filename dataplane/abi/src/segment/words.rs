@@ -2,7 +2,7 @@
 
 use super::causes::KillCause;
 use super::mirror::{Mirror, words_of};
-use super::risk::{HoldingsMirror, LimitsMirror, SYMBOL_WORDS, UsageMirror};
+use super::risk::{BoundsMirror, HoldingsMirror, LimitsMirror, SYMBOL_WORDS, UsageMirror};
 use super::scopes::Scopes;
 use crate::counters::Counters;
 use crate::record::STRATEGY_TEXT_MAX;
@@ -63,6 +63,8 @@ pub struct Words {
     /// The limits in force, who set them, when and why; written by the data plane before a command that sets them counts as
     /// taken.
     pub limits: LimitsMirror,
+    /// Bounds of prices that were set by command; written by the data plane as [`limits`](Self::limits) are.
+    pub bounds: BoundsMirror,
     /// What uses the limits now; written by the data plane every millisecond.
     pub usage: UsageMirror,
     /// The largest positions and open orders; written by the data plane each time that it has looked through all.

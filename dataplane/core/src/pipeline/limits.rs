@@ -2,9 +2,9 @@
 
 use super::{Desk, PipelineCounter, Turn, output};
 use crate::probe::Probe;
-use crate::risk::{LimitError, LimitId, Limits};
-use crate::units::TaiNs;
-use tern_abi::command::{Command, LIMITS_MAX, LimitsOutcome, SetLimits};
+use crate::risk::{Gate, LimitError, LimitId, Limits, SymbolLimits};
+use crate::units::{Price, Symbol, TaiNs};
+use tern_abi::command::{Command, LIMITS_MAX, LimitsOutcome, SetBounds, SetLimits};
 use tern_abi::record::{Kind, LimitsRecord, Recorder};
 use zerocopy::IntoBytes;
 
@@ -14,9 +14,12 @@ impl Desk {
     /// A command that was recorded. What came of it is recorded too.
     pub(super) fn on_set_limits<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, command: &SetLimits) {
         self.count(PipelineCounter::Commands, 1);
-        let outcome = match limits_after(self.gate.limits(), command) {
-            Ok(limits) => {
+        let outcome = match limits_after(&self.gate, command) {
+            Ok((limits, bounds)) => {
                 self.gate.set_limits(limits, turn.now);
+                if let Some((symbol, prices)) = bounds {
+                    self.gate.set_price_bounds(symbol, prices);
+                }
                 LimitsOutcome::Set
             }
             Err(outcome) => {
@@ -57,9 +60,13 @@ impl Desk {
     }
 }
 
-/// The limits after `command`, with `now` in force; why not, if it is refused. Decided by the two alone, so that a replay
-/// decides the same.
-fn limits_after(now: &Limits, command: &SetLimits) -> Result<Limits, LimitsOutcome> {
+/// A symbol with the lowest and the highest price of its orders.
+type Bounds = (Symbol, (Price, Price));
+
+/// The limits after `command`, with those of the gate in force, and the bounds of a price that change with them; why not, if
+/// it is refused. Decided by the two alone, so that a replay decides the same.
+fn limits_after(gate: &Gate, command: &SetLimits) -> Result<(Limits, Option<Bounds>), LimitsOutcome> {
+    let now = gate.limits();
     match LimitsOutcome::from_index(command.refused as usize) {
         Some(LimitsOutcome::Set) => {}
         Some(refused) => return Err(refused),
@@ -75,5 +82,24 @@ fn limits_after(now: &Limits, command: &SetLimits) -> Result<Limits, LimitsOutco
     for (id, value) in LimitId::ALL.iter().zip(command.values()) {
         limits.set(*id, *value).map_err(|_| LimitsOutcome::Range)?;
     }
-    Ok(limits)
+    Ok((limits, bounds_after(gate, &command.bounds)?))
+}
+
+/// Only bounds that the configuration gave are another's to set: what is in force was seen, or it is refused.
+fn bounds_after(gate: &Gate, command: &SetBounds) -> Result<Option<Bounds>, LimitsOutcome> {
+    if !command.is_meant() {
+        return Ok(None);
+    }
+    let symbol = Symbol(command.symbol);
+    let (lowest, highest) = gate.price_bounds(symbol).ok_or(LimitsOutcome::Range)?;
+    let [seen, wanted] = [command.seen, command.wanted].map(|prices| prices.map(|price| Price(price.into())));
+    if seen != [lowest, highest] {
+        return Err(LimitsOutcome::Stale);
+    }
+    let [lowest, highest] = wanted;
+    let own = SymbolLimits { price_min: Some(lowest), price_max: Some(highest), ..SymbolLimits::new(symbol) };
+    match own.wrong_band() {
+        Some(_) => Err(LimitsOutcome::Range),
+        None => Ok(Some((symbol, (lowest, highest)))),
+    }
 }

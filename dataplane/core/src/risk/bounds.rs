@@ -202,6 +202,25 @@ impl BoundsTable {
         self.work_out(limits);
     }
 
+    /// Lowest and highest price of an order in a symbol; `None` where nothing bounds it but what bounds every order.
+    pub(super) fn price_bounds(&self, symbol: Symbol) -> Option<(Price, Price)> {
+        let index = self.symbols.binary_search_by_key(&symbol, |limits| limits.symbol).ok()?;
+        self.symbols
+            .get(index)
+            .filter(|own| own.price_min.is_some() || own.price_max.is_some())
+            .map(|own| own.price_band())
+    }
+
+    /// Puts other bounds of the price in the place of a symbol's own; of one that has none nothing changes.
+    pub(super) fn set_price_bounds(&mut self, symbol: Symbol, (lowest, highest): (Price, Price), limits: &Limits) {
+        if let Ok(index) = self.symbols.binary_search_by_key(&symbol, |limits| limits.symbol)
+            && let Some(own) = self.symbols.get_mut(index)
+        {
+            (own.price_min, own.price_max) = (Some(lowest), Some(highest));
+            self.work_out(limits);
+        }
+    }
+
     /// What is in force, and the ceilings, for a hash.
     pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let of = |bounds: &Bounds| {

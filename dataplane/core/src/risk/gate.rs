@@ -258,6 +258,16 @@ impl Gate {
     }
 
     /// A command put these limits in force, at `now`.
+    pub(crate) fn set_price_bounds(&mut self, symbol: Symbol, prices: (Price, Price)) {
+        self.bounds.set_price_bounds(symbol, prices, &self.limits);
+    }
+
+    /// Lowest and highest price of an order in a symbol, whatever the collar's reference is; `None` where the configuration
+    /// bounds it in neither way.
+    pub fn price_bounds(&self, symbol: Symbol) -> Option<(Price, Price)> {
+        self.bounds.price_bounds(symbol)
+    }
+
     pub(crate) fn set_limits(&mut self, limits: Limits, now: TaiNs) {
         let before = core::mem::replace(&mut self.limits, limits);
         self.bounds.set(&before, &limits);

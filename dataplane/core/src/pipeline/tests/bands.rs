@@ -2,14 +2,17 @@
 
 use super::{Ask, say};
 use crate::book::{Books, BooksMemory, Capacity, Instruments, InstrumentsMemory};
+use crate::input::Input;
 use crate::pipeline::{Config, ConfigError, Pipeline, StrategyConfig};
+use crate::risk::LimitId;
 use crate::risk::{Reason, SymbolLimits};
 use crate::session::TimeInForce;
 use crate::strategy::Intent;
 use crate::testing::{FakeFeed, FakeSession, Lines, Rig, Script, accepted, config, new, print, replaced, scripted};
 use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, Symbol, TraderId};
 use alloc::vec::Vec;
-use tern_abi::record::{Kind, RefusalRecord};
+use tern_abi::command::{LimitsOutcome, SetBounds, SetLimits};
+use tern_abi::record::{Kind, LimitsRecord, RefusalRecord};
 
 const BOTH: [Side; 2] = [Side::Buy, Side::Sell];
 
@@ -138,4 +141,69 @@ fn bounds_that_no_price_can_keep_are_refused_at_the_start() {
     assert_eq!(refused(symbol(Some(10_0001), Some(10_0000))), wrong(10_0001, 10_0000));
     assert_eq!(refused(symbol(Some(0), None)), wrong(0, 1_999_999_900));
     assert_eq!(refused(symbol(None, Some(1_999_999_901))), wrong(1, 1_999_999_901));
+}
+
+/// All limits as they are, with these bounds of a symbol's price.
+fn bounds(rig: &Rig<(Script,)>, name: &str, seen: [u32; 2], wanted: [u32; 2]) -> SetLimits {
+    let limits = rig.pipeline.desk().gate().limits();
+    let values: Vec<i64> = LimitId::ALL.iter().map(|id| limits.get(*id)).collect();
+    let symbol = Symbol::new(name).expect("a symbol").0;
+    let command = SetLimits::new(&values, (limits.epoch, limits.epoch + 1), 1000, "cents");
+    SetLimits { bounds: SetBounds { symbol, seen, wanted }, ..command }
+}
+
+fn last_outcome(rig: &Rig<(Script,)>) -> (u32, u32) {
+    let told: Vec<LimitsRecord> = rig.rec.all(Kind::Limits);
+    told.last().map(|told| (told.outcome, told.epoch)).expect("an outcome")
+}
+
+#[test]
+fn wrong_bounds_are_lifted_and_narrowed_by_command_and_hold_from_the_next_input_on() {
+    let (mut rig, lines) = bench(Some(900), Some(1010));
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0000, 10)), [], "they are in another unit");
+    rig.input(Input::SetLimits(&bounds(&rig, "S1", [900, 1010], [9_9000, 10_1000])));
+    assert_eq!(last_outcome(&rig), (LimitsOutcome::Set as u32, 1));
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_1000, 10)).len(), 1);
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_1001, 10)), []);
+    rig.input(Input::SetLimits(&bounds(&rig, "S1", [9_9000, 10_1000], [9_9000, 10_0500])));
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0501, 10)), []);
+    assert_eq!(refused(&rig), Some((Reason::PriceBand as u32, 10_0500, 10_0501)));
+    // Off, and on again: who gave them once may be given others.
+    let highest = 1_999_999_900;
+    rig.input(Input::SetLimits(&bounds(&rig, "S1", [9_9000, 10_0500], [1, highest])));
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0501, 10)).len(), 1);
+    rig.input(Input::SetLimits(&bounds(&rig, "S1", [1, highest], [9_9000, 10_0000])));
+    assert_eq!((last_outcome(&rig).1, rig.pipeline.desk().gate().limits().epoch), (4, 4));
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0001, 10)), []);
+    assert_eq!(say(&mut rig, &lines, new(0, Side::Buy, 10_0501, 10)).len(), 1, "of S0 nothing was said");
+    // Other limits leave the bounds alone.
+    let limits = bounds(&rig, "S1", [0; 2], [0; 2]);
+    rig.input(Input::SetLimits(&SetLimits { bounds: SetBounds::default(), ..limits }));
+    assert_eq!(last_outcome(&rig), (LimitsOutcome::Set as u32, 5));
+    assert_eq!(say(&mut rig, &lines, new(1, Side::Buy, 10_0001, 11)), []);
+}
+
+#[test]
+fn bounds_that_were_not_seen_or_are_none_or_were_never_given_change_nothing() {
+    let (mut rig, _) = bench(Some(9_9000), Some(10_1000));
+    let seen = [9_9000, 10_1000];
+    for (name, seen, wanted, outcome) in [
+        ("S1", [9_9000, 10_1001], [9_0000, 10_0000], LimitsOutcome::Stale),
+        ("S1", [1, 1_999_999_900], [9_0000, 10_0000], LimitsOutcome::Stale),
+        ("S1", seen, [0, 10_0000], LimitsOutcome::Range),
+        ("S1", seen, [10_0001, 10_0000], LimitsOutcome::Range),
+        ("S1", seen, [1, 1_999_999_901], LimitsOutcome::Range),
+        ("S1", seen, [u32::MAX; 2], LimitsOutcome::Range),
+        ("S0", [1, 1_999_999_900], [9_0000, 10_0000], LimitsOutcome::Range),
+        ("NONE", seen, [9_0000, 10_0000], LimitsOutcome::Range),
+    ] {
+        rig.input(Input::SetLimits(&bounds(&rig, name, seen, wanted)));
+        assert_eq!(last_outcome(&rig), (outcome as u32, 0), "{name} {seen:?} {wanted:?}");
+    }
+    let refused = SetLimits { refused: LimitsOutcome::Role as u32, ..bounds(&rig, "S1", seen, [1, 20_0000]) };
+    rig.input(Input::SetLimits(&refused));
+    assert_eq!(last_outcome(&rig), (LimitsOutcome::Role as u32, 0));
+    let gate = rig.pipeline.desk().gate();
+    assert_eq!(gate.price_bounds(Symbol::new("S1").expect("a symbol")), Some((Price(9_9000), Price(10_1000))));
+    assert_eq!(gate.price_bounds(Symbol::new("S0").expect("a symbol")), None);
 }
