@@ -84,6 +84,8 @@ pub(crate) const FIXED: &[Row] = rows! {
     Counter CaptureShedBytes "capture_shed_bytes" [] Journal: "Their bytes." => "as for `tern_capture_shed_total`";
     Gauge DiskFree "disk_free_bytes" [] Disk: "Room left where the journal is." => "make room: a full disk stops trading";
     Gauge DiskSize "disk_size_bytes" [] Disk: "Size of the file system where the journal is." => "none: it is a fact";
+    Gauge SinkBehind "sink_behind_seconds" ["sink"] Sinks: "Since when the store of a sink has not had all that is on the journal's disk; it grows while the sink is dead. Of sinks whose `--status` is `sink-NAME.json` in `paths.run`." => "the sink's stderr says why: its store is gone or too slow; remove the file of one that is no longer wanted";
+    Gauge SinkRecords "sink_behind_records" ["sink"] Sinks: "Records that the store of a sink did not have when the sink said so last." => "as for `tern_sink_behind_seconds`";
     // ---- host
     Gauge ProcessUp "process_up" ["process"] Processes: "1 while the process lives: dataplane, ternd, audit where there is one, and metrics, which answers." => "the log of the process, in `paths.run`, has its last words";
     Gauge HeartbeatAge "heartbeat_age_seconds" ["process"] Processes: "Age of the last sign of life; everything that a dead process said is as old." => "see `data_plane_stuck` and `daemon_silent`";

@@ -16,6 +16,7 @@ mod promtool;
 pub mod rules;
 mod rules_table;
 pub mod seen;
+pub mod sinks;
 pub mod table;
 pub mod text;
 mod values;

@@ -45,6 +45,7 @@ panels! {
     Rings = "Record", "Rings", "percentunit";
     Journal = "Record", "Journal", "short";
     Disk = "Record", "Disk", "bytes";
+    Sinks = "Record", "Databases and message stores", "short";
     Processes = "Host", "Processes", "short";
     Loop = "Host", "Turns of the loop", "cps";
     Memory = "Host", "Memory", "bytes";

@@ -348,6 +348,18 @@ pub(crate) const OWN: &[Own] = &[
         at_s: 20,
     },
     Own {
+        name: "TernSinkBehind",
+        severity: Warning,
+        expr: "tern_sink_behind_seconds > 60",
+        for_s: 0,
+        help: "A database or message store has not had all of the journal for a minute: it is gone or too slow, or its sink is dead. Trading is not touched.",
+        todo: "the sink's stderr says why; nothing is lost as long as the journal's segments are there",
+        fires: &[(r#"tern_sink_behind_seconds{sink="postgres"}"#, "0 0.2 70x5")],
+        silent: &[(r#"tern_sink_behind_seconds{sink="postgres"}"#, "0 0.2 30x5")],
+        labels: &[("sink", "postgres")],
+        at_s: 20,
+    },
+    Own {
         name: "TernAlertsUndelivered",
         severity: Critical,
         expr: r#"increase(tern_alert_deliveries_total{outcome="failed"}[5m]) > 0"#,

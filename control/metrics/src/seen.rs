@@ -13,6 +13,8 @@ use tern_config::latency::LatencyFacts;
 use tern_hw::clock::{KernelClock, kernel_clock};
 use tern_hw::segment::SegmentView;
 
+use crate::sinks::{self, Sink};
+
 /// Ticks a second of the times in `/proc/PID/stat`: `USER_HZ`, which is part of the kernel's interface.
 const TICKS_PER_S: f64 = 100.0;
 /// A page, as `/proc/PID/stat` counts them on x86-64.
@@ -63,6 +65,8 @@ pub struct Seen {
     pub audit: Option<AuditFacts>,
     /// Those that there should be.
     pub processes: Vec<Process>,
+    /// Those that say something of themselves.
+    pub sinks: Vec<Sink>,
     /// Free and all bytes where the journal is.
     pub disk: Option<(f64, f64)>,
     /// The kernel's clock.
@@ -95,6 +99,7 @@ impl Seen {
             latency: read(&paths.latency_facts()).ok().flatten(),
             audit: audit.filter(|_| config.runs_audit()),
             processes,
+            sinks: sinks::look(&paths.run, tai_ns()),
             disk: disk(&paths.journal),
             clock: kernel_clock(),
             requests,

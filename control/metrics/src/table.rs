@@ -91,6 +91,8 @@ pub enum Other {
     ClockMaxError,
     ClockTaiOffset,
     AuditLag,
+    SinkBehind,
+    SinkRecords,
     AuditDisagreements,
     DropCopyConnected,
     DropCopyDifferences,

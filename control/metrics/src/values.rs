@@ -99,6 +99,8 @@ fn of_facts(other: Other, seen: &Seen, has_segment: bool, out: &mut Out) {
             let bounds = seen.latency.as_ref().map_or(&[][..], |latency| &latency.bounds_ns);
             out.0.push(Sample { labels: vec![("span", span.name.clone())], value: buckets(bounds, span) });
         }),
+        Other::SinkBehind => out.each("sink", seen.sinks.iter().map(|sink| (&sink.name, sink.behind_s))),
+        Other::SinkRecords => out.each("sink", seen.sinks.iter().map(|sink| (&sink.name, sink.behind_records))),
         Other::DiskFree => seen.disk.into_iter().for_each(|(free, _)| out.one(free)),
         Other::DiskSize => seen.disk.into_iter().for_each(|(_, size)| out.one(size)),
         Other::ClockSynchronized => out.flag(seen.clock.is_synchronized),

@@ -11,7 +11,7 @@ use tern_schema::Context;
 use crate::position::{Position, checksum};
 
 /// How often the journal's head is read while nothing new is on the disk: a file of four kilobytes in the kernel's cache.
-const HEAD_EVERY: Duration = Duration::from_millis(2);
+const HEAD_EVERY: Duration = Duration::from_millis(10);
 /// How long records may be missing of which the head says that they are on the disk: the file system may be a remote one.
 const MISSING_MAX: Duration = Duration::from_secs(5);
 

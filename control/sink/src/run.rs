@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 /// A batch ends when so many records are read, of whatever tables.
 const BATCH_RECORDS: usize = 100_000;
 /// Pause at the end of the journal.
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(10);
 /// Pauses before a store that is gone is tried again: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 

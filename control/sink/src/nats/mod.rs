@@ -23,8 +23,8 @@ use stream::{Stored, Stream, check_sync, told};
 
 /// Messages that are sent and not yet answered, at most.
 const IN_FLIGHT: usize = 32;
-/// Codes of JetStream's errors: the stream is full or the message too large, which no waiting changes.
-const LIMITS: [u64; 3] = [10_047, 10_054, 10_077];
+/// JetStream's error for a message that is larger than the stream takes, which no waiting changes. A full disk is waited for.
+const TOO_LARGE: u64 = 10_054;
 
 /// Where the servers are, and what the stream is.
 #[derive(Clone, Debug)]
@@ -204,8 +204,8 @@ fn acknowledged(connection: &mut Connection, last: &mut u64, in_flight: &mut usi
         }
         // Of another place, or in another order: what is stored is asked anew.
         Ok(answer) => Err(StoreError::Gone(anyhow!("message {} is stored as {}", *last + 1, answer["seq"]))),
-        Err((code, words)) if LIMITS.contains(&code) => {
-            Err(StoreError::Refused(anyhow!("the stream takes no more: {words} ({code}); raise its limits")))
+        Err((TOO_LARGE, words)) => {
+            Err(StoreError::Refused(anyhow!("message {}: {words}; raise the stream's max_msg_size", *last + 1)))
         }
         Err((code, words)) => Err(StoreError::Gone(anyhow!("message {} is not stored: {words} ({code})", *last + 1))),
     }
