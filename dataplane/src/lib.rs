@@ -17,6 +17,7 @@ pub mod recovery;
 pub mod registry;
 pub mod replay;
 mod start;
+pub mod tails;
 pub mod watch;
 
 pub use start::run;

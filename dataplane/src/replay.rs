@@ -75,7 +75,7 @@ impl Recorder for Produced {
 
 /// What the pipeline makes, and makes again.
 const fn is_output(kind: Kind) -> bool {
-    kind as u16 >= Kind::Order as u16 && !matches!(kind, Kind::Stages | Kind::Counters)
+    kind as u16 >= Kind::Order as u16 && !matches!(kind, Kind::Stages | Kind::Counters | Kind::Outlier)
 }
 
 struct Run<F, O, S> {

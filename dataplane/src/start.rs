@@ -262,6 +262,11 @@ impl Run<'_> {
         let segment = ends.segment;
         let words = segment.words();
         let ended = AtomicBool::new(false);
+        let thread = tern_hw::thread::ThreadWatch::of_this_thread();
+        if let Err(error) = &thread {
+            report.fallback(format!("what the kernel does to the loop's thread is not seen: {error}"));
+        }
+        let housekeeping = housekeeping.watching(thread.ok());
         std::thread::scope(|scope| {
             // Before this thread is pinned: a new thread would share its core.
             let keeper = std::thread::Builder::new()

@@ -16,4 +16,5 @@ pub mod socket;
 mod sys;
 #[cfg(feature = "testnet")]
 pub mod testnet;
+pub mod thread;
 pub mod xdp;

@@ -324,8 +324,8 @@ pub enum LatencyVerb {
     /// The longest samples, each with its stamps and the likely cause.
     Outliers {
         /// Which span.
-        #[arg(long, default_value = "tick_to_order", value_name = "SPAN",
-            value_parser = ["tick_to_order", "arrival_to_order", "arrival_to_seen"])]
+        #[arg(long, default_value = crate::outliers::WHOLE, value_name = "SPAN",
+            value_parser = crate::outliers::SPANS)]
         span: String,
         /// Samples beyond this percentile.
         #[arg(long, default_value_t = 99.9, value_name = "PERCENT", value_parser = percentile)]

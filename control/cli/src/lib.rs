@@ -21,6 +21,7 @@ pub mod outcome;
 mod outliers;
 mod packet;
 mod picture;
+mod picture_outliers;
 mod problems;
 mod query;
 mod record_text;

@@ -9,21 +9,22 @@ use zerocopy::FromBytes;
 
 use crate::fold::{Latencies, SPAN_NS_MAX, Span};
 use crate::outcome::Failure;
+use crate::picture_outliers;
 use crate::records;
 use crate::table::{duration, grouped, tai_time};
 
-const WIDTH: f64 = 860.0;
-const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 80.0;
+pub(crate) const WIDTH: f64 = 860.0;
+pub(crate) const HEIGHT: f64 = 320.0;
+pub(crate) const LEFT: f64 = 80.0;
 const BOTTOM: f64 = 40.0;
-const TOP: f64 = 16.0;
-const RIGHT: f64 = 130.0;
+pub(crate) const TOP: f64 = 16.0;
+pub(crate) const RIGHT: f64 = 130.0;
 /// From one line of text to the next.
-const LINE: f64 = 12.0;
+pub(crate) const LINE: f64 = 12.0;
 /// Parts of the day in the plot over time.
 const PARTS: usize = 120;
 /// One colour a curve, told apart also without colours by the labels at their ends.
-const COLOURS: [&str; 9] =
+pub(crate) const COLOURS: [&str; 9] =
     ["#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e", "#16a085", "#7f8c8d", "#d35400", "#34495e"];
 /// Percentiles that a curve goes through: each nine has the same width.
 const QUANTILES: [(&str, f64); 13] = [
@@ -45,26 +46,26 @@ const QUANTILES: [(&str, f64); 13] = [
 const OVER_TIME: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("max", 1.0)];
 
 /// A picture's vertical axis, in ns: logarithmic, as a tail needs.
-struct Axis {
+pub(crate) struct Axis {
     low: f64,
     high: f64,
 }
 
 impl Axis {
-    fn of(values: impl Iterator<Item = u64>) -> Self {
+    pub(crate) fn of(values: impl Iterator<Item = u64>) -> Self {
         let (low, high) = values.fold((u64::MAX, 1), |(low, high), value| (low.min(value.max(1)), high.max(value)));
         let decade = |value: f64, up: bool| 10_f64.powf(if up { value.log10().ceil() } else { value.log10().floor() });
         let low = decade(low.min(high) as f64, false);
         Self { low, high: decade(high as f64, true).max(low * 10.0) }
     }
 
-    fn y(&self, ns: u64) -> f64 {
+    pub(crate) fn y(&self, ns: u64) -> f64 {
         let part = ((ns.max(1) as f64).log10() - self.low.log10()) / (self.high.log10() - self.low.log10());
         HEIGHT - BOTTOM - part.clamp(0.0, 1.0) * (HEIGHT - BOTTOM - TOP)
     }
 
     /// A line for each power of ten.
-    fn grid(&self, svg: &mut String) {
+    pub(crate) fn grid(&self, svg: &mut String) {
         let mut ns = self.low;
         while ns <= self.high * 1.01 {
             let y = self.y(ns as u64);
@@ -98,7 +99,7 @@ fn curves(svg: &mut String, curves: &[(&str, Vec<(f64, f64)>)]) {
     }
 }
 
-fn framed(title: &str, inside: &str) -> String {
+pub(crate) fn framed(title: &str, inside: &str) -> String {
     format!("<h2>{title}</h2><svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{title}'>{inside}</svg>\n")
 }
 
@@ -158,7 +159,7 @@ fn table(latencies: &Latencies) -> String {
 
 const STYLE: &str = "body{font:14px sans-serif;max-width:960px;margin:2em auto;color:#222}svg{width:100%}\
     polyline{fill:none;stroke-width:1.6}text{font-size:11px}.grid{stroke:#ddd}.left{text-anchor:end}\
-    .below{text-anchor:middle}td,th{padding:2px 8px;text-align:right;white-space:nowrap}td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}";
+    .below{text-anchor:middle}td,th{padding:2px 8px;text-align:right;white-space:nowrap}td:nth-child(-n+2),th:nth-child(-n+2),.text{text-align:left}";
 
 /// Writes the page.
 ///
@@ -186,13 +187,14 @@ pub(crate) fn write(folder: &Path, latencies: &Latencies, file: &Path) -> Result
     })?;
     let page = format!(
         "<!doctype html><meta charset='utf-8'><title>Tern latency</title><style>{STYLE}</style>\n<h1>Latency</h1>\n\
-         <p>{} to {}, from the stage records of {}.</p>\n{}{}{}",
+         <p>{} to {}, from the stage records of {}.</p>\n{}{}{}{}",
         tai_time(first),
         tai_time(last),
         folder.display().to_string().replace('<', "&lt;"),
         table(latencies),
         percentiles(latencies),
-        over_time((first, last), &parts)
+        over_time((first, last), &parts),
+        picture_outliers::section(folder, (first, last))?
     );
     std::fs::write(file, page).map_err(|error| Failure::failed(format!("{}: {error}", file.display())))
 }
@@ -210,8 +212,8 @@ mod tests {
         latency(&bench.folder, false, Some(&file)).expect("a page");
         let page = std::fs::read_to_string(&file).expect("a page");
         std::fs::remove_file(&file).expect("it is there");
-        assert_eq!(page.matches("<svg").count(), 2);
-        for part in ["tick_to_order", ">p99.9<", ">max<", "10.00 ms</text>", "<td>9.00 ms"] {
+        assert_eq!((page.matches("<svg").count(), page.matches("<circle").count()), (3, 1));
+        for part in ["tick_to_order", ">p99.9<", ">max<", "10.00 ms</text>", "<td>9.00 ms", ">1 host</text>"] {
             assert!(page.contains(part), "{part}: {page}");
         }
         // Ends in one height are apart: no two names at one place.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SetBounds, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::outlier::OutlierRecord;
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT,
@@ -199,6 +200,7 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             json!({ "order": record.order, "cause_seq": record.cause_seq, "backlog": record.backlog,
                 "arrival_ns": record.arrival_ns, "stage_ns": stages })
         }),
+        Kind::Outlier => read(body, |record: OutlierRecord, _| crate::outliers::record_json(&record)),
         Kind::Trust => read(body, |trust: TrustRecord, _| {
             let reason = name_at(&names.distrusts, trust.reason as usize);
             json!({ "stream": trust.stream, "trusted": trust.trusted != 0,

@@ -10,6 +10,11 @@ pub(crate) const fn is_level(counter: LoopCounter) -> bool {
     matches!(counter, C::OpenOrders | C::OrdersUnanswered | C::HighWater)
 }
 
+/// What a counter's value is multiplied by: those in ns are served in seconds, the base unit.
+pub(crate) fn scale(counter: LoopCounter) -> f64 {
+    if counter.name().ends_with("_ns") { 1e-9 } else { 1.0 }
+}
+
 /// The panel of a counter.
 pub(crate) const fn place(counter: LoopCounter) -> Panel {
     match counter {
@@ -93,6 +98,14 @@ pub(crate) const fn place(counter: LoopCounter) -> Panel {
         | C::XskTxRingEmpty
         | C::SocketOverflow => Panel::Port,
         C::HighWater => Panel::Profit,
+        C::Outliers
+        | C::OutliersLeftOut
+        | C::LoopLooks
+        | C::LoopSwitches
+        | C::LoopFaults
+        | C::LoopStoodNs
+        | C::ClockSteps
+        | C::ClockSteppedNs => Panel::Loop,
     }
 }
 
@@ -193,6 +206,22 @@ pub(crate) const fn todo(counter: LoopCounter) -> &'static str {
         }
         C::XskTxRingEmpty => "none: the kernel looked for frames to send and found none",
         C::SocketOverflow => "packets were lost: give the loop a core of its own, or use `port.kind = \"xdp\"`",
+        C::Outliers => "`tern latency outliers` lists them with the likely cause",
+        C::OutliersLeftOut => {
+            "none: the longest of each tenth of a second are kept; a high rate is a host that is disturbed all the time"
+        }
+        C::LoopLooks => {
+            "none; a rate of 0 is a housekeeping thread without a core, and outliers without their surroundings"
+        }
+        C::LoopSwitches | C::LoopStoodNs => {
+            "the loop has no core of its own: `loop.core`, isolcpus, and what else runs there (`perf sched`)"
+        }
+        C::LoopFaults => {
+            "a few at the start; later ones are memory that is not locked: give the data plane CAP_IPC_LOCK or a higher memlock"
+        }
+        C::ClockSteps | C::ClockSteppedNs => {
+            "see the host's time daemon: it should slew the clock, and never step it in market hours"
+        }
         C::HighWater => "none: drawdown is measured from it",
     }
 }

@@ -139,10 +139,13 @@ impl Family {
 /// Every family, in the order of the panels.
 pub fn families() -> Vec<Family> {
     let of_loop = LoopCounter::ALL.iter().filter(|counter| **counter != LoopCounter::HighWater).map(|counter| Family {
-        name: format!("tern_{}", counter.name()),
+        name: match counter.name().strip_suffix("_ns") {
+            Some(of) => format!("tern_{of}_seconds"),
+            None => format!("tern_{}", counter.name()),
+        },
         kind: if is_level(*counter) { Kind::Gauge } else { Kind::Counter },
         labels: &[],
-        help: counter.help().into(),
+        help: counter.help().replace(", ns.", ", seconds."),
         todo: todo(*counter),
         panel: place(*counter),
         source: Source::Loop(*counter),

@@ -63,7 +63,10 @@ impl Out {
 pub(crate) fn samples(source: Source, seen: &Seen, segment: Option<&Segment<'_>>) -> Vec<Sample> {
     let mut out = Out(Vec::new());
     match source {
-        Source::Loop(counter) => segment.into_iter().for_each(|words| out.one(words.counters.get(counter) as f64)),
+        Source::Loop(counter) => {
+            let scale = crate::loop_counters::scale(counter);
+            segment.into_iter().for_each(|words| out.one(words.counters.get(counter) as f64 * scale));
+        }
         Source::Other(other) => {
             of_facts(other, seen, segment.is_some(), &mut out);
             if let Some(segment) = segment {

@@ -87,6 +87,7 @@ fn everything_that_the_segment_and_the_facts_say_is_read() {
     let words = daemon.segment.words();
     words.counters.set(LoopCounter::OrdersNew, 41);
     words.counters.set(LoopCounter::OpenOrders, 5);
+    words.counters.set(LoopCounter::LoopStoodNs, 2_500_000_000);
     words.refusals.set(1, 9);
     words.trading.set(false, 1, 1000);
     words.kill.kill(1000, KillCause::Operator, 5);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetBounds, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
+use tern_abi::outlier::OutlierRecord;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT,
@@ -340,6 +341,32 @@ pub static TABLES: &[Table] = &[
         encoded TaiNs or null, "The order's bytes are encoded.", |r, _, _| some(r.stage_ns[5]);
         submitted TaiNs or null, "The bytes were handed to the port.", |r, _, _| some(r.stage_ns[6]);
         cause_seq U64, "`seq` of the datagram.", |r, _, _| number(r.cause_seq);
+    },
+    table! { "outliers" of Outlier, OutlierRecord, raw false, "Datagrams that took longer than nearly all others, and how things stood around them.";
+        order_id U32 or null, "The order that resulted.", |r, _, _| some(r.stages.order);
+        backlog U32, "Datagrams that waited behind it.", |r, _, _| number(r.stages.backlog);
+        arrival TaiNs, "When the XDP program or the kernel socket saw it.", |r, _, _| number(r.stages.arrival_ns);
+        frame_seen TaiNs or null, "The loop took the frame.", |r, _, _| some(r.stages.stage_ns[0]);
+        decoded TaiNs or null, "The datagram is decoded.", |r, _, _| some(r.stages.stage_ns[1]);
+        book TaiNs or null, "The events are in the books.", |r, _, _| some(r.stages.stage_ns[2]);
+        strategy TaiNs or null, "The strategy returned an intent.", |r, _, _| some(r.stages.stage_ns[3]);
+        risk TaiNs or null, "The gate approved it.", |r, _, _| some(r.stages.stage_ns[4]);
+        encoded TaiNs or null, "The order's bytes are encoded.", |r, _, _| some(r.stages.stage_ns[5]);
+        submitted TaiNs or null, "The bytes were handed to the port.", |r, _, _| some(r.stages.stage_ns[6]);
+        cause_seq U64, "`seq` of the datagram.", |r, _, _| number(r.stages.cause_seq);
+        beyond U32, "Which thresholds it is beyond: bit 0 wait, 1 work, 2 order, 3 send.", |r, _, _| number(r.beyond);
+        place U32, "Frames of its batch that were worked off before it.", |r, _, _| number(r.place);
+        batch U32, "Frames of its batch.", |r, _, _| number(r.batch);
+        waiting U32, "Frames that waited in the port's ring when the loop was through with it.", |r, _, _| number(r.waiting);
+        order_slots_used U32, "Slots of the order ring in use.", |r, _, _| number(r.order_used);
+        capture_bytes_used U64, "Bytes of the capture ring in use.", |r, _, _| number(r.capture_used);
+        overdue_ns U64, "How long a timer of the pipeline had been due.", |r, _, _| number(r.overdue_ns);
+        turn_ns U64, "How long the loop's turn before it lasted.", |r, _, _| number(r.turn_ns);
+        window_ns U64 or null, "Over how long the rest was counted, around it.", |r, _, _| some(r.window_ns);
+        switches U32, "Times that the kernel took the core from the loop's thread.", |r, _, _| number(r.switches);
+        faults U32, "Page faults of the loop's thread.", |r, _, _| number(r.faults);
+        stood_ns U64, "The loop's thread was ready to run and had no core.", |r, _, _| number(r.stood_ns);
+        stepped_ns U64, "By how much the kernel's clock was set.", |r, _, _| number(r.stepped_ns);
     },
     table! { "trust" of Trust, TrustRecord, raw false, "The books of a stream gained or lost trust.";
         stream U32, "Stream id.", |r, _, _| number(r.stream);

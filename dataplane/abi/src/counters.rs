@@ -106,6 +106,14 @@ counter_enum! {
         OrdersUnanswered = "orders_unanswered": "Open orders of which an answer of the venue is late (a level, not a count).",
         HighWater = "high_water": "Best profit of the day so far, 1/10000 of the currency unit (a level, not a count).",
         StrategyOverruns = "strategy_overruns": "Measured calls to strategies that took longer than their budget.",
+        Outliers = "outliers": "Datagrams beyond the 99.9th percentile of a part of their way that were kept apart with how things stood.",
+        OutliersLeftOut = "outliers_left_out": "Such datagrams that were not kept: longer ones came within the same tenths of a second.",
+        LoopLooks = "loop_looks": "Looks of the housekeeping thread at the loop's thread and at the clock.",
+        LoopSwitches = "loop_switches": "Times that the kernel took the core from the loop's thread (involuntary context switches).",
+        LoopFaults = "loop_faults": "Page faults of the loop's thread.",
+        LoopStoodNs = "loop_stood_ns": "Time that the loop's thread was ready to run and had no core, ns.",
+        ClockSteps = "clock_steps": "Times that the kernel's clock was set by more than a millisecond.",
+        ClockSteppedNs = "clock_stepped_ns": "By how much, all times together and whichever way, ns.",
     }
 }
 

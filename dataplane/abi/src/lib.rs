@@ -11,6 +11,7 @@ pub mod arena;
 pub mod command;
 pub mod counters;
 pub mod event;
+pub mod outlier;
 pub mod prefetch;
 pub mod reconcile;
 pub mod record;

@@ -60,6 +60,8 @@ pub enum Kind {
     Strategy = 75,
     /// [`StrategyRecord`], then the state that the strategy handed out, to be given to it when it is built anew.
     StrategyState = 76,
+    /// [`crate::outlier::OutlierRecord`]: a datagram that took longer than nearly all others.
+    Outlier = 77,
 }
 
 impl Kind {
@@ -88,6 +90,7 @@ impl Kind {
         Kind::Reconcile,
         Kind::Strategy,
         Kind::StrategyState,
+        Kind::Outlier,
     ];
 
     /// The kind with this value, if known.
@@ -121,6 +124,7 @@ impl Kind {
             Kind::Reconcile => "reconcile",
             Kind::Strategy => "strategy",
             Kind::StrategyState => "strategy_state",
+            Kind::Outlier => "outlier",
         }
     }
 }
@@ -160,6 +164,20 @@ pub trait Recorder {
 
     /// Whether a new order may still be recorded: false once only the reserve kept for cancels is left.
     fn has_room_for_orders(&self) -> bool;
+
+    /// How full its rings are; all zero where there are none.
+    fn fill(&self) -> Fill {
+        Fill::default()
+    }
+}
+
+/// How full a recorder's rings are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// Slots of the order ring that its reader has not given back, and slots there are.
+    pub orders: (u64, u64),
+    /// Bytes of the capture ring that its reader has not given back, and bytes there are.
+    pub captures: (u64, u64),
 }
 
 /// A recorder that forgets: for benchmarks of a single stage and for tests.

@@ -10,11 +10,13 @@ mod daemon;
 mod limits;
 mod link;
 mod scopes;
+mod tails;
 
 use crate::clock::Clock;
 use crate::net::{OrderTransport, TransportEvent};
 use crate::observe::{self, WireDrops};
 use crate::probe::StageProbe;
+use crate::tails::Tails;
 use crate::watch::RiskWatch;
 use daemon::DaemonWatch;
 use scopes::ScopesSeen;
@@ -139,8 +141,12 @@ pub struct Engine<'a, P, T, R, C, I, F, O, S> {
     /// The next record of all counters.
     next_counters: TaiNs,
     turns: u64,
+    /// Datagrams that took longer than nearly all others.
+    tails: Tails,
     /// When this turn began, before it looked at the ports.
     turn_began: TaiNs,
+    /// How long the turn before it took.
+    turn_ns: u64,
     /// For how long the process stood still, all pauses together.
     still_ns: u64,
 }
@@ -198,7 +204,9 @@ where
             next_socket_look: if has_sockets { TaiNs(0) } else { TaiNs::NEVER },
             next_counters: TaiNs(0),
             turns: 0,
+            tails: Tails::default(),
             turn_began: TaiNs(0),
+            turn_ns: 0,
             still_ns: 0,
         }
     }
@@ -282,12 +290,14 @@ where
         }
         self.kick();
         self.publish(self.parts.clock.now());
+        self.tell_outliers(self.parts.clock.now(), true);
     }
 
     /// Loops turn without pause; one that took so long did not run (stopped, migrated, starved of its core).
     fn begin_turn(&mut self) {
         let now = self.parts.clock.now();
         let took_ns = now.since(self.turn_began);
+        self.turn_ns = took_ns;
         if took_ns > STILL_NS && self.turn_began != TaiNs(0) {
             self.still_ns += took_ns;
         }
@@ -374,6 +384,7 @@ where
             }
         }
         self.publish_session(now);
+        self.tell_outliers(now, false);
         if now >= self.next_counters {
             self.next_counters = now.plus(COUNTERS_NS);
             let counters = self.parts.words.counters.snapshot();
@@ -460,7 +471,9 @@ where
             Err(reason) => Outcome::Bad(reason),
         };
         match outcome {
-            Outcome::Datagram(seen) => self.after_datagram(&seen),
+            Outcome::Datagram(seen) => {
+                self.after_datagram(port_index, &Seen { place, batch: place + behind + 1, ..seen });
+            }
             Outcome::Staged => {
                 self.poll_transport(self.parts.clock.now(), true);
             }
@@ -474,7 +487,7 @@ where
 
     /// Orders that a datagram caused leave before the next datagram is looked at.
     #[inline]
-    fn after_datagram(&mut self, seen: &Seen) {
+    fn after_datagram(&mut self, port_index: usize, seen: &Seen) {
         let counters = &self.parts.words.counters;
         counters.add(LoopCounter::Datagrams, 1);
         counters.add(LoopCounter::DatagramBytes, seen.payload_bytes as u64);
@@ -490,14 +503,18 @@ where
         if sampled {
             self.until_sample = self.config.sample_stages_every;
         }
+        let next_id = self.parts.pipeline.next_order_id();
+        let order = if has_order && next_id != seen.next_id { next_id - 1 } else { 0 };
+        let record = self.probe.record(seen.seq, seen.arrival, order, seen.backlog);
         if has_order || sampled {
-            let next_id = self.parts.pipeline.next_order_id();
-            let order = if has_order && next_id != seen.next_id { next_id - 1 } else { 0 };
-            let record = self.probe.record(seen.seq, seen.arrival, order, seen.backlog);
             // Stamps that do not fit are done without: they decide nothing.
             if self.parts.recorder.record(self.parts.clock.now().0, Kind::Stages, &[record.as_bytes()]).is_err() {
-                counters.add(LoopCounter::StagesRefused, 1);
+                self.parts.words.counters.add(LoopCounter::StagesRefused, 1);
             }
+        }
+        let beyond = self.tails.add(&record);
+        if beyond != 0 {
+            self.keep_outlier(port_index, seen, record, beyond);
         }
     }
 
@@ -538,6 +555,9 @@ struct Seen {
     payload_bytes: usize,
     backlog: u32,
     next_id: u32,
+    /// Frames of its batch before it, and all of them.
+    place: usize,
+    batch: usize,
 }
 
 #[inline]
@@ -563,6 +583,8 @@ fn on_datagram<R: Recorder, C: Clock, I: Isolate, F: Feed, O: OrderSession, S: S
         payload_bytes: datagram.payload.len(),
         backlog: waiting as u32,
         next_id: pipeline.next_order_id(),
+        place: 0,
+        batch: 0,
     };
     let at = Stamp { seen: now, arrival: datagram.arrival, nic: datagram.nic };
     let input = Input::Datagram {

@@ -8,6 +8,7 @@ mod daemon;
 mod limits;
 mod slow;
 mod stops;
+mod tails;
 #[path = "../common/venue.rs"]
 mod venue;
 mod world;

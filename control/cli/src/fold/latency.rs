@@ -39,12 +39,12 @@ pub struct Percentiles {
 }
 
 impl Span {
-    fn new(name: &'static str, help: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str, help: &'static str) -> Self {
         let histogram = Histogram::new_with_bounds(1, SPAN_NS_MAX, 3).expect("bounds and digits are constants");
         Self { name, help, histogram }
     }
 
-    fn add(&mut self, ns: u64) {
+    pub(crate) fn add(&mut self, ns: u64) {
         self.histogram.saturating_record(ns.min(SPAN_NS_MAX));
     }
 

@@ -156,6 +156,12 @@ impl<'a> BytesProducer<'a> {
         ShedRecord { datagrams: word(0), bytes: word(1) }
     }
 
+    /// Bytes that hold records which were not given back yet, and bytes there are.
+    pub fn used(&self) -> (u64, u64) {
+        let capacity = self.ring.capacity();
+        (self.tail.wrapping_sub(self.ring.load(HEAD)).min(capacity), capacity)
+    }
+
     fn untold(&self) -> ShedRecord {
         let word = |index: usize| self.ring.memory.word(SHED + 8 * index).load(Ordering::Relaxed);
         ShedRecord { datagrams: word(0).saturating_sub(word(2)), bytes: word(1).saturating_sub(word(3)) }

@@ -6,7 +6,7 @@ use super::Corrupt;
 use super::bytes::BytesProducer;
 use super::memory::{Memory, Ordering};
 use super::slot::SlotProducer;
-use crate::record::{Kind, RecordHeader, Recorder, RingFull, ShedRecord};
+use crate::record::{Fill, Kind, RecordHeader, Recorder, RingFull, ShedRecord};
 use zerocopy::IntoBytes;
 
 /// Slot size of the order ring: a header and the largest fixed record fit into one.
@@ -139,5 +139,9 @@ impl Recorder for ShmRecorder<'_> {
     #[inline]
     fn has_room_for_orders(&self) -> bool {
         self.order.has_room(2 * self.reserve + 1)
+    }
+
+    fn fill(&self) -> Fill {
+        Fill { orders: (self.undrained_slots(), self.order.capacity()), captures: self.capture.used() }
     }
 }
