@@ -12,14 +12,14 @@ import stores
 from session import compare
 
 # An hour's outage, compressed: long enough for everything that waits or warns to do so.
-GONE_S = 6.0
+GONE_S = 4.0
 # Of the orders a second while the servers are there, so many at least while they are gone: the market sends as many all the time.
 ORDERS_PART_MIN = 0.5
 LOST = ("capture_shed", "record_refused", "stages_refused")
 
 
 def sinks(out, _options):
-    with session.Session(out, "--seconds", 16, capture=False) as today:
+    with session.Session(out, "--seconds", 12, capture=False) as today:
         journal, program = os.path.join(out, "journal"), today.tern.binary("tern-sink")
         servers = {"postgres": stores.Postgres(), "nats": stores.Nats()}
         following = {}
