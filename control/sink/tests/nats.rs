@@ -82,7 +82,7 @@ fn a_sink_that_is_killed_loses_and_doubles_nothing() {
     println!("{KILLS} sinks killed, {moved} on their way, {inside} within a batch, {} records", sums(&path).records);
 }
 
-/// Any of three dies, the leader in its turn, and comes back; then all three.
+/// Of three the one that leads dies and comes back, then another one.
 #[test]
 fn a_cluster_that_loses_a_server_loses_and_doubles_nothing() {
     let (mut cluster, folder, mut chance) = (Cluster::new(3, "always"), Folder::new(), Chance::new());
@@ -90,14 +90,14 @@ fn a_cluster_that_loses_a_server_loses_and_doubles_nothing() {
     let mut journal = writer("test", &path);
     write(&mut journal, 1, 2_000);
     let status_shown = status.display().to_string();
-    let sink = follower(&path, &cluster, &["--batch", "64", "--status", &status_shown, "--behind", "1"], &errors);
+    let sink = follower(&path, &cluster, &["--batch", "64", "--status", &status_shown], &errors);
     let said = || serde_json::from_slice::<Value>(&fs::read(&status).ok()?).ok();
     let stored = |to: u64| {
         wait("all is stored", || said().filter(|said| said["position"]["seq"] == to && said["behind_records"] == 0));
     };
     stored(1_999);
-    let mut next = 2_000;
-    for node in 0..3 {
+    let (mut next, leader) = (2_000, cluster.leader());
+    for node in [leader, (leader + 1) % 3] {
         write(&mut journal, next, next + 2_000);
         next += 2_000;
         sleep(Duration::from_millis(chance.below(30)));
@@ -108,16 +108,14 @@ fn a_cluster_that_loses_a_server_loses_and_doubles_nothing() {
         stored(next - 1);
         cluster.start(node);
     }
-    (0..3).for_each(|node| cluster.kill(node));
-    write(&mut journal, next, next + 500);
-    next += 500;
-    wait("it says so", || said().filter(|said| said["state"] == "store_gone" && said["behind_ms"] != 0));
-    wait("it warns", || fs::read_to_string(&errors).ok()?.contains("records behind, since").then_some(()));
-    (0..3).for_each(|node| cluster.start(node));
-    stored(next - 1);
     drop(sink);
     is_whole(&path, &cluster, &[]);
-    println!("each of three servers killed, then all, {} records: the stream is the journal", sums(&path).records);
+    let gone = fs::read_to_string(errors).expect("text").matches("nothing is lost meanwhile").count();
+    assert!(gone > 0, "the sink did not notice that the leader was killed");
+    println!(
+        "the leader (n{leader}) and another one killed, {} records: the stream is the journal",
+        sums(&path).records
+    );
 }
 
 /// What it cannot be sure of it does not touch, and reading back finds what is wrong.

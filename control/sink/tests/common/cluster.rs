@@ -1,6 +1,7 @@
 //! NATS servers of `.venv`, one or three, each in a folder of its own, on the loopback interface.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -63,6 +64,19 @@ impl Cluster {
         let mut child = self.nodes[index].take().expect("it runs");
         child.kill().expect("killed");
         child.wait().expect("dead");
+    }
+
+    /// Which server leads the stream.
+    pub(crate) fn leader(&self) -> usize {
+        wait("the stream has a leader", || {
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.ports[0][1])).ok()?;
+            stream.write_all(b"GET /jsz?acc=$G&streams=true HTTP/1.0\r\n\r\n").ok()?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text).ok()?;
+            let said: serde_json::Value = serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()?;
+            let leader = said["account_details"][0]["stream_detail"][0]["cluster"]["leader"].as_str()?.to_owned();
+            leader.strip_prefix('n')?.parse().ok()
+        })
     }
 
     /// The arguments that name it.
