@@ -48,7 +48,6 @@ CHECKS = {
     "strategy_crash": ("strategy", True, True),
     "firm_of_two": ("firm", True, True),
     "overnight": ("overnight", True, True),
-    "segments": ("segments", True, True),
     "silent_venue": ("silent", True, True),
     "rescue": ("rescue", True, True),
     "rescue_stuck": ("rescue", True, True),
