@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::record::{ACTION_NEW, Kind, OrderRecord, RecordHeader, StartRecord};
 use tern_export::{Export, Report, Selection};
 use tern_journal::recovered::RUN_LINE;
-use tern_journal::{JournalError, Options, Writer, accept, segment_facts};
+use tern_journal::{JournalError, Options, Writer, accept, compress, segment_facts};
 use zerocopy::IntoBytes as _;
 
 /// 2026-11-22 12:00 TAI.
@@ -308,6 +308,22 @@ fn a_segment_that_is_cut_is_damage_though_nothing_in_it_is_wrong() {
     fs::write(folder.segment(3), &whole).expect("brought back");
     folder.export(&Selection::Decisions).expect("exported");
     assert_eq!(orders(&folder.out()), expected(150));
+}
+
+#[test]
+fn compressed_segments_are_exported_as_any_other() {
+    let folder = Folder::new();
+    write(&folder, 1, 150);
+    folder.export(&Selection::Decisions).expect("exported");
+    for number in 1..4 {
+        compress(&folder.journal(), number).expect("whole").expect("compressed");
+    }
+    write(&folder, 150, 200);
+    folder.export(&Selection::Decisions).expect("it is the same journal");
+    assert_eq!(orders(&folder.out()), expected(200));
+    fs::remove_dir_all(folder.out()).expect("removed");
+    folder.export(&Selection::Decisions).expect("exported");
+    assert_eq!(orders(&folder.out()), expected(200));
 }
 
 /// What came while it read is for the next export: never damage.
