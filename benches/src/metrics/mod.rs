@@ -10,6 +10,7 @@ pub mod ring;
 pub mod risk;
 pub mod sustained;
 pub mod tick;
+pub mod underload;
 pub mod wire;
 
 use crate::harness::{Plan, Row};
@@ -29,6 +30,7 @@ pub const ALL: &[(&str, Run)] = &[
     ("recovery", recovery::recovery),
     ("ring_hop", ring::ring_hop),
     ("tick_to_order", tick::tick_to_order),
+    ("loop_under_load", underload::loop_under_load),
     ("wire_to_wire", wire::wire_to_wire),
     ("burst", burst::burst),
     ("stress", burst::stress),
