@@ -35,14 +35,37 @@ impl Progress {
     }
 }
 
+/// What the drain did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Drained {
+    /// Records in the journal, and on the disk.
+    pub records: u64,
+    /// What it cost its core, ns, waiting for the disk left out.
+    pub cpu_ns: u64,
+}
+
 /// Runs `work` while the segment's records go to a journal; what `work` returned and how many records were journaled.
 ///
 /// # Panics
 /// When the journal or a ring fails.
 pub fn journaling<T: Send>(daemon: &mut DaemonSegment, work: impl FnOnce(&Progress) -> T) -> (T, u64) {
+    let scratch = Scratch::disk();
+    let (result, drained) = journaling_in(scratch.path(), daemon, work);
+    (result, drained.records)
+}
+
+/// As [`journaling`], into a folder.
+///
+/// # Panics
+/// When the journal or a ring fails.
+pub fn journaling_in<T: Send>(
+    folder: &Path,
+    daemon: &mut DaemonSegment,
+    work: impl FnOnce(&Progress) -> T,
+) -> (T, Drained) {
     let progress = Progress::default();
     std::thread::scope(|scope| {
-        let drainer = scope.spawn(|| drain(daemon, &progress));
+        let drainer = scope.spawn(|| drain(folder, daemon, &progress));
         let result = {
             let _end = End(&progress.ended);
             work(&progress)
@@ -78,9 +101,15 @@ impl Drop for End<'_> {
     }
 }
 
-fn drain(daemon: &mut DaemonSegment, progress: &Progress) -> u64 {
-    let scratch = Scratch::disk();
-    let (mut writer, _) = Writer::open(scratch.path(), Options::new("bench")).expect("a journal can be made");
+/// What the calling thread has had of a core, ns.
+pub fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts it");
+    text.split_ascii_whitespace().next().and_then(|ns| ns.parse().ok()).expect("a number")
+}
+
+fn drain(folder: &Path, daemon: &mut DaemonSegment, progress: &Progress) -> Drained {
+    let (mut writer, _) = Writer::open(folder, Options::new("bench")).expect("a journal can be made");
+    let cpu_before = cpu_ns();
     let mut ends = daemon.ends().expect("rings of our own");
     let (mut records, mut synced) = (0, Instant::now());
     loop {
@@ -102,7 +131,10 @@ fn drain(daemon: &mut DaemonSegment, progress: &Progress) -> u64 {
             synced = Instant::now();
         }
         match (moved, last_turn) {
-            (0, true) => return records,
+            (0, true) => {
+                writer.sync().expect("the disk works");
+                return Drained { records, cpu_ns: cpu_ns() - cpu_before };
+            }
             (0, false) => std::thread::sleep(IDLE),
             _ => {}
         }

@@ -6,6 +6,7 @@
 pub mod flow;
 pub mod harness;
 pub mod journaler;
+pub mod load;
 pub mod market;
 pub mod metrics;
 pub mod peer;

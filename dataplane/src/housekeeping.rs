@@ -39,7 +39,7 @@ impl Housekeeping {
         if let Err(error) = tern_hw::privilege::drop_capabilities() {
             tracing::warn!("capabilities of the housekeeping thread: {error}");
         }
-        let mut until_look = 0_u32;
+        let (mut until_look, mut corrected) = (0_u32, Instant::now());
         while !ended.load(Ordering::Acquire) {
             if until_look == 0 {
                 until_look = CORRECTIONS_A_LOOK;
@@ -48,7 +48,7 @@ impl Housekeeping {
             until_look -= 1;
             let period_ns = ANCHOR_PERIOD.as_nanos() as u64;
             if let Some(found) = self.anchorer.correct(period_ns)
-                && self.steps.note(found)
+                && self.steps.note(found, std::mem::replace(&mut corrected, Instant::now()).elapsed())
             {
                 tracing::warn!(offset_ns = found.offset_ns, "the kernel's clock was set");
             }
@@ -108,8 +108,11 @@ impl Housekeeping {
     }
 }
 
-/// Further off than the last correction left it, the kernel's clock was set, ns: no oscillator drifts so far in a tenth of a second.
+/// Further off than the last correction left it, and than it may have been slewed since, the kernel's clock was set, ns: no
+/// oscillator drifts so far in a tenth of a second.
 const STEP_NS: u64 = 1_000_000;
+/// An offset is worked off, or overshot when this thread comes late, by half of this part of the time at most.
+const SLEW_ONE_IN: u128 = 100;
 
 /// Times that the kernel's clock was set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,12 +124,13 @@ struct Steps {
 }
 
 impl Steps {
-    /// Whether it was set since the last correction.
-    fn note(&mut self, found: Correction) -> bool {
+    /// Whether it was set since the last correction, which was so long ago.
+    fn note(&mut self, found: Correction, since: Duration) -> bool {
         let by_ns = found.offset_ns.saturating_sub(self.left_ns).unsigned_abs();
         // A jump catches up at once; set back, it is caught up with slowly.
         self.left_ns = if found.jumped { 0 } else { found.offset_ns };
-        let is_step = by_ns > STEP_NS;
+        let slewed_ns = u64::try_from(since.as_nanos() / SLEW_ONE_IN).unwrap_or(u64::MAX);
+        let is_step = by_ns > STEP_NS.saturating_add(slewed_ns);
         if is_step {
             self.count += 1;
             self.stepped_ns = self.stepped_ns.saturating_add(by_ns);
@@ -143,7 +147,7 @@ mod tests {
     fn a_step_is_counted_once_and_not_again_while_it_is_worked_off() {
         let mut steps = Steps::default();
         let mut note = |offset_ns, jumped| {
-            let is_step = steps.note(Correction { offset_ns, jumped });
+            let is_step = steps.note(Correction { offset_ns, jumped }, Duration::from_millis(100));
             (is_step, steps.count, steps.stepped_ns)
         };
         assert_eq!(note(40_000, false), (false, 0, 0));
@@ -152,5 +156,8 @@ mod tests {
         assert_eq!(note(-20_000_000, false), (true, 2, 24_970_000), "back: slowly");
         assert_eq!(note(-19_500_000, false), (false, 2, 24_970_000));
         assert_eq!(note(-19_000_000, false), (false, 2, 24_970_000));
+        // The thread came two seconds late: it was slewed all the while.
+        let late = Correction { offset_ns: -9_000_000, jumped: false };
+        assert!(!steps.note(late, Duration::from_secs(2)), "{steps:?}");
     }
 }

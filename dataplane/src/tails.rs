@@ -38,7 +38,7 @@ const fn bucket(ns: u64) -> usize {
 /// The longest time in a bucket.
 const fn upper_ns(bucket: usize) -> u64 {
     let shift = (bucket >> SUB_BITS).saturating_sub(1);
-    ((bucket - (shift << SUB_BITS)) as u64 + 1 << shift) - 1
+    (((bucket - (shift << SUB_BITS)) as u64 + 1) << shift) - 1
 }
 
 /// What is usual of one part.

@@ -43,6 +43,7 @@ CHECKS = {
     "metrics_rules": ("metrics", True, False),
     "metrics_alerts": ("metrics", True, True),
     "metrics_flood": ("metrics", True, True),
+    "metrics_slow_alerts": ("slow_alerts", False, True),
     "daemon_stopped": ("daemon", True, True),
     "daemon_killed": ("daemon", True, True),
     "strategy_crash": ("strategy", True, True),
@@ -63,6 +64,10 @@ CHECKS = {
     "sinks": ("sinks", True, True),
     "disk_full": ("full", True, True),
     "ring_full": ("full", True, True),
+    "disk_read_only": ("faults", True, True),
+    "disk_errors": ("faults", False, True),
+    "disk_slow": ("faults", True, True),
+    "clock_step": ("faults", True, True),
     "tshark": ("wire", True, True),
     "nothing_left": ("left", True, False),
 }

@@ -11,6 +11,7 @@ pub mod ring;
 pub mod risk;
 pub mod sustained;
 pub mod tick;
+pub mod underload;
 pub mod wire;
 
 use crate::harness::{Plan, Row};
@@ -31,6 +32,7 @@ pub const ALL: &[(&str, Run)] = &[
     ("journal_query", query::journal_query),
     ("ring_hop", ring::ring_hop),
     ("tick_to_order", tick::tick_to_order),
+    ("loop_under_load", underload::loop_under_load),
     ("wire_to_wire", wire::wire_to_wire),
     ("burst", burst::burst),
     ("stress", burst::stress),

@@ -42,7 +42,7 @@ const RECORDS_AHEAD: u64 = 8_192;
 const HEADERS_BYTES: usize = 42;
 
 /// A port that notes when it handed frames out and when the first frame came back for transmission.
-struct Stopwatch {
+pub(super) struct Stopwatch {
     port: MemoryPort,
     clock: Clock,
     handed_out_ns: u64,
@@ -102,13 +102,13 @@ impl Port for Stopwatch {
 }
 
 /// Stage stamps, ns after the frame was seen, of each datagram that caused an order.
-type Figures = Rc<RefCell<Vec<[u64; STAGES]>>>;
+pub(super) type Figures = Rc<RefCell<Vec<[u64; STAGES]>>>;
 
 /// The stages that an order passes on its way to bytes.
 const WAY: [Stage; 5] = [Stage::Decoded, Stage::Book, Stage::Strategy, Stage::Risk, Stage::Encoded];
 
 /// A recorder that looks at the stage stamps that go by.
-struct Watch<R> {
+pub(super) struct Watch<R> {
     recorder: R,
     figures: Figures,
     next_seq: Rc<Cell<u64>>,
@@ -137,11 +137,11 @@ impl<R: Recorder> Recorder for Watch<R> {
     }
 }
 
-type Loop<'a, R> =
+pub(super) type Loop<'a, R> =
     Engine<'a, Stopwatch, BypassTcp, Watch<R>, Clock, CatchUnwind, ItchFeed, OuchSession, Box<[AnyStrategy]>>;
 
 /// A loop and the venue that it trades with.
-struct Rig<'a, R> {
+pub(super) struct Rig<'a, R> {
     engine: Loop<'a, R>,
     peer: Peer,
     clock: Clock,
@@ -154,7 +154,7 @@ struct Rig<'a, R> {
 }
 
 impl<'a, R: Recorder> Rig<'a, R> {
-    fn new(config: &Config, words: &'a Words, recorder: R, clock: &Clock) -> Self {
+    pub(super) fn new(config: &Config, words: &'a Words, recorder: R, clock: &Clock) -> Self {
         let mut memory = Arenas::new(true);
         let feed = registry::itch_feed(&[STREAM], &mut memory);
         let strategies = registry::strategies(config).expect("the registry has them");
@@ -231,7 +231,7 @@ impl<'a, R: Recorder> Rig<'a, R> {
         }
     }
 
-    fn log_in(&mut self) {
+    pub(super) fn log_in(&mut self) {
         let start = self.clock.now();
         while !self.engine.pipeline().desk().can_trade() {
             self.engine.turn();
@@ -242,7 +242,7 @@ impl<'a, R: Recorder> Rig<'a, R> {
     }
 
     /// Datagrams, no faster than `journal` takes the records of this loop, if it does at all.
-    fn ticks(&mut self, datagrams: &[Vec<u8>], journal: Option<&Progress>) {
+    pub(super) fn ticks(&mut self, datagrams: &[Vec<u8>], journal: Option<&Progress>) {
         for some in datagrams.chunks(16) {
             some.iter().for_each(|datagram| self.tick(datagram));
             if let Some(journal) = journal {
@@ -253,7 +253,7 @@ impl<'a, R: Recorder> Rig<'a, R> {
 
     /// One run: p50 and p99 of frame seen to order encoded, then the same from outside, then the median that each
     /// stage of the way took.
-    fn run(&mut self, datagrams: &[Vec<u8>], journal: Option<&Progress>) -> Run {
+    pub(super) fn run(&mut self, datagrams: &[Vec<u8>], journal: Option<&Progress>) -> Run {
         self.inside_ns.borrow_mut().clear();
         self.outside_ns.clear();
         self.ticks(datagrams, journal);
@@ -276,8 +276,9 @@ impl<'a, R: Recorder> Rig<'a, R> {
 }
 
 /// What one run found, ns.
-struct Run {
-    figures: [f64; 4],
+pub(super) struct Run {
+    /// p50 and p99 from inside, then from outside.
+    pub(super) figures: [f64; 4],
     stages: [f64; WAY.len()],
 }
 

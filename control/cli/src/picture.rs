@@ -159,7 +159,7 @@ fn table(latencies: &Latencies) -> String {
 
 const STYLE: &str = "body{font:14px sans-serif;max-width:960px;margin:2em auto;color:#222}svg{width:100%}\
     polyline{fill:none;stroke-width:1.6}text{font-size:11px}.grid{stroke:#ddd}.left{text-anchor:end}\
-    .below{text-anchor:middle}td,th{padding:2px 8px;text-align:right;white-space:nowrap}td:nth-child(-n+2),th:nth-child(-n+2),.text{text-align:left}";
+    .below{text-anchor:middle}td,th{padding:2px 8px;text-align:right;white-space:nowrap}td:nth-child(-n+2),th:nth-child(-n+2),.text{text-align:left}td.text{white-space:normal}";
 
 /// Writes the page.
 ///

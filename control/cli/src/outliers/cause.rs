@@ -95,8 +95,8 @@ fn of_kernel(part: &Part, sample: &Sample, kept: &OutlierRecord) -> Option<(Caus
         return Some((Cause::ClockStep, format!("the kernel's clock was set by {}", duration(kept.stepped_ns))));
     }
     // Many short inputs explain a wait; one long one may have been interrupted itself.
-    let is_explained = part.name == "wait" && sample.around.longest.is_some_and(|(_, ns)| ns < excess / 2);
-    if kept.stood_ns >= excess - excess / 4 && kept.switches > 0 && excess > TAKEN_NS && !is_explained {
+    let is_burst = part.name == "wait" && is_explained(part, sample) && !is_one(part, sample);
+    if kept.stood_ns >= excess - excess / 4 && kept.switches > 0 && excess > TAKEN_NS && !is_burst {
         let text = format!(
             "the kernel gave the core to another thread: {} involuntary switches within {}, {} without a core",
             grouped(kept.switches),
@@ -105,7 +105,7 @@ fn of_kernel(part: &Part, sample: &Sample, kept: &OutlierRecord) -> Option<(Caus
         );
         return Some((Cause::CoreTaken, text));
     }
-    let is_own = matches!(part.name, "strategy" | "submitted") || part.name == "wait" && sample.around.count > 0;
+    let is_own = matches!(part.name, "strategy" | "submitted") || part.name == "wait" && is_explained(part, sample);
     // Orders are refused once a quarter of the ring is all that is left, and everything is tried again and again.
     if !is_own && kept.order_slots > 0 && kept.order_used >= kept.order_slots - kept.order_slots / 4 {
         let (used, of) = (grouped(kept.order_used), grouped(kept.order_slots));
@@ -121,10 +121,20 @@ fn of_kernel(part: &Part, sample: &Sample, kept: &OutlierRecord) -> Option<(Caus
     None
 }
 
+/// Whether the loop was at other inputs for the better part of a wait: else they came late as well.
+fn is_explained(part: &Part, sample: &Sample) -> bool {
+    sample.around.total_ns >= part.excess() / 2
+}
+
+/// Whether it was one of them above all.
+fn is_one(part: &Part, sample: &Sample) -> bool {
+    sample.around.longest.is_some_and(|(_, ns)| sample.around.count == 1 || ns >= part.excess() / 2)
+}
+
 fn of_wait(part: &Part, sample: &Sample) -> (Cause, String) {
-    if let Some((input, took_ns)) = sample.around.longest {
+    if let Some((input, took_ns)) = sample.around.longest.filter(|_| is_explained(part, sample)) {
         let (count, kind) = (sample.around.count, kind_name(input.kind));
-        if count > 1 && took_ns < part.excess() / 2 {
+        if !is_one(part, sample) {
             return (
                 Cause::Burst,
                 format!("behind a burst: {} inputs were worked off before it", grouped(count as u64)),
@@ -133,14 +143,15 @@ fn of_wait(part: &Part, sample: &Sample) -> (Cause, String) {
         let text = format!("the loop was at {kind} {} ({} bytes) for {}", input.seq, input.bytes, duration(took_ns));
         return (Cause::Busy, text);
     }
+    let is_late = sample.around.count > 0;
     let behind = sample.stages.backlog.max(sample.kept.map_or(0, |kept| kept.waiting));
-    if let Some(kept) = sample.kept.filter(|kept| kept.place > 0) {
+    if let Some(kept) = sample.kept.filter(|kept| kept.place > 0 && !is_late) {
         return (
             Cause::Burst,
             format!("behind a burst: {} frames of its batch of {} came first", kept.place, kept.batch),
         );
     }
-    if behind > 0 {
+    if behind > 0 && !is_late {
         return (Cause::Burst, format!("a burst: {behind} came behind it"));
     }
     match sample.kept {

@@ -27,6 +27,8 @@ pub(super) struct Around {
     /// Inputs that the loop was at meanwhile, the one that it was at longest, and for how long.
     pub(super) count: usize,
     pub(super) longest: Option<(Input, u64)>,
+    /// For how long it was at them, all together.
+    pub(super) total_ns: u64,
 }
 
 /// The last inputs.
@@ -71,6 +73,7 @@ impl Inputs {
             }
             let took_ns = end_ns.saturating_sub(input.tai_ns.max(stages.arrival_ns));
             around.count += 1;
+            around.total_ns += took_ns;
             if around.longest.is_none_or(|(_, longest_ns)| took_ns > longest_ns) {
                 around.longest = Some((*input, took_ns));
             }

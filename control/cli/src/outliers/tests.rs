@@ -131,6 +131,13 @@ fn planted() -> Vec<Planted> {
         one(
             Cause::CoreTaken,
             wait,
+            (1, 0),
+            OutlierRecord { switches: 1, stood_ns: 890_000, turn_ns: 880_000, ..kept },
+            "1 involuntary switches",
+        ),
+        one(
+            Cause::CoreTaken,
+            wait,
             none,
             OutlierRecord { switches: 3, stood_ns: 850_000, turn_ns: 880_000, ..kept },
             "3 involuntary switches within 200.00 ms, 850.00 us without a core",
