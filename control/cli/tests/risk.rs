@@ -394,3 +394,31 @@ fn bounds_of_a_price_are_shown_and_a_diff_names_orders_and_a_close_beyond_the_ne
     let output = bench.tern(&["risk", "set", "--symbol", "MSFT", "price_min=95000", "--why", "calm"]);
     assert_eq!(output.status.code(), Some(3), "no daemon answers: {output:?}");
 }
+
+#[test]
+fn what_a_file_says_of_single_symbols_and_strategies_is_shown_and_said_not_to_be_set() {
+    let bench = Bench::new("single");
+    let file = bench.folder.join("single.toml").display().to_string();
+    let text = "[limits]\nposition_max = 1900\n[[limits.symbol]]\nsymbol = \"MSFT\"\nposition_max = 5\n\
+        [[limits.strategy]]\nid = 1\ngross_max = 7\n";
+    std::fs::write(&file, text).expect("a file");
+    let (code, said) = bench.json(&["risk", "check", &file]);
+    assert_eq!((code, &said["symbol"]), (0, &json!([{ "symbol": "MSFT", "position_max": 5 }])), "{said}");
+    let text = String::from_utf8_lossy(&bench.tern(&["risk", "check", &file]).stdout).into_owned();
+    assert!(
+        text.contains("[[limits.symbol]] position_max 5, symbol MSFT\n[[limits.strategy]] gross_max 7, id 1\n"),
+        "{text}"
+    );
+    let mut segment = DataPlaneSegment::open(&bench.spec()).expect("a segment");
+    let plane = segment.ends().expect("its ends");
+    say_limits(&bench, plane.segment.words());
+    let (code, said) = bench.json(&["risk", "diff", &file]);
+    assert_eq!((code, &said["not_set"]), (0, &json!(["limits.symbol MSFT", "limits.strategy 1"])), "{said}");
+    let text = String::from_utf8_lossy(&bench.tern(&["risk", "diff", &file]).stdout).into_owned();
+    assert!(text.contains("NOT part of it") && text.contains("limits.symbol MSFT, limits.strategy 1"), "{text}");
+    let (_, said) = bench.json(&["risk", "diff", "position_max=1900"]);
+    assert_eq!(said["not_set"], json!([]));
+    std::fs::write(&file, "[limits]\n[[limits.strategy]]\nid = 0\ngross_max = 7\n").expect("a file");
+    let (code, said) = bench.json(&["risk", "check", &file]);
+    assert_eq!((code, &said["problems"][0]["field"]), (2, &json!("limits.strategy[0].id")), "{said}");
+}

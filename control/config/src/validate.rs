@@ -295,6 +295,7 @@ impl Check<'_> {
         let mut strategies = BTreeMap::new();
         for (index, limits) in self.config.limits.strategy.iter().enumerate() {
             let at = |field: &str| format!("limits.strategy[{index}].{field}");
+            self.within(&at("id"), limits.id, 1..=u16::MAX);
             if let Some(first) = strategies.insert(limits.id, index) {
                 self.wrong(&at("id"), format!("{} has its limits in entry {first} already", limits.id));
             }

@@ -320,7 +320,10 @@ fn every_problem_is_told_at_once_and_in_the_order_of_the_file() {
         EXAMPLE.replace("stream = 1", "stream = 0").replace("queues = [0]", "queues = []").replace("id = 1", "id = 0");
     let Err(problems) = Config::parse(Path::new("x"), &text) else { panic!("accepted") };
     let fields: Vec<&str> = problems.0.iter().map(|problem| problem.field.as_str()).collect();
-    assert_eq!(fields, ["port.queues", "feed[0].stream", "strategy[0].id", "opening.position[0].strategy"]);
+    assert_eq!(
+        fields,
+        ["port.queues", "feed[0].stream", "strategy[0].id", "limits.strategy[0].id", "opening.position[0].strategy"]
+    );
 }
 
 #[test]

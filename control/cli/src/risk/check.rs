@@ -21,9 +21,10 @@ pub(crate) fn check(file: &Path) -> Outcome {
                 table.row(vec![key_of(name).into(), shown(name, *value)]);
             }
             let by_key = values.iter().map(|(name, value)| (key_of(name).to_owned(), json!(text_of(name, *value))));
-            let json =
-                json!({ "file": file, "valid": true, "problems": [], "limits": Value::Object(by_key.collect()) });
-            Outcome::ok(format!("{}: right\n{}", file.display(), table.render()), json)
+            let own = of_single_ones(&limits);
+            let json = json!({ "file": file, "valid": true, "problems": [], "limits": Value::Object(by_key.collect()),
+                "symbol": limits.symbol, "strategy": limits.strategy });
+            Outcome::ok(format!("{}: right\n{}{own}", file.display(), table.render()), json)
         }
         Err(problems) => {
             let json = json!({
@@ -34,4 +35,20 @@ pub(crate) fn check(file: &Path) -> Outcome {
             Outcome { text: problems.pictured(), json, code: exit::USAGE }
         }
     }
+}
+
+/// What the file says of single symbols and strategies, a line each.
+fn of_single_ones(limits: &Limits) -> String {
+    let line = |what: &str, own: Value| {
+        let pairs: Vec<String> = own
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| format!("{key} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            .collect();
+        format!("[[limits.{what}]] {}\n", pairs.join(", "))
+    };
+    let symbols = limits.symbol.iter().map(|own| line("symbol", json!(own)));
+    symbols.chain(limits.strategy.iter().map(|own| line("strategy", json!(own)))).collect()
 }

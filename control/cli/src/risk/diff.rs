@@ -5,7 +5,7 @@ use tern_abi::segment::{ShownOrder, ShownPosition};
 use tern_config::limits::key_of;
 
 use super::in_force::{InForce, shown, symbol_text};
-use super::wanted::{Changed, changes, role};
+use super::wanted::{Changed, changes, not_set, not_set_text, role};
 use crate::outcome::{Failure, Outcome};
 use crate::target::Target;
 
@@ -39,7 +39,7 @@ pub(crate) fn diff(target: &Target, source: &[String]) -> Result<Outcome, Failur
     let in_force = InForce::find(target, &words)?;
     let changes = changes(&in_force, source)?;
     let effects = effects(&in_force, &changes);
-    let mut text = describe(&in_force, &changes, &effects);
+    let mut text = describe(&in_force, &changes, &effects) + &not_set_text(source);
     if let Some(role) = role(&changes) {
         text.push_str(&format!(
             "needs the role {}; `tern risk set --epoch {} --why TEXT ...` sets all of it\n",
@@ -47,7 +47,9 @@ pub(crate) fn diff(target: &Target, source: &[String]) -> Result<Outcome, Failur
             in_force.state.epoch
         ));
     }
-    Ok(Outcome::ok(text, json(&in_force, &changes, &effects)))
+    let mut json = json(&in_force, &changes, &effects);
+    json["not_set"] = not_set(source).into();
+    Ok(Outcome::ok(text, json))
 }
 
 /// For people: every change, then what it is below.

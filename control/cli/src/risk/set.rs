@@ -5,7 +5,7 @@ use tern_config::protocol::{Answer, Ask, LimitsVerdict};
 
 use super::diff;
 use super::in_force::InForce;
-use super::wanted::changes;
+use super::wanted::{changes, not_set, not_set_text};
 use crate::control::ask;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::target::Target;
@@ -21,8 +21,9 @@ pub(crate) fn set(target: &Target, source: &[String], why: &str, epoch: Option<u
     let changes = changes(&before, source)?;
     let effects = diff::effects(&before, &changes);
     let epoch_seen = epoch.unwrap_or(before.state.epoch);
-    let text = diff::describe(&before, &changes, &effects);
-    let json = diff::json(&before, &changes, &effects);
+    let text = diff::describe(&before, &changes, &effects) + &not_set_text(source);
+    let mut json = diff::json(&before, &changes, &effects);
+    json["not_set"] = not_set(source).into();
     let (verdict, epoch, message) = if changes.is_empty() && epoch_seen == before.state.epoch {
         (None, epoch_seen, String::new())
     } else {

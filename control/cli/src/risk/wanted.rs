@@ -51,6 +51,25 @@ fn read(in_force: &InForce, source: &[String]) -> Result<BTreeMap<String, i64>, 
     }
 }
 
+/// What a file says of single symbols and strategies: that holds from the start of a run, and a command sets none of it.
+pub(crate) fn not_set(source: &[String]) -> Vec<String> {
+    let [file] = source else { return Vec::new() };
+    let Ok(limits) = Limits::load(file) else { return Vec::new() };
+    let symbols = limits.symbol.iter().map(|own| format!("limits.symbol {}", own.symbol));
+    symbols.chain(limits.strategy.iter().map(|own| format!("limits.strategy {}", own.id))).collect()
+}
+
+/// The same for people; empty when there is nothing.
+pub(crate) fn not_set_text(source: &[String]) -> String {
+    match not_set(source).as_slice() {
+        [] => String::new(),
+        own => format!(
+            "NOT part of it, for they hold from the start of a run: {} (prices in the day: --symbol)\n",
+            own.join(", ")
+        ),
+    }
+}
+
 fn other_release(name: &str, who: &str) -> Failure {
     Failure::usage(format!("there is a limit `{name}` that {who}: use the tern of the data plane's release"))
 }

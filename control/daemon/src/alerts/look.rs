@@ -61,7 +61,6 @@ impl Growth {
 pub(super) struct Look {
     loss: Duration,
     limit_percent: i64,
-    refusals_per_second: u64,
     disk_free_bytes: u64,
     names: Names,
     disk: Option<String>,
@@ -71,9 +70,7 @@ pub(super) struct Look {
     restarts: Growth,
     silences: Option<Growth>,
     books: Option<Growth>,
-    /// Refusals at the begin of the second, and what the last one had.
-    second: Option<(Instant, u64)>,
-    refusals: u64,
+    refusals: Refusals,
 }
 
 impl Look {
@@ -82,7 +79,6 @@ impl Look {
         Self {
             loss: Duration::from_millis(config.daemon.heartbeat_loss_ms),
             limit_percent: alerts.limit_percent.into(),
-            refusals_per_second: alerts.refusals_per_second.into(),
             disk_free_bytes: alerts.disk_free_mb.saturating_mul(1 << 20),
             names: Names::default(),
             disk: None,
@@ -91,8 +87,7 @@ impl Look {
             restarts: Growth::new(0),
             silences: None,
             books: None,
-            second: None,
-            refusals: 0,
+            refusals: Refusals { most: alerts.refusals_per_second.into(), second: None, last: 0 },
         }
     }
 
@@ -126,7 +121,7 @@ impl Look {
         let (limits, losses) = self.limits(words);
         say(AlertKind::LimitNear, limits);
         say(AlertKind::LossNear, losses);
-        say(AlertKind::RefusalsBurst, self.refusals(words, now));
+        say(AlertKind::RefusalsBurst, self.refusals.look(words.refusals.snapshot().iter().sum(), now));
         let count = words.counters.get(LoopCounter::DaemonSilences);
         let is_recent = self.silences.get_or_insert(Growth::new(count)).is_recent(count, now);
         say(AlertKind::DaemonSilent, is_recent.then(|| format!("{count} times so far")));
@@ -192,15 +187,27 @@ impl Look {
         }
         (joined(&near), joined(&losses))
     }
+}
 
-    fn refusals(&mut self, words: &Words, now: Instant) -> Option<String> {
-        let refused: u64 = words.refusals.snapshot().iter().sum();
+/// What the gate refused, by the second.
+struct Refusals {
+    /// More in a second are a burst.
+    most: u64,
+    /// When the second began, and how many there had been by then.
+    second: Option<(Instant, u64)>,
+    /// How many the last whole second had.
+    last: u64,
+}
+
+impl Refusals {
+    /// What is to be said when there have been `refused` by now.
+    fn look(&mut self, refused: u64, now: Instant) -> Option<String> {
         let (began, before) = *self.second.get_or_insert((now, refused));
         if now.duration_since(began) >= Duration::from_secs(1) {
-            self.refusals = refused.saturating_sub(before);
+            self.last = refused.saturating_sub(before);
             self.second = Some((now, refused));
         }
-        (self.refusals > self.refusals_per_second).then(|| format!("{} in the last second", self.refusals))
+        (self.last > self.most).then(|| format!("{} in the last second", self.last))
     }
 }
 
@@ -249,4 +256,39 @@ fn low_disk(folder: &std::path::Path, least_bytes: u64) -> Option<String> {
     let found = nix::sys::statvfs::statvfs(folder).ok()?;
     let free = found.blocks_available() as u64 * found.fragment_size() as u64;
     (free < least_bytes).then(|| format!("{} MB free in {}", free >> 20, folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refusals in each second of a demo: at the open for want of a reference, then of two strategies that the gate keeps from trading
+    /// with one another.
+    const OPEN: [u64; 10] = [1161, 1564, 1857, 1950, 2055, 2073, 2245, 2159, 2308, 2411];
+
+    #[test]
+    fn an_ordinary_open_is_no_burst_of_refusals_and_a_strategy_that_asks_in_vain_at_every_message_is() {
+        let most = tern_config::Alerts::default().refusals_per_second.into();
+        let mut refusals = Refusals { most, second: None, last: 0 };
+        let mut now = Instant::now();
+        let mut refused = 0;
+        assert_eq!(refusals.look(refused, now), None);
+        let mut pass = |of_second: u64| {
+            // Looked at ten times a second.
+            (1..=10)
+                .map(|_| {
+                    now += Duration::from_millis(100);
+                    refused += of_second / 10;
+                    refusals.look(refused, now)
+                })
+                .last()
+                .flatten()
+        };
+        for of_second in OPEN {
+            assert_eq!(pass(of_second), None, "{of_second}");
+        }
+        // The demo's feed has 20,000 messages a second.
+        assert_eq!(pass(20_000), Some("20000 in the last second".into()));
+        assert_eq!(pass(2000), None, "it is over");
+    }
 }
