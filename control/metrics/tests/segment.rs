@@ -117,6 +117,7 @@ fn everything_that_the_segment_and_the_facts_say_is_read() {
     let text = bench.text(Format::OpenMetrics);
     for line in [
         "tern_orders_new_total 41",
+        "tern_loop_stood_seconds_total 2.5",
         "tern_open_orders 5",
         "tern_refused_total{reason=\"killed\"} 0",
         "tern_refused_total{reason=\"price_collar\"} 9",
