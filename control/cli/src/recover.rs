@@ -33,13 +33,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Exit code 4 when the journal is damaged or a part of it is missing: no data plane would start on it.
 pub(crate) fn show(target: &Target, dry_run: bool) -> Result<Outcome, Failure> {
     let began = Instant::now();
+    // Before the journal is read: what a daemon that runs writes meanwhile is missing from nothing.
+    let journaled_seq = journaled_seq(target);
     let (day, tail_bytes) = read(&target.paths.journal)?;
     let mut text = day_text(&day, &target.names(), tail_bytes);
     let mut json = day_json(&day, &target.names(), tail_bytes);
     text.push_str(&comparison_text(&day));
     let mut code = if day.unreconciled && day.differences_stopping > 0 { exit::UNHEALTHY } else { exit::OK };
     if dry_run {
-        let start = Start::of(target, &day);
+        let start = Start::of(target, &day, journaled_seq);
         code = if start.records_missing == 0 { exit::OK } else { exit::UNHEALTHY };
         text.push_str(&start.text());
         json["start"] = start.json();
@@ -294,6 +296,13 @@ fn day_json(day: &Recovered, names: &Names, tail_bytes: u64) -> Value {
     })
 }
 
+/// The last record that the daemon has said to be in the journal; 0 when there is no segment.
+fn journaled_seq(target: &Target) -> u64 {
+    let view = target.segment().ok();
+    let words = view.as_ref().and_then(|view| view.segment().ok());
+    words.as_deref().map_or(0, |words: &Words| words.journaled_seq.get())
+}
+
 /// What a data plane that starts now would begin with, as far as it can be known without it.
 struct Start {
     /// Whether there is a segment; else it would be made anew.
@@ -305,7 +314,7 @@ struct Start {
 }
 
 impl Start {
-    fn of(target: &Target, day: &Recovered) -> Self {
+    fn of(target: &Target, day: &Recovered, journaled_seq: u64) -> Self {
         let view = target.segment().ok();
         let words = view.as_ref().and_then(|view| view.segment().ok());
         let of_day = |next: &NextOrder| Some(next.day) == day.day;
@@ -314,11 +323,10 @@ impl Start {
             accounts.filter(of_day).map(|next| next.next).max().unwrap_or(0)
         };
         let in_segment = words.as_deref().map_or(0, next_id);
-        let journaled = words.as_deref().map_or(0, |words: &Words| words.journaled_seq.get());
         Self {
             segment: words.is_some(),
             next_order_id: day.next_order_id.max(in_segment),
-            records_missing: journaled.saturating_sub(day.last_seq),
+            records_missing: journaled_seq.saturating_sub(day.last_seq),
             is_first: day.runs == 0,
         }
     }
