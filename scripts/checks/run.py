@@ -62,6 +62,7 @@ CHECKS = {
     "fallback_block": ("fallbacks", True, True),
     "export": ("export", True, True),
     "sinks": ("sinks", True, True),
+    "segments": ("segments", True, True),
     "disk_full": ("full", True, True),
     "ring_full": ("full", True, True),
     "disk_read_only": ("faults", True, True),

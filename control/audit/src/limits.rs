@@ -387,7 +387,7 @@ mod tests {
         };
         assert_eq!(set("GME", [2000, 2600], [200_000, 260_000]), (true, [Some(200_000), Some(260_000)]));
         assert_eq!(set("GME", [2000, 2600], [1, 2]), (false, [Some(200_000), Some(260_000)]), "others are in force");
-        assert_eq!(set("GME", [200_000, 260_000], [9, 8]).0, false);
+        assert!(!set("GME", [200_000, 260_000], [9, 8]).0);
         assert_eq!(set("ABOVE", [90_000, 1_999_999_900], [90_000, 100_000]), (true, [Some(90_000), Some(100_000)]));
         assert_eq!(set("NONE", [1, 1_999_999_900], [1, 5]), (false, [None, None]));
         assert_eq!(in_force.epoch(), 2);
