@@ -70,7 +70,7 @@ def journal_says(today):
              "trust": "trust", "state": "states", "counters": "counters", "conn": "connections", "command": "commands",
              "start": "starts", "shed": "shed", "set_limits": "limit_commands", "limits": "limit_outcomes", "rescue": "rescues",
              "instrument_trust": "instrument_trust", "reconcile": "differences", "strategy": "strategies",
-             "strategy_state": "strategy_states"}
+             "strategy_state": "strategy_states", "outlier": "outliers"}
     counts, bodies = {}, {table: [] for table in SUMS}
     for record in compare.cat(today.tern.binary("tern"), today.tern.config, ",".join(kinds)):
         table = kinds[record["kind"]]

@@ -31,10 +31,13 @@ def recover_power_cut(out, _options):
         die(today)
         assert os.path.exists(SEGMENT), "the segment is somewhere else"
         os.unlink(SEGMENT)
-        lost = cut_tail(today)
+        before = new_orders(today)
+        cut_tail(today)
         told = today.tern.tern("journal", "verify", check=False)
         assert not told["sound"] and not told["torn_bytes"], f"an end that was cut was taken for a torn one: {told}"
         shutil.copy(f"{out}/head", f"{out}/journal/head")
+        lost = before - new_orders(today)
+        assert lost > 0, "nothing was lost"
         crash.again(today)
         # the second opinion finds orders in the venue's log of which no record is left, and stops trading for itself
         today.wait("the second opinion has stopped it",
@@ -137,19 +140,19 @@ def die(today):
     time.sleep(0.3)
 
 
+def new_orders(today):
+    """How many records of new orders the journal has."""
+    return sum(1 for record in compare.cat(today.tern.binary("tern"), today.tern.config, "order")
+               if record["body"]["action"] == "new")
+
+
 def cut_tail(today):
-    """Cuts the last file, in the middle of a record; how many records of new orders that took."""
-    def count():
-        return sum(1 for record in compare.cat(today.tern.binary("tern"), today.tern.config, "order")
-                   if record["body"]["action"] == "new")
-    before, path = count(), files(today)[-1]
+    """Cuts the last file, in the middle of a record."""
     # before the head, however far the last sync was behind the end when both processes died
     head = today.tern.tern("journal", "verify")["head"]
+    path = files(today)[-1]
     assert path.endswith(f"{head['segment']:08}.journal"), (path, head)
     os.truncate(path, head["bytes"] * 19 // 20 | 5)
-    lost = before - count()
-    assert lost > 0, "nothing was lost"
-    return lost
 
 
 def same_as_exchange(today):

@@ -15,10 +15,10 @@ PACKED = b"TERNPACK"
 
 def segments(out, _options):
     with session.Session(out, "--seconds", 20, "--exchange-option=--linger-ms=1500", "--exchange-option=--break-percent=0",
-                         "--set", f'session.utc_offset="{overnight.FIRST}"', "--set", "journal.segment_bytes=2097152",
+                         "--set", f'session.utc_offset="{overnight.FIRST}"', "--rate", 10000, "--set", "journal.segment_bytes=1048576",
                          capture=False) as today:
         today.start()
-        today.wait_orders(1500)
+        today.wait("the journal has four files", lambda: len(glob.glob(f"{out}/journal/*.journal")) >= 4)
         overnight.end_of_day(today)
         seal = only(glob.glob(f"{out}/journal/seals/*.seal"))
         opening = f"{out}/opening.toml"
