@@ -161,21 +161,6 @@ pub fn ledger(journal: &Recovered, state: &RunState, opening: &[OpeningPosition]
 /// # Errors
 /// There is no room for all scopes, which no segment had more of: it is not a new one.
 pub fn remind(journal: &Recovered, words: &Words, now_ns: u64) -> anyhow::Result<()> {
-    if let Some(command) = &journal.limits {
-        words.limits.write(&LimitsState::new(command, now_ns));
-        tracing::warn!(epoch = command.epoch, why = command.why(), "limits that were set, as the journal says");
-    }
-    if let Some(day) = journal.day {
-        let mut state = BoundsState { day, ..BoundsState::default() };
-        for command in journal.bounds.values() {
-            if !state.set(&command.bounds, (command.epoch, command.uid, now_ns)) {
-                anyhow::bail!("bounds of the price of more symbols were set than the segment takes");
-            }
-            let symbol = String::from_utf8_lossy(&command.bounds.symbol);
-            tracing::warn!(%symbol, why = command.why(), "bounds of its price that were set, as the journal says");
-        }
-        words.bounds.write(&state);
-    }
     for ((kind, key), command) in &journal.scopes {
         let Some((.., state)) = command.scope_state() else { continue };
         let scope = Scope { kind: *kind, key: *key, state, uid: command.uid, since_ns: now_ns, changes: 0 };
@@ -184,6 +169,22 @@ pub fn remind(journal: &Recovered, words: &Words, now_ns: u64) -> anyhow::Result
             .restrict(&scope)
             .map_err(|_| anyhow::anyhow!("more scopes are restricted than the segment takes"))?;
         tracing::warn!(kind = kind.name(), key, state = state.name(), "restricted as the journal says");
+    }
+    if let Some(day) = journal.day {
+        let mut state = BoundsState { day, ..BoundsState::default() };
+        for command in journal.bounds.values() {
+            let symbol = String::from_utf8_lossy(&command.bounds.symbol);
+            if !state.set(&command.bounds, (command.epoch, command.uid, now_ns)) {
+                anyhow::bail!("bounds of {symbol}'s price were set, and of more symbols than the segment takes");
+            }
+            tracing::warn!(%symbol, why = command.why(), "bounds of its price that were set, as the journal says");
+        }
+        words.bounds.write(&state);
+    }
+    // Last: one that is cut short before is done again.
+    if let Some(command) = &journal.limits {
+        words.limits.write(&LimitsState::new(command, now_ns));
+        tracing::warn!(epoch = command.epoch, why = command.why(), "limits that were set, as the journal says");
     }
     Ok(())
 }

@@ -132,11 +132,30 @@ fn take_over(
     let (state, journal) =
         recovery::take_over(&config.paths.journal, &known(config, &words, day), undrained, JOURNAL_PATIENCE)
             .context("recovering the day from the journal")?;
-    if words.runs.get() == 1 {
+    // No run has shown its limits here yet: the segment is new, or those before this one failed at their start.
+    if words.limits.read().is_none() {
         recovery::remind(&journal, &words, now_ns)?;
     }
+    has_bounds_of(config, &words, day)?;
     let ledger = recovery::ledger(&journal, &state, &assemble::opening(config));
     Ok((state, Some(ledger)))
+}
+
+/// Whether the configuration still bounds the price of each symbol of which bounds were set in the day `day`: in a symbol
+/// without bounds there is no place for them, and nobody has lifted them.
+fn has_bounds_of(config: &Config, words: &Segment<'_>, day: u32) -> anyhow::Result<()> {
+    let Some(state) = words.bounds.read().filter(|state| state.day == day) else { return Ok(()) };
+    let there = config.price_bounds();
+    for shown in state.shown() {
+        let symbol = String::from_utf8_lossy(&shown.symbol).trim_end().to_owned();
+        anyhow::ensure!(
+            there.contains_key(&symbol),
+            "{}: bounds of {symbol}'s price were set today and hold until the day ends, but no price_min or price_max in \
+             [[limits.symbol]] and no reference.price_bands bounds {symbol} any more: put them back, and loosen with `tern risk set`",
+            config.file().display()
+        );
+    }
+    Ok(())
 }
 
 /// What the segment remembers of the account.
@@ -410,6 +429,32 @@ mod tests {
         };
         assert_eq!(state_on(before), (700, 900, true));
         assert_eq!(state_on(config.trading_day(starts_s)), (0, 0, false));
+    }
+
+    #[test]
+    fn bounds_that_were_set_in_the_day_need_a_configuration_that_bounds_the_symbol() {
+        use tern_abi::command::SetBounds;
+        use tern_abi::segment::BoundsState;
+        const TEXT: &str = "[instance]\nname = \"bounds\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n";
+        let config = |more: &str| {
+            let parsed = Config::parse(std::path::Path::new("c.toml"), &format!("{TEXT}{more}"));
+            parsed.unwrap_or_else(|problems| panic!("{problems}"))
+        };
+        let path = std::path::PathBuf::from(format!("/dev/shm/tern-test-bounds-{}", std::process::id()));
+        let spec = SegmentSpec { path: Some(path.clone()), huge_pages: false, ..SegmentSpec::new("bounds") };
+        let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
+        let words = segment.ends().expect("ring ends").segment;
+        std::fs::remove_file(path).expect("it was made");
+        assert!(has_bounds_of(&config(""), &words, 7).is_ok(), "none were set");
+        let mut state = BoundsState { day: 7, ..BoundsState::default() };
+        let set = SetBounds { symbol: *b"GME     ", seen: [1, 9], wanted: [2, 8] };
+        assert!(state.set(&set, (1, 33, 5)));
+        words.bounds.write(&state);
+        let said = has_bounds_of(&config(""), &words, 7).expect_err("no place for them").to_string();
+        assert!(said.contains("c.toml: bounds of GME's price were set today"), "{said}");
+        assert!(has_bounds_of(&config(""), &words, 8).is_ok(), "of another day");
+        let bounded = config("[[limits.symbol]]\nsymbol = \"GME\"\nprice_max = 9\n");
+        assert!(has_bounds_of(&bounded, &words, 7).is_ok());
     }
 
     #[test]

@@ -131,6 +131,8 @@ pub struct Tails {
     last: Standing,
     kept: u64,
     left_out: u64,
+    /// Of those that wait, when there is room for no other.
+    shortest_ns: u64,
 }
 
 impl Default for Tails {
@@ -143,6 +145,7 @@ impl Default for Tails {
             last: Standing::default(),
             kept: 0,
             left_out: 0,
+            shortest_ns: 0,
         }
     }
 }
@@ -160,8 +163,18 @@ impl Tails {
         beyond
     }
 
+    /// Whether there is a place for one that is beyond a threshold, which is counted otherwise: when the loop is behind, nearly
+    /// all are.
+    #[inline]
+    pub fn has_place(&mut self, stages: &StageRecord) -> bool {
+        let has_place = self.count < KEPT || stages.whole_ns() > self.shortest_ns;
+        self.left_out += u64::from(!has_place);
+        has_place
+    }
+
     /// Keeps one that is beyond a threshold, in the place of a shorter one if there is no other.
     pub fn keep(&mut self, counters: &Counters, record: OutlierRecord, now: TaiNs) {
+        self.left_out += u64::from(self.count == KEPT);
         let threshold_ns = self.usual.each_ref().map(|usual| usual.threshold_ns);
         let record = OutlierRecord { threshold_ns, ..record };
         let looks = counters.get(LoopCounter::LoopLooks);
@@ -169,15 +182,21 @@ impl Tails {
         if let Some(place) = self.waiting.get_mut(self.count) {
             *place = new;
             self.count += 1;
+            self.follow_shortest();
             return;
         }
-        self.left_out += 1;
         let whole_ns = |one: &Waiting| one.record.stages.whole_ns();
         if let Some(shortest) = self.waiting.iter_mut().min_by_key(|one| whole_ns(one))
             && whole_ns(shortest) < whole_ns(&new)
         {
             *shortest = new;
         }
+        self.follow_shortest();
+    }
+
+    fn follow_shortest(&mut self) {
+        let shortest_ns = self.waiting.iter().map(|one| one.record.stages.whole_ns()).min();
+        self.shortest_ns = shortest_ns.filter(|_| self.count == KEPT).unwrap_or(0);
     }
 
     /// Follows what is usual and what the housekeeping thread counts. Gives those to `record` of which it is known what the
@@ -199,7 +218,8 @@ impl Tails {
             let Some(one) = self.waiting.get(index).copied() else { break };
             // The look after the next began when it was over.
             let is_known = standing.looks >= one.looks + 2;
-            if (all || is_known || now.since(one.at) >= PATIENCE_NS) && record(&told(&one, &self.last)).is_ok() {
+            let told = if is_known { told(&one, &self.last) } else { one.record };
+            if (all || is_known || now.since(one.at) >= PATIENCE_NS) && record(&told).is_ok() {
                 self.kept += 1;
             } else if let Some(place) = self.waiting.get_mut(left) {
                 *place = one;
@@ -207,14 +227,16 @@ impl Tails {
             }
         }
         self.count = left;
+        self.follow_shortest();
         counters.set(LoopCounter::Outliers, self.kept);
         counters.set(LoopCounter::OutliersLeftOut, self.left_out);
     }
 }
 
-/// The record, with what was counted from before the datagram to the last look.
+/// The record, with what was counted from before the datagram to the last look; without that where nobody of this run had
+/// looked before it.
 fn told(one: &Waiting, last: &Standing) -> OutlierRecord {
-    if last.looks == one.before.looks {
+    if one.before.at == TaiNs(0) {
         return one.record;
     }
     let few = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
@@ -312,8 +334,10 @@ mod tests {
         let (mut tails, counters) = (Tails::default(), Counters::new());
         for number in 1..=20_u64 {
             let record = OutlierRecord { stages: stages(1, number * 200_000, 10), ..OutlierRecord::default() };
+            assert!(tails.has_place(&record.stages));
             tails.keep(&counters, record, TaiNs(number));
         }
+        assert!(!tails.has_place(&stages(1, 5 * 200_000, 10)), "it is no longer than the shortest that waits");
         tails.settle(&counters, TaiNs(30), true, |_| Err(RingFull));
         assert_eq!(counters.get(LoopCounter::Outliers), 0);
         let mut told = Vec::new();
@@ -325,6 +349,6 @@ mod tests {
         });
         told.sort_unstable();
         assert_eq!(told, (5..=20).collect::<Vec<u64>>());
-        assert_eq!((counters.get(LoopCounter::Outliers), counters.get(LoopCounter::OutliersLeftOut)), (16, 4));
+        assert_eq!((counters.get(LoopCounter::Outliers), counters.get(LoopCounter::OutliersLeftOut)), (16, 5));
     }
 }

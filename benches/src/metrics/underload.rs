@@ -126,8 +126,8 @@ pub fn loop_under_load(plan: Plan) -> Vec<Row> {
         .map(|count| count.load(std::sync::atomic::Ordering::Relaxed));
     assert!(done.iter().all(|count| *count > 0), "the load was there: {done:?}");
     let note = format!(
-        "beside it, on the other core: {} records journaled at full rate, {} queries, {} scrapes, {} exports begun",
-        done[0], done[1], done[2], done[3]
+        "beside it, on the other core: {} records journaled at full rate, {} scrapes, {} queries and {} exports begun",
+        done[0], done[2], done[1], done[3]
     );
     let row = |metric, index: usize, ratio| {
         RowBuilder::new(metric, "ns", loaded[index].clone())

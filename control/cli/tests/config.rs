@@ -6,7 +6,7 @@ use common::Bench;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
-use tern_abi::command::SetLimits;
+use tern_abi::command::{SetBounds, SetLimits};
 use tern_abi::record::{Kind, LimitsRecord, RecordHeader, StartRecord};
 use tern_abi::segment::LimitsState;
 use tern_config::Limits;
@@ -46,7 +46,9 @@ fn write_journal(bench: &Bench, sets: &[SetLimits]) {
     let start = names().start_text(&bench.config.effective_toml());
     put(Kind::Start, &[StartRecord::default().as_bytes(), start.as_bytes()].concat());
     for set in sets {
-        put(Kind::SetLimits, set.as_bytes());
+        // Without bounds as builds wrote it that knew none.
+        let old = std::mem::offset_of!(SetLimits, bounds);
+        put(Kind::SetLimits, if set.bounds.is_meant() { set.as_bytes() } else { &set.as_bytes()[..old] });
         put(Kind::Limits, LimitsRecord { cause_seq: 0, epoch: set.epoch, outcome: 0 }.as_bytes());
     }
     journal.flush().expect("the disk is not full");
@@ -190,4 +192,19 @@ fn limits_have_a_history_and_an_earlier_epoch_can_be_had_again() {
     let gross = Limits::default().gross_max;
     let expected = json!({ "epoch": 2, "values": { "position_max": 1500, "gross_max": gross }, "why": "back to calm" });
     assert_eq!(asked["ask"]["set_limits"], expected, "what differs, against the epoch in force");
+}
+
+#[test]
+fn records_of_earlier_builds_have_epochs_and_bounds_of_prices_stand_in_the_way_of_a_rollback() {
+    let bench = Bench::new("config-bounds");
+    let bounds = SetBounds { symbol: *b"GME     ", seen: [1, 9], wanted: [2, 8] };
+    let first = SetLimits::new(&limits(&[("position_max", 1500)]), (0, 1), 1000, "calm");
+    let second = SetLimits { bounds, ..SetLimits::new(&limits(&[("position_max", 1500)]), (1, 2), 1000, "wild") };
+    write_journal(&bench, &[first, second]);
+    let said = text(&bench.tern(&["config", "history"]));
+    assert!(said.ends_with("  price bounds of GME: absent -> [2, 8]\n"), "{said}");
+    let refused = bench.tern(&["config", "rollback", "1", "--why", "x"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("the price bounds of GME were absent in epoch 1 and are [2, 8]"), "{said}");
 }

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::fields::FIELDS;
+use crate::secret::Secret;
 use crate::types::Config;
 
 /// When a changed value takes effect.
@@ -52,7 +53,23 @@ pub struct Explained {
 
 /// The JSON Schema of the file, for editors and other programs.
 pub fn schema() -> Value {
-    schemars::schema_for!(Config).to_value()
+    let mut schema = schemars::schema_for!(Config).to_value();
+    forget_secrets(&mut schema);
+    schema
+}
+
+/// What stands in a password's place is no default: an editor would fill it in.
+fn forget_secrets(of: &mut Value) {
+    match of {
+        Value::Object(table) => {
+            if table.get("default").and_then(Value::as_str) == Some(Secret::HIDDEN) {
+                table.remove("default");
+            }
+            table.values_mut().for_each(forget_secrets);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(forget_secrets),
+        _ => {}
+    }
 }
 
 /// Every key, in the order of [`FIELDS`].
@@ -146,11 +163,11 @@ fn one_line(text: &str) -> String {
 /// The reference as Markdown, for `docs/CONFIGURATION.md`.
 pub fn markdown() -> String {
     let mut text = String::from(HEAD);
-    let mut section = String::new();
+    let mut section = None;
     for key in all() {
         let (of, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
-        if of != section {
-            section = of.to_owned();
+        if section != Some(of) {
+            section = Some(of);
             let header = match of.strip_suffix("[]") {
                 Some(of) => format!("[[{of}]]"),
                 None if of.is_empty() => "at the top".to_owned(),
@@ -198,6 +215,7 @@ mod tests {
         assert_eq!(one("session.heartbeat_ms").default.as_deref(), Some("1000"));
         assert_eq!(one("feed[3].line").default.as_deref(), Some("\"A\""));
         assert_eq!(one("session.user").default, None, "it has to be given");
+        assert_eq!(one("session.password").default, None, "and so has a password");
         assert_eq!(one("loop.on_untrusted_book").choices[1].0, "hold");
         assert_eq!((one("limits.gross_max").when, one("rings.order_slots").when), (When::Live, When::Restart));
         assert_eq!(one("limits.symbol[0].price_min").when, When::Restart);

@@ -40,7 +40,29 @@ pub(crate) fn read(path: &Path) -> Result<Source, Problem> {
         source.parts.push(Part { from: source.text.len(), file });
         source.text.push_str(&text);
     }
+    of_no_others_entry(&source)?;
     Ok(source)
+}
+
+/// `[strategy.params]` alone is a table; behind another file's `[[strategy]]` it would be of the last entry there.
+fn of_no_others_entry(source: &Source) -> Result<(), Problem> {
+    // What is wrong with the whole is told when it is parsed.
+    let Ok(whole) = DeTable::parse(&source.text) else { return Ok(()) };
+    for (index, part) in source.parts.iter().enumerate() {
+        let end = source.parts.get(index + 1).map_or(source.text.len(), |next| next.from);
+        let alone = Source::new(&part.file, source.text.get(part.from..end).unwrap_or_default());
+        let Ok(root) = DeTable::parse(&alone.text) else { continue };
+        for (key, value) in root.get_ref() {
+            let is_array = |table: &DeTable<'_>| {
+                matches!(table.get(key.get_ref().as_ref()).map(toml::Spanned::get_ref), Some(DeValue::Array(_)))
+            };
+            if matches!(value.get_ref(), DeValue::Table(_)) && is_array(whole.get_ref()) {
+                let message = format!("it would belong to another file's last [[{}]]", key.get_ref());
+                return Err(alone.problem_at(key.get_ref(), message, Some("the table in the file that has the entry")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Behind another file, a key at the top would belong to that one's last table.
@@ -54,7 +76,11 @@ fn stands_alone(source: &Source) -> Result<(), Problem> {
         DeValue::Array(entries) => entries.iter().all(|entry| matches!(entry.get_ref(), DeValue::Table(_))),
         _ => false,
     };
-    let Some((key, _)) = root.get_ref().iter().find(|(_, value)| !is_table(value.get_ref())) else { return Ok(()) };
+    // By a header of its own: behind another file `a.b = 1` would belong to that one's last table too.
+    let has_header = |at: usize| source.text.get(..at).unwrap_or_default().trim_end_matches([' ', '\t']).ends_with('[');
+    let mut keys = root.get_ref().iter();
+    let wrong = keys.find(|(key, value)| !is_table(value.get_ref()) || !has_header(key.span().start));
+    let Some((key, _)) = wrong else { return Ok(()) };
     let (message, expected) = match key.get_ref().as_ref() {
         FIELD => ("an included file includes no others", "all of them in the list of the main file"),
         _ => ("stands outside of a table", "only [tables] in an included file"),
@@ -116,6 +142,13 @@ mod tests {
             (PORT, "[limits\n", "b.toml:1:8: "),
             (PORT, PORT, "b.toml:1:2: port: duplicate key"),
             (PORT, "name = \"y\"\n", "b.toml:1:8: name: stands outside of a table"),
+            (PORT, "limits.position_max = 5\n", "b.toml:1:1: limits: stands outside of a table"),
+            (PORT, "# [\nlimits = { position_max = 5 }\n", "b.toml:2:1: limits: stands outside of a table"),
+            (
+                "[port]\nkind = \"socket\"\ninterface = \"lo\"\n[[strategy]]\nname = \"maker\"\nid = 1\n",
+                "[strategy.params]\nquantity = 5\n",
+                "b.toml:1:2: strategy: it would belong to another file's last [[strategy]]",
+            ),
             (PORT, "include = [\"a.toml\"]\n", "b.toml:1:11: include: an included file includes no others"),
             ("[limits]\nposition_max = 1\n", "", "main.toml:1:1: missing field `port`"),
         ] {

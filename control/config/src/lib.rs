@@ -56,7 +56,19 @@ impl Config {
     /// Everything that is wrong with it. A key that is unknown or of the wrong type ends the search at once; all other
     /// problems are reported together.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Problems> {
-        Self::of(include::read(path.as_ref())?)
+        let config = Self::of(include::read(path.as_ref())?)?;
+        let hidden = |password: &Secret| password.reveal() == Secret::HIDDEN;
+        for (field, is_hidden) in [
+            ("session.password", config.session.as_ref().is_some_and(|session| hidden(&session.password))),
+            ("drop_copy.password", config.drop_copy.as_ref().is_some_and(|copy| hidden(&copy.password))),
+        ] {
+            if is_hidden {
+                return Err(config
+                    .problem(field, "that is what stands in a password's place where it is shown")
+                    .into());
+            }
+        }
+        Ok(config)
     }
 
     /// Checks `text`, which is said to come from `file`.

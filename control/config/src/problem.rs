@@ -26,6 +26,9 @@ impl Problem {
         let Self { file, line, column, field, message, expected } = self;
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let line_text = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        // A key that is nearly that of a password has its value all the same.
+        let is_secret = line_text.to_ascii_lowercase().contains("pas") || field.to_ascii_lowercase().contains("pas");
+        let line_text = if is_secret { "" } else { line_text };
         let of = if field.is_empty() { String::new() } else { format!("{field}: ") };
         let margin = " ".repeat(line.to_string().len());
         let mut text = format!("error: {of}{message}\n{margin}--> {}:{line}:{column}\n", file.display());

@@ -146,11 +146,6 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 return Turn::Corrupt;
             }
         };
-        if self.trouble {
-            self.trouble = false;
-            tracing::info!("the journal takes records again");
-            shared.update(|facts| facts.journal.trouble.clear());
-        }
         // What comes after this, the new day's log has.
         let ended = match self.day.turn(&mut self.sink) {
             Ok(ended) => ended,
@@ -166,6 +161,12 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 return Turn::Trouble;
             }
         };
+        // Only once what failed has succeeded: until then nobody may resume.
+        if self.trouble {
+            self.trouble = false;
+            tracing::info!("the journal takes records again");
+            shared.update(|facts| facts.journal.trouble.clear());
+        }
         if moved > 0 || synced {
             self.publish(shared, synced);
         }

@@ -51,9 +51,10 @@ where
         let state = LimitsState::new(command, now.0);
         let (values, count) = values_of(limits);
         let words = self.parts.words;
+        // Before the epoch: who sees that sees the bounds that came with it.
+        self.show_bounds(command, now);
         words.limits.write(&LimitsState { epoch: limits.epoch, count, values, ..state });
         words.limits_epoch.set(limits.epoch.into());
-        self.show_bounds(command, now);
     }
 
     /// The first thing that a run does: shows its limits. Of an earlier run of the segment it keeps, limit by limit, the

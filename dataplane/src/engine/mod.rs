@@ -513,7 +513,7 @@ where
             }
         }
         let beyond = self.tails.add(&record);
-        if beyond != 0 {
+        if beyond != 0 && self.tails.has_place(&record) {
             self.keep_outlier(port_index, seen, record, beyond);
         }
     }

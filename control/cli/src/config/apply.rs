@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tern_config::explain::When;
 use tern_config::limits::{Change, change_of_key};
-use tern_config::{Config, flat};
+use tern_config::{Config, Secret, flat};
 
 use super::running::Running;
 use crate::outcome::{Failure, Outcome, exit};
@@ -58,12 +58,22 @@ pub(crate) fn diff(target: &Target, file: &Path) -> Result<Outcome, Failure> {
     let changes = changes(&running, file)?;
     let mut text: String = changes.iter().map(Changed::text).collect();
     let restarts = changes.iter().filter(|change| change.when == When::Restart).count();
+    let secret = |(key, value): (&String, &String)| value.contains(Secret::HIDDEN).then(|| key.clone());
+    let not_compared: Vec<String> = running.values.iter().filter_map(secret).collect();
+    text.push_str(&running.bounds.0);
+    if !not_compared.is_empty() {
+        text.push_str(&format!("not compared, as no record has them: {}\n", not_compared.join(", ")));
+    }
     match (changes.len(), restarts) {
         (0, _) => text.push_str("nothing would change\n"),
         (_, 0) => text.push_str("all of it is live: `tern config apply --why TEXT` sets it\n"),
         _ => text.push_str(&format!("{restarts} take effect with the next start\n")),
     }
-    Ok(Outcome::ok(text, json!({ "file": file, "changes": list(&changes), "needs_restart": restarts != 0 })))
+    Ok(Outcome::ok(
+        text,
+        json!({ "file": file, "changes": list(&changes), "needs_restart": restarts != 0,
+        "not_compared": not_compared }),
+    ))
 }
 
 /// Sets what the file has otherwise, if all of it can be set live; else nothing.

@@ -18,6 +18,9 @@ use crate::risk::{self, InForce, SYSTEM_UID};
 use crate::table::tai_time;
 use crate::target::Target;
 
+/// What stands before a symbol whose price was given bounds by command.
+const BOUNDS: &str = "price bounds of ";
+
 /// Limits in force from a moment on.
 #[derive(Clone, Debug)]
 struct Epoch {
@@ -45,7 +48,7 @@ impl Epochs {
         match Kind::from_u16(header.kind) {
             Some(Kind::Start) => self.start(header, body),
             Some(Kind::SetLimits) => {
-                self.wanted = SetLimits::read_from_prefix(body).ok().map(|(command, _)| (command, header.tai_ns));
+                self.wanted = SetLimits::of_record(body).map(|command| (command, header.tai_ns));
             }
             Some(Kind::Limits) => {
                 let Ok((record, _)) = LimitsRecord::read_from_prefix(body) else { return };
@@ -81,6 +84,10 @@ impl Epochs {
         for (index, value) in command.values().iter().enumerate() {
             let name = name_at(&self.names.limits, index);
             values.insert(key_of(&name).to_owned(), toml_of(&name, *value));
+        }
+        if command.bounds.is_meant() {
+            let symbol = String::from_utf8_lossy(&command.bounds.symbol).trim_end().to_owned();
+            values.insert(format!("{BOUNDS}{symbol}"), format!("{:?}", command.bounds.wanted));
         }
         self.found.push(Epoch { epoch, seq, tai_ns, uid: Some(command.uid), why: command.why().into(), values });
     }
@@ -159,6 +166,7 @@ pub(crate) fn rollback(target: &Target, epoch: u32, why: &str) -> Result<Outcome
     let Some(wanted) = epochs.iter().rfind(|known| known.epoch == epoch) else {
         return Err(Failure::usage(format!("no limits had the epoch {epoch}; `tern config history` lists them")));
     };
+    bounds_agree(wanted, epochs.last())?;
     let view = target.segment()?;
     let words = view.segment().map_err(Failure::failed)?;
     let in_force = InForce::find(target, &words)?;
@@ -175,4 +183,15 @@ pub(crate) fn rollback(target: &Target, epoch: u32, why: &str) -> Result<Outcome
     });
     let pairs = pairs.collect::<Result<Vec<String>, Failure>>()?;
     risk::set(target, &pairs, why, Some(in_force.state.epoch))
+}
+
+/// Bounds of a symbol's price are set one symbol at a time: an epoch that had others is not had again without them.
+fn bounds_agree(wanted: &Epoch, last: Option<&Epoch>) -> Result<(), Failure> {
+    let Some(last) = last else { return Ok(()) };
+    let other = changed(wanted, last).into_iter().find(|(key, ..)| key.starts_with(BOUNDS));
+    let Some((key, then, now)) = other else { return Ok(()) };
+    Err(Failure::usage(format!(
+        "nothing is set: the {key} were {then} in epoch {} and are {now}: set these first, by `tern risk set --symbol`",
+        wanted.epoch
+    )))
 }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tern_config::facts::Names;
 use tern_config::flat;
 use tern_config::limits::{key_of, toml_of};
 use tern_journal::recovered::last_start;
 
 use crate::outcome::{Failure, Outcome};
-use crate::risk::InForce;
+use crate::risk::{InForce, set_today};
 use crate::table::tai_time;
 use crate::target::Target;
 
@@ -22,6 +22,8 @@ pub(crate) struct Running {
     pub(crate) values: BTreeMap<String, String>,
     /// Its limits in force, where a segment says them.
     pub(crate) in_force: Option<InForce>,
+    /// Bounds of prices that were set by command, for people and for programs.
+    pub(crate) bounds: (String, Value),
 }
 
 impl Running {
@@ -36,18 +38,18 @@ impl Running {
         }
         let (header, text) = last_start(&target.paths.journal).map_err(Failure::failed)?.ok_or_else(nothing)?;
         let mut values = flat::values(Names::split_start_text(&text).0);
-        let in_force = match target.segment() {
+        let (in_force, bounds) = match target.segment() {
             Ok(view) => {
                 let words = view.segment().map_err(Failure::failed)?;
-                InForce::read(&words, &target.names())
+                (InForce::read(&words, &target.names()), set_today(&words))
             }
             // What was in force last is gone with it.
-            Err(_) => None,
+            Err(_) => (None, (String::new(), Value::Array(Vec::new()))),
         };
         for limit in in_force.iter().flat_map(|in_force| &in_force.limits) {
             values.insert(format!("limits.{}", key_of(&limit.name)), toml_of(&limit.name, limit.value));
         }
-        Ok(Self { started: (header.seq, header.tai_ns), values, in_force })
+        Ok(Self { started: (header.seq, header.tai_ns), values, in_force, bounds })
     }
 }
 
@@ -65,7 +67,9 @@ pub(crate) fn show(target: &Target) -> Result<Outcome, Failure> {
         None => text.push_str("# no segment: limits as the configuration had them at start\n"),
     }
     running.values.iter().for_each(|(key, value)| text.push_str(&format!("{key} = {value}\n")));
+    text.push_str(&running.bounds.0);
     let limits = running.in_force.as_ref().map(|now| json!({ "epoch": now.state.epoch, "set": now.origin_json() }));
-    let json = json!({ "started_seq": seq, "started_ns": tai_ns, "limits": limits, "values": running.values });
+    let json = json!({ "started_seq": seq, "started_ns": tai_ns, "limits": limits, "values": running.values,
+        "price_bounds_set": running.bounds.1 });
     Ok(Outcome::ok(text, json))
 }

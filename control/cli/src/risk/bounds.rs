@@ -154,7 +154,7 @@ impl Wanted {
 }
 
 /// What commands set today, for `tern risk show`.
-pub(super) fn set_today(words: &Words) -> (String, Value) {
+pub(crate) fn set_today(words: &Words) -> (String, Value) {
     let state = words.bounds.read().unwrap_or_default();
     let line = |set: &ShownBounds| {
         let by = if set.uid == SYSTEM_UID { "the data plane".into() } else { format!("uid {}", set.uid) };

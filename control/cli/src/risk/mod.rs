@@ -9,7 +9,7 @@ mod set;
 mod show;
 mod wanted;
 
-pub(crate) use bounds::{diff_bounds, set_bounds};
+pub(crate) use bounds::{diff_bounds, set_bounds, set_today};
 pub(crate) use check::check;
 pub(crate) use diff::diff;
 pub(crate) use in_force::{InForce, SYSTEM_UID, reduce_only, shown};

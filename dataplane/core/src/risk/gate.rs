@@ -257,7 +257,7 @@ impl Gate {
         }
     }
 
-    /// A command put these limits in force, at `now`.
+    /// A command put these bounds of a symbol's price in force.
     pub(crate) fn set_price_bounds(&mut self, symbol: Symbol, prices: (Price, Price)) {
         self.bounds.set_price_bounds(symbol, prices, &self.limits);
     }
@@ -268,6 +268,7 @@ impl Gate {
         self.bounds.price_bounds(symbol)
     }
 
+    /// A command put these limits in force, at `now`.
     pub(crate) fn set_limits(&mut self, limits: Limits, now: TaiNs) {
         let before = core::mem::replace(&mut self.limits, limits);
         self.bounds.set(&before, &limits);
