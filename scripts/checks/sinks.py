@@ -28,7 +28,7 @@ def sinks(out, _options):
                 server.start()
             os.makedirs(journal, exist_ok=True)
             following["postgres"] = stores.Sink(program, out, "postgres", journal, "--url", servers["postgres"].url)
-            following["nats"] = stores.Sink(program, out, "nats", journal, *servers["nats"].ARGUMENTS)
+            following["nats"] = stores.Sink(program, out, "nats", journal, *servers["nats"].arguments)
             return day(today, servers, following, program, journal)
         finally:
             for process in (*following.values(),):
@@ -70,7 +70,7 @@ def day(today, servers, following, program, journal):
     for table, expected in sums.items():
         found = database.ask(f"SELECT {export.SUMS[table]} FROM tern.{table}")[0]
         assert found == [str(figure) for figure in expected], f"postgres: {table}: {found}, journal {expected}"
-    replayed = subprocess.run([program, "nats", journal, *servers["nats"].ARGUMENTS, "--replay", "--json"], capture_output=True, text=True)
+    replayed = subprocess.run([program, "nats", journal, *servers["nats"].arguments, "--replay", "--json"], capture_output=True, text=True)
     assert replayed.returncode == 0, replayed.stderr
     replayed = json.loads(replayed.stdout)
     assert replayed["rows"] == counts and replayed["unfinished"] == 0, f"nats has {replayed}, the journal {counts}"

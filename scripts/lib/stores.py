@@ -5,13 +5,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOBODY = 65534
-NATS, MONITOR = 4222, 8222
 
 
 def postgres_tool(name):
@@ -21,6 +21,15 @@ def postgres_tool(name):
         if found:
             return max(found)
     raise RuntimeError(f"{name} of PostgreSQL is missing: scripts/setup --test unpacks it")
+
+
+def free_ports(count):
+    """Ports that nobody has now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
 
 
 def wait(what, condition, seconds=30.0):
@@ -43,8 +52,17 @@ class Store:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
-        wait(f"{type(self).__name__} answers", self.answers)
+        wait(f"{type(self).__name__} answers", self.is_up)
         return self
+
+    def is_up(self):
+        # what answers is to be ours, not one that has its port already
+        assert self.process.poll() is None, f"{type(self).__name__} ended with {self.process.returncode}: {self.said()}"
+        return self.answers() and self.process.poll() is None
+
+    def said(self):
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            return log.read()[-2000:]
 
     def stop(self, how=signal.SIGINT):
         if self.process and self.process.poll() is None:
@@ -88,18 +106,27 @@ class Postgres(Store):
 class Nats(Store):
     """One server that syncs each message."""
 
-    ARGUMENTS = ("--server", f"127.0.0.1:{NATS}", "--monitor", f"127.0.0.1:{MONITOR}", "--replicas", "1", "--host", "demo")
+    def __init__(self):
+        super().__init__()
+        # kept over a restart: the sink knows no others
+        self.port, self.monitor = free_ports(2)
+        self.arguments = ("--server", f"127.0.0.1:{self.port}", "--monitor", f"127.0.0.1:{self.monitor}", "--replicas", "1", "--host", "demo")
 
     def command(self):
         config = os.path.join(self.folder, "nats.conf")
         with open(config, "w", encoding="utf-8") as file:
-            file.write(f'listen: "127.0.0.1:{NATS}"\nhttp: "127.0.0.1:{MONITOR}"\n'
+            file.write(f'listen: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self.monitor}"\n'
                        f'jetstream {{ store_dir: "{self.folder}/data", sync_interval: always }}\n')
         return [os.path.join(ROOT, ".venv", "bin", "nats-server"), "-c", config]
 
     def answers(self):
-        done = subprocess.run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{NATS}"], stderr=subprocess.DEVNULL)
-        return done.returncode == 0
+        # both: a port that somebody else has would end the server, or leave it without its monitor
+        for port in (self.port, self.monitor):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                return False
+        return True
 
 
 class Sink:

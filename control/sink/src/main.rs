@@ -101,7 +101,11 @@ fn main() -> ExitCode {
             };
             follow(&common, |tables| Postgres::new(&url, &schema, &reader, tables))
         }
-        Into::Nats { common, servers, monitors, host, stream, replicas, replay, sync_unchecked: _ } => {
+        Into::Nats { common, servers, monitors, host, stream, replicas, replay, sync_unchecked } => {
+            if !replay && !sync_unchecked && monitors.len() != servers.len() {
+                let (asked, all) = (monitors.len(), servers.len());
+                return usage(&format!("{asked} --monitor for {all} --server: each server has its own, and is asked"));
+            }
             let own = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
             let host = host.unwrap_or_else(own);
             let servers = Servers { addresses: servers, monitors, host, stream, replicas };

@@ -4,8 +4,10 @@ mod common;
 
 use common::cluster::Cluster;
 use common::{Chance, Folder, Running, ended, program, sums, wait, write, writer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
@@ -145,4 +147,90 @@ fn a_stream_that_is_not_its_own_is_refused() {
     assert!(code == 1 && errors.contains("1 replicas, asked for are 3"), "{code}: {errors}");
     assert_eq!(once(&path, &["--replicas", "1", "--stream", "a.b"]).0, 2);
     is_whole(&path, &cluster, &["--replicas", "1"]);
+}
+
+/// A stream that somebody else made, and that would delete messages by itself, or take others'.
+#[test]
+fn a_stream_that_would_lose_messages_is_refused() {
+    let (cluster, folder) = (Cluster::new(1, "always"), Folder::new());
+    let path = folder.journal();
+    write(&mut writer("test", &path), 1, 100);
+    let made = cluster.ask("STREAM.CREATE.up", &json!({ "name": "up", "subjects": ["up"], "storage": "file" }));
+    assert!(made["error"].is_null(), "{made:#}");
+    let good = json!({
+        "name": "s", "subjects": ["tern.edge-1.>"], "storage": "file", "num_replicas": 1, "retention": "limits",
+        "discard": "new", "deny_delete": true, "deny_purge": true,
+    });
+    let changes = [
+        ("max_age", json!(3_600_000_000_000_u64)),
+        ("max_msgs", json!(1_000)),
+        ("max_bytes", json!(1 << 20)),
+        ("max_msgs_per_subject", json!(10)),
+        ("no_ack", json!(true)),
+        ("sources", json!([{ "name": "up" }])),
+        ("none", Value::Null),
+    ];
+    for (key, value) in changes {
+        let mut config = good.clone();
+        if !value.is_null() {
+            config[key] = value;
+        }
+        let made = cluster.ask("STREAM.CREATE.s", &config);
+        assert!(made["error"].is_null(), "{key}: {made:#}");
+        let (code, _, errors) = run(&path, &cluster, &["--once", "--replicas", "1", "--stream", "s"]);
+        if key == "none" {
+            assert_eq!(code, 0, "{errors}");
+        } else {
+            assert!(code == 1 && errors.contains(&format!("stream `s` has {key} ")), "{key}: {code}: {errors}");
+        }
+        let gone = cluster.ask("STREAM.DELETE.s", &json!({}));
+        assert_eq!(gone["success"], true, "{gone:#}");
+    }
+}
+
+/// Where nobody says whether servers sync, nothing is stored, and one that says later that it does not ends the sink.
+#[test]
+fn monitors_that_do_not_answer_are_asked_again() {
+    let (cluster, folder) = (Cluster::new(1, "always"), Folder::new());
+    let (path, errors) = (folder.journal(), folder.0.join("errors"));
+    let mut journal = writer("test", &path);
+    write(&mut journal, 1, 100);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string();
+    let (shown, server, monitor) = (path.display().to_string(), cluster.address(0, 0), cluster.address(0, 1));
+    let of = |more: &[&'static str], monitors: &[&str]| {
+        let mut all =
+            ["nats", &shown, "--host", "edge-1", "--replicas", "1", "--server", &server].map(str::to_owned).to_vec();
+        all.extend(more.iter().map(|word| (*word).to_owned()));
+        all.extend(monitors.iter().flat_map(|monitor| ["--monitor".to_owned(), (*monitor).to_owned()]));
+        all
+    };
+    let words = |all: &[String]| ended(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    let (code, _, said) = words(&of(&["--once"], &[&monitor, &silent]));
+    assert!(code == 2 && said.contains("2 --monitor for 1 --server"), "{code}: {said}");
+    let (code, _, said) = words(&of(&["--once"], &[&silent]));
+    assert!(code == 1 && said.contains("no monitor answers"), "{code}: {said}");
+    let made = cluster.ask("STREAM.INFO.tern-edge-1", &json!({}));
+    assert!(!made["error"].is_null(), "nothing is touched: {made:#}");
+
+    let all = of(&["--server", "127.0.0.1:1"], &[&monitor, &silent]);
+    let mut command = program(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    command.stdout(std::process::Stdio::null()).stderr(fs::File::create(&errors).expect("a file"));
+    let mut sink = Running::start(command);
+    let said = || fs::read_to_string(&errors).expect("text");
+    wait("it begins", || said().contains(": has ").then_some(()));
+    // The server that was down is back, and does not sync.
+    let listener = TcpListener::bind(&silent).expect("the port");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            BufReader::new(&stream).read_line(&mut String::new()).ok();
+            (&stream).write_all(b"HTTP/1.0 200 OK\r\n\r\n{\"config\":{\"sync_interval\":120000000000}}").ok();
+        }
+    });
+    let mut next = 100;
+    let status = wait("it ends", || {
+        write(&mut journal, next, next + 10);
+        next += 10;
+        sink.0.try_wait().expect("looked")
+    });
+    assert!(status.code() == Some(1) && said().contains("does not sync each message"), "{status}: {}", said());
 }

@@ -324,6 +324,70 @@ fn a_second_sink_is_told() {
     assert_eq!(stored(&mut server.client(), "tern"), sums(&path));
 }
 
+/// A COMMIT whose connection was lost, and that succeeds once the next connection has asked for the position.
+#[test]
+fn a_commit_that_comes_late_ends_nothing() {
+    let (server, folder) = (Server::new(), Folder::new());
+    let (path, errors) = (folder.journal(), folder.0.join("errors"));
+    let mut journal = writer("test", &path);
+    write(&mut journal, 1, 100);
+    assert_eq!(once(&path, &server, &[]).0, 0);
+    write(&mut journal, 100, 200);
+    let (mut client, mut looking) = (server.client(), server.client());
+    let mut late = client.transaction().expect("begun");
+    let to = tern_sink_position(&path);
+    let change =
+        "UPDATE tern.sink_position SET seq = 199, crc = $1, segment = $2, chain = $3, tai_ns = $4, start_seq = $5";
+    late.execute(
+        change,
+        &[
+            &i64::from(to.crc),
+            &to.segment.cast_signed(),
+            &to.chain,
+            &to.tai_ns.cast_signed(),
+            &to.start_seq.cast_signed(),
+        ],
+    )
+    .expect("changed");
+    let (shown, url) = (path.display().to_string(), server.url());
+    let mut command = program(&arguments(&shown, &url, &[]));
+    command.stdout(std::process::Stdio::null()).stderr(fs::File::create(&errors).expect("a file"));
+    let mut sink = Running::start(command);
+    wait("it waits behind the other one", || {
+        let waits = "SELECT 1 FROM pg_locks WHERE NOT granted";
+        looking.query_opt(waits, &[]).expect("asked")
+    });
+    late.commit().expect("it succeeds");
+    write(&mut journal, 200, 300);
+    wait("it goes on", || (position(&mut looking, "tern") == 299).then_some(()));
+    let said = fs::read_to_string(&errors).expect("text");
+    assert!(said.contains("gone (1 times by now): the position is no longer at"), "{said}");
+    // Nothing is in doubt any more: who moves the position now is somebody else.
+    looking.batch_execute("UPDATE tern.sink_position SET crc = crc # 1").expect("changed");
+    write(&mut journal, 300, 310);
+    let status = wait("it ends", || sink.0.try_wait().expect("looked"));
+    assert_eq!(status.code(), Some(1), "{}", fs::read_to_string(&errors).expect("text"));
+}
+
+/// What no waiting changes ends the sink, also one that is not asked to end.
+#[test]
+fn what_will_not_change_is_not_tried_again() {
+    let (server, folder) = (Server::new(), Folder::new());
+    let path = folder.journal();
+    write(&mut writer("test", &path), 1, 100);
+    assert_eq!(once(&path, &server, &[]).0, 0);
+    server.client().batch_execute("DELETE FROM tern.sink_position").expect("deleted");
+    let (shown, errors) = (path.display().to_string(), folder.0.join("errors"));
+    for (url, words) in [(server.url(), "sink_position has no row"), ("user=tern dbname=tern".into(), "host")] {
+        let mut command = program(&arguments(&shown, &url, &[]));
+        command.stdout(std::process::Stdio::null()).stderr(fs::File::create(&errors).expect("a file"));
+        let mut sink = Running::start(command);
+        let status = wait("it ends", || sink.0.try_wait().expect("looked"));
+        let said = fs::read_to_string(&errors).expect("text");
+        assert!(status.code() == Some(1) && said.contains(words) && !said.contains("tried again"), "{status}: {said}");
+    }
+}
+
 /// Without what it says on the way.
 fn quiet(mut command: std::process::Command) -> std::process::Command {
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());

@@ -11,6 +11,8 @@ mod stream;
 
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::{Duration, Instant};
 use tern_schema::{Table, Value};
 
 use crate::follow::Item;
@@ -19,12 +21,14 @@ use crate::store::{Store, StoreError};
 use batch::{BATCH_HEADER, Batch, Part, layout_of, token};
 use client::{Connection, Login};
 pub use replay::{Replay, Replayed};
-use stream::{Stored, Stream, check_sync, told};
+use stream::{Stored, Stream, check_syncs, told};
 
 /// Messages that are sent and not yet answered, at most.
 const IN_FLIGHT: usize = 32;
 /// JetStream's error for a message that is larger than the stream takes, which no waiting changes. A full disk is waited for.
 const TOO_LARGE: u64 = 10_054;
+/// How long after a monitor that did not answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Where the servers are, and what the stream is.
 #[derive(Clone, Debug)]
@@ -58,6 +62,11 @@ pub struct Nats {
     position: Position,
     /// The last message, where its batch is not whole: which one it is, and its rows.
     unfinished: Option<(Part, Vec<u8>)>,
+    /// Monitors that did not answer yet, and when they were asked last.
+    silent: Vec<String>,
+    asked: Instant,
+    /// What they answer now: a host that is down keeps who asks it for seconds, so another thread does.
+    answers: Option<Receiver<Result<Vec<String>, StoreError>>>,
     random: u64,
 }
 
@@ -91,6 +100,9 @@ impl Nats {
             last: 0,
             position: Position::default(),
             unfinished: None,
+            silent: Vec::new(),
+            asked: Instant::now(),
+            answers: None,
             // Only for a subject of its own to be answered on.
             random: crate::status::tai_ns() ^ u64::from(std::process::id()) << 40,
         })
@@ -107,6 +119,26 @@ impl Nats {
             self.turn += 1;
         }
         Err(StoreError::Gone(last))
+    }
+
+    /// Asks monitors that did not answer so far: a server that was down may be back, and not sync.
+    ///
+    /// # Errors
+    /// `Refused` where one answered, and does not sync.
+    fn ask_again(&mut self) -> Result<(), StoreError> {
+        match self.answers.as_ref().map(Receiver::try_recv) {
+            Some(Err(TryRecvError::Empty)) => return Ok(()),
+            Some(Ok(silent)) => (self.answers, self.silent, self.asked) = (None, silent?, Instant::now()),
+            Some(Err(TryRecvError::Disconnected)) | None => self.answers = None,
+        }
+        if !self.silent.is_empty() && self.asked.elapsed() >= ASK_AGAIN {
+            let (sender, receiver) = channel();
+            let silent = self.silent.clone();
+            // Nobody waits for it any more where the connection was lost meanwhile.
+            std::thread::spawn(move || sender.send(check_syncs(&silent)).ok());
+            self.answers = Some(receiver);
+        }
+        Ok(())
     }
 
     /// Takes over what the last message says; the first one has nothing before it.
@@ -219,12 +251,14 @@ impl Store for Nats {
     fn resume(&mut self) -> Result<Position, StoreError> {
         self.connection = None;
         self.batch = Batch::new(&self.tables);
-        for monitor in &self.servers.monitors {
-            match check_sync(monitor) {
-                // One that is down is asked when it is back: the others have the messages.
-                Err(StoreError::Gone(error)) => eprintln!("tern-sink: {error:#}: not asked whether it syncs"),
-                other => other?,
-            }
+        // One that is down is asked when it is back: the others have the messages. Of none nothing would be known.
+        let monitors = &self.servers.monitors;
+        (self.answers, self.silent, self.asked) = (None, check_syncs(monitors)?, Instant::now());
+        if !monitors.is_empty() && self.silent.len() == monitors.len() {
+            return Err(StoreError::Gone(anyhow!(
+                "no monitor answers ({}): not known whether servers sync",
+                monitors.join(",")
+            )));
         }
         let mut connection = self.connect()?;
         let asked = self.stream.last(&mut connection, true).and_then(|last| {
@@ -252,6 +286,7 @@ impl Store for Nats {
     }
 
     fn commit(&mut self, position: &Position) -> Result<(), StoreError> {
+        self.ask_again()?;
         // Without a row there is no message: the next one says that the journal was read up to here.
         if self.batch.bytes() == 0 && self.unfinished.is_none() {
             return Ok(());

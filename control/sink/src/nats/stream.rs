@@ -80,14 +80,27 @@ impl Stream {
         json!({
             "name": self.name, "subjects": [format!("{}.>", self.subject)], "storage": "file", "num_replicas": self.replicas,
             "retention": "limits", "discard": "new", "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "max_age": 0,
-            "max_msg_size": -1, "duplicate_window": DUPLICATES_NS, "deny_delete": true, "deny_purge": true, "allow_direct": true,
+            "max_msgs_per_subject": -1, "max_msg_size": -1, "duplicate_window": DUPLICATES_NS, "deny_delete": true,
+            "deny_purge": true, "allow_direct": true,
         })
     }
 
-    /// What would lose messages, or let others write them.
+    /// What would lose messages, delete them by itself, or let others write them.
     fn check(&self, config: &Json) -> Result<()> {
+        const SAME: [&str; 10] = [
+            "subjects",
+            "storage",
+            "retention",
+            "discard",
+            "deny_delete",
+            "deny_purge",
+            "max_age",
+            "max_msgs",
+            "max_bytes",
+            "max_msgs_per_subject",
+        ];
         let wanted = self.wanted();
-        for key in ["subjects", "storage", "retention", "discard", "deny_delete", "deny_purge"] {
+        for key in SAME {
             if config[key] != wanted[key] {
                 bail!(
                     "stream `{}` has {key} {}, a sink's has {}: name another one (--stream)",
@@ -96,6 +109,15 @@ impl Stream {
                     wanted[key]
                 );
             }
+        }
+        // Without acknowledgements nothing is known to be stored; another stream's messages are no sink's.
+        let has = |key: &str| match &config[key] {
+            Json::Null | Json::Bool(false) => false,
+            Json::Array(all) => !all.is_empty(),
+            _ => true,
+        };
+        if let Some(key) = ["no_ack", "mirror", "sources"].into_iter().find(|key| has(key)) {
+            bail!("stream `{}` has {key} {}, a sink's has none: name another one (--stream)", self.name, config[key]);
         }
         let replicas = config["num_replicas"].as_u64().unwrap_or(0);
         if replicas < self.replicas {
@@ -159,11 +181,29 @@ fn base64(text: &str) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Those of `monitors` that did not answer, which is said; all that did, sync.
+///
+/// # Errors
+/// `Refused` where a server does not sync.
+pub(super) fn check_syncs(monitors: &[String]) -> Result<Vec<String>, StoreError> {
+    let mut silent = Vec::new();
+    for monitor in monitors {
+        match check_sync(monitor) {
+            Err(StoreError::Gone(error)) => {
+                eprintln!("tern-sink: {error:#}: not known whether it syncs");
+                silent.push(monitor.clone());
+            }
+            other => other?,
+        }
+    }
+    Ok(silent)
+}
+
 /// Whether the server whose monitor is at `address` (`host:port`) syncs each message before it says that it has it.
 ///
 /// # Errors
 /// It does not, or does not answer.
-pub(super) fn check_sync(address: &str) -> Result<(), StoreError> {
+fn check_sync(address: &str) -> Result<(), StoreError> {
     let answer = monitor(address).with_context(|| format!("monitor {address}")).map_err(gone)?;
     let config = &answer["config"];
     if config["sync_always"] == true {

@@ -30,6 +30,8 @@ pub struct Postgres {
     waiting: usize,
     /// Where the store ended when it was asked last, and what was stored since.
     position: Position,
+    /// A COMMIT may be under way of which nobody knows what became: of the connection before, or of the sink before.
+    in_doubt: bool,
     connection: Option<Connection>,
 }
 
@@ -57,6 +59,7 @@ impl Postgres {
             rows: tables.iter().map(|table| Rows::new(table)).collect(),
             waiting: 0,
             position: Position::default(),
+            in_doubt: true,
             connection: None,
         })
     }
@@ -73,9 +76,9 @@ impl Postgres {
             self.schema.make(&mut transaction, &self.tables)?;
         }
         let own = self.schema.table("sink_position");
-        let row = transaction.query_one(
-            &format!("SELECT instance, segment, chain, seq, tai_ns, crc, start_seq, records, row_count, unreadable FROM {own}"),
-            &[],
+        let row = self.schema.position(
+            &mut transaction,
+            "instance, segment, chain, seq, tai_ns, crc, start_seq, records, row_count, unreadable",
         )?;
         let number = |index: usize| row.get::<_, i64>(index).cast_unsigned();
         let position = Position {
@@ -126,13 +129,17 @@ impl Postgres {
             ],
         )?;
         if moved != 1 {
-            return Err(anyhow!(
+            let error = anyhow!(
                 "the position is no longer at {}: another tern-sink stores into schema `{}`, or somebody changed it; end one of \
                  the two",
                 self.position.name(),
                 self.schema.name
-            ));
+            );
+            // A COMMIT that lost its connection may have succeeded since the position was asked: it is asked anew, once.
+            let late = std::mem::take(&mut self.in_doubt);
+            return Err(if late { StoreError::Gone(error) } else { StoreError::Refused(error) }.into());
         }
+        self.in_doubt = true;
         for (rows, copy) in self.rows.iter_mut().zip(&connection.copies).filter(|(rows, _)| rows.rows > 0) {
             let (expected, name) = (rows.rows, rows.table.name);
             let mut writer = transaction.copy_in(copy)?;
@@ -146,6 +153,7 @@ impl Postgres {
         }
         transaction.commit()?;
         self.position = position.clone();
+        self.in_doubt = false;
         self.waiting = 0;
         Ok(())
     }
@@ -187,17 +195,21 @@ impl Store for Postgres {
     }
 }
 
-/// Whether it is worth asking again: where the server says that it cannot now, and where nobody says anything.
+/// Whether it is worth asking again: where the server says that it cannot now, and where the connection is broken. What this
+/// side finds wrong, as an answer that is none or a `--url` without a host, no waiting changes.
 fn kind(error: anyhow::Error) -> StoreError {
     /// Classes of states (connection, transaction lost to others, resources, the server's operator, the system), and a server
     /// that only reads because another one is the first now.
     const AGAIN: [&str; 7] = ["08", "25006", "40", "53", "55", "57", "58"];
+    let error = match error.downcast() {
+        Ok(known) => return known,
+        Err(error) => error,
+    };
     let cause = error.chain().find_map(|cause| cause.downcast_ref::<postgres::Error>());
     let broken = error.chain().any(|cause| cause.is::<std::io::Error>());
-    match cause.map(postgres::Error::code) {
-        Some(Some(state)) if AGAIN.iter().any(|class| state.code().starts_with(class)) => StoreError::Gone(error),
-        Some(None) => StoreError::Gone(error),
-        None if broken => StoreError::Gone(error),
-        _ => StoreError::Refused(error),
-    }
+    let again = match cause.and_then(postgres::Error::code) {
+        Some(state) => AGAIN.iter().any(|class| state.code().starts_with(class)),
+        None => broken || cause.is_some_and(postgres::Error::is_closed),
+    };
+    if again { StoreError::Gone(error) } else { StoreError::Refused(error) }
 }

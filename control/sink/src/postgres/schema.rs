@@ -1,7 +1,7 @@
 //! The schema in the database: made once, whole, and known again by what it says of itself.
 
 use anyhow::{Context as _, Result, bail};
-use postgres::GenericClient;
+use postgres::{GenericClient, Row};
 use std::fmt::Write as _;
 use tern_schema::{HEAD, Table, is_sequence, layout, postgres_type};
 
@@ -38,6 +38,21 @@ impl Schema {
         format!("\"{}\".\"{name}\"", self.name)
     }
 
+    /// These columns of the one row of the position.
+    ///
+    /// # Errors
+    /// It has none; the server refuses.
+    pub(super) fn position(&self, client: &mut impl GenericClient, columns: &str) -> Result<Row> {
+        let query = format!("SELECT {columns} FROM {}", self.table("sink_position"));
+        client.query_opt(&query, &[])?.with_context(|| {
+            format!(
+                "schema `{0}`: sink_position has no row, so nobody knows how far it is; somebody deleted it. Name another schema \
+                 (--schema), which is filled from the beginning of the journal",
+                self.name
+            )
+        })
+    }
+
     /// Whether the database has it; one of another build or of other tables is refused.
     ///
     /// # Errors
@@ -54,8 +69,7 @@ impl Schema {
             ),
             _ => {}
         }
-        let version: i32 =
-            client.query_one(&format!("SELECT version FROM {}", self.table("sink_position")), &[])?.get(0);
+        let version: i32 = self.position(client, "version")?.get(0);
         if version != VERSION {
             bail!("schema `{}` has version {version}, this build has {VERSION}. {}", self.name, NOT_CHANGED);
         }

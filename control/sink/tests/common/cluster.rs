@@ -1,7 +1,7 @@
 //! NATS servers of `.venv`, one or three, each in a folder of its own, on the loopback interface.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -77,6 +77,25 @@ impl Cluster {
             let leader = said["account_details"][0]["stream_detail"][0]["cluster"]["leader"].as_str()?.to_owned();
             leader.strip_prefix('n')?.parse().ok()
         })
+    }
+
+    /// `host:port` of a server: where clients go (0), or its monitor (1).
+    pub(crate) fn address(&self, index: usize, place: usize) -> String {
+        format!("127.0.0.1:{}", self.ports[index][place])
+    }
+
+    /// Asks JetStream.
+    pub(crate) fn ask(&self, subject: &str, body: &serde_json::Value) -> serde_json::Value {
+        let mut stream = std::net::TcpStream::connect(self.address(0, 0)).expect("a connection");
+        let body = body.to_string();
+        let text = format!(
+            "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB $JS.API.{subject} answer {}\r\n{body}\r\n",
+            body.len()
+        );
+        stream.write_all(text.as_bytes()).expect("sent");
+        let mut lines = std::io::BufReader::new(stream).lines().map(|line| line.expect("a line"));
+        lines.find(|line| line.starts_with("MSG answer")).expect("an answer");
+        serde_json::from_str(&lines.next().expect("its body")).expect("JSON")
     }
 
     /// The arguments that name it.
