@@ -55,10 +55,18 @@ pub(crate) fn for_each(
             next_seq = next_seq.max(header.seq + 1);
             more
         };
-        let outcome = Index::open(folder, number).and_then(|mut index| one_segment(&mut index, filter, &mut see_once));
+        let outcome = Index::open(folder, number)
+            .and_then(|mut index| Ok((one_segment(&mut index, filter, &mut see_once)?, index)));
         match damage_of(outcome)? {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
+            Ok((true, index)) if index.is_finished() => {}
+            // What was written since the index was made lies behind what it knows, in the same segment.
+            Ok((true, index)) => {
+                return match damage_of(index.behind())? {
+                    Ok(reader) => rest_of(reader, from_seq, filter, see),
+                    Err(damage) => Ok(Some(damage)),
+                };
+            }
+            Ok((false, _)) => return Ok(None),
             // What is whole before the damage is given out all the same, and once.
             Err(_) => return rest_of(Reader::open_segment(folder, number), next_seq, filter, see),
         }
@@ -202,17 +210,23 @@ impl<'f> Day<'f> {
     }
 
     /// Replaces of the day: the order replaced, and by which.
-    pub(crate) fn replaces(&mut self) -> Vec<(u32, u32)> {
+    /// `None` where the journal is damaged.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(crate) fn replaces(&mut self) -> Result<Option<Vec<(u32, u32)>>, Failure> {
         let mut begins = 0;
-        if let Some(first) = self.indexes.first_mut()
-            && let Ok(Some(record)) = first.record_of(self.from_seq)
-        {
-            begins = record.offset;
+        if let Some(first) = self.indexes.first_mut() {
+            match damage_of(first.record_of(self.from_seq))? {
+                Ok(Some(record)) => begins = record.offset,
+                Ok(None) => {}
+                Err(_) => return Ok(None),
+            }
         }
         let first = self.indexes.first().map(Index::number);
         let of_day = |index: &Index, at: u64| Some(index.number()) != first || at >= begins;
         let all = self.indexes.iter().flat_map(|index| index.replaces().filter(move |(at, ..)| of_day(index, *at)));
-        all.map(|(_, replaced, by)| (replaced, by)).collect()
+        Ok(Some(all.map(|(_, replaced, by)| (replaced, by)).collect()))
     }
 
     /// Hands start records and those of these orders to `see`, in order. As long as it names an instrument, also that one's
@@ -289,6 +303,14 @@ fn of_orders(
     }
 }
 
+/// Exit code 4 when the journal is damaged.
+pub(crate) fn damaged(error: JournalError) -> Failure {
+    match error {
+        JournalError::Damaged(_) => Failure { message: error.to_string(), code: exit::DAMAGED },
+        other => Failure::failed(other),
+    }
+}
+
 /// Makes what is missing, or looks whether what is there is right.
 ///
 /// # Errors
@@ -296,10 +318,6 @@ fn of_orders(
 pub(crate) fn index(folder: &Path, check: bool) -> Result<Outcome, Failure> {
     no_journal(folder)?;
     let (mut right, mut made, mut wrong) = (0_u64, 0_u64, Vec::new());
-    let damaged = |error: JournalError| match error {
-        JournalError::Damaged(_) => Failure { message: error.to_string(), code: exit::DAMAGED },
-        other => Failure::failed(other),
-    };
     for number in segments_from(folder, 0).map_err(damaged)? {
         if check {
             match Index::check(folder, number).map_err(damaged)? {

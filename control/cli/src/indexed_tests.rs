@@ -240,3 +240,65 @@ fn damage_is_told_and_what_is_before_it_is_found() {
     assert_eq!(damage.map(|damage| damage.offset), Some(offset as u64));
     assert_eq!(found, whole.0.iter().copied().take_while(|seq| *seq < hit).collect::<Vec<_>>());
 }
+
+#[test]
+fn what_is_written_to_the_last_segment_while_a_query_reads_its_index_is_found() {
+    // Where all has its index but the last segment, and where that is the only one.
+    for records in [40, 3_000] {
+        let mut journal = Journal::new(3 + records, records);
+        index(&journal.folder, false).expect("made");
+        let folder = journal.folder.clone();
+        let options = Options { segment_bytes: 80_000, ..Options::new("indexed") };
+        let (mut writer, _) = Writer::open(&folder, options).expect("whole");
+        let last = journal.seq;
+        let (mut found, mut is_written) = (Vec::new(), false);
+        let mut filter = Filter::new(None, None, 1..=u64::MAX);
+        let mut see = |_: &mut Filter, header: &RecordHeader, _: &[u8]| {
+            found.push(header.seq);
+            // The index of the last segment is made: it goes on, is finished, and another is begun.
+            if header.seq == last && !is_written {
+                is_written = true;
+                for _ in 0..2 {
+                    for _ in 0..30 {
+                        let (kind, body) = journal.some(0);
+                        journal.put(&mut writer, kind, &body);
+                    }
+                    writer.seal().expect("a disk");
+                }
+            }
+            true
+        };
+        assert_eq!(for_each(&folder, 0, &mut filter, &mut see).expect("readable"), None);
+        let mut all = Vec::new();
+        let damage = records::for_each(&folder, 0, |header, _| {
+            all.push(header.seq);
+            true
+        });
+        assert_eq!(damage.expect("readable"), None);
+        assert!(is_written && found == all, "{} of {}", found.len(), all.len());
+    }
+}
+
+#[test]
+fn a_query_that_cannot_tell_where_the_last_day_begins_says_that_the_journal_is_damaged() {
+    let journal = Journal::new(5, 3_000);
+    let last = *segments_from(&journal.folder, 0).expect("whole").end();
+    let path = journal.folder.join(format!("{last:08}.journal"));
+    let mut bytes = fs::read(&path).expect("there");
+    bytes[0] ^= 1;
+    fs::write(&path, bytes).expect("ours");
+    for no_index in [false, true] {
+        let query = crate::args::Query {
+            order: None,
+            symbol: Some("MSFT".into()),
+            from: None,
+            to: None,
+            reason: None,
+            limit: None,
+            all_days: false,
+            no_index,
+        };
+        let failure = crate::query::query(&journal.folder, &query, false).expect_err("damaged");
+        assert_eq!(failure.code, exit::DAMAGED, "{}", failure.message);
+    }
+}

@@ -100,7 +100,7 @@ impl Filter {
 pub(crate) fn query(folder: &Path, query: &Query, json: bool) -> Result<Option<Outcome>, Failure> {
     let begins = || {
         let begins = if query.no_index { recovered::last_day_begins(folder) } else { index::last_day_begins(folder) };
-        begins.map_err(Failure::failed)
+        begins.map_err(indexed::damaged)
     };
     let from_seq = if query.all_days || !folder.is_dir() { 0 } else { begins()? };
     if let Some(order) = query.order {

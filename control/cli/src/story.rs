@@ -319,7 +319,8 @@ pub(crate) fn story(folder: &Path, order: u32, from_seq: u64, by_index: bool) ->
 /// The story of `order` by the segments' indexes; `None` when a segment is damaged.
 fn by_indexes(folder: &Path, order: u32, from_seq: u64) -> Result<Option<Story>, Failure> {
     let Some(mut day) = indexed::Day::open(folder, from_seq)? else { return Ok(None) };
-    let mut story = Story::new(ids_of(order, &day.replaces()));
+    let Some(replaces) = day.replaces()? else { return Ok(None) };
+    let mut story = Story::new(ids_of(order, &replaces));
     let ids: Vec<u32> = story.ids.iter().copied().collect();
     let told = day.of_orders(&ids, |header, body| {
         story.see(header, body);

@@ -146,8 +146,9 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 return Turn::Corrupt;
             }
         };
-        // What comes after this, the new day's log has.
-        let ended = match self.day.turn(&mut self.sink) {
+        // What comes after this, the new day's log has. What waits in the rings goes first: it may be of the day that ended.
+        let more_waits = moved >= BATCH_RECORDS as u64;
+        let ended = match if more_waits { Ok(false) } else { self.day.turn(&mut self.sink) } {
             Ok(ended) => ended,
             Err(error) => {
                 self.in_trouble(shared, &error.to_string());

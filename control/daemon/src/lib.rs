@@ -132,7 +132,8 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let running = view.data_plane()?;
     let mut steering = Steering::set_up(config, running.is_some(), &shared)?;
     let (day_ended, days) = mpsc::channel();
-    let drainer = Drainer::new(config, ends.drain, journal, DayEnd::new(config, utc_s, Some(day_ended)));
+    let day = DayEnd::new(config, utc_s, journal.head().last_tai_ns, Some(day_ended));
+    let drainer = Drainer::new(config, ends.drain, journal, day);
     let listener = server::listen(&config.paths)?;
 
     Keeper::start(config, days, stop)?;

@@ -5,7 +5,7 @@ use crate::chain::Block;
 use crate::format::{Footer, segment_path};
 use crate::head::{self, Head};
 use crate::io_error;
-use crate::recover::{confirm, copy, cut, segment_count};
+use crate::recover::{confirm, confirm_packed, copy, cut, segment_count};
 use crate::scan::{Scan, Step};
 use crate::storage::{Disk, Storage};
 use crate::verify::Damage;
@@ -63,23 +63,29 @@ pub fn accept_on<S: Storage>(mut storage: S, folder: &Path) -> Result<Accepted, 
     let (mut head, mut given_up) = (Head::default(), None);
     if segments > 0 {
         let path = segment_path(folder, segments);
-        head = last_whole(Scan::open(&path, segments)?)?;
-        given_up = give_up(&path, head.bytes, folder, &mut storage)?;
-        // The head says that all of it is on the disk, and nobody knows what of it was ever synced.
-        confirm(&path, 0, head.bytes, &mut storage)?;
+        let mut scan = Scan::open(&path, segments)?;
+        let is_finished;
+        (head, is_finished) = last_whole(&mut scan)?;
+        if scan.is_packed() {
+            confirm_packed(&scan, is_finished, &mut storage)?;
+        } else {
+            given_up = give_up(&path, head.bytes, folder, &mut storage)?;
+            // The head says that all of it is on the disk, and nobody knows what of it was ever synced.
+            confirm(&path, 0, head.bytes, &mut storage)?;
+        }
         storage.sync_folder(folder).map_err(io_error(folder, "sync it"))?;
     }
     let kept = head::replace(&mut storage, folder, head)?;
     Ok(Accepted { head, before, kept, given_up })
 }
 
-/// The head behind the last whole record of a segment, or behind its footer.
-fn last_whole(mut scan: Scan) -> Result<Head, JournalError> {
+/// The head behind the last whole record of a segment, or behind its footer; whether that was reached.
+fn last_whole(scan: &mut Scan) -> Result<(Head, bool), JournalError> {
     let header = *scan.header();
     let mut block = Block::beginning_with(header.as_bytes());
     let last_seq = header.first_seq.saturating_sub(1);
     let mut head = Head { segment: header.number, last_seq, ..Head::default() };
-    let mut records = 0;
+    let (mut records, mut is_finished) = (0, false);
     loop {
         head.bytes = scan.offset();
         let wrong = match scan.step()? {
@@ -95,6 +101,7 @@ fn last_whole(mut scan: Scan) -> Result<Head, JournalError> {
             }
             Step::Footer(footer) if footer == (Footer { chain: block.chain(), records, last_seq: head.last_seq }) => {
                 head.bytes = scan.offset();
+                is_finished = true;
                 break;
             }
             Step::End | Step::Torn | Step::Bad(_) => break,
@@ -106,7 +113,7 @@ fn last_whole(mut scan: Scan) -> Result<Head, JournalError> {
     }
     head.records = header.records_before + records;
     head.chain = block.chain();
-    Ok(head)
+    Ok((head, is_finished))
 }
 
 /// Cuts the segment at `offset`, once what lies behind is in a file of its own.

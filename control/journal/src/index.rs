@@ -13,7 +13,7 @@ mod build;
 mod file;
 
 use crate::format::segment_path;
-use crate::reader::Record;
+use crate::reader::{Reader, Record};
 use crate::recover::segment_count;
 use crate::recovered::{day_begin_of, day_begins_in};
 use crate::scan::{Scan, Step};
@@ -187,7 +187,7 @@ impl Index {
     /// `Io`.
     pub fn write(&self) -> Result<Option<PathBuf>, JournalError> {
         match &self.postings {
-            Postings::Memory(postings) if self.tables.chain != Chain::default() => {
+            Postings::Memory(postings) if self.is_finished() => {
                 file::write(&self.folder, self.number, &self.tables, postings).map(Some)
             }
             Postings::File(_) | Postings::Memory(_) => Ok(None),
@@ -316,6 +316,25 @@ impl Index {
             }
         }
         Ok(None)
+    }
+
+    /// Whether it is of a finished segment: nothing can come behind what it knows of it.
+    pub fn is_finished(&self) -> bool {
+        self.tables.chain != Chain::default()
+    }
+
+    /// Reads on behind the last record that the index knows.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn behind(&self) -> Result<Reader, JournalError> {
+        let mut reader = Reader::open_segment(&self.folder, self.number);
+        if let Some(window) = self.tables.windows.last() {
+            // The records of the last window are passed over, so that damage behind them names the one before it.
+            reader.begin_at(window.first_offset, window.first_seq)?;
+            while reader.next()?.is_some_and(|record| record.end() < self.tables.bytes) {}
+        }
+        Ok(reader)
     }
 
     /// Where the last record ends that the index knows.

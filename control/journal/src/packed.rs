@@ -11,7 +11,7 @@ use crate::format::segment_path;
 use crate::scan::Scan;
 use crate::storage::{Storage, write_all};
 use crate::{JournalError, io_error};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -217,7 +217,8 @@ pub struct Compressed {
 
 /// Compresses segment `number` of the journal in `folder`; `None` when it is compressed already, or is not finished, or is the
 /// last one. The file is written beside the segment, synced, read back and held against the chain, and only then takes the
-/// segment's name: whatever ends this, one of the two is there, whole. One process at a time may do this to a journal.
+/// segment's name: whatever ends this, one of the two is there, whole. After an error the new one is removed: a full disk is
+/// not to be fuller by it. One process at a time may do this to a journal.
 ///
 /// # Errors
 /// `Damaged` when the segment is not what its chain says: it stays as it is. `Io`.
@@ -239,16 +240,26 @@ pub fn compress_on<S: Storage>(
     let chain = scan.proven_chain()?;
     let plain_bytes = file.metadata().map_err(io_error(&path, "look at it"))?.len();
     let new = path.with_added_extension("packing");
-    let after = pack(storage, &file, (&path, &new), number, plain_bytes)?;
-    let written = Scan::open(&new, number)?;
-    let length = written.file_bytes()?;
-    if length != plain_bytes || written.proven_chain()? != chain {
-        let error = io::Error::other("what was read back is not what was written");
-        return Err(io_error(&new, "compress it")(error));
+    let mut put = || -> Result<u64, JournalError> {
+        let after = pack(storage, &file, (&path, &new), number, plain_bytes)?;
+        let written = Scan::open(&new, number)?;
+        let is_whole = written.fault().is_none() && written.file_bytes()? == plain_bytes;
+        if !is_whole || written.proven_chain()? != chain {
+            let error = io::Error::other("what was read back is not what was written");
+            return Err(io_error(&new, "compress it")(error));
+        }
+        storage.rename(&new, &path).map_err(io_error(&new, "rename it"))?;
+        storage.sync_folder(folder).map_err(io_error(folder, "sync it"))?;
+        Ok(after)
+    };
+    match put() {
+        Ok(after) => Ok(Some(Compressed { before: plain_bytes, after })),
+        Err(error) => {
+            // Once it has the segment's name there is none of this one.
+            fs::remove_file(&new).ok();
+            Err(error)
+        }
     }
-    storage.rename(&new, &path).map_err(io_error(&new, "rename it"))?;
-    storage.sync_folder(folder).map_err(io_error(folder, "sync it"))?;
-    Ok(Some(Compressed { before: plain_bytes, after }))
 }
 
 /// As [`compress_on`], on the disk of the host.

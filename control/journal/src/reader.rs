@@ -12,6 +12,8 @@ use tern_abi::record::{Kind, RecordHeader};
 pub struct Reader {
     folder: PathBuf,
     number: u64,
+    /// Nothing behind this segment is looked at.
+    last: u64,
     scan: Option<Scan>,
 }
 
@@ -47,7 +49,7 @@ impl Reader {
     /// `Missing` if a segment is not there though later ones are, `Io`.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
         segment_count(folder)?;
-        Ok(Self { folder: folder.to_owned(), number: 1, scan: None })
+        Ok(Self { folder: folder.to_owned(), number: 1, last: u64::MAX, scan: None })
     }
 
     /// From the first record on of the segment that holds `seq` or the gap in its place.
@@ -60,7 +62,20 @@ impl Reader {
 
     /// From the first record of segment `number` on; it may not be there yet.
     pub fn open_segment(folder: &Path, number: u64) -> Self {
-        Self { folder: folder.to_owned(), number, scan: None }
+        Self { folder: folder.to_owned(), number, last: u64::MAX, scan: None }
+    }
+
+    /// The records of segment `number` alone, whatever is wrong with the next one.
+    pub(crate) fn of_segment(folder: &Path, number: u64) -> Self {
+        Self { last: number, ..Self::open_segment(folder, number) }
+    }
+
+    /// Goes to the record `seq`, which begins at `offset` of its segment.
+    pub(crate) fn begin_at(&mut self, offset: u64, seq: u64) -> Result<(), JournalError> {
+        let mut scan = Scan::open(&segment_path(&self.folder, self.number), self.number)?;
+        scan.go_back(offset, RecordHeader { seq: seq.saturating_sub(1), ..RecordHeader::default() })?;
+        self.scan = Some(scan);
+        Ok(())
     }
 
     /// The segment that it reads, or reads next.
@@ -83,6 +98,9 @@ impl Reader {
     pub fn next(&mut self) -> Result<Option<Record<'_>>, JournalError> {
         let mut must_go_on = false;
         loop {
+            if self.number > self.last {
+                return Ok(None);
+            }
             let Some(scan) = &mut self.scan else {
                 let path = segment_path(&self.folder, self.number);
                 if path.exists() {

@@ -261,10 +261,15 @@ impl End {
             return Err(JournalError::Damaged(scan.damage(NOT_THE_HEAD)));
         }
         let path = scan.path().to_owned();
-        if is_torn {
-            state.recovered.cut = Some(cut(&path, bytes, storage)?);
+        if scan.is_packed() {
+            // Offsets in the segment are none in its file: nothing of that is cut or written again.
+            confirm_packed(&scan, finished.is_some(), storage)?;
+        } else {
+            if is_torn {
+                state.recovered.cut = Some(cut(&path, bytes, storage)?);
+            }
+            confirm(&path, durable_bytes.min(bytes), bytes, storage)?;
         }
-        confirm(&path, durable_bytes.min(bytes), bytes, storage)?;
         (state.recovered.last_seq, state.recovered.last_tai_ns) = (last.seq, last.tai_ns);
         state.recovered.head = Some(Head {
             segment: number,
@@ -315,6 +320,16 @@ pub(crate) fn cut<S: Storage>(path: &Path, offset: u64, storage: &mut S) -> Resu
 pub(crate) fn confirm<S: Storage>(path: &Path, from: u64, to: u64, storage: &mut S) -> Result<(), JournalError> {
     let mut file = storage.open(path).map_err(io_error(path, "open it"))?;
     copy(path, from..to, storage, path, &mut file, from)?;
+    storage.sync(&mut file).map_err(io_error(path, "sync it"))
+}
+
+/// Has a compressed segment on the disk; `Damaged` where it was not read up to its footer, as only finished ones are compressed.
+pub(crate) fn confirm_packed<S: Storage>(scan: &Scan, is_finished: bool, storage: &mut S) -> Result<(), JournalError> {
+    if !is_finished {
+        return Err(JournalError::Damaged(scan.damage("it is compressed, and cannot be read up to its footer")));
+    }
+    let path = scan.path();
+    let mut file = storage.open(path).map_err(io_error(path, "open it"))?;
     storage.sync(&mut file).map_err(io_error(path, "sync it"))
 }
 

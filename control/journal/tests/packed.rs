@@ -4,7 +4,7 @@ mod common;
 
 use common::{Fault, Faulty, Folder, append, options, read_on, records};
 use std::fs;
-use tern_journal::{Index, JournalError, Reader, Writer, compress, compress_on, seal, verify, verify_with};
+use tern_journal::{Index, JournalError, Reader, Writer, accept, compress, compress_on, seal, verify, verify_with};
 
 const LAST: u64 = 60;
 
@@ -133,6 +133,7 @@ fn whatever_ends_the_compressing_the_journal_is_whole() {
                 disk.0.borrow_mut().at = Some((at, times, fault));
                 let outcome = compress_on(&mut disk.clone(), &folder.0, 2);
                 let what = format!("call {at}, {times} times, {fault:?}: {outcome:?}");
+                assert!(!folder.segment(2).with_added_extension("packing").exists(), "{what}: nothing is left over");
                 assert_eq!(folder.read().expect("whole"), records(1..=LAST), "{what}");
                 assert!(verify(&folder.0).expect("readable").is_whole(), "{what}");
                 compress(&folder.0, 2).expect("the next one can");
@@ -153,4 +154,45 @@ fn a_segment_that_is_damaged_is_left_as_it_is() {
     fs::write(&path, &bytes).expect("ours");
     assert!(matches!(compress(&folder.0, 2), Err(JournalError::Damaged(_))));
     assert_eq!(fs::read(&path).expect("there"), bytes);
+}
+
+#[test]
+fn a_compressed_segment_that_is_the_last_one_left_is_gone_on_behind_and_never_cut() {
+    let (folder, segments) = journal();
+    compress_all(&folder, segments);
+    for number in 3..=segments {
+        fs::remove_file(folder.segment(number)).expect("ours");
+    }
+    let path = folder.segment(2);
+    let whole = fs::read(&path).expect("there");
+    // The head is of a segment that is lost; it is taken as it is.
+    assert!(folder.open().is_err());
+    let accepted = accept(&folder.0).expect("whole");
+    assert_eq!((accepted.head.segment, accepted.given_up), (2, None));
+    assert_eq!(fs::read(&path).expect("there"), whole);
+    let (writer, recovered) = folder.open().expect("whole");
+    assert_eq!((recovered.last_seq, recovered.cut), (accepted.head.last_seq, None));
+    drop(writer);
+    assert_eq!(fs::read(&path).expect("there"), whole);
+    assert!(verify(&folder.0).expect("readable").is_whole());
+
+    let mut bytes = whole.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).expect("ours");
+    assert!(matches!(accept(&folder.0), Err(JournalError::Damaged(_))));
+    assert!(matches!(folder.open(), Err(JournalError::Damaged(_))));
+    assert_eq!(fs::read(&path).expect("there"), bytes, "it is left as it is");
+}
+
+#[test]
+fn the_index_of_a_segment_needs_nothing_of_the_next() {
+    let (folder, _) = journal();
+    let mut bytes = fs::read(folder.segment(3)).expect("there");
+    bytes[0] ^= 1;
+    fs::write(folder.segment(3), bytes).expect("ours");
+    let index = Index::make(&folder.0, 2).expect("whole");
+    assert!(index.is_finished() && index.records() > 0);
+    assert!(index.write().expect("room").is_some());
+    assert!(matches!(Index::make(&folder.0, 3), Err(JournalError::Damaged(_))));
 }

@@ -1,4 +1,5 @@
-//! The end of the venue's day in the middle of a run: the segment is finished there, so that a seal can be made of all before.
+//! The end of the venue's day, in the middle of a run or before it: the segment is finished there, so that a seal can be made of all
+//! before.
 
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -9,6 +10,9 @@ use super::Sink;
 
 /// How often the clock is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// TAI is ahead of UTC by so much since 2017; a second more or less does not matter to a day.
+const TAI_AHEAD_S: u64 = 37;
 
 /// Which day it is, and who is told that one has ended.
 pub(crate) struct DayEnd<'a> {
@@ -27,9 +31,15 @@ pub(crate) fn utc_s() -> u64 {
 }
 
 impl<'a> DayEnd<'a> {
-    /// By `clock`; `ended` takes the number of the segment with which a day ended.
-    pub(crate) fn new(config: &'a Config, clock: fn() -> u64, ended: Option<Sender<u64>>) -> Self {
-        Self { config, clock, day: config.trading_day(clock()), due: Instant::now(), ended }
+    /// By `clock`; `ended` takes the number of the segment with which a day ended. `last_tai_ns` is the time of the last record of
+    /// the journal, 0 if there is none: a day that ended without anybody to seal it (a power cut, a daemon that was killed)
+    /// ends with the first turn.
+    pub(crate) fn new(config: &'a Config, clock: fn() -> u64, last_tai_ns: u64, ended: Option<Sender<u64>>) -> Self {
+        let today = config.trading_day(clock());
+        let last = config.trading_day((last_tai_ns / 1_000_000_000).saturating_sub(TAI_AHEAD_S));
+        // A record of a clock that ran ahead is not to keep days from ending.
+        let day = if last_tai_ns == 0 { today } else { last.min(today) };
+        Self { config, clock, day, due: Instant::now(), ended }
     }
 
     #[cfg(test)]

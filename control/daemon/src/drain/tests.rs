@@ -89,7 +89,7 @@ impl Bench {
 
 impl Bench {
     fn day(&self) -> DayEnd<'_> {
-        DayEnd::new(&self.config, || 0, None)
+        DayEnd::new(&self.config, || 0, 0, None)
     }
 }
 
@@ -300,7 +300,7 @@ fn a_day_that_begins_in_the_middle_finishes_the_segment_once_and_says_so() {
     let bench = Bench::new("day");
     let (told, ended) = mpsc::channel();
     CLOCK_S.store(86_400 * 7 - 1, Ordering::Relaxed);
-    let mut day = DayEnd::new(&bench.config, || CLOCK_S.load(Ordering::Relaxed), Some(told));
+    let mut day = DayEnd::new(&bench.config, || CLOCK_S.load(Ordering::Relaxed), 0, Some(told));
     let mut journal = FakeJournal::default();
     let mut turn = |clock_s: u64, journal: &mut FakeJournal| {
         CLOCK_S.store(clock_s, Ordering::Relaxed);
@@ -321,4 +321,35 @@ fn a_day_that_begins_in_the_middle_finishes_the_segment_once_and_says_so() {
         assert_eq!(turn(clock_s, &mut journal), (Ok(false), false));
     }
     assert_eq!(turn(86_400 * 9, &mut journal), (Ok(true), true));
+}
+
+#[test]
+fn a_day_that_ended_without_anybody_ends_once_what_waits_in_the_rings_is_taken() {
+    let bench = Bench::new("before");
+    let mut plane = DataPlaneSegment::open(&bench.spec).expect("a segment");
+    let mut plane = plane.ends().expect("its ends");
+    let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
+    let ends = daemon.ends().expect("its ends");
+    let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
+    let (told, ended) = mpsc::channel();
+    let day = DayEnd::new(&bench.config, || 86_400 * 7, (86_400 * 7 + 37 - 1) * 1_000_000_000, Some(told));
+    let journal = FakeJournal::default();
+    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone(), day);
+    plane.recorder.record(1, Kind::Timer, &[]).expect("room");
+    assert_eq!(drainer.turn(&shared), Turn::Moved);
+    assert_eq!((ended.try_recv(), &journal.0.borrow().taken[..]), (Ok(3), &[1][..]), "the record went first");
+    drainer.day.look_now();
+    drainer.turn(&shared);
+    assert!(ended.try_recv().is_err(), "once");
+}
+
+#[test]
+fn a_last_record_of_today_of_tomorrow_or_without_a_time_ends_no_day() {
+    let bench = Bench::new("today");
+    let mut journal = FakeJournal::default();
+    for last_tai_ns in [0, (86_400 * 7 + 37) * 1_000_000_000, 86_400 * 9 * 1_000_000_000, u64::MAX] {
+        let mut day = DayEnd::new(&bench.config, || 86_400 * 7 + 5, last_tai_ns, None);
+        assert_eq!(day.turn(&mut journal), Ok(false), "{last_tai_ns}");
+    }
+    assert!(!journal.0.borrow().sealed);
 }

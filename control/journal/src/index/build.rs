@@ -22,8 +22,8 @@ struct Build {
 /// Reads segment `number`; of one that is not finished, what is there.
 pub(super) fn build(folder: &Path, number: u64) -> Result<(Tables, [Vec<Posting>; KEYS]), JournalError> {
     let mut build = Build::default();
-    let mut reader = Reader::open_segment(folder, number);
-    while let Some(record) = reader.next()?.filter(|record| record.segment == number) {
+    let mut reader = Reader::of_segment(folder, number);
+    while let Some(record) = reader.next()? {
         build.record(&record);
     }
     // Asked afterwards: whoever finished it meanwhile has written nothing that was not read.
