@@ -129,9 +129,9 @@ def dashboard(watchers):
     assert len(said) == len(asked), f"{len(said)} answers to {len(asked)} expressions"
     wrong = [(expr, answer) for expr, answer in zip(asked, said) if not isinstance(answer, int)]
     assert not wrong, f"Prometheus does not take {wrong[:3]}"
-    # nobody is restricted, nothing is halted
+    # nobody is restricted, nothing is halted, no sink follows
     empty = [expr for expr, answer in zip(asked, said) if answer == 0]
-    may = ("tern_halt_info", "tern_scope_restricted", "histogram_quantile")
+    may = ("tern_halt_info", "tern_scope_restricted", "tern_sink_behind", "histogram_quantile")
     missing = [expr for expr in empty if not expr.startswith(may)]
     assert not missing, f"no data for {missing}"
     return f"{len(asked)} expressions of the dashboard, {len(asked) - len(empty)} with data"

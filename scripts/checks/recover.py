@@ -43,9 +43,12 @@ def recover_power_cut(out, _options):
         today.wait("the second opinion has stopped it",
                    lambda: (today.status().get("halt") or {}).get("reason") == "audit_disagreement", 40)
         time.sleep(1)
-        today.tern.tern("resume", "--timeout-ms", "300", check=False)
-        today.wait("it compared the venue's log with the journal, and stopped",
-                   lambda: (today.status().get("halt") or {}).get("reason") == "reconcile_mismatch", 40)
+
+        def compared():
+            # each further order that it finds kills again, and a resume that came before that is refused
+            today.tern.tern("resume", "--timeout-ms", "300", check=False)
+            return (today.status().get("halt") or {}).get("reason") == "reconcile_mismatch"
+        today.wait("it compared the venue's log with the journal, and stopped", compared, 40)
         today.tern.settle()
         found = today.tern.tern("recover", check=False)["comparison"]
         names = {difference["difference"] for difference in found["found"]}
