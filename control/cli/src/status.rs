@@ -173,7 +173,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     line("limits", limits_text);
     if plane.pid.is_some() {
         // What a dead data plane said last is not so any more.
-        line("sessions", listed(sessions.iter()));
+        line("sessions", listed(sessions.iter().map(|(index, state)| (format!("session {index}"), state))));
         let of_name = strategies.iter().map(|(index, state)| (strategy_name(&dataplane_facts, *index), state));
         line("strategies", listed(of_name));
         line("trusted", if trusted.is_empty() { "no stream".into() } else { format!("streams {trusted:?}") });

@@ -113,7 +113,7 @@ pub(crate) fn history(folder: &Path) -> Result<Outcome, Failure> {
     let mut before: Option<&Epoch> = None;
     for epoch in &epochs {
         let changed = before.map(|before| changed(before, epoch)).unwrap_or_default();
-        text.push_str(&format!("epoch {}  {} TAI  {}\n", epoch.epoch, tai_time(epoch.tai_ns), by(epoch)));
+        text.push_str(&format!("epoch {}  {}  {}\n", epoch.epoch, tai_time(epoch.tai_ns), by(epoch)));
         for (key, from, to) in &changed {
             text.push_str(&format!("  {key}: {from} -> {to}\n"));
         }

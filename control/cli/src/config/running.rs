@@ -60,7 +60,7 @@ impl Running {
 pub(crate) fn show(target: &Target) -> Result<Outcome, Failure> {
     let running = Running::find(target)?;
     let (seq, tai_ns) = running.started;
-    let mut text = format!("# started {} TAI (journal seq {seq})\n", tai_time(tai_ns));
+    let mut text = format!("# started {} (journal seq {seq})\n", tai_time(tai_ns));
     let origin = running.in_force.as_ref().map(|in_force| (in_force.state.epoch, in_force.origin()));
     match &origin {
         Some((epoch, by)) => text.push_str(&format!("# limits of epoch {epoch}, {by}\n")),
