@@ -90,7 +90,8 @@ class Postgres(Store):
                         "-D", self.data], check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     def command(self):
-        return [*self.AS_NOBODY, postgres_tool("postgres"), "-D", self.data, "-k", self.folder, "-c", "listen_addresses="]
+        return [*self.AS_NOBODY, postgres_tool("postgres"), "-D", self.data, "-k", self.folder, "-c", "listen_addresses=",
+                "-c", "dynamic_shared_memory_type=mmap"]
 
     def answers(self):
         return self.ask("SELECT 1", check=False) == [["1"]]

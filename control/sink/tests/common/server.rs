@@ -73,8 +73,15 @@ impl Server {
         let log = fs::File::options().create(true).append(true).open(self.folder.0.join("log")).expect("a log");
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.folder.0.join("data")).arg("-k").arg(self.folder.0.join("socket"));
-        for setting in ["listen_addresses=", "fsync=off", "shared_buffers=16MB", "autovacuum=off", "max_wal_size=256MB"]
-        {
+        // Shared memory in its folder: of a server that is killed nothing stays in /dev/shm.
+        for setting in [
+            "listen_addresses=",
+            "fsync=off",
+            "shared_buffers=16MB",
+            "autovacuum=off",
+            "max_wal_size=256MB",
+            "dynamic_shared_memory_type=mmap",
+        ] {
             command.args(["-c", setting]);
         }
         command.stdout(log.try_clone().expect("a log")).stderr(log);
@@ -86,12 +93,17 @@ impl Server {
     /// SIGKILL of the server, which it takes for a crash. Its sessions end when they see it.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
+        let pid = self.folder.0.join("data/postmaster.pid");
+        let facts = fs::read_to_string(&pid).unwrap_or_default();
         child.kill().expect("killed");
         child.wait().expect("dead");
-        let pid = self.folder.0.join("data/postmaster.pid");
         fs::remove_file(pid).ok();
         // The next one is refused as long as somebody of this one has its memory.
         sleep(Duration::from_millis(200));
+        // The last words of the file: key and id of the memory by which it says that it runs, which nobody takes away now.
+        if let Some(id) = facts.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
+            Command::new("ipcrm").args(["--shmem-id", id]).status().expect("ipcrm runs");
+        }
     }
 
     /// Ends it at once, as an operator does who does not wait: sessions are told.
@@ -127,7 +139,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.child.is_some() {
-            self.kill();
+            self.stop();
         }
     }
 }
