@@ -2,13 +2,11 @@
 //! is about to clear are the same thing.
 
 use serde_json::{Value, json};
+use tern_abi::command::SYSTEM_UID;
 use tern_abi::segment::{KillCause, KillNote, KillState, Words};
 use tern_config::facts::{Named, name_at};
 
 use crate::table::tai_time;
-
-/// The user id of what no user did.
-const SYSTEM_UID: u32 = u32::MAX;
 
 /// Who stopped trading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tern_abi::command::SYSTEM_UID;
 use tern_abi::counters::LoopCounter;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::Kind;
@@ -19,7 +20,6 @@ use crate::control::{ask, wait};
 use crate::fold::symbol_text;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::records;
-use crate::risk::SYSTEM_UID;
 use crate::table::{grouped, money, tai_time};
 use crate::target::Target;
 

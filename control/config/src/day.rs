@@ -9,7 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::types::{Config, text};
+use crate::types::Config;
+use crate::values::text;
 
 const MINUTE_S: i64 = 60;
 const DAY_S: i64 = 86_400;

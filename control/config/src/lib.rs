@@ -28,6 +28,7 @@ mod second;
 mod secret;
 mod types;
 mod validate;
+mod values;
 pub mod venue;
 
 use std::path::Path;
@@ -43,9 +44,10 @@ pub use reference::{Date, Reference};
 pub use second::{Audit, DropCopy};
 pub use secret::Secret;
 pub use types::{
-    AfterRestart, Attach, AutoOff, Capacity, Config, Core, Feed, Instance, Limits, Line, Loop, Mac, Network, Port,
-    PortKind, Rings, SelfTrade, Session, Strategy, UntrustedBook, Wait,
+    AfterRestart, Attach, AutoOff, Capacity, Config, Feed, Instance, Limits, Line, Loop, Port, PortKind, Rings,
+    SelfTrade, Session, Strategy, UntrustedBook, Wait,
 };
+pub use values::{Core, Mac, Network};
 
 use locate::Source;
 

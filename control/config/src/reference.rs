@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::problem::Problem;
-use crate::types::{Config, text};
+use crate::types::Config;
 use crate::validate::PRICE_MAX;
+use crate::values::text;
 
 /// `[reference]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

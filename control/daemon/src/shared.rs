@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tern_abi::command::SYSTEM_UID;
 use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::RingFull;
@@ -17,9 +18,6 @@ use tern_config::{Config, Firm};
 
 use crate::clock;
 use crate::second::SecondPerson;
-
-/// Who acts when it is no user: the system itself.
-pub(crate) const SYSTEM_UID: u32 = u32::MAX;
 
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,

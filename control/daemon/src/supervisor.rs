@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tern_abi::command::CommandKind;
+use tern_abi::command::SYSTEM_UID;
 use tern_abi::counters::LoopCounter;
 use tern_abi::segment::{CONN_STATE_CLOSED, KillCause};
 use tern_config::{Config, HeartbeatLoss};
@@ -21,7 +22,7 @@ use crate::firm;
 use crate::process::{self, Process};
 use crate::rescue;
 use crate::run_folder::write_pid;
-use crate::shared::{SYSTEM_UID, Shared};
+use crate::shared::Shared;
 use crate::steer::Steering;
 
 /// How often the supervisor looks.

@@ -4,6 +4,9 @@ use crate::counter_enum;
 use crate::segment::{ScopeKind, TradingState};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// The user id of what no user did but the system itself.
+pub const SYSTEM_UID: u32 = u32::MAX;
+
 /// What a command does. Values are part of the layout.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +102,7 @@ pub struct Command {
     pub scope: u32,
     /// Epoch of the configuration that the command belongs to.
     pub epoch: u32,
-    /// Who sent it: Unix user id; `u32::MAX` = the system itself.
+    /// Who sent it: Unix user id; [`SYSTEM_UID`] = the system itself.
     pub uid: u32,
     /// Lower half of the kill word that caused it (`Kill` made by the loop), or that it met (`Resume`), else 0.
     pub kill_word: u32,
@@ -119,7 +122,7 @@ impl Command {
             value: age_ns.cast_signed(),
             scope: 0,
             epoch: 0,
-            uid: u32::MAX,
+            uid: SYSTEM_UID,
             kill_word: 0,
         }
     }
@@ -132,7 +135,7 @@ impl Command {
             value: took_ns.cast_signed(),
             scope: 0,
             epoch: 0,
-            uid: u32::MAX,
+            uid: SYSTEM_UID,
             kill_word: 0,
         }
     }
@@ -145,7 +148,7 @@ impl Command {
             value: since_ns.cast_signed(),
             scope: 0,
             epoch: 0,
-            uid: u32::MAX,
+            uid: SYSTEM_UID,
             kill_word: 0,
         }
     }
@@ -215,7 +218,7 @@ pub struct SetLimits {
     pub epoch_seen: u32,
     /// Epoch of the limits after it, greater than `epoch_seen`.
     pub epoch: u32,
-    /// Who wants it: Unix user id; `u32::MAX` = the system itself.
+    /// Who wants it: Unix user id; [`SYSTEM_UID`] = the system itself.
     pub uid: u32,
     /// A [`LimitsOutcome`]: but for `Set`, the daemon has refused it, and it is only to be journaled.
     pub refused: u32,

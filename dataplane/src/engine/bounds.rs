@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::clock::Clock;
 use crate::net::OrderTransport;
-use tern_abi::command::{SetBounds, SetLimits};
+use tern_abi::command::{SYSTEM_UID, SetBounds, SetLimits};
 use tern_abi::record::Recorder;
 use tern_abi::segment::BoundsState;
 use tern_core::feed::Feed;
@@ -13,8 +13,6 @@ use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::{Symbol, TaiNs};
 use tern_hw::port::Port;
-
-const SYSTEM_UID: u32 = u32::MAX;
 
 impl<P, T, R, C, I, F, O, S> Engine<'_, P, T, R, C, I, F, O, S>
 where

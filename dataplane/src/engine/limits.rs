@@ -4,7 +4,7 @@
 use super::Engine;
 use crate::clock::Clock;
 use crate::net::OrderTransport;
-use tern_abi::command::{LIMITS_MAX, SetLimits};
+use tern_abi::command::{LIMITS_MAX, SYSTEM_UID, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Recorder;
 use tern_abi::segment::LimitsState;
@@ -17,9 +17,6 @@ use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::TaiNs;
 use tern_hw::port::Port;
-
-/// Who sets limits when it is no user.
-const SYSTEM_UID: u32 = u32::MAX;
 
 impl<P, T, R, C, I, F, O, S> Engine<'_, P, T, R, C, I, F, O, S>
 where

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::net::OrderTransport;
 use crate::observe::unkept_word;
 use tern_abi::command::Command;
+use tern_abi::command::SYSTEM_UID;
 use tern_abi::counters::LoopCounter;
 use tern_abi::record::Recorder;
 use tern_abi::segment::{SCOPES, STRATEGIES, STRATEGY_STATE, STRATEGY_UNKEPT, Scope, ScopeKind, TradingState, Words};
@@ -15,9 +16,6 @@ use tern_core::risk::Owner;
 use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_hw::port::Port;
-
-/// Who restricts a scope when the loop does so itself.
-const SYSTEM_UID: u32 = u32::MAX;
 
 /// What the pipeline was told.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tern_abi::command::{LimitsOutcome, SetLimits};
+use tern_abi::command::{LimitsOutcome, SYSTEM_UID, SetLimits};
 use tern_abi::record::{Kind, LimitsRecord, RecordHeader, StartRecord};
 use tern_config::facts::{Names, name_at};
 use tern_config::flat;
@@ -14,7 +14,7 @@ use zerocopy::FromBytes;
 use crate::history::damage_note;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::records;
-use crate::risk::{self, InForce, SYSTEM_UID};
+use crate::risk::{self, InForce};
 use crate::table::tai_time;
 use crate::target::Target;
 

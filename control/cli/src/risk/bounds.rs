@@ -1,6 +1,7 @@
 //! `tern risk diff|set --symbol`: the bounds of one symbol's price, for the rest of the trading day (adr/0035).
 
 use std::collections::BTreeMap;
+use tern_abi::command::SYSTEM_UID;
 
 use serde_json::{Value, json};
 use tern_abi::segment::{ShownBounds, Words};
@@ -17,7 +18,6 @@ use crate::target::Target;
 
 /// Highest price an order may have: OUCH 5.0, 1.2.
 const PRICE_MAX: u32 = 1_999_999_900;
-const SYSTEM_UID: u32 = u32::MAX;
 
 /// Bounds that would take the place of others, and what that does.
 struct Wanted {

@@ -1,6 +1,7 @@
 //! The limits in force, as the data plane shows them.
 
 use serde_json::{Value, json};
+use tern_abi::command::SYSTEM_UID;
 use tern_abi::segment::{HoldingsState, LimitsState, NOT_MEASURED, UsageState, Words};
 use tern_config::facts::{Names, name_at};
 use tern_config::limits::{key_of, text_of, unit_of};
@@ -9,9 +10,6 @@ use crate::halt::since;
 use crate::outcome::Failure;
 use crate::table::{grouped, money};
 use crate::target::Target;
-
-/// The user id of what no user did.
-pub(crate) const SYSTEM_UID: u32 = u32::MAX;
 
 /// One limit.
 #[derive(Clone, Debug)]

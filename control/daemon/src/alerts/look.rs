@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tern_abi::command::SYSTEM_UID;
 use tern_abi::counters::LoopCounter;
 use tern_abi::segment::{
     CONNS, DISTRUSTED, KillCause, NOT_MEASURED, STRATEGIES, STRATEGY_STATE, STRATEGY_UNKEPT, STREAMS, SessionFault,
@@ -11,7 +12,7 @@ use tern_config::Config;
 use tern_config::alerts::AlertKind;
 use tern_config::facts::{DaemonFacts, Names, name_at};
 
-use crate::shared::{SYSTEM_UID, Shared};
+use crate::shared::Shared;
 
 /// What is known of each alert that is so.
 pub(super) type Found = [Option<String>; AlertKind::COUNT];

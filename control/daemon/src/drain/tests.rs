@@ -123,7 +123,7 @@ fn a_journal_that_refuses_stops_trading_and_loses_nothing() {
     assert_eq!(drainer.turn(&shared), Turn::Trouble);
     assert_eq!(drainer.turn(&shared), Turn::Trouble);
     assert_eq!((plane.kill.state().killed(), plane.kill.state().kills()), (true, 1), "said once");
-    assert_eq!(plane.kill.state().uid(), crate::shared::SYSTEM_UID);
+    assert_eq!(plane.kill.state().uid(), tern_abi::command::SYSTEM_UID);
     assert_eq!(shared.facts().journal.trouble, "No space left on device");
     assert!(plane.recorder.record(3, Kind::State, &[&[0; 16]]).is_err(), "no space was given back");
 

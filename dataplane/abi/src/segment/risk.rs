@@ -2,7 +2,7 @@
 //! is used, and the largest positions and open orders.
 
 use super::mirror::{Mirror, words_of};
-use crate::command::{LIMITS_MAX, SetBounds, SetLimits, WHY_BYTES_MAX, text_of};
+use crate::command::{LIMITS_MAX, SYSTEM_UID, SetBounds, SetLimits, WHY_BYTES_MAX, text_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Symbols that have a word; of an instance with more, the rest is not shown.
@@ -169,7 +169,7 @@ impl BoundsState {
         };
         let SetBounds { symbol, seen, wanted } = *bounds;
         // Who set them is not forgotten when a run begins anew.
-        let is_kept = uid == u32::MAX && place.symbol == symbol && place.prices == wanted;
+        let is_kept = uid == SYSTEM_UID && place.symbol == symbol && place.prices == wanted;
         let (uid, since_ns) = if is_kept { (place.uid, place.since_ns) } else { (uid, since_ns) };
         *place = ShownBounds { symbol, prices: wanted, before: seen, epoch, uid, since_ns };
         true
