@@ -35,7 +35,8 @@ impl Node {
     fn below(&self, rank: u32) -> usize {
         self.words.iter().map(|word| usize::from(*word < rank)).sum()
     }
-    /// The child under which `rank` is. The first child takes everything below its bound too.
+    /// The child under which `rank` is. The first child takes everything below its bound too: the child that was first
+    /// may have gone, and its bound with it. [`Ladders::insert`] lowers the bound before such a rank comes in.
     #[inline(always)]
     fn child_of(&self, rank: u32) -> usize {
         let bounds = &self.words[..INNER_MAX];
@@ -183,6 +184,7 @@ impl Ladders {
             return Some(leaf);
         };
         let path = self.descend(root, rank);
+        self.lower_bounds(&path, rank);
         let leaf = path.nodes[0];
         if !self.node(leaf).is_full() {
             let at = self.node(leaf).below(rank);
@@ -217,6 +219,15 @@ impl Ladders {
         self.nodes[above as usize].insert_child(0, 0, root);
         self.nodes[above as usize].insert_child(1, bound, right);
         Some(above)
+    }
+
+    /// Every bound on the way is at most `rank` afterwards. Without it the child that takes what is below its bound could
+    /// split below it, and the bounds of its parent would be out of order.
+    fn lower_bounds(&mut self, path: &Path, rank: u32) {
+        for (node, taken) in path.nodes.iter().zip(path.taken).take(path.height + 1).skip(1) {
+            let bound = &mut self.nodes[*node as usize].words[taken as usize % INNER_MAX];
+            *bound = rank.min(*bound);
+        }
     }
 
     /// Splits `id`; the new right half and its lower bound.
@@ -280,6 +291,101 @@ impl Ladders {
         match node.below(rank).checked_sub(1) {
             Some(at) => Some(node.words[at]),
             None => left.map(|left| self.best(left)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::{Heap, Memory};
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    /// A side of one ladder beside a set of the same ranks.
+    struct Both {
+        ladders: Ladders,
+        root: Option<u32>,
+        model: BTreeSet<u32>,
+    }
+
+    impl Both {
+        fn new() -> Self {
+            Self { ladders: Ladders::new(Heap.arena(4_000)), root: None, model: BTreeSet::new() }
+        }
+        fn insert(&mut self, rank: u32) {
+            if self.model.insert(rank) {
+                let root = self.ladders.insert(self.root, rank);
+                assert!(root.is_some(), "room for {rank}");
+                self.root = root;
+            }
+        }
+        fn remove(&mut self, rank: u32) {
+            if self.model.remove(&rank)
+                && let Some(root) = self.root
+            {
+                self.root = self.ladders.remove(root, rank);
+            }
+        }
+        /// The same ranks from the best to the worst, and every bound in order and at most what lies under it.
+        fn check(&self) {
+            let Some(root) = self.root else { return assert!(self.model.is_empty(), "ranks without a root") };
+            let best = Some(self.ladders.best(root));
+            let found: Vec<u32> = std::iter::successors(best, |rank| self.ladders.worse(root, *rank)).collect();
+            assert_eq!(found, self.model.iter().rev().copied().collect::<Vec<u32>>());
+            self.check_node(root);
+        }
+        /// The least rank under `id`.
+        fn check_node(&self, id: u32) -> u32 {
+            let node = self.ladders.node(id);
+            let length = node.length as usize;
+            assert!(length != 0, "an empty node in the tree");
+            let within = if node.height == 0 { LEAF_MAX } else { INNER_MAX };
+            assert!(node.words[..length].is_sorted_by(|a, b| a < b), "{node:?}");
+            assert!(node.words[length..within].iter().all(|word| *word == PAD), "{node:?}");
+            if node.height == 0 {
+                return node.words[0];
+            }
+            let least: Vec<u32> = (0..length).map(|at| self.check_node(node.child(at))).collect();
+            assert!(node.words.iter().zip(&least).all(|(bound, least)| bound <= least), "{node:?} {least:?}");
+            least[0]
+        }
+    }
+
+    #[test]
+    fn what_comes_back_below_a_first_leaf_that_went_is_found() {
+        let mut both = Both::new();
+        (1_000..1_200).for_each(|rank| both.insert(rank));
+        // The first leaves empty, and their bounds go with them.
+        (1_000..1_050).for_each(|rank| both.remove(rank));
+        both.check();
+        // Enough below for the leaf that takes them to split, then all of it goes, from the middle of the new leaves.
+        (900..1_050).rev().for_each(|rank| {
+            both.insert(rank);
+            both.check();
+        });
+        (900..1_200).rev().step_by(2).chain((900..1_200).step_by(2)).for_each(|rank| {
+            both.remove(rank);
+            both.check();
+        });
+        assert_eq!(both.root, None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Runs of neighbours come and go as a whole, so that leaves and inner nodes empty at either end and in between.
+        #[test]
+        fn agrees_with_a_set(
+            runs in proptest::collection::vec((any::<bool>(), any::<bool>(), 0_u32..60, 1_u32..200), 1..80)
+        ) {
+            let mut both = Both::new();
+            for (comes, upwards, at, length) in runs {
+                let run = at * 40..at * 40 + length;
+                let ranks: Vec<u32> = if upwards { run.collect() } else { run.rev().collect() };
+                ranks.iter().for_each(|rank| if comes { both.insert(*rank) } else { both.remove(*rank) });
+                both.check();
+            }
         }
     }
 }
