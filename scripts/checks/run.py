@@ -43,6 +43,7 @@ CHECKS = {
     "metrics_rules": ("metrics", True, False),
     "metrics_alerts": ("metrics", True, True),
     "metrics_flood": ("metrics", True, True),
+    "page": ("page", True, True),
     "metrics_slow_alerts": ("slow_alerts", False, True),
     "daemon_stopped": ("daemon", True, True),
     "daemon_killed": ("daemon", True, True),

@@ -29,7 +29,7 @@ STAGES = ("decoded", "book", "strategy", "risk", "encoded", "submitted")
 
 
 def arguments(given=None):
-    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog=os.environ.get("TERN_DEMO_NAME", "scripts/demo"), description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=20, help="how long the market is open (default 20)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the flow and the faults (default 1)")
     parser.add_argument("--itch", metavar="FILE", help="market data from an ITCH file instead of the generator")

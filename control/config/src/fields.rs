@@ -191,6 +191,7 @@ pub const FIELDS: &[Field] = &[
         "metrics.listen",
         "an IPv4 address of the loopback interface with a port that no other instance has, for example \"127.0.0.1:9464\"; leave it out for none",
     ),
+    field("metrics.page", "true or false; needs `metrics.listen`"),
     field("journal.segment_bytes", "bytes from 1 MiB (1048576) to 16 GiB (17179869184)"),
     field("journal.fsync", "\"batch\", \"interval\" or \"off\""),
     field("journal.fsync_ms", "milliseconds from 1 to 10000"),

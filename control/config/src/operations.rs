@@ -136,6 +136,8 @@ pub struct Metrics {
     /// Where scrapers are answered, on the loopback interface; absent: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddrV4>,
+    /// A page for people at `/` there, read-only: positions, feeds, latency, alerts.
+    pub page: bool,
 }
 
 /// When the journal is forced to the disk.

@@ -406,6 +406,9 @@ impl Check<'_> {
         {
             self.wrong("metrics.listen", format!("{listen} is not an address and port of the loopback interface"));
         }
+        if self.config.metrics.page && self.config.metrics.listen.is_none() {
+            self.wrong("metrics.page", "there is no metrics.listen where it could be asked for");
+        }
         self.within("journal.segment_bytes", journal.segment_bytes, 1 << 20..=1 << 34);
         self.within("journal.fsync_ms", journal.fsync_ms, 1..=10_000);
     }

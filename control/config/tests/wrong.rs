@@ -39,6 +39,16 @@ const TABLE: &[Wrong] = &[
         "paths.run: the control socket",
     ),
     wrong(
+        "listen = \"127.0.0.1:9464\"",
+        "listen = \"10.1.2.3:9464\"",
+        "metrics.listen: 10.1.2.3:9464 is not an address and port of the loopback interface",
+    ),
+    wrong(
+        "listen = \"127.0.0.1:9464\"            # OpenMetrics for a Prometheus on this host, each instance its own port; without it, none\npage = false",
+        "page = true",
+        "metrics.page: there is no metrics.listen",
+    ),
+    wrong(
         "day_starts = \"00:00\"",
         "day_starts = \"24:00\"",
         "session.day_starts: `24:00` is no time of the day; right would be: a time of the day in the venue's time",

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tern_metrics::seen::Requests;
 use tern_metrics::text::Format;
 
+use crate::web::{self, Asset};
+
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 8;
 /// Threads at once: those of connections, and of some that had to give way and do not know it yet.
@@ -32,8 +34,35 @@ const FRESH_FOR: Duration = Duration::from_millis(200);
 
 const PAGE: &str = "Metrics of a Tern instance are at /metrics; docs/METRICS.md says what they mean.\n";
 
-/// Reads everything there is, in a format.
-pub(crate) type Reading = dyn Fn(Format, Requests) -> String + Send + Sync;
+/// Reads everything there is, in a shape.
+pub(crate) type Reading = dyn Fn(Shape, Requests) -> String + Send + Sync;
+
+/// How what was read is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// For scrapers.
+    Text(Format),
+    /// For the page's script.
+    Live,
+}
+
+impl Shape {
+    const COUNT: usize = 3;
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Text(Format::Prometheus) => 0,
+            Self::Text(Format::OpenMetrics) => 1,
+            Self::Live => 2,
+        }
+    }
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text(format) => format.content_type(),
+            Self::Live => "application/json",
+        }
+    }
+}
 
 /// See the module.
 pub(crate) struct Endpoint {
@@ -43,8 +72,10 @@ pub(crate) struct Endpoint {
 
 struct Shared {
     read: Box<Reading>,
-    /// What was read last, by format.
-    fresh: Mutex<[Option<Read>; 2]>,
+    /// Whether the page is there too.
+    has_page: bool,
+    /// What was read last, by [`Shape::index`].
+    fresh: Mutex<[Option<Read>; Shape::COUNT]>,
     open: Mutex<Vec<Open>>,
     threads: AtomicUsize,
     counts: Counts,
@@ -83,9 +114,11 @@ struct Counts {
 }
 
 impl Endpoint {
-    pub(crate) fn bind(listen: SocketAddrV4, read: Box<Reading>) -> io::Result<Self> {
+    /// Binds `listen`; `has_page`: whether the page for people is there beside the metrics.
+    pub(crate) fn bind(listen: SocketAddrV4, has_page: bool, read: Box<Reading>) -> io::Result<Self> {
         let shared = Shared {
             read,
+            has_page,
             fresh: Mutex::default(),
             open: Mutex::default(),
             threads: AtomicUsize::new(0),
@@ -164,19 +197,21 @@ impl Shared {
     fn answer(&self, mut stream: TcpStream) -> io::Result<bool> {
         let deadline = Instant::now() + DEADLINE;
         let request = read_request(&mut stream, deadline)?;
-        let asked = asked(&request);
+        let asked = asked(&request, self.has_page);
         let body;
         let (status, kind, text): (&str, &str, &str) = match asked {
-            Asked::Metrics(format) => {
-                body = self.metrics(format);
-                ("200 OK", format.content_type(), &body)
+            Asked::Values(shape) => {
+                body = self.values(shape);
+                ("200 OK", shape.content_type(), &body)
             }
-            Asked::Page => ("200 OK", "text/plain; charset=utf-8", PAGE),
+            Asked::Asset(asset) => ("200 OK", asset.kind, asset.text),
+            Asked::Hint => ("200 OK", "text/plain; charset=utf-8", PAGE),
             Asked::Nothing(status) => (status, "text/plain; charset=utf-8", PAGE),
         };
         let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n{}\r\n",
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n{}{}\r\n",
             text.len(),
+            if self.has_page { web::HEADERS } else { "" },
             if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" }
         );
         let deadline = Instant::now() + DEADLINE;
@@ -189,13 +224,13 @@ impl Shared {
         let mut rest = [0; 512];
         let deadline = deadline.min(Instant::now() + GIVES_WAY_AFTER);
         while let Ok(Some(1..)) = read_some(&mut stream, &mut rest, deadline) {}
-        Ok(matches!(asked, Asked::Metrics(_)))
+        Ok(matches!(asked, Asked::Values(_) | Asked::Asset(_)))
     }
 
-    fn metrics(&self, format: Format) -> Arc<str> {
+    fn values(&self, shape: Shape) -> Arc<str> {
         // Held while everything is read: who comes meanwhile waits, and gets the same.
         let mut fresh = lock(&self.fresh);
-        let place = &mut fresh[usize::from(format == Format::OpenMetrics)];
+        let place = &mut fresh[shape.index()];
         if let Some((_, text)) = place.as_ref().filter(|(at, _)| at.elapsed() < FRESH_FOR) {
             return text.clone();
         }
@@ -207,7 +242,7 @@ impl Shared {
             refused: count(&counts.refused),
             cut: count(&counts.cut),
         };
-        let text: Arc<str> = (self.read)(format, requests).into();
+        let text: Arc<str> = (self.read)(shape, requests).into();
         *place = Some((Instant::now(), text.clone()));
         text
     }
@@ -216,28 +251,38 @@ impl Shared {
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    Metrics(Format),
-    Page,
+    Values(Shape),
+    /// A file of the page.
+    Asset(Asset),
+    /// Where the metrics are.
+    Hint,
     /// The status that says why not.
     Nothing(&'static str),
 }
 
-fn asked(request: &[u8]) -> Asked {
+fn asked(request: &[u8], has_page: bool) -> Asked {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
     if !matches!(parsed.parse(request), Ok(httparse::Status::Complete(_))) {
         return Asked::Nothing("400 Bad Request");
     }
     let path = parsed.path.unwrap_or_default().split('?').next().unwrap_or_default();
-    match (parsed.method.unwrap_or_default(), path) {
-        ("GET" | "HEAD", "/metrics") => {
-            let accepts = parsed.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("accept"));
-            let accept: Vec<_> = accepts.map(|header| String::from_utf8_lossy(header.value)).collect();
-            Asked::Metrics(Format::of_accept(&accept.join(",")))
+    if !matches!(parsed.method, Some("GET" | "HEAD")) {
+        return Asked::Nothing("405 Method Not Allowed");
+    }
+    let header = |name| parsed.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    let is_of_page = path == "/live.json" || web::asset(path).is_some();
+    if has_page && is_of_page && !header("host").all(|host| web::is_loopback_host(host.value)) {
+        return Asked::Nothing("421 Misdirected Request");
+    }
+    match path {
+        "/metrics" => {
+            let accept: Vec<_> = header("accept").map(|header| String::from_utf8_lossy(header.value)).collect();
+            Asked::Values(Shape::Text(Format::of_accept(&accept.join(","))))
         }
-        ("GET" | "HEAD", "/") => Asked::Page,
-        ("GET" | "HEAD", _) => Asked::Nothing("404 Not Found"),
-        _ => Asked::Nothing("405 Method Not Allowed"),
+        "/live.json" if has_page => Asked::Values(Shape::Live),
+        "/" if !has_page => Asked::Hint,
+        _ => web::asset(path).filter(|_| has_page).map_or(Asked::Nothing("404 Not Found"), Asked::Asset),
     }
 }
 
@@ -294,117 +339,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An endpoint whose answers are `bytes` long, and where it is.
-    fn endpoint(bytes: usize) -> (Arc<Shared>, std::net::SocketAddr) {
-        let read = Box::new(
-            move |format, _: Requests| {
-                if format == Format::OpenMetrics { "# EOF\n".to_owned() } else { "x".repeat(bytes) }
-            },
-        );
-        let endpoint = Endpoint::bind("127.0.0.1:0".parse().expect("an address"), read).expect("a port");
-        let (shared, address) = (endpoint.shared.clone(), endpoint.address());
-        thread::spawn(move || endpoint.serve());
-        (shared, address)
-    }
-
-    fn ask(address: std::net::SocketAddr, request: &str) -> String {
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
-        let _ = stream.write_all(request.as_bytes());
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        answer
-    }
-
-    fn until(what: &str, done: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !done() {
-            assert!(Instant::now() < deadline, "not within 10 s: {what}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    #[test]
-    fn each_request_gets_what_it_asks_for_or_is_told_why_not() {
-        let (shared, address) = endpoint(3);
-        let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4"), "{answer}");
-        assert!(answer.contains("Content-Length: 3\r\n") && answer.ends_with("\r\n\r\nxxx"), "{answer}");
-        let answer = ask(address, "GET /metrics?x=1 HTTP/1.1\r\nACCEPT: application/openmetrics-text\r\n\r\n");
-        assert!(
-            answer.contains("application/openmetrics-text; version=1.0.0") && answer.ends_with("# EOF\n"),
-            "{answer}"
-        );
-        let answer = ask(address, "HEAD /metrics HTTP/1.0\r\n\r\n");
-        assert!(answer.contains("Content-Length: 3\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
-        for (request, status) in [
-            ("GET / HTTP/1.1\r\n\r\n", "200"),
-            ("GET /metricss HTTP/1.1\r\n\r\n", "404"),
-            ("POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "405"),
-            ("\u{1}\u{2}\u{3}\r\n\r\n", "400"),
-            ("GET /metrics HTTP/9\r\n\r\n", "400"),
-        ] {
-            let answer = ask(address, request);
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:?}: {answer}");
-        }
-        let long = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(REQUEST_BYTES_MAX));
-        assert!(ask(address, &long).starts_with("HTTP/1.1 400") || ask(address, &long).is_empty(), "too long");
-        until("three were answered", || shared.counts.answered.load(Ordering::Relaxed) == 3);
-    }
-
-    #[test]
-    fn who_sends_nothing_and_who_reads_nothing_is_cut_off() {
-        // More than the kernel's buffers hold.
-        let (shared, address) = endpoint(64 << 20);
-        let silent = TcpStream::connect(address).expect("it listens");
-        let mut deaf = TcpStream::connect(address).expect("it listens");
-        deaf.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").expect("it is taken");
-        until("both are cut", || shared.counts.cut.load(Ordering::Relaxed) == 2);
-        until("their places are free", || lock(&shared.open).is_empty());
-        drop((silent, deaf));
-    }
-
-    #[test]
-    fn a_scraper_is_answered_whoever_else_holds_connections() {
-        let (shared, address) = endpoint(3);
-        let hanging: Vec<TcpStream> =
-            (0..3 * CONNECTIONS_MAX).map(|_| TcpStream::connect(address).expect("it listens")).collect();
-        until("all places are taken", || lock(&shared.open).len() == CONNECTIONS_MAX);
-        thread::sleep(GIVES_WAY_AFTER);
-        let answer = ask(address, "GET /metrics HTTP/1.1\r\n\r\n");
-        assert!(answer.ends_with("xxx"), "{answer:?}");
-        assert!(lock(&shared.open).len() <= CONNECTIONS_MAX);
-        assert!(shared.counts.refused.load(Ordering::Relaxed) > 0, "some were turned away");
-        drop(hanging);
-    }
-
-    #[test]
-    fn a_look_that_hangs_gathers_no_threads_and_a_panic_gives_its_place_back() {
-        let hangs = Arc::new(AtomicBool::new(true));
-        let gate = hangs.clone();
-        let read = Box::new(move |_, _: Requests| {
-            while gate.load(Ordering::Acquire) {
-                thread::sleep(Duration::from_millis(2));
-            }
-            panic!("on purpose, in a test");
-        });
-        let endpoint = Endpoint::bind("127.0.0.1:0".parse().expect("an address"), read).expect("a port");
-        let (shared, address) = (endpoint.shared.clone(), endpoint.address());
-        thread::spawn(move || endpoint.serve());
-        let mut asking = Vec::new();
-        for _ in 0..4 {
-            for _ in 0..2 * CONNECTIONS_MAX {
-                let mut stream = TcpStream::connect(address).expect("it listens");
-                let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n");
-                asking.push(stream);
-            }
-            thread::sleep(GIVES_WAY_AFTER);
-            assert!(shared.threads.load(Ordering::Acquire) <= THREADS_MAX);
-        }
-        hangs.store(false, Ordering::Release);
-        until("all is given back", || shared.threads.load(Ordering::Acquire) == 0 && lock(&shared.open).is_empty());
-    }
-}
+#[path = "http_tests.rs"]
+mod tests;

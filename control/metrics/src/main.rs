@@ -2,19 +2,22 @@
 #![forbid(unsafe_code)]
 
 mod http;
+mod web;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
+use tern_abi::segment::Segment;
 use tern_config::Config;
 use tern_hw::segment::SegmentView;
+use tern_metrics::live::live;
 use tern_metrics::made;
 use tern_metrics::seen::{Requests, Seen};
 use tern_metrics::table::families;
 use tern_metrics::text::{self, Format};
 
-use crate::http::Endpoint;
+use crate::http::{Endpoint, Shape};
 
 /// The arguments or the configuration are wrong; also what `clap` ends with.
 const USAGE: u8 = 2;
@@ -56,14 +59,14 @@ fn main() -> ExitCode {
         }
     };
     if arguments.once {
-        print!(
-            "{}",
-            read(
-                &config,
-                Requests::default(),
-                if arguments.json { Shape::Json } else { Shape::Text(Format::OpenMetrics) }
-            )
-        );
+        let told = read(&config, Requests::default(), |seen, segment| {
+            if arguments.json {
+                text::json(&families(), seen, segment)
+            } else {
+                text::render(&families(), seen, segment, Format::OpenMetrics)
+            }
+        });
+        print!("{told}");
         return ExitCode::SUCCESS;
     }
     let Some(listen) = config.metrics.listen else {
@@ -71,8 +74,14 @@ fn main() -> ExitCode {
         return USAGE.into();
     };
     let pid_file = config.paths.metrics_pid();
-    let read = Box::new(move |format, requests| read(&config, requests, Shape::Text(format)));
-    let endpoint = match Endpoint::bind(listen, read) {
+    let has_page = config.metrics.page;
+    let read = Box::new(move |shape, requests| {
+        read(&config, requests, |seen, segment| match shape {
+            Shape::Text(format) => text::render(&families(), seen, segment, format),
+            Shape::Live => live(&families(), seen, segment),
+        })
+    });
+    let endpoint = match Endpoint::bind(listen, has_page, read) {
         Ok(endpoint) => endpoint,
         Err(error) => {
             return failed(&format!("metrics.listen = {listen}: {error}; give each instance a port of its own"));
@@ -81,7 +90,7 @@ fn main() -> ExitCode {
     if let Err(error) = std::fs::write(&pid_file, format!("{}\n", std::process::id())) {
         return failed(&format!("{}: {error}", pid_file.display()));
     }
-    eprintln!("tern-metrics: http://{listen}/metrics");
+    eprintln!("tern-metrics: http://{listen}/metrics{}", if has_page { ", and a page at /" } else { "" });
     endpoint.serve()
 }
 
@@ -90,20 +99,10 @@ fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// How it is printed.
-#[derive(Clone, Copy)]
-enum Shape {
-    Text(Format),
-    Json,
-}
-
-/// Everything there is now. The segment is looked up each time: it may be made anew.
-fn read(config: &Config, requests: Requests, shape: Shape) -> String {
+/// Everything there is now, as `tell` tells it. The segment is looked up each time: it may be made anew.
+fn read(config: &Config, requests: Requests, tell: impl Fn(&Seen, Option<&Segment<'_>>) -> String) -> String {
     let view = SegmentView::open_to_read(&config.instance.name, config.paths.segment_file()).ok();
     let seen = Seen::look(config, view.as_ref(), requests);
     let segment = view.as_ref().and_then(|view| view.segment().ok());
-    match shape {
-        Shape::Text(format) => text::render(&families(), &seen, segment.as_ref(), format),
-        Shape::Json => text::json(&families(), &seen, segment.as_ref()),
-    }
+    tell(&seen, segment.as_ref())
 }

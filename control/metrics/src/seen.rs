@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use nix::time::{ClockId, clock_gettime};
-use serde_json::Value;
 use tern_config::Config;
 use tern_config::alerts::AlertsFacts;
 use tern_config::facts::{AuditFacts, DaemonFacts, DataplaneFacts, read};
@@ -140,13 +139,6 @@ fn process(name: &'static str, pid: u32) -> Process {
         return absent;
     }
     Process { name, pid, cpu_s: (number(14) + number(15)) / TICKS_PER_S, resident_bytes: number(24) * PAGE_BYTES }
-}
-
-/// A value with its family and labels, for programs.
-pub(crate) fn json_line(name: &str, labels: &[(&'static str, String)], value: f64) -> String {
-    let labels: serde_json::Map<String, Value> =
-        labels.iter().map(|(key, text)| ((*key).to_owned(), Value::from(text.as_str()))).collect();
-    serde_json::json!({ "version": 1, "name": name, "labels": labels, "value": value }).to_string()
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use serde_json::json;
 use tern_abi::segment::Segment;
 
-use crate::seen::{Seen, json_line};
+use crate::seen::Seen;
 use crate::table::{Family, Kind};
 use crate::values::{Sample, Value, samples};
 
@@ -59,15 +60,26 @@ pub fn render(families: &[Family], seen: &Seen, segment: Option<&Segment<'_>>, f
 /// Everything as lines of JSON, for `--once --json`.
 pub fn json(families: &[Family], seen: &Seen, segment: Option<&Segment<'_>>) -> String {
     let mut text = String::new();
+    for mut value in values(families, seen, segment) {
+        value["version"] = 1.into();
+        let _ = writeln!(text, "{value}");
+    }
+    text
+}
+
+/// Each value as an object: `name`, `labels`, `value`.
+pub(crate) fn values(families: &[Family], seen: &Seen, segment: Option<&Segment<'_>>) -> Vec<serde_json::Value> {
+    let mut all = Vec::new();
     for family in families {
         for sample in samples(family.source, seen, segment) {
             each_line(family, &sample, |name, labels, value| {
-                text.push_str(&json_line(name, labels, value));
-                text.push('\n');
+                let labels: serde_json::Map<String, serde_json::Value> =
+                    labels.iter().map(|(key, text)| ((*key).to_owned(), text.as_str().into())).collect();
+                all.push(json!({ "name": name, "labels": labels, "value": value }));
             });
         }
     }
-    text
+    all
 }
 
 fn head(text: &mut String, family: &Family, format: Format) {
