@@ -1,6 +1,6 @@
 //! Finding the state of a journal before going on with it.
 
-use crate::beginning::{beginning, beginning_path, open_segment};
+use crate::beginning::{NOT_BEHIND_THE_DELETED, beginning, beginning_path, open_segment};
 use crate::chain::Block;
 use crate::format::{Chain, FOOTER_BYTES, FileHeader, Footer, HEADER_BYTES, segment_number, segment_path};
 use crate::head::{Head, Known, head_path};
@@ -88,10 +88,12 @@ pub(crate) fn segments_there(folder: &Path) -> Result<BTreeSet<u64>, JournalErro
     Ok(numbers)
 }
 
-/// The segments in `folder`, from the one with which the journal begins, without a gap; an empty range when there is none.
+/// The segments in `folder`, from the one with which the journal begins, without a gap; an empty range when there is none. Where
+/// days were deleted, the first one goes on where the seal of the last of them ends.
 pub(crate) fn segment_span(folder: &Path) -> Result<RangeInclusive<u64>, JournalError> {
     loop {
-        let first = beginning(folder)?.segment;
+        let begins = beginning(folder)?;
+        let first = begins.segment;
         let numbers = segments_there(folder)?;
         let last = numbers.last().copied().unwrap_or(0).max(first - 1);
         let mut missing = (first..=last).filter(|number| !numbers.contains(number));
@@ -100,7 +102,17 @@ pub(crate) fn segment_span(folder: &Path) -> Result<RangeInclusive<u64>, Journal
             // Days may have been deleted between the two looks.
             Some(_) if beginning(folder)?.segment > first => {}
             Some(number) => return Err(JournalError::Missing(segment_path(folder, number))),
-            None => return Ok(first..=last),
+            None if begins.deletion.is_none() || last < first => return Ok(first..=last),
+            None => {
+                match open_segment(folder, first, &begins) {
+                    // A header that cannot be read is for those who read the segment.
+                    Err(JournalError::Damaged(damage)) if damage.what == NOT_BEHIND_THE_DELETED => {
+                        return Err(JournalError::Damaged(damage));
+                    }
+                    Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                    _ => return Ok(first..=last),
+                }
+            }
         }
     }
 }

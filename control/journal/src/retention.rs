@@ -7,7 +7,7 @@
 use crate::beginning::{Beginning, Deletion, beginning, beginning_path, open_segment};
 use crate::follower::{Follower, followers};
 use crate::format::segment_path;
-use crate::index;
+use crate::index::{self, Index};
 use crate::recover::{last_footer, segment_span, segments_there};
 use crate::recovered::{day_begin_of, run_value, start_text};
 use crate::scan::{Scan, Step};
@@ -104,8 +104,8 @@ pub fn plan(folder: &Path, retain_days: u32) -> Result<Plan, JournalError> {
     }
     // Nothing of a day that is kept, in whatever order days came, nor of the open one.
     let open_segment = crate::reader::segment_near(folder, begins)?;
-    let is_kept = |seal: &Seal| seal.day >= open_day || kept.contains(&seal.day);
-    let kept_from = seals.iter().position(is_kept).unwrap_or(seals.len());
+    let is_kept = |day: u32| day == open_day || kept.contains(&day);
+    let kept_from = seals.iter().position(|seal| is_kept(seal.day)).unwrap_or(seals.len());
     let before = seals[..kept_from].iter().filter(|seal| seal.head.segment < open_segment);
     let mut ends = Vec::new();
     for seal in before {
@@ -124,8 +124,10 @@ pub fn plan(folder: &Path, retain_days: u32) -> Result<Plan, JournalError> {
     let needed = needing.iter().map(|follower| follower.needs_seq).min().unwrap_or(u64::MAX);
     plan.held_by.extend(needing.into_iter().map(Hold::Follower));
     let Some(seal) = ends.into_iter().rfind(|seal| seal.head.last_seq < needed) else { return Ok(plan) };
-    match is_linked(folder, &plan.beginning, &seal) {
-        Ok(bytes) => {
+    match is_linked(folder, &plan.beginning, &seal, is_kept) {
+        Ok(None) if plan.held_by.contains(&Hold::NoEnd) => {}
+        Ok(None) => plan.held_by.push(Hold::NoEnd),
+        Ok(Some(bytes)) => {
             plan.segments = seal.head.segment + 1 - plan.beginning.segment;
             (plan.bytes, plan.delete) = (bytes, Some(seal));
         }
@@ -158,13 +160,17 @@ fn seals(folder: &Path) -> Result<Vec<Seal>, JournalError> {
     Ok(seals)
 }
 
+/// The day that the body of a start record says.
+fn day_in(body: &[u8]) -> Option<u32> {
+    run_value(start_text(body)?, "day")?.parse().ok()
+}
+
 /// The day of the run that begins with record `seq`, as its start record says.
 fn day_of_run(folder: &Path, seq: u64) -> Result<Option<u32>, JournalError> {
     let mut reader = crate::Reader::open_near(folder, seq)?;
     while let Some(record) = reader.next()? {
         if record.header.seq >= seq {
-            let text = start_text(record.body).filter(|_| record.header.kind == Kind::Start as u16);
-            return Ok(text.and_then(|text| run_value(text, "day")).and_then(|day| day.parse().ok()));
+            return Ok(day_in(record.body).filter(|_| record.header.kind == Kind::Start as u16));
         }
     }
     Ok(None)
@@ -196,13 +202,18 @@ fn is_end_of_day(folder: &Path, seal: &Seal) -> Result<bool, JournalError> {
             return Ok(false);
         }
         let body = next.bytes(body);
-        let day = start_text(body).and_then(|text| run_value(text, "day")).and_then(|day| day.parse::<u32>().ok());
-        Ok(day_begin_of(body, header.seq) == header.seq && day.is_some_and(|day| day > seal.day))
+        Ok(day_begin_of(body, header.seq) == header.seq && day_in(body).is_some_and(|day| day > seal.day))
     })())
 }
 
-/// Whether segment after segment leads from the beginning to the seal; bytes of their files. Their middle is not read.
-fn is_linked(folder: &Path, beginning: &Beginning, seal: &Seal) -> Result<u64, JournalError> {
+/// Bytes of the segments up to the seal, which lead from the beginning to it one after the other; `None` when a run of a day that is
+/// kept lies among them, of which no seal tells.
+fn is_linked(
+    folder: &Path,
+    beginning: &Beginning,
+    seal: &Seal,
+    is_kept: impl Fn(u32) -> bool,
+) -> Result<Option<u64>, JournalError> {
     let (mut previous, mut bytes): (Chain, u64) = (beginning.previous(), 0);
     for number in beginning.segment..=seal.head.segment {
         let mut scan = open_segment(folder, number, beginning)?;
@@ -210,10 +221,17 @@ fn is_linked(folder: &Path, beginning: &Beginning, seal: &Seal) -> Result<u64, J
             return Err(JournalError::Damaged(scan.damage("it does not follow the segment before it")));
         }
         previous = last_footer(&mut scan)?.chain;
+        let mut index = Index::open(folder, number)?;
+        for at in index.starts().collect::<Vec<_>>() {
+            let (record, _) = index.record_at(at)?;
+            if day_in(record.body).is_some_and(&is_kept) {
+                return Ok(None);
+            }
+        }
         let path = segment_path(folder, number);
         bytes += fs::metadata(&path).map_err(io_error(&path, "look at it"))?.len();
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 /// Deletes what `plan` says, at `now_tai_ns`; `None` when that is nothing. What an earlier call could not remove goes too.

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Fault, Faulty, Folder, append, header_of, options, read_on};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use tern_abi::record::{Kind, StartRecord};
@@ -396,7 +397,7 @@ fn the_last_day_and_what_is_to_be_kept_stay_in_whatever_order_days_come() {
         let folder = Folder::new();
         let (mut writer, _) = folder.open().expect("an empty folder");
         let (mut seq, mut day_now, mut last_run_of) = (1, FIRST_DAY, Vec::new());
-        let mut begins = 0;
+        let (mut begins, mut sealed_days) = (0, BTreeSet::new());
         for _ in 0..below(12) + 2 {
             // A run of the same day, of a later one, or by a clock that ran ahead.
             let step = [0, 1, 1, 1, 3, 500][below(6) as usize];
@@ -416,6 +417,7 @@ fn the_last_day_and_what_is_to_be_kept_stay_in_whatever_order_days_come() {
                     writer.seal().expect("a disk");
                     let seal = seal_through(&folder.0, writer.head().segment).expect("whole").expect("records");
                     if sealed == 2 || below(3) > 0 {
+                        sealed_days.insert(of_day);
                         seal.keep(&folder.0).expect("room");
                     }
                 }
@@ -438,13 +440,10 @@ fn the_last_day_and_what_is_to_be_kept_stay_in_whatever_order_days_come() {
             assert!(last_run_of.iter().any(|(_, at)| *at == first), "case {case}: it begins with a run");
             assert!(needs_seq >= first.min(needs_seq) && needs_seq > deletion.seal.head.last_seq, "case {case}");
             let open = made.open_day.expect("a run");
-            let later: std::collections::BTreeSet<u32> =
-                last_run_of.iter().filter(|(day, at)| *at >= first && *day < open).map(|(day, _)| *day).collect();
-            assert!(later.len() >= retain as usize, "case {case}: {later:?} of {retain}");
-            assert!(
-                last_run_of.iter().filter(|(_, at)| *at < first).all(|(day, _)| !later.contains(day)),
-                "case {case}"
-            );
+            let kept: Vec<u32> = sealed_days.range(..open).rev().take(retain as usize).copied().collect();
+            let gone = last_run_of.iter().filter(|(_, at)| *at < first).map(|(day, _)| *day);
+            assert!(kept.len() == retain as usize, "case {case}: {kept:?}");
+            assert!(gone.clone().all(|day| day != open && !kept.contains(&day)), "case {case}: {kept:?}");
         }
         let (_, recovered) = Writer::open(&folder.0, options()).expect("whole");
         assert_eq!(recovered.last_seq, seq - 1, "case {case}");
