@@ -83,6 +83,7 @@ impl Retain {
         if self.retain_days == 0 && tern_journal::beginning(&self.folder)?.deletion.is_none() {
             return Ok(None);
         }
+        tern_journal::make_followers(&self.folder)?;
         let mut plan = retention::plan(&self.folder, self.retain_days)?;
         if let Some(deletion) = retention::delete(&self.folder, &plan, clock::tai_ns())? {
             // Where logs go, this is out of reach of whoever can write the journal.
@@ -124,5 +125,71 @@ impl Retain {
             deleted_seq: plan.beginning.last_seq(),
             trouble: String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use tern_abi::record::{Kind, RecordHeader, StartRecord};
+    use tern_journal::{Follower, Options, Reader, Writer, beginning, seal_through};
+    use zerocopy::IntoBytes;
+
+    /// A journal of three sealed days and an open one, a segment of one record each.
+    fn journal(folder: &Path) {
+        let (mut writer, _) = Writer::open(folder, Options::new("retain")).expect("an empty folder");
+        for seq in 1..=4 {
+            let body = [StartRecord::default().as_bytes(), format!("#run day={}\n", 20_000 + seq).as_bytes()].concat();
+            let body_bytes = body.len() as u32;
+            let header = RecordHeader { seq, tai_ns: 10 * seq, kind: Kind::Start as u16, flags: 0, body_bytes };
+            writer.append(&header, &body).expect("room");
+            if seq < 4 {
+                writer.seal().expect("a disk");
+                seal_through(folder, seq).expect("whole").expect("a record").keep(folder).expect("room");
+            }
+        }
+        writer.sync().expect("a disk");
+    }
+
+    #[test]
+    fn days_go_once_nobody_holds_them_back_and_what_holds_is_told() {
+        let folder = std::env::temp_dir().join(format!("tern-retain-{}", std::process::id()));
+        std::fs::remove_dir_all(&folder).ok();
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        journal(&folder);
+        let text = "[instance]\nname = \"retain\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n[journal]\nretain_days = 1\n";
+        let mut config = Config::parse(&folder.join("c.toml"), text).unwrap_or_else(|problems| panic!("{problems}"));
+        config.paths.journal.clone_from(&folder);
+        let shown: Arc<Mutex<Option<RetentionFact>>> = Arc::default();
+        let mut retain = Retain::new(&config, Arc::clone(&shown));
+        let mut turn = || {
+            retain.look_now();
+            retain.turn();
+            shown.lock().expect("not poisoned").clone().expect("something is to be deleted")
+        };
+        let mut follower = Follower { name: "slow".into(), needs_seq: 1, ..Follower::default() };
+        follower.tell(&folder).expect("room");
+        let fact = turn();
+        assert_eq!((fact.first_segment, fact.first_seq, fact.first_tai_ns, fact.held_days), (1, 1, 10, 2));
+        assert!(fact.held_by.len() == 1 && fact.held_by[0].starts_with("follower slow"), "{fact:?}");
+        follower.needs_seq = 2;
+        follower.tell(&folder).expect("room");
+        let fact = turn();
+        assert_eq!((fact.first_segment, fact.held_days, fact.deleted_seq), (2, 1, 1));
+        follower.needs_seq = 4;
+        follower.tell(&folder).expect("room");
+        let fact = turn();
+        assert_eq!((fact.first_segment, fact.first_seq, fact.held_days, fact.deleted_seq), (3, 3, 0, 2));
+        assert!(fact.deleted_tai_ns > 0 && fact.held_by.is_empty() && fact.trouble.is_empty(), "{fact:?}");
+        let mut reader = Reader::open(&folder).expect("whole");
+        assert_eq!(reader.next().expect("whole").map(|record| record.header.seq), Some(3));
+
+        // What cannot be deleted is told, nothing else is touched, and the next look goes on.
+        std::fs::write(folder.join("beginning"), "half").expect("ours");
+        let fact = turn();
+        assert!(fact.trouble.contains("beginning is damaged"), "{fact:?}");
+        assert!(beginning(&folder).is_err());
+        std::fs::remove_dir_all(&folder).ok();
     }
 }

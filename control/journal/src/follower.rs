@@ -7,7 +7,8 @@
 //! operator takes one away: who is gone may come back.
 
 use crate::{JournalError, io_error};
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The longest name.
@@ -81,6 +82,24 @@ impl Follower {
         let who = next("who")?.to_owned();
         text.ends_with('\n').then_some(Self { name: name.to_owned(), needs_seq, told_tai_ns, who })
     }
+}
+
+/// Makes the folder in which followers say how far they are, for them and their group: a sink need not be of the daemon's user. One
+/// that is there stays as it is.
+///
+/// # Errors
+/// `Io`.
+pub fn make_followers(folder: &Path) -> Result<(), JournalError> {
+    let all = folder.join("followers");
+    if all.is_dir() {
+        return Ok(());
+    }
+    let make = || {
+        fs::create_dir(&all)?;
+        // Beyond what the umask of the process leaves.
+        fs::set_permissions(&all, Permissions::from_mode(0o770))
+    };
+    make().map_err(io_error(&all, "make it"))
 }
 
 /// All followers of the journal in `folder`, by name.

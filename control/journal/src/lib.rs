@@ -42,7 +42,7 @@ mod writer;
 pub use accept::{Accepted, GivenUp, accept, accept_on};
 pub use beginning::{Beginning, Deletion, beginning, deletions};
 pub use facts::{SegmentFacts, segment_facts};
-pub use follower::{Follower, follower_name, followers, forget, is_follower_name};
+pub use follower::{Follower, follower_name, followers, forget, is_follower_name, make_followers};
 pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
 pub use head::{Head, durable};
 pub use index::{Index, segments_from};

@@ -134,6 +134,7 @@ pub(crate) fn recover<S: Storage>(
         recovered: Recovered {
             segments: segments + 1 - beginning.segment,
             last_seq: beginning.last_seq(),
+            last_tai_ns: beginning.deletion.as_ref().map_or(0, |deletion| deletion.seal.head.last_tai_ns),
             ..Recovered::default()
         },
         next_number: segments + 1,
@@ -165,7 +166,7 @@ pub(crate) fn recover<S: Storage>(
             let footer = last_footer(&mut scan)?;
             state.previous = footer.chain;
             state.records_before += footer.records;
-            state.recovered.last_seq = footer.last_seq;
+            (state.recovered.last_seq, state.recovered.last_tai_ns) = (footer.last_seq, scan.footer_tai_ns());
         } else {
             let end = End { head, is_same_boot: known.is_some_and(|known| known.boot == options.boot) };
             end.recover(scan, &mut state, storage)?;
@@ -242,7 +243,12 @@ impl End {
         let mut block = Block::beginning_with(scan.header().as_bytes());
         let mut records = 0;
         // A segment whose first record was never written keeps that record's place.
-        let mut last = RecordHeader { seq: scan.header().first_seq.saturating_sub(1), ..RecordHeader::default() };
+        // Its time is that of the record before: by that is known whether a day ended meanwhile.
+        let mut last = RecordHeader {
+            seq: scan.header().first_seq.saturating_sub(1),
+            tai_ns: state.recovered.last_tai_ns,
+            ..RecordHeader::default()
+        };
         let mut finished = None;
         let mut is_torn = false;
         let mut is_as_head_says = self.head.segment != number;

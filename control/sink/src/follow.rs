@@ -223,3 +223,62 @@ fn reader_near(folder: &Path, seq: u64) -> Result<Reader, JournalError> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tern_abi::record::StartRecord;
+    use tern_journal::{Options, Writer, retention, seal_through};
+    use zerocopy::IntoBytes;
+
+    /// Reads to the end; the last position, and how many records that was.
+    fn to_end(follow: &mut Follow) -> (Position, u64) {
+        let mut count = 0;
+        while follow.read().expect("whole").is_some() {
+            count += 1;
+        }
+        (follow.position().clone(), count)
+    }
+
+    #[test]
+    fn a_store_goes_on_behind_deleted_days_and_one_that_lacks_some_of_them_is_told() {
+        let folder = std::env::temp_dir().join(format!("tern-follow-{}", std::process::id()));
+        std::fs::remove_dir_all(&folder).ok();
+        let (mut writer, _) = Writer::open(&folder, Options::new("follow")).expect("an empty folder");
+        for seq in 1..=40 {
+            let is_start = seq % 10 == 1;
+            let text = if is_start { format!("#run day={}\n", 20_000 + seq / 10) } else { String::new() };
+            let body = [StartRecord::default().as_bytes(), text.as_bytes()].concat();
+            let kind = if is_start { Kind::Start } else { Kind::State } as u16;
+            let header = RecordHeader { seq, tai_ns: seq, kind, flags: 0, body_bytes: body.len() as u32 };
+            writer.append(&header, &body).expect("room");
+            if seq % 10 == 0 && seq < 40 {
+                writer.seal().expect("a disk");
+                seal_through(&folder, seq / 10).expect("whole").expect("records").keep(&folder).expect("room");
+            }
+        }
+        writer.sync().expect("a disk");
+        let mut all = Follow::behind(&folder, Position::default()).expect("whole");
+        let mut early = Position::default();
+        for _ in 0..15 {
+            all.read().expect("whole");
+        }
+        early.clone_from(all.position());
+        let (end, rest) = to_end(&mut all);
+        assert_eq!((end.records, rest, all.records_before()), (40, 25, 0));
+
+        let plan = retention::plan(&folder, 1).expect("whole");
+        retention::delete(&folder, &plan, 1).expect("a disk").expect("two days are due");
+        let follow = Follow::behind(&folder, end).expect("its record is there");
+        assert_eq!(follow.records_before(), 0, "it has those that were deleted");
+        let error = Follow::behind(&folder, early).err().expect("five records are lost to it").to_string();
+        assert!(error.contains("were deleted before they were stored"), "{error}");
+        // A new one begins with the first day that is there, and counts from there.
+        let mut fresh = Follow::behind(&folder, Position::default()).expect("whole");
+        let (end, count) = to_end(&mut fresh);
+        assert_eq!((count, end.records, fresh.records_before(), end.seq), (20, 20, 20, 40));
+        let again = Follow::behind(&folder, end).expect("whole");
+        assert_eq!(again.records_before() + again.position().records, again.head().records, "nothing is behind");
+        std::fs::remove_dir_all(&folder).ok();
+    }
+}
