@@ -40,7 +40,7 @@ pub struct Plan {
     pub first: (u64, u64),
     /// Its trading day as the first seal says, days since 1970-01-01; `None` when no day of the journal is sealed.
     pub first_day: Option<u32>,
-    /// The day that is open: of the last run.
+    /// The day that is open: of the last run; `None` also where nothing can be due, which is not asked for then.
     pub open_day: Option<u32>,
     /// Days to be kept.
     pub retain_days: u32,
@@ -90,6 +90,11 @@ pub fn plan(folder: &Path, retain_days: u32) -> Result<Plan, JournalError> {
         .filter(|seal| seal.instance == instance && span.contains(&seal.head.segment))
         .collect();
     plan.first_day = seals.first().map(|seal| seal.day);
+    let distinct: BTreeSet<u32> = seals.iter().map(|seal| seal.day).collect();
+    if retain_days > 0 && distinct.len() <= retain_days as usize {
+        // Most looks end here, before anything of a segment is read but its header.
+        return Ok(plan);
+    }
     let begins = index::last_day_begins(folder)?;
     if begins == 0 {
         return Ok(plan);
