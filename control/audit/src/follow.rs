@@ -10,7 +10,7 @@ use tern_abi::segment::KillCause;
 use tern_audit::{Audit, Finding};
 use tern_config::Config;
 use tern_config::facts::{AuditFacts, FACTS_VERSION};
-use tern_journal::{JournalError, Reader};
+use tern_journal::{Follower, JournalError, Reader};
 
 use crate::live::{Watch, stop_trading};
 
@@ -20,6 +20,10 @@ const PAUSE: Duration = Duration::from_millis(2);
 const RETRY: Duration = Duration::from_millis(100);
 /// How often the facts are written.
 const FACTS_EVERY: Duration = Duration::from_millis(250);
+/// How often the journal is told how far it is read.
+const MARK_EVERY: Duration = Duration::from_secs(1);
+/// The name under which its days wait until they are read.
+const FOLLOWER: &str = "audit";
 /// Records between two looks at the clock.
 const RECORDS_A_LOOK: u64 = 4096;
 
@@ -39,7 +43,10 @@ pub(crate) fn follow(config: &Config) -> Result<u8, JournalError> {
     let mut audit = Audit::new();
     let mut found = Vec::new();
     let mut copy_differs = false;
-    let mut facts_due = Instant::now();
+    let (mut facts_due, mut mark_due) = (Instant::now(), Instant::now());
+    let mut mark = Mark::default();
+    // It reads all days that are there, and none is to go meanwhile.
+    mark.tell(config, 0);
     loop {
         let at_end = match reader.next() {
             Ok(Some(record)) => {
@@ -77,9 +84,31 @@ pub(crate) fn follow(config: &Config) -> Result<u8, JournalError> {
             facts_due = Instant::now() + FACTS_EVERY;
             write_facts(config, &audit, watch.as_ref(), at_end);
         }
+        if is_look && Instant::now() >= mark_due {
+            mark_due = Instant::now() + MARK_EVERY;
+            mark.tell(config, audit.counts().last_seq + 1);
+        }
         if at_end {
             sleep(PAUSE);
         }
+    }
+}
+
+/// What the journal was told: none of what is not read is deleted.
+#[derive(Default)]
+struct Mark {
+    trouble: String,
+}
+
+impl Mark {
+    fn tell(&mut self, config: &Config, needs_seq: u64) {
+        let who = "tern-audit, the second opinion".to_owned();
+        let follower = Follower { name: FOLLOWER.to_owned(), needs_seq, told_tai_ns: tai_ns(), who };
+        let trouble = follower.tell(&config.paths.journal).err().map(|error| error.to_string()).unwrap_or_default();
+        if !trouble.is_empty() && trouble != self.trouble {
+            eprintln!("tern-audit: days of the journal may be deleted before they are read: {trouble}");
+        }
+        self.trouble = trouble;
     }
 }
 

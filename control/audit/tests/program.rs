@@ -12,7 +12,7 @@ use tern_abi::command::CommandKind;
 use tern_abi::segment::KillCause;
 use tern_config::Config;
 use tern_hw::segment::{DataPlaneSegment, SegmentSpec};
-use tern_journal::{Options, Writer};
+use tern_journal::{Options, Writer, followers};
 
 fn audit(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tern-audit")).args(arguments).output().expect("it runs")
@@ -173,4 +173,17 @@ fn a_journal_that_cannot_be_read_stops_trading() {
     let mut follower = instance.follow();
     assert_eq!(follower.0.wait().expect("it ends").code(), Some(4));
     assert!(instance.segment.ends().expect("ends").kill.state().killed());
+}
+
+#[test]
+fn days_wait_until_they_are_read() {
+    let mut instance = Instance::new();
+    let mut day = Day::new();
+    day.live(new(1, BUY, 100));
+    instance.write(&day);
+    let _follower = instance.follow();
+    let journal = instance.folder.0.join("journal");
+    let last = day.records().last().map_or(0, |(header, _)| header.seq);
+    let needs = || followers(&journal).expect("readable").first().map(|follower| follower.needs_seq);
+    assert!(within(Duration::from_secs(60), || needs() == Some(last + 1)), "{:?}", needs());
 }

@@ -384,6 +384,17 @@ pub enum JournalVerb {
         #[arg(long)]
         check: bool,
     },
+    /// The first day that is there, what is deleted of the journal by `journal.retain_days`, and what holds that back.
+    Retention {
+        /// As if so many days were to be kept; by default what the configuration says.
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u32>,
+    },
+    /// Takes a follower away for which days of the journal are kept: one that is no more.
+    Forget {
+        /// As `tern journal retention` names it.
+        name: String,
+    },
     /// Counts records by kind.
     Stats,
 }

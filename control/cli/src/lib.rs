@@ -28,6 +28,7 @@ mod record_text;
 mod records;
 mod recover;
 mod rescue;
+mod retention;
 mod risk;
 mod roll;
 mod scope;
@@ -115,6 +116,10 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Journal(JournalVerb::Seal { to }) => seal::seal(&journal()?, to.as_deref()),
         Verb::Journal(JournalVerb::Accept) => seal::accept(&journal()?),
         Verb::Journal(JournalVerb::Index { check }) => indexed::index(&journal()?, *check),
+        Verb::Journal(JournalVerb::Retention { days }) => {
+            retention::show(&journal()?, Target::retain_days(which, *days)?)
+        }
+        Verb::Journal(JournalVerb::Forget { name }) => retention::forget(&journal()?, name),
         Verb::Journal(JournalVerb::Stats) => journal_verbs::stats(&journal()?),
         Verb::Journal(JournalVerb::Cat { kind, from_seq, limit, payload }) => {
             return journal_verbs::cat(&journal()?, kind, *from_seq, *limit, *payload, arguments.json).map(|()| None);

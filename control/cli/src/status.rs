@@ -115,6 +115,9 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     if !facts.journal.trouble.is_empty() && !is_halt_by_journal {
         found.problems.push(format!("the journal cannot be written: {}; mend it", facts.journal.trouble));
     }
+    if let Some(retention) = facts.journal.retention.as_ref().filter(|_| daemon.pid.is_some()) {
+        found.problems.extend(crate::retention::problem(retention));
+    }
     let (halt, mut problems) = (found.halt, found.problems);
     problems.extend(second::problems(target, &facts).into_iter().filter(|_| daemon.pid.is_some()));
     let unanswered_scrapers = facts.metrics.as_ref().is_some_and(|metrics| metrics.pid == 0 && metrics.restarts > 0);
@@ -193,6 +196,9 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     if let Some(head) = &facts.journal.head {
         let chain = head.chain.get(..16).unwrap_or_default();
         line("head", format!("segment {}, {} records, chain {chain}...", head.segment, grouped(head.records)));
+    }
+    if let Some(retention) = &facts.journal.retention {
+        line("first day", crate::retention::line(retention));
     }
     for (name, value) in second::lines(target, &facts) {
         line(name, value);

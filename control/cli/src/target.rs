@@ -93,6 +93,18 @@ impl Target {
         }
     }
 
+    /// Days of the journal that are to be kept: `days`, or what the configuration says; without one, all.
+    ///
+    /// # Errors
+    /// Exit code 2: the configuration is wrong.
+    pub(crate) fn retain_days(which: &Which, days: Option<u32>) -> Result<u32, Failure> {
+        match (days, &which.config) {
+            (Some(days), _) => Ok(days),
+            (None, Some(file)) => Ok(Config::load(file).map_err(Failure::usage)?.journal.retain_days),
+            (None, None) => Ok(0),
+        }
+    }
+
     /// A look at the segment.
     ///
     /// # Errors

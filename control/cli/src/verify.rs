@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tern_journal::{Seal, Stretch};
 
 use crate::outcome::{Failure, Outcome, exit};
-use crate::seal;
 use crate::table::{grouped, tai_time};
+use crate::{retention, seal};
 
 /// Reads and checks every bit.
 ///
@@ -30,6 +30,11 @@ pub(crate) fn verify(folder: &Path, seals: &[PathBuf]) -> Result<Outcome, Failur
         found.segments,
         grouped(found.bytes)
     );
+    found.deletions.iter().rev().for_each(|deletion| text.push_str(&retention::deletion_text(deletion)));
+    if found.leftovers > 0 {
+        text.push_str(&format!("{} segments of deleted days are still there, and not read\n", found.leftovers));
+    }
+    found.of_deleted.iter().for_each(|seal| text.push_str(&format!("{seal}\n")));
     if found.is_whole() {
         text.push_str("every checksum and the chain are right\n");
     }
@@ -65,6 +70,8 @@ pub(crate) fn verify(folder: &Path, seals: &[PathBuf]) -> Result<Outcome, Failur
         "missing": found.missing, "shed": found.shed_datagrams, "missing_at_restart": found.missing_at_start,
         "unexplained": found.unexplained(), "damages": damages,
         "stretches": found.stretches.iter().map(stretch_json).collect::<Vec<_>>(),
+        "deletions": found.deletions.iter().rev().map(retention::deletion_json).collect::<Vec<_>>(),
+        "leftovers": found.leftovers, "seals_of_deleted": found.of_deleted,
         "head": found.head.as_ref().map(seal::head_json),
     });
     Ok(Outcome { text, json, code: if sound { exit::OK } else { exit::DAMAGED } })

@@ -1,4 +1,4 @@
-//! `tern recover` on journals written by hand: what it says, and its exit codes.
+//! `tern recover` and `tern journal retention` on journals written by hand: what they say, and their exit codes.
 
 mod bench;
 
@@ -6,12 +6,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 
 use bench::{Bench, json};
+use serde_json::{Value, json as value};
 use tern_abi::command::{Command as LoopCommand, SetBounds, SetLimits};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{Kind, LimitsRecord, StateRecord, VenueEventKind};
 use tern_abi::segment::{ScopeKind, TradingState};
 use tern_config::protocol::PROTOCOL_VERSION;
 use tern_hw::segment::{DataPlaneSegment, SegmentSpec};
+use tern_journal::{Follower, retention};
 use zerocopy::IntoBytes;
 
 impl Bench {
@@ -155,4 +157,68 @@ fn a_journal_of_which_a_part_is_missing_or_damaged_is_refused_with_exit_code_4()
     std::fs::write(&second, flipped).expect("room");
     let (code, _, why) = bench.tern(&["recover"]);
     assert!(code == 4 && why.contains("00000002.journal"), "{code} {why}");
+}
+
+#[test]
+fn every_command_reads_a_journal_whose_first_days_were_deleted_and_says_what_went_and_what_holds_back_more() {
+    let mut bench = Bench::new("deleted", 1 << 20);
+    for day in 0..4 {
+        bench.start(&format!("next_order_id=0 restarted=0 day={} journal_seq=0", 20_784 + day));
+        bench.order(day + 1);
+        bench.events(&[(day + 1, VenueEventKind::Accepted, 100, 100), (day + 1, VenueEventKind::Canceled, 0, 100)]);
+        if day < 3 {
+            bench.end_day();
+        }
+    }
+    let journal = bench.folder.join("journal");
+    let follower = Follower { name: "slow".into(), needs_seq: 5, told_tai_ns: 1, who: "a test".into() };
+    follower.tell(&journal).expect("room");
+    let (code, everything) = bench.json(&["journal", "retention"]);
+    assert_eq!(
+        (code, &everything["delete"], &everything["retain_days"]),
+        (0, &Value::Null, &value!(0)),
+        "{everything}"
+    );
+    let (code, plan) = bench.json(&["journal", "retention", "--days", "1"]);
+    assert_eq!((code, &plan["due_days"]), (0, &value!(["2026-11-27", "2026-11-28"])), "{plan}");
+    assert_eq!((&plan["delete"]["through_seq"], &plan["delete"]["segments"]), (&value!(4), &value!(1)), "{plan}");
+    assert_eq!(plan["held_by"], value!([{ "follower": "slow", "needs_seq": 5 }]));
+    assert_eq!((&plan["first"]["seq"], &plan["first"]["day"]), (&value!(1), &value!("2026-11-27")), "{plan}");
+    let (code, text, _) = bench.tern(&["journal", "retention", "--days", "1"]);
+    assert!(code == 0 && text.contains("HELD BACK by follower slow") && text.contains("journal forget slow"), "{text}");
+
+    let (code, _, error) = bench.tern(&["journal", "forget", "quick"]);
+    assert!(code == 2 && error.contains("there are: slow"), "{error}");
+    assert_eq!(bench.tern(&["journal", "forget", "slow"]).0, 0);
+    let plan = retention::plan(&journal, 1).expect("whole");
+    retention::delete(&journal, &plan, 7).expect("a disk").expect("two days are due");
+
+    let (code, shown) = bench.json(&["journal", "retention"]);
+    assert_eq!((code, &shown["first"]["seq"], &shown["first"]["segment"]), (0, &value!(9), &value!(3)), "{shown}");
+    assert_eq!((&shown["deletions"][0]["last_seq"], &shown["deletions"][0]["tai_ns"]), (&value!(8), &value!(7)));
+    let (code, found) = bench.json(&["journal", "verify"]);
+    assert_eq!((code, &found["first_seq"], &found["deletions"][0]["last_seq"]), (0, &value!(9), &value!(8)), "{found}");
+    let seal = |day: u32, seq: u64| journal.join(format!("seals/{day}-{seq:012}.seal")).display().to_string();
+    for (day, seq) in [(20_784, 4), (20_785, 8), (20_786, 12)] {
+        assert_eq!(bench.json(&["journal", "verify", "--seal", &seal(day, seq)]).0, 0, "{day}");
+    }
+    assert_eq!(bench.json(&["journal", "stats"]).1["records"], 8);
+    assert_eq!(bench.json(&["journal", "seal"]).1["head"]["records"], 12, "of what is synced");
+    assert_eq!(bench.json(&["journal", "index"]).1["made"], 1);
+    for more in [&[][..], &["--no-index"]] {
+        let (code, _, error) = bench.tern(&[&["journal", "query", "--order", "4"], more].concat());
+        assert_eq!(code, 0, "{error}");
+        let (code, out, _) = bench.tern(&[&["journal", "query", "--all-days", "--symbol", "MSFT"], more].concat());
+        assert!(code == 0 && out.lines().count() >= 2, "{out}");
+    }
+    for verb in [&["orders", "--all"][..], &["positions"], &["report"], &["journal", "cat"], &["recover", "--dry-run"]]
+    {
+        let (code, _, error) = bench.tern(verb);
+        assert!(code == 0 || verb[0] == "recover" && code != 4, "{verb:?}: {code} {error}");
+    }
+    std::fs::remove_file(journal.join("beginning")).expect("there");
+    for verb in [&["journal", "verify"][..], &["journal", "retention"], &["journal", "stats"], &["orders"]] {
+        let (code, _, error) = bench.tern(verb);
+        assert!(code != 0, "{verb:?} takes a journal without its beginning: {error}");
+    }
 }

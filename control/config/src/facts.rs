@@ -148,6 +148,30 @@ pub struct JournalFacts {
     pub seal: Option<PathBuf>,
     /// Why it cannot be written now; empty while all is well.
     pub trouble: String,
+    /// What is deleted of it, where something is to be (`journal.retain_days`).
+    pub retention: Option<RetentionFact>,
+}
+
+/// What the daemon deletes of the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetentionFact {
+    /// Number of the journal's first segment.
+    pub first_segment: u64,
+    /// Sequence number of its first record.
+    pub first_seq: u64,
+    /// That record's time, TAI ns.
+    pub first_tai_ns: u64,
+    /// Days that are to be deleted and are not, as something holds them back.
+    pub held_days: u64,
+    /// What does.
+    pub held_by: Vec<String>,
+    /// When something was deleted last, TAI ns; 0 = never.
+    pub deleted_tai_ns: u64,
+    /// Sequence number of the last record that was deleted.
+    pub deleted_seq: u64,
+    /// Why it could not be looked at or deleted; empty while all is well.
+    pub trouble: String,
 }
 
 /// The head of the journal's chain.

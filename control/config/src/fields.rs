@@ -199,6 +199,7 @@ pub const FIELDS: &[Field] = &[
         "journal.compress",
         "true: files of days before the last one are compressed while nothing else wants the core; or false",
     ),
+    field("journal.retain_days", "trading days from 1 to 36500 that are kept beside the open one, or 0 for all"),
 ];
 
 /// The field at `path`, whatever the indices in it (`feed[2].port` finds `feed[].port`).

@@ -164,10 +164,14 @@ pub struct Journal {
     pub fsync_ms: u64,
     /// Whether segments of days before the last one are compressed.
     pub compress: bool,
+    /// Days that are kept, beside the open one: those before are deleted, whole and oldest first, once each is sealed and every
+    /// follower is past it (`tern journal retention`). 0 keeps everything. Trading days that the journal has count, not those of a
+    /// calendar.
+    pub retain_days: u32,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { segment_bytes: 1 << 28, fsync: Fsync::Interval, fsync_ms: 100, compress: true }
+        Self { segment_bytes: 1 << 28, fsync: Fsync::Interval, fsync_ms: 100, compress: true, retain_days: 0 }
     }
 }

@@ -411,6 +411,7 @@ impl Check<'_> {
         }
         self.within("journal.segment_bytes", journal.segment_bytes, 1 << 20..=1 << 34);
         self.within("journal.fsync_ms", journal.fsync_ms, 1..=10_000);
+        self.within("journal.retain_days", journal.retain_days, 0..=36_500);
     }
 
     fn symbol(&mut self, field: &str, symbol: &str) {

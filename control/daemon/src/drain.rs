@@ -186,7 +186,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
         self.settle()?;
         let mut moved = 0;
         if let Some((header, body)) = &self.refused {
-            self.sink.append(header, body).map_err(Stop::Journal)?;
+            append(&mut self.sink, &mut self.day, header, body).map_err(Stop::Journal)?;
             count_stages(&mut self.latency, header, body);
             self.refused = None;
             self.mark = Some(self.drain.mark());
@@ -199,7 +199,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 Ok(None) => break,
                 Err(corrupt) => return Err(Stop::Ring(corrupt.to_string())),
             };
-            if let Err(error) = self.sink.append(&record.header, record.body) {
+            if let Err(error) = append(&mut self.sink, &mut self.day, &record.header, record.body) {
                 self.refused = Some((record.header, record.body.to_vec()));
                 return Err(Stop::Journal(error));
             }
@@ -305,6 +305,15 @@ impl<'a, S: Sink> Drainer<'a, S> {
             }
         }
     }
+}
+
+/// Appends one record. A run begins with a segment of its own: only there can days be told apart when the first ones are deleted.
+fn append<S: Sink>(sink: &mut S, day: &mut DayEnd<'_>, header: &RecordHeader, body: &[u8]) -> Result<(), S::Error> {
+    // One that the journal has already is offered again after a restart of the daemon, and begins nothing.
+    if header.kind == Kind::Start as u16 && header.seq > sink.last_seq() {
+        day.run_begins(sink)?;
+    }
+    sink.append(header, body)
 }
 
 /// Counts what a record says of the loop's stages, if it does.

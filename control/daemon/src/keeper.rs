@@ -1,20 +1,23 @@
 //! Looks after what lies on the disk already, in a thread of its own that runs when nothing else wants to: it seals
-//! days that ended while the daemon ran on, makes the index of each segment that is finished, and compresses those of days
-//! before the last one. Whatever it cannot do is said once and costs no record: queries read what has no index. Nobody waits for it: what it was doing when the daemon ends is begun anew by the next.
+//! days that ended while the daemon ran on, makes the index of each segment that is finished, compresses those of days
+//! before the last one, and deletes those that are not to be kept (`retain.rs`). Whatever it cannot do is said once and costs no record: queries read what has no index. Nobody waits for it: what it was doing when the daemon ends is begun anew by the next.
 
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tern_config::Config;
+use tern_config::facts::RetentionFact;
 use tern_journal::index::last_day_begins;
 use tern_journal::{Index, JournalError, compress, segments_from};
 
 use crate::DaemonError;
 use crate::journal;
+use crate::retain::Retain;
 
 /// Pause between two looks at the journal.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -40,6 +43,7 @@ pub(crate) struct Keeper {
     /// Of those numbers, the ones whose day has no seal yet.
     unsealed: VecDeque<u64>,
     seal_due: Instant,
+    retain: Retain,
     /// What was said last, of each step.
     troubles: Troubles,
 }
@@ -70,7 +74,7 @@ fn free_bytes(folder: &Path) -> Option<u64> {
 }
 
 /// Says it, unless it was what was said last.
-fn say(trouble: &mut String, text: String) {
+pub(crate) fn say(trouble: &mut String, text: String) {
     if text != *trouble {
         tracing::warn!("{text}");
     }
@@ -79,7 +83,12 @@ fn say(trouble: &mut String, text: String) {
 
 impl Keeper {
     /// Begins to look after the journal of `config`, until `stop` is set.
-    pub(crate) fn start(config: &Config, days: Receiver<u64>, stop: &'static AtomicBool) -> Result<(), DaemonError> {
+    pub(crate) fn start(
+        config: &Config,
+        days: Receiver<u64>,
+        retention: Arc<Mutex<Option<RetentionFact>>>,
+        stop: &'static AtomicBool,
+    ) -> Result<(), DaemonError> {
         let keeper = Self {
             config: config.clone(),
             stop,
@@ -89,6 +98,7 @@ impl Keeper {
             cold_due: Instant::now(),
             unsealed: VecDeque::new(),
             seal_due: Instant::now(),
+            retain: Retain::new(config, retention),
             troubles: Troubles::default(),
         };
         let thread = thread::Builder::new().name("keeper".into());
@@ -127,6 +137,7 @@ impl Keeper {
             Ok(Step::NotDue) => {}
             Err(error) => say(&mut self.troubles.compress, format!("a finished segment is not compressed: {error}")),
         }
+        self.retain.turn();
     }
 
     /// Seals the days that ended, and tries again those whose seal could not be written.
@@ -170,7 +181,8 @@ impl Keeper {
         let folder = self.config.paths.journal.clone();
         let begins = last_day_begins(&folder)?;
         let day = if begins == 0 { 1 } else { *segments_from(&folder, begins)?.start() };
-        for number in self.compressed + 1..day.min(self.indexed + 1) {
+        let first = *segments_from(&folder, 0)?.start();
+        for number in (self.compressed + 1).max(first)..day.min(self.indexed + 1) {
             self.seal();
             if self.ends() {
                 return Ok(Step::NotDue);
@@ -202,7 +214,7 @@ impl Keeper {
         let folder = self.config.paths.journal.clone();
         let segments = segments_from(&folder, 0)?;
         // The last one is being written.
-        for number in self.indexed + 1..*segments.end() {
+        for number in (self.indexed + 1).max(*segments.start())..*segments.end() {
             self.seal();
             if self.ends() {
                 return Ok(());
@@ -264,6 +276,7 @@ mod tests {
         }
         let (told, days) = mpsc::channel();
         let now = Instant::now();
+        let retain = Retain::new(&config, Arc::default());
         let keeper = Keeper {
             config,
             stop: &STOP,
@@ -273,6 +286,7 @@ mod tests {
             cold_due: now,
             unsealed: VecDeque::new(),
             seal_due: now,
+            retain,
             troubles: Troubles::default(),
         };
         (keeper, told)

@@ -18,6 +18,7 @@ mod keeper;
 mod limits;
 mod process;
 mod rescue;
+mod retain;
 mod roles;
 mod run_folder;
 mod second;
@@ -28,7 +29,7 @@ mod supervisor;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tern_config::facts::DataplaneFacts;
@@ -136,7 +137,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let drainer = Drainer::new(config, ends.drain, journal, day);
     let listener = server::listen(&config.paths)?;
 
-    Keeper::start(config, days, stop)?;
+    Keeper::start(config, days, Arc::clone(&shared.retention), stop)?;
     let (clean, drained) = thread::scope(|scope| {
         let drain = scope.spawn(|| drainer.run(&shared));
         let server = scope.spawn(|| server::serve(&listener, &shared));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tern_abi::command::SYSTEM_UID;
@@ -11,7 +11,7 @@ use tern_abi::counters::LoopCounter;
 use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
 use tern_abi::segment::{KillCause, REFUSAL_WORDS, Segment};
-use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, RescueFact, name_at};
+use tern_config::facts::{DaemonFacts, FACTS_VERSION, Names, RescueFact, RetentionFact, name_at};
 use tern_config::latency::LatencyFacts;
 use tern_config::venue::PortSetting;
 use tern_config::{Config, Firm};
@@ -34,6 +34,8 @@ pub(crate) struct Shared<'a> {
     began: Instant,
     /// When the supervisor looked last, ms since `began`.
     watched_ms: AtomicU64,
+    /// What the keeper says of deleting.
+    pub(crate) retention: Arc<Mutex<Option<RetentionFact>>>,
     rescue_requested: AtomicBool,
 }
 
@@ -67,6 +69,7 @@ impl<'a> Shared<'a> {
             second: SecondPerson::default(),
             began: Instant::now(),
             watched_ms: AtomicU64::new(0),
+            retention: Arc::default(),
             rescue_requested: AtomicBool::new(false),
         }
     }
@@ -98,6 +101,7 @@ impl<'a> Shared<'a> {
         self.update(|facts| {
             (facts.trading, facts.halt_reason) = (trading, halt_reason);
             facts.killed = words.kill.state().killed();
+            facts.journal.retention.clone_from(&lock(&self.retention));
             facts.counters =
                 LoopCounter::ALL.iter().zip(counters).map(|(counter, value)| (counter.name().into(), value)).collect();
             facts.refused = refused

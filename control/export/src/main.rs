@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use tern_export::{Export, Report, Selection, Update};
-use tern_journal::JournalError;
+use tern_journal::{JournalError, follower_name, is_follower_name};
 
 #[derive(Parser)]
 #[command(
@@ -31,12 +31,23 @@ struct Args {
     /// Raw input too: datagrams, session bytes, timers, events.
     #[arg(long)]
     raw: bool,
+    /// Under this name days of the journal are kept until they are exported (`tern journal retention`); by default one made of the
+    /// folder's.
+    #[arg(long, value_name = "NAME", value_parser = follower)]
+    follower: Option<String>,
+    /// No day of the journal is kept for this export.
+    #[arg(long, conflicts_with = "follower")]
+    no_hold: bool,
     /// The report as JSON.
     #[arg(long)]
     json: bool,
     /// Prints what the tables and columns are, as Markdown, and exports nothing.
     #[arg(long, exclusive = true)]
     schema: bool,
+}
+
+fn follower(name: &str) -> Result<String, String> {
+    if is_follower_name(name) { Ok(name.to_owned()) } else { Err("letters, digits and . _ - are a name".into()) }
 }
 
 fn main() -> ExitCode {
@@ -70,7 +81,13 @@ fn export(args: &Args) -> anyhow::Result<Report> {
     let (journal, out) = (args.journal.clone().unwrap_or_default(), args.out.clone().unwrap_or_default());
     let began = Instant::now();
     let bar = std::io::stderr().is_terminal();
-    let report = Export::new(&journal, &out, &selection)?.run(|update| {
+    let export = Export::new(&journal, &out, &selection)?;
+    let own = || {
+        let whole = std::path::absolute(&out).unwrap_or_else(|_| out.clone());
+        follower_name("export", &whole.display().to_string())
+    };
+    let name = args.follower.clone().unwrap_or_else(own);
+    let report = export.followed_as((!args.no_hold).then_some(name)).run(|update| {
         if bar {
             show(update, began);
         }

@@ -5,12 +5,16 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tern_abi::record::{Kind, RecordHeader};
-use tern_journal::{JournalError, Reader};
+use tern_journal::{Follower, JournalError, Reader};
 use tern_schema::{Context, Selection, Table, Value};
 
 use crate::file::{TableFile, file_name, lock, remove_others, remove_unfinished};
 use crate::state::{Next, State};
+
+/// TAI is ahead of UTC by so much since 2017; a second more or less does not matter here.
+const TAI_AHEAD_NS: u64 = 37_000_000_000;
 
 /// What an export has done, all earlier ones into the same folder included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -47,6 +51,7 @@ pub struct Export {
     journal: PathBuf,
     folder: PathBuf,
     tables: Vec<&'static Table>,
+    follower: Option<String>,
 }
 
 /// A segment that is being exported.
@@ -68,7 +73,30 @@ impl Export {
         }
         let tables = selection.tables()?;
         fs::create_dir_all(folder).with_context(|| format!("{}: cannot make the folder", folder.display()))?;
-        Ok(Self { journal: journal.to_owned(), folder: folder.to_owned(), tables })
+        Ok(Self { journal: journal.to_owned(), folder: folder.to_owned(), tables, follower: None })
+    }
+
+    /// Has days of the journal wait, under this name, until they are exported; what is exported of the last segment alone counts as
+    /// not exported.
+    #[must_use]
+    pub fn followed_as(self, name: Option<String>) -> Self {
+        Self { follower: name, ..self }
+    }
+
+    /// Says how far the export is.
+    fn tell(&self, state: &State) {
+        let Some(name) = &self.follower else { return };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        let follower = Follower {
+            name: name.clone(),
+            needs_seq: state.next_seq,
+            told_tai_ns: now + TAI_AHEAD_NS,
+            who: format!("tern-export to {}", self.folder.display()),
+        };
+        // An archive that nobody may write loses no days.
+        if let Err(error) = follower.tell(&self.journal) {
+            eprintln!("tern-export: days of the journal may be deleted before they are exported: {error}");
+        }
     }
 
     /// Exports what is not exported yet. `progress` is told now and then.
@@ -84,6 +112,7 @@ impl Export {
             remove_unfinished(&self.folder.join(table.name))?;
         }
         let before = state.segments;
+        self.tell(&state);
         let mut context = self.context_of(state.start_seq)?;
         let mut reader = self.reader_near(state.next_seq)?;
         let sizes = self.sizes();
@@ -131,9 +160,10 @@ impl Export {
         if let Some(error) = damage {
             return Err(error.context(after(last_seq)));
         }
+        self.tell(&state);
         progress(Update { bytes: bytes_total, ..update });
-        let (segments, records_read) = (segment.max(state.segments), update.records);
-        Ok(Report { segments, segments_before: before, records_read, ..self.counts(&all) })
+        let (segments, records_read) = (segment.max(state.segments) - state.skipped, update.records);
+        Ok(Report { segments, segments_before: before - state.skipped, records_read, ..self.counts(&all) })
     }
 
     /// What is in the files, and what is not.

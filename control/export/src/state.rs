@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use tern_journal::beginning;
 use tern_schema::{Table, layout};
 
 use crate::bound::Bound;
@@ -26,6 +27,9 @@ pub(crate) struct State {
     bound: Option<Bound>,
     /// Segments of the journal that are done: these, and all before.
     pub(crate) segments: u64,
+    /// Of those, segments that were deleted before the export began: it has nothing of them.
+    #[serde(default)]
+    pub(crate) skipped: u64,
     /// Where to read on: the number of the next record or a later one.
     pub(crate) next_seq: u64,
     /// The start record whose run the next record belongs to; 0 = none is known.
@@ -99,6 +103,7 @@ impl State {
             columns: tables.iter().map(|table| (table.name.to_owned(), layout(table))).collect(),
             bound: None,
             segments: 0,
+            skipped: 0,
             next_seq: 0,
             start_seq: 0,
             records: 0,
@@ -112,10 +117,25 @@ impl State {
     /// # Errors
     /// It is another journal, it cannot be read, or the state cannot be written.
     pub(crate) fn bind(&mut self, journal: &Path, folder: &Path) -> Result<()> {
+        let begins = beginning(journal)?;
+        if self.bound.is_none() && self.segments == 0 {
+            (self.segments, self.skipped) = (begins.segment - 1, begins.segment - 1);
+        } else if self.segments + 1 < begins.segment {
+            bail!(
+                "{}: the export has the journal up to the end of segment {}, and {} begins with segment {} by now: records up to {} \
+                 were deleted before they were exported, as this export was forgotten, or was never a follower of that journal. \
+                 Export what is there to another folder",
+                path(folder).display(),
+                self.segments,
+                journal.display(),
+                begins.segment,
+                begins.last_seq()
+            );
+        }
         let found = Bound::behind(journal, self.segments)?;
         match (&self.bound, &found) {
-            (None, None) if self.segments == 0 => Ok(()),
-            (None, Some(_)) if self.segments == 0 => {
+            (None, None) if self.segments == self.skipped => Ok(()),
+            (None, Some(_)) if self.segments == self.skipped => {
                 self.bound = found;
                 self.save(folder)
             }

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::record::{ACTION_NEW, Kind, OrderRecord, RecordHeader, StartRecord};
 use tern_export::{Export, Report, Selection};
 use tern_journal::recovered::RUN_LINE;
-use tern_journal::{JournalError, Options, Writer, accept, compress, segment_facts};
+use tern_journal::{
+    Follower, JournalError, Options, Writer, accept, compress, followers, retention, seal_through, segment_facts,
+};
 use zerocopy::IntoBytes as _;
 
 /// 2026-11-22 12:00 TAI.
@@ -324,6 +326,88 @@ fn compressed_segments_are_exported_as_any_other() {
     fs::remove_dir_all(folder.out()).expect("removed");
     folder.export(&Selection::Decisions).expect("exported");
     assert_eq!(orders(&folder.out()), expected(200));
+}
+
+/// Four days of twenty records, sealed but for the last; the first two go once `retain_days` is 1.
+fn write_days(folder: &Folder) {
+    let (mut writer, _) = Writer::open(&folder.journal(), Options::new("test")).expect("a journal");
+    for seq in 1..=80 {
+        let (kind, body) = if seq % 20 == 1 {
+            let text = format!("{RUN_LINE}day={}\n", 20_000 + seq / 20);
+            (Kind::Start, [StartRecord::default().as_bytes(), text.as_bytes()].concat())
+        } else {
+            let order = OrderRecord {
+                order: seq as u32,
+                price: 12_3400,
+                action: ACTION_NEW,
+                symbol: *b"AAPL    ",
+                ..OrderRecord::default()
+            };
+            (Kind::Order, order.as_bytes().to_vec())
+        };
+        let header =
+            RecordHeader { seq, tai_ns: NOON_NS + seq, kind: kind as u16, flags: 0, body_bytes: body.len() as u32 };
+        writer.append(&header, &body).expect("it is written");
+        if seq % 20 == 0 && seq < 80 {
+            writer.seal().expect("a disk");
+            let seal = seal_through(&folder.journal(), seq / 20).expect("whole").expect("records");
+            seal.keep(&folder.journal()).expect("room");
+        }
+    }
+    writer.sync().expect("it is on the disk");
+}
+
+fn delete_days(folder: &Folder) -> retention::Plan {
+    let plan = retention::plan(&folder.journal(), 1).expect("whole");
+    retention::delete(&folder.journal(), &plan, 1).expect("a disk");
+    plan
+}
+
+#[test]
+fn deleted_days_stay_in_the_export_that_has_them_and_are_waited_for_until_then() {
+    let order_seqs = |out: &Path| -> Vec<u64> {
+        let mut all: Vec<u64> = orders(out).into_values().flatten().map(|(seq, ..)| seq).collect();
+        all.sort_unstable();
+        all
+    };
+    let expected = |from: u64| (from..=80).filter(|seq| seq % 20 != 1).collect::<Vec<u64>>();
+    let folder = Folder::new();
+    write_days(&folder);
+    let export = |out: &Path| {
+        let export = Export::new(&folder.journal(), out, &Selection::Decisions).expect("a journal");
+        export.followed_as(Some("it".into())).run(|_| {})
+    };
+    // One that began and has nothing yet.
+    Follower { name: "it".into(), needs_seq: 0, ..Follower::default() }.tell(&folder.journal()).expect("room");
+    assert_eq!(delete_days(&folder).delete, None, "it waits");
+    export(&folder.out()).expect("exported");
+    assert_eq!(
+        followers(&folder.journal()).expect("readable")[0].needs_seq,
+        61,
+        "of the last segment only that is done"
+    );
+    // Another export has only the first segment.
+    let behind = folder.0.join("behind");
+    let copied = std::process::Command::new("cp").arg("-r").arg(folder.out()).arg(&behind).status().expect("it runs");
+    assert!(copied.success());
+    let state = fs::read_to_string(behind.join("export.json")).expect("there");
+    fs::write(behind.join("export.json"), state.replace("\"segments\": 3", "\"segments\": 1")).expect("ours");
+    assert!(delete_days(&folder).delete.is_some());
+    assert!(!folder.segment(2).exists() && folder.segment(3).exists());
+    let report = export(&folder.out()).expect("it goes on");
+    assert_eq!((report.segments, report.segments_before), (4, 3));
+    assert_eq!(order_seqs(&folder.out()), expected(1), "what is exported stays");
+    let error = export(&behind).expect_err("a day is lost to it").to_string();
+    assert!(error.contains("were deleted before they were exported"), "{error}");
+    // A new one has what is there, and leaves files alone that are of what is not.
+    let fresh = folder.0.join("fresh");
+    let report = export(&fresh).expect("exported");
+    assert_eq!((report.records, report.segments, report.segments_before), (40, 2, 0));
+    assert_eq!(order_seqs(&fresh), expected(41));
+    assert_eq!(export(&fresh).expect("again").segments_before, 1);
+    fs::remove_file(folder.out().join("export.json")).expect("there");
+    export(&folder.out()).expect("exported anew");
+    assert_eq!(order_seqs(&folder.out()), expected(1), "the only copy there is");
 }
 
 /// What came while it read is for the next export: never damage.

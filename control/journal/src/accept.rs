@@ -5,7 +5,7 @@ use crate::chain::Block;
 use crate::format::{Footer, segment_path};
 use crate::head::{self, Head};
 use crate::io_error;
-use crate::recover::{confirm, confirm_packed, copy, cut, segment_count};
+use crate::recover::{confirm, confirm_packed, copy, cut, segment_span};
 use crate::scan::{Scan, Step};
 use crate::storage::{Disk, Storage};
 use crate::verify::Damage;
@@ -59,9 +59,10 @@ pub fn accept(folder: &Path) -> Result<Accepted, JournalError> {
 pub fn accept_on<S: Storage>(mut storage: S, folder: &Path) -> Result<Accepted, JournalError> {
     let _lock = writer::lock(folder)?;
     let before = head::read(folder).ok().flatten().map(|known| known.head);
-    let segments = segment_count(folder)?;
+    let span = segment_span(folder)?;
+    let segments = *span.end();
     let (mut head, mut given_up) = (Head::default(), None);
-    if segments > 0 {
+    if !span.is_empty() {
         let path = segment_path(folder, segments);
         let mut scan = Scan::open(&path, segments)?;
         let is_finished;

@@ -17,6 +17,8 @@ pub struct SegmentFacts {
     pub first_tai_ns: u64,
     /// The chain at the end of the segment before; zeros in the first one.
     pub previous: Chain,
+    /// Records of the segments before, those that were deleted too.
+    pub records_before: u64,
     /// The chain at its own end; `None` when it has no footer: it is not finished, or not whole.
     pub end: Option<Chain>,
 }
@@ -43,6 +45,7 @@ pub fn segment_facts(folder: &Path, number: u64) -> Result<Option<SegmentFacts>,
         first_seq: header.first_seq,
         first_tai_ns: header.created_tai_ns,
         previous: header.previous,
+        records_before: header.records_before,
         end,
     }))
 }

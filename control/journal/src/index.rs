@@ -14,7 +14,7 @@ mod file;
 
 use crate::format::segment_path;
 use crate::reader::{Reader, Record};
-use crate::recover::segment_count;
+use crate::recover::segment_span;
 use crate::recovered::{day_begin_of, day_begins_in};
 use crate::scan::{Scan, Step};
 use crate::{Chain, JournalError};
@@ -112,8 +112,9 @@ pub struct Index {
 /// # Errors
 /// As [`Reader::open_near`](crate::Reader::open_near).
 pub fn segments_from(folder: &Path, seq: u64) -> Result<RangeInclusive<u64>, JournalError> {
-    let first = if seq == 0 { 1 } else { crate::reader::segment_near(folder, seq)? };
-    Ok(first..=segment_count(folder)?)
+    let span = segment_span(folder)?;
+    let first = if seq == 0 { *span.start() } else { crate::reader::segment_near(folder, seq)? };
+    Ok(first..=*span.end())
 }
 
 /// `seq` of the start record with which the last day of the journal in `folder` begins, as
@@ -122,8 +123,7 @@ pub fn segments_from(folder: &Path, seq: u64) -> Result<RangeInclusive<u64>, Jou
 /// # Errors
 /// `Missing`, `Damaged`, `Version`, `Io`.
 pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
-    let last = segment_count(folder)?;
-    for number in (1..=last).rev() {
+    for number in segment_span(folder)?.rev() {
         let Some((tables, kept)) = file::open(folder, number)? else {
             match day_begins_in(folder, number)? {
                 0 => continue,

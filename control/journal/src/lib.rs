@@ -1,6 +1,7 @@
 //! The journal: every record of the rings, on disk, in order, for as long as somebody may ask.
 //!
-//! A journal is a folder of segment files, numbered from 1 without a gap. Only the last one is written, at its end.
+//! A journal is a folder of segment files, numbered from 1 without a gap. Only the last one is written, at its end. The first
+//! days may be deleted ([`retention`]): it then begins where the seal of the last of them ends ([`beginning()`]).
 //!
 //! ```text
 //! segment   header (128 bytes): magic, version, instance, number, first seq, time, chain of the segment before, records
@@ -19,8 +20,10 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod beginning;
 mod chain;
 mod facts;
+mod follower;
 mod format;
 mod head;
 pub mod index;
@@ -29,6 +32,7 @@ mod packed;
 mod reader;
 mod recover;
 pub mod recovered;
+pub mod retention;
 mod scan;
 mod seal;
 pub mod storage;
@@ -36,7 +40,9 @@ mod verify;
 mod writer;
 
 pub use accept::{Accepted, GivenUp, accept, accept_on};
+pub use beginning::{Beginning, Deletion, beginning, deletions};
 pub use facts::{SegmentFacts, segment_facts};
+pub use follower::{Follower, follower_name, followers, forget, is_follower_name, make_followers};
 pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
 pub use head::{Head, durable};
 pub use index::{Index, segments_from};
@@ -70,6 +76,14 @@ pub enum JournalError {
     /// A segment is not there, though later ones are.
     #[error("{0} is missing; bring it back from where it was moved, the journal has no other copy")]
     Missing(PathBuf),
+    /// A segment was deleted as it was to be (`journal.retain_days`), while somebody read it or wanted to.
+    #[error("{path} was deleted with its day; the journal begins with segment {first}: read it from there")]
+    Deleted {
+        /// The file.
+        path: PathBuf,
+        /// Number of the first segment.
+        first: u64,
+    },
     /// There are segments, and no head.
     #[error(
         "{0} is missing: without it nobody can tell whether the journal still has its end; bring it back, or see what \

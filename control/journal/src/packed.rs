@@ -1,13 +1,15 @@
 //! A finished segment, compressed: the same bytes, which everything else of the crate sees, in chunks that are read one by one.
 //!
 //! ```text
-//! NNNNNNNN.journal  header (128 bytes), table (16 bytes a chunk), chunks, the table again, the header again
+//! NNNNNNNN.journal  header (128 bytes), the segment's own header and footer as they are, table (16 bytes a chunk), chunks; the
+//!                   table, the header and footer, and the header again
 //! ```
 //! It has the name of the segment and takes its place in one step. A chunk is 64 KiB of the segment by LZ4 (block format), or as it
-//! was where that is not shorter; its checksum is in the table. A flipped bit costs one chunk or, in a table, nothing: there
-//! are two. The chain runs over the segment's own bytes, so heads and seals hold as before.
+//! was where that is not shorter; its checksum is in the table. A flipped bit costs one chunk or, in what stands beside the chunks,
+//! nothing: that is there twice. So a start, which reads headers and footers alone, needs no chunk. Files of version 1 have no header
+//! and footer of their own, and are read. The chain runs over the segment's own bytes, so heads and seals hold as before.
 
-use crate::format::segment_path;
+use crate::format::{self, FOOTER_BYTES, segment_path};
 use crate::scan::Scan;
 use crate::storage::{Storage, write_all};
 use crate::{JournalError, io_error};
@@ -18,7 +20,9 @@ use std::path::{Path, PathBuf};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 const MAGIC: [u8; 8] = *b"TERNPACK";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Without [`Ends`].
+const VERSION_WITHOUT_ENDS: u32 = 1;
 const HEADER_BYTES: usize = size_of::<Header>();
 /// Of the segment in a chunk: as much as a block of the chain, so that damage costs no more than before.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -30,13 +34,29 @@ const CHUNKS_MAX: u64 = 1 << 20;
 struct Header {
     magic: [u8; 8],
     version: u32,
-    /// Over the header behind this field, and the table.
+    /// Over the header behind this field, the ends and the table.
     crc: u32,
     /// Of the segment.
     number: u64,
     plain_bytes: u64,
     chunks: u64,
     reserved: [u64; 11],
+}
+
+/// The segment's own header and footer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct Ends {
+    header: [u8; format::HEADER_BYTES],
+    footer: [u8; FOOTER_BYTES],
+}
+
+/// What stands beside the chunks, twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Beside {
+    header: Header,
+    ends: Option<Ends>,
+    chunks: Vec<Chunk>,
 }
 
 /// Where the crc begins to count.
@@ -55,6 +75,7 @@ struct Chunk {
 pub(crate) struct Packed {
     file: File,
     plain_bytes: u64,
+    ends: Option<Ends>,
     chunks: Vec<Chunk>,
     /// Where the next byte is read.
     at: u64,
@@ -81,9 +102,10 @@ impl Packed {
         let front = Self::table(file, length, false)?;
         let back = Self::table(file, length, true)?;
         let fault = match (&front, &back) {
-            (Some((header, chunks)), Some(other)) if (header, chunks) == (&other.0, &other.1) => {
-                let tables = 2 * (HEADER_BYTES + size_of_val(&chunks[..])) as u64;
-                let all: u64 = chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
+            (Some(one), Some(other)) if one == other => {
+                let ends = one.ends.map_or(0, |ends| size_of_val(&ends));
+                let tables = 2 * (HEADER_BYTES + ends + size_of_val(&one.chunks[..])) as u64;
+                let all: u64 = one.chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
                 (tables + all != length).then_some("its length is not what its table says")
             }
             (Some(_), _) => Some("the table at its end is not what was written; the one at its beginning is"),
@@ -91,10 +113,11 @@ impl Packed {
             // Neither: then it is what its first bytes say, and wrong.
             (None, None) => return Ok(None),
         };
-        let Some((header, chunks)) = front.or(back) else { return Ok(None) };
+        let Some(Beside { header, ends, chunks }) = front.or(back) else { return Ok(None) };
         Ok(Some(Self {
             file: file.try_clone()?,
             plain_bytes: header.plain_bytes,
+            ends,
             chunks,
             at: 0,
             current: None,
@@ -104,30 +127,39 @@ impl Packed {
         }))
     }
 
-    /// Header and table, if they are whole: those at the beginning, or those at the end.
-    fn table(file: &File, length: u64, at_end: bool) -> io::Result<Option<(Header, Vec<Chunk>)>> {
+    /// What stands beside the chunks, if it is whole: at the beginning, or at the end.
+    fn table(file: &File, length: u64, at_end: bool) -> io::Result<Option<Beside>> {
         let mut bytes = vec![0; HEADER_BYTES];
         file.read_exact_at(&mut bytes, if at_end { length - HEADER_BYTES as u64 } else { 0 })?;
         let Ok(header) = Header::read_from_bytes(&bytes) else { return Ok(None) };
-        let is_ours = (header.magic, header.version) == (MAGIC, VERSION) && header.chunks <= CHUNKS_MAX;
+        let has_ends = header.version == VERSION;
+        let is_known = has_ends || header.version == VERSION_WITHOUT_ENDS;
+        let is_ours = header.magic == MAGIC && is_known && header.chunks <= CHUNKS_MAX;
         if !is_ours || header.chunks != header.plain_bytes.div_ceil(CHUNK_BYTES as u64) {
             return Ok(None);
         }
         let table_bytes = header.chunks as usize * size_of::<Chunk>();
-        let before =
-            if at_end { length.checked_sub((HEADER_BYTES + table_bytes) as u64) } else { Some(HEADER_BYTES as u64) };
-        let mut table = vec![0; table_bytes];
+        let ends_bytes = if has_ends { size_of::<Ends>() } else { 0 };
+        let whole = HEADER_BYTES + ends_bytes + table_bytes;
+        let before = if at_end { length.checked_sub(whole as u64) } else { Some(HEADER_BYTES as u64) };
+        let mut beside = vec![0; ends_bytes + table_bytes];
         let Some(offset) = before else { return Ok(None) };
-        match file.read_exact_at(&mut table, offset) {
+        match file.read_exact_at(&mut beside, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             other => other?,
         }
-        if checksum(&header, &table) != header.crc {
+        let (ends, table) = if at_end {
+            let (table, ends) = beside.split_at(table_bytes);
+            (ends, table)
+        } else {
+            beside.split_at(ends_bytes)
+        };
+        if checksum(&header, ends, table) != header.crc {
             return Ok(None);
         }
         let chunks: Option<Vec<Chunk>> =
             table.chunks_exact(size_of::<Chunk>()).map(|chunk| Chunk::read_from_bytes(chunk).ok()).collect();
-        Ok(chunks.map(|chunks| (header, chunks)))
+        Ok(chunks.map(|chunks| Beside { header, ends: Ends::read_from_bytes(ends).ok(), chunks }))
     }
 
     /// With `is_lenient` it gives zeros for a chunk that is damaged, so that what lies behind can be read.
@@ -149,13 +181,32 @@ impl Packed {
         if self.at >= self.plain_bytes || into.is_empty() {
             return Ok(0);
         }
+        let footer_at = match &self.ends {
+            // Verification reads the chunks themselves.
+            Some(ends) if !self.is_lenient => {
+                let footer_at = self.plain_bytes.saturating_sub(FOOTER_BYTES as u64);
+                let own = if self.at < format::HEADER_BYTES as u64 {
+                    Some(&ends.header[self.at as usize..])
+                } else {
+                    self.at.checked_sub(footer_at).and_then(|at| ends.footer.get(at as usize..))
+                };
+                if let Some(own) = own {
+                    let count = own.len().min(into.len());
+                    into[..count].copy_from_slice(&own[..count]);
+                    self.at += count as u64;
+                    return Ok(count);
+                }
+                footer_at
+            }
+            _ => self.plain_bytes,
+        };
         let index = (self.at / CHUNK_BYTES as u64) as usize;
         if self.current.as_ref().is_none_or(|(current, _)| *current != index) {
             self.load(index)?;
         }
         let Some((_, chunk)) = &self.current else { return Ok(0) };
         let rest = &chunk[(self.at % CHUNK_BYTES as u64) as usize..];
-        let count = rest.len().min(into.len());
+        let count = rest.len().min(into.len()).min((footer_at - self.at) as usize);
         into[..count].copy_from_slice(&rest[..count]);
         self.at += count as u64;
         Ok(count)
@@ -199,9 +250,10 @@ impl Packed {
     }
 }
 
-fn checksum(header: &Header, table: &[u8]) -> u32 {
+fn checksum(header: &Header, ends: &[u8], table: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&header.as_bytes()[COVERED_FROM..]);
+    hasher.update(ends);
     hasher.update(table);
     hasher.finalize()
 }
@@ -241,8 +293,10 @@ pub fn compress_on<S: Storage>(
     let plain_bytes = file.metadata().map_err(io_error(&path, "look at it"))?.len();
     let new = path.with_added_extension("packing");
     let mut put = || -> Result<u64, JournalError> {
-        let after = pack(storage, &file, (&path, &new), number, plain_bytes)?;
-        let written = Scan::open(&new, number)?;
+        let ends = Some(ends_of(&file, plain_bytes).map_err(io_error(&path, "read it"))?);
+        let after = pack(storage, &file, (&path, &new), number, plain_bytes, ends)?;
+        // The chunks themselves, not the header and footer beside them.
+        let written = Scan::open_lenient(&new, number)?;
         let is_whole = written.fault().is_none() && written.file_bytes()? == plain_bytes;
         if !is_whole || written.proven_chain()? != chain {
             let error = io::Error::other("what was read back is not what was written");
@@ -270,21 +324,31 @@ pub fn compress(folder: &Path, number: u64) -> Result<Option<Compressed>, Journa
     compress_on(&mut crate::storage::Disk, folder, number)
 }
 
-/// Writes the compressed file; its length.
+/// Header and footer of a finished segment of so many bytes.
+fn ends_of(file: &File, plain_bytes: u64) -> io::Result<Ends> {
+    let mut ends = Ends { header: [0; format::HEADER_BYTES], footer: [0; FOOTER_BYTES] };
+    file.read_exact_at(&mut ends.header, 0)?;
+    file.read_exact_at(&mut ends.footer, plain_bytes.saturating_sub(FOOTER_BYTES as u64))?;
+    Ok(ends)
+}
+
+/// Writes the compressed file; its length. Without `ends` it is one of version 1.
 fn pack<S: Storage>(
     storage: &mut S,
     from: &File,
     (path, new): (&PathBuf, &PathBuf),
     number: u64,
     plain_bytes: u64,
+    ends: Option<Ends>,
 ) -> Result<u64, JournalError> {
+    let own = ends.as_ref().map_or(&[][..], |ends| ends.as_bytes());
     let count = plain_bytes.div_ceil(CHUNK_BYTES as u64);
     let mut into = storage.create(new).map_err(io_error(new, "make it"))?;
     let mut put = |storage: &mut S, bytes: &[u8], at: u64| {
         write_all(storage, &mut into, bytes, at).map_err(|(_, error)| io_error(new, "write it")(error))
     };
     let mut chunks: Vec<Chunk> = Vec::with_capacity(count as usize);
-    let mut at = (HEADER_BYTES + count as usize * size_of::<Chunk>()) as u64;
+    let mut at = (HEADER_BYTES + own.len() + count as usize * size_of::<Chunk>()) as u64;
     let mut plain = vec![0; CHUNK_BYTES];
     for index in 0..count {
         let begins = index * CHUNK_BYTES as u64;
@@ -296,12 +360,45 @@ fn pack<S: Storage>(
         chunks.push(Chunk { offset: at, bytes: bytes.len() as u32, crc: crc32fast::hash(bytes) });
         at += bytes.len() as u64;
     }
-    let mut header =
-        Header { magic: MAGIC, version: VERSION, crc: 0, number, plain_bytes, chunks: count, reserved: [0; 11] };
-    header.crc = checksum(&header, chunks.as_bytes());
-    put(storage, &[header.as_bytes(), chunks.as_bytes()].concat(), 0)?;
-    let end = [chunks.as_bytes(), header.as_bytes()].concat();
+    let version = if ends.is_some() { VERSION } else { VERSION_WITHOUT_ENDS };
+    let mut header = Header { magic: MAGIC, version, crc: 0, number, plain_bytes, chunks: count, reserved: [0; 11] };
+    header.crc = checksum(&header, own, chunks.as_bytes());
+    put(storage, &[header.as_bytes(), own, chunks.as_bytes()].concat(), 0)?;
+    let end = [chunks.as_bytes(), own, header.as_bytes()].concat();
     put(storage, &end, at)?;
     storage.sync(&mut into).map_err(io_error(new, "sync it"))?;
     Ok(at + end.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Writer, verify};
+    use tern_abi::record::{Kind, RecordHeader};
+
+    #[test]
+    fn a_file_of_version_1_is_read_as_before() {
+        let folder = std::env::temp_dir().join(format!("tern-packed-1-{}", std::process::id()));
+        let (mut writer, _) = Writer::open(&folder, Options::new("one")).expect("an empty folder");
+        for seq in 1..=200 {
+            let body = [seq as u8; 1000];
+            let header = RecordHeader { seq, tai_ns: seq, kind: Kind::State as u16, flags: 0, body_bytes: 1000 };
+            writer.append(&header, &body).expect("room");
+            if seq == 150 {
+                writer.seal().expect("a disk");
+            }
+        }
+        writer.sync().expect("a disk");
+        drop(writer);
+        let (path, new) = (segment_path(&folder, 1), folder.join("new"));
+        let file = File::open(&path).expect("there");
+        let bytes = file.metadata().expect("there").len();
+        let storage = &mut crate::storage::Disk;
+        pack(storage, &file, (&path, &new), 1, bytes, None).expect("room");
+        fs::rename(&new, &path).expect("ours");
+        let found = verify(&folder).expect("readable");
+        assert!(found.is_whole() && found.records == 200, "{:?}", found.damages);
+        assert!(Writer::open(&folder, Options::new("one")).is_ok());
+        fs::remove_dir_all(&folder).ok();
+    }
 }

@@ -1,10 +1,12 @@
 //! Reading: all records in order, of a finished journal or of one that is being written.
 
 use crate::JournalError;
+use crate::beginning::{self, beginning};
 use crate::format::{record_bytes, segment_path};
 use crate::head;
-use crate::recover::segment_count;
+use crate::recover::segment_span;
 use crate::scan::{Scan, Step};
+use std::io;
 use std::path::{Path, PathBuf};
 use tern_abi::record::{Kind, RecordHeader};
 
@@ -43,13 +45,12 @@ impl Record<'_> {
 }
 
 impl Reader {
-    /// From the first record on; the folder may still be empty.
+    /// From the first record on that is there; the folder may still be empty.
     ///
     /// # Errors
     /// `Missing` if a segment is not there though later ones are, `Io`.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
-        segment_count(folder)?;
-        Ok(Self { folder: folder.to_owned(), number: 1, last: u64::MAX, scan: None })
+        Ok(Self::open_segment(folder, *segment_span(folder)?.start()))
     }
 
     /// From the first record on of the segment that holds `seq` or the gap in its place.
@@ -72,8 +73,32 @@ impl Reader {
 
     /// Goes to the record `seq`, which begins at `offset` of its segment.
     pub(crate) fn begin_at(&mut self, offset: u64, seq: u64) -> Result<(), JournalError> {
-        let mut scan = Scan::open(&segment_path(&self.folder, self.number), self.number)?;
+        let mut scan = self.open_scan()?;
         scan.go_back(offset, RecordHeader { seq: seq.saturating_sub(1), ..RecordHeader::default() })?;
+        self.scan = Some(scan);
+        Ok(())
+    }
+
+    /// The segment to be read next, which is there.
+    fn open_scan(&self) -> Result<Scan, JournalError> {
+        let outcome = beginning::open_segment(&self.folder, self.number, &beginning(&self.folder)?);
+        match outcome {
+            Err(JournalError::Io { path, error, what }) if error.kind() == io::ErrorKind::NotFound => {
+                match beginning(&self.folder)?.segment {
+                    first if self.number < first => Err(JournalError::Deleted { path, first }),
+                    _ => Err(JournalError::Io { path, error, what }),
+                }
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Reads again from byte `at` on of the segment being read, with what its file has by now.
+    fn reopen(&mut self, at: u64) -> Result<(), JournalError> {
+        let Some(scan) = &self.scan else { return Ok(()) };
+        let last = *scan.last();
+        let mut scan = self.open_scan()?;
+        scan.go_back(at, last)?;
         self.scan = Some(scan);
         Ok(())
     }
@@ -93,10 +118,11 @@ impl Reader {
     ///
     /// # Errors
     /// `Damaged` where the journal does not hold what was written, or ends before its head or before a later segment;
-    /// `Missing`, `Version`, `Io`.
+    /// `Deleted` where the next segment went with its day meanwhile; `Missing`, `Version`, `Io`.
     #[allow(clippy::should_implement_trait, reason = "the record borrows from the reader, which Iterator cannot say")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, JournalError> {
         let mut must_go_on = false;
+        let mut is_read_again = false;
         loop {
             if self.number > self.last {
                 return Ok(None);
@@ -104,12 +130,15 @@ impl Reader {
             let Some(scan) = &mut self.scan else {
                 let path = segment_path(&self.folder, self.number);
                 if path.exists() {
-                    self.scan = Some(Scan::open(&path, self.number)?);
+                    self.scan = Some(self.open_scan()?);
                 } else if must_go_on {
                     return Err(JournalError::Missing(path));
                 } else {
                     // The next segment is not made yet, or it is gone.
-                    segment_count(&self.folder)?;
+                    let first = *segment_span(&self.folder)?.start();
+                    if self.number < first {
+                        return Err(JournalError::Deleted { path, first });
+                    }
                     if !goes_further(&self.folder, self.number, 0) {
                         return Ok(None);
                     }
@@ -138,6 +167,13 @@ impl Reader {
                 Step::End => "it ends here, though the journal goes further",
                 // Its writer may have been killed: recovery puts another record in the place of this beginning.
                 Step::Torn => "a record is cut short here, though the journal goes further",
+                // Its writer may have been killed and started again in the midst of this step: half of what was read is of the torn
+                // end, and the other half of what was written in its place.
+                Step::Bad(_) if !is_read_again => {
+                    self.reopen(at)?;
+                    is_read_again = true;
+                    continue;
+                }
                 Step::Bad(what) => return Err(JournalError::Damaged(scan.damage(what))),
             };
             if must_go_on {
@@ -155,7 +191,8 @@ impl Reader {
 
 /// The last segment whose first record is not after `seq`: the one that holds it, or the gap in its place.
 pub(crate) fn segment_near(folder: &Path, seq: u64) -> Result<u64, JournalError> {
-    let (mut low, mut high) = (1, segment_count(folder)?.max(1));
+    let span = segment_span(folder)?;
+    let (mut low, mut high) = (*span.start(), *span.end().max(span.start()));
     while low < high {
         let middle = low + (high - low).div_ceil(2);
         let scan = Scan::open(&segment_path(folder, middle), middle)?;

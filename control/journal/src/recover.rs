@@ -1,5 +1,6 @@
 //! Finding the state of a journal before going on with it.
 
+use crate::beginning::{NOT_BEHIND_THE_DELETED, beginning, beginning_path, open_segment};
 use crate::chain::Block;
 use crate::format::{Chain, FOOTER_BYTES, FileHeader, Footer, HEADER_BYTES, segment_number, segment_path};
 use crate::head::{Head, Known, head_path};
@@ -8,7 +9,7 @@ use crate::storage::{Storage, write_all};
 use crate::{JournalError, Options, io_error};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tern_abi::record::RecordHeader;
@@ -87,15 +88,32 @@ pub(crate) fn segments_there(folder: &Path) -> Result<BTreeSet<u64>, JournalErro
     Ok(numbers)
 }
 
-/// How many segments are in `folder`, which begin at 1 and have no gap.
-pub(crate) fn segment_count(folder: &Path) -> Result<u64, JournalError> {
-    let numbers = segments_there(folder)?;
-    let last = numbers.last().copied().unwrap_or(0);
-    let missing = (1..=last).filter(|number| !numbers.contains(number)).map(|number| segment_path(folder, number));
-    // A listing may miss a name that appears beside it, and have a later one.
-    match missing.into_iter().find(|path| !path.exists()) {
-        Some(path) => Err(JournalError::Missing(path)),
-        None => Ok(last),
+/// The segments in `folder`, from the one with which the journal begins, without a gap; an empty range when there is none. Where
+/// days were deleted, the first one goes on where the seal of the last of them ends.
+pub(crate) fn segment_span(folder: &Path) -> Result<RangeInclusive<u64>, JournalError> {
+    loop {
+        let begins = beginning(folder)?;
+        let first = begins.segment;
+        let numbers = segments_there(folder)?;
+        let last = numbers.last().copied().unwrap_or(0).max(first - 1);
+        let mut missing = (first..=last).filter(|number| !numbers.contains(number));
+        // A listing may miss a name that appears beside it, and have a later one.
+        match missing.find(|number| !segment_path(folder, *number).exists()) {
+            // Days may have been deleted between the two looks.
+            Some(_) if beginning(folder)?.segment > first => {}
+            Some(number) => return Err(JournalError::Missing(segment_path(folder, number))),
+            None if begins.deletion.is_none() || last < first => return Ok(first..=last),
+            None => {
+                match open_segment(folder, first, &begins) {
+                    // A header that cannot be read is for those who read the segment.
+                    Err(JournalError::Damaged(damage)) if damage.what == NOT_BEHIND_THE_DELETED => {
+                        return Err(JournalError::Damaged(damage));
+                    }
+                    Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                    _ => return Ok(first..=last),
+                }
+            }
+        }
     }
 }
 
@@ -108,18 +126,35 @@ pub(crate) fn recover<S: Storage>(
     known: Option<&Known>,
     storage: &mut S,
 ) -> Result<State, JournalError> {
-    let segments = segment_count(folder)?;
+    let beginning = beginning(folder)?;
+    let span = segment_span(folder)?;
+    let segments = *span.end();
     let head = known.map_or_else(Head::default, |known| known.head);
     let mut state = State {
-        recovered: Recovered { segments, ..Recovered::default() },
+        recovered: Recovered {
+            segments: segments + 1 - beginning.segment,
+            last_seq: beginning.last_seq(),
+            last_tai_ns: beginning.deletion.as_ref().map_or(0, |deletion| deletion.seal.head.last_tai_ns),
+            ..Recovered::default()
+        },
         next_number: segments + 1,
-        previous: Chain::default(),
-        records_before: 0,
+        previous: beginning.previous(),
+        records_before: beginning.records_before(),
         unfinished: None,
     };
-    for number in 1..=segments {
+    if let Some(deletion) = &beginning.deletion {
+        let (found, wanted) = (deletion.seal.instance.clone(), options.instance.clone());
+        if found != wanted {
+            return Err(JournalError::Instance { path: beginning_path(folder), found, wanted });
+        }
+        // Days were deleted, so later ones were there.
+        if span.is_empty() {
+            return Err(JournalError::Missing(segment_path(folder, beginning.segment)));
+        }
+    }
+    for number in span {
         let path = segment_path(folder, number);
-        let mut scan = Scan::open(&path, number)?;
+        let mut scan = open_segment(folder, number, &beginning)?;
         if known.is_none() {
             return Err(JournalError::NoHead(head_path(folder)));
         }
@@ -131,7 +166,7 @@ pub(crate) fn recover<S: Storage>(
             let footer = last_footer(&mut scan)?;
             state.previous = footer.chain;
             state.records_before += footer.records;
-            state.recovered.last_seq = footer.last_seq;
+            (state.recovered.last_seq, state.recovered.last_tai_ns) = (footer.last_seq, scan.footer_tai_ns());
         } else {
             let end = End { head, is_same_boot: known.is_some_and(|known| known.boot == options.boot) };
             end.recover(scan, &mut state, storage)?;
@@ -140,7 +175,7 @@ pub(crate) fn recover<S: Storage>(
     if head.segment > segments {
         return Err(JournalError::Missing(segment_path(folder, segments + 1)));
     }
-    if segments > 0 {
+    if state.recovered.segments > 0 {
         storage.sync_folder(folder).map_err(io_error(folder, "sync it"))?;
     }
     Ok(state)
@@ -208,7 +243,12 @@ impl End {
         let mut block = Block::beginning_with(scan.header().as_bytes());
         let mut records = 0;
         // A segment whose first record was never written keeps that record's place.
-        let mut last = RecordHeader { seq: scan.header().first_seq.saturating_sub(1), ..RecordHeader::default() };
+        // Its time is that of the record before: by that is known whether a day ended meanwhile.
+        let mut last = RecordHeader {
+            seq: scan.header().first_seq.saturating_sub(1),
+            tai_ns: state.recovered.last_tai_ns,
+            ..RecordHeader::default()
+        };
         let mut finished = None;
         let mut is_torn = false;
         let mut is_as_head_says = self.head.segment != number;

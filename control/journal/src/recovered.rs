@@ -10,9 +10,10 @@ mod view;
 
 use self::view::View;
 pub use self::view::{RecoveredExecution, RecoveredOrder, RecoveredPosition};
+use crate::beginning::beginning;
 use crate::format::segment_path;
 use crate::opening::Opening;
-use crate::recover::segment_count;
+use crate::recover::segment_span;
 use crate::scan::Scan;
 use crate::{JournalError, Reader};
 use std::collections::BTreeMap;
@@ -115,12 +116,12 @@ pub fn recovered(folder: &Path, seqs: RangeInclusive<u64>) -> Result<(Recovered,
 /// # Errors
 /// As [`recovered`].
 pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
-    day_begins_before(folder, segment_count(folder)?)
+    day_begins_before(folder, *segment_span(folder)?.end())
 }
 
 /// As [`last_day_begins`], of the journal as it was with `last` segments.
 pub(crate) fn day_begins_before(folder: &Path, last: u64) -> Result<u64, JournalError> {
-    for number in (1..=last).rev() {
+    for number in (beginning(folder)?.segment..=last).rev() {
         match day_begins_in(folder, number)? {
             0 => {}
             begins => return Ok(begins),
@@ -150,7 +151,7 @@ pub(crate) fn day_begin_of(body: &[u8], seq: u64) -> u64 {
 /// # Errors
 /// As [`recovered`].
 pub fn last_start(folder: &Path) -> Result<Option<(RecordHeader, String)>, JournalError> {
-    for number in (1..=segment_count(folder)?).rev() {
+    for number in segment_span(folder)?.rev() {
         let mut scan = Scan::open(&segment_path(folder, number), number)?;
         let mut found = None;
         while let Some(body) = scan.find(Kind::Start as u16)? {

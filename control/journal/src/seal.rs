@@ -1,5 +1,6 @@
 //! A seal: the head of a day, to be kept where whoever can write the journal cannot write.
 
+use crate::beginning::beginning;
 use crate::format::{Chain, segment_path};
 use crate::head::{self, Head};
 use crate::recover::last_footer;
@@ -215,9 +216,9 @@ fn seal_of(folder: &Path, head: Head) -> Result<Option<Seal>, JournalError> {
     Ok(Some(seal))
 }
 
-/// Day and build that the last start record of the first `last` segments says.
+/// Day and build that the last start record of the segments up to `last` says.
 fn last_start(folder: &Path, last: u64) -> Result<Option<(u32, String)>, JournalError> {
-    for number in (1..=last).rev() {
+    for number in (beginning(folder)?.segment..=last).rev() {
         let mut scan = Scan::open(&segment_path(folder, number), number)?;
         let mut last = None;
         while let Some(body) = scan.find(Kind::Start as u16)? {

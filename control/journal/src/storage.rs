@@ -46,6 +46,12 @@ pub trait Storage {
     /// As the system call says.
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Removes the file.
+    ///
+    /// # Errors
+    /// As the system call says.
+    fn remove(&mut self, path: &Path) -> io::Result<()>;
+
     /// Forces the folder's names to the disk.
     ///
     /// # Errors
@@ -82,6 +88,10 @@ impl Storage for Disk {
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
     }
 
     fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {

@@ -3,6 +3,7 @@
 mod segment;
 
 use crate::JournalError;
+use crate::beginning::{Beginning, Deletion, beginning, beginning_path, deletions};
 use crate::format::segment_path;
 use crate::head::{self, Head, head_path};
 use crate::recover::segments_there;
@@ -104,6 +105,12 @@ pub struct Verified {
     pub stretches: Vec<Stretch>,
     /// What the head file says; `None` if there is none that can be read.
     pub head: Option<Head>,
+    /// What was deleted before the first segment, the last time first.
+    pub deletions: Vec<Deletion>,
+    /// Segments that were deleted with their days and are still there: they are not read.
+    pub leftovers: u64,
+    /// Seals by which something of what was deleted would be proven, if it were there.
+    pub of_deleted: Vec<String>,
 }
 
 impl Verified {
@@ -120,7 +127,9 @@ impl Verified {
     fn record(&mut self, header: &RecordHeader, body: &[u8]) {
         if self.records == 0 {
             self.first_seq = header.seq;
-        } else if header.seq > self.last_seq + 1 {
+        }
+        // Of a journal whose first days were deleted the last `seq` before the first record is known.
+        if self.last_seq > 0 && header.seq > self.last_seq + 1 {
             let missing = header.seq - self.last_seq - 1;
             let at_start = missing == 1 && header.kind == Kind::Start as u16;
             self.missing += missing;
@@ -165,6 +174,42 @@ impl Claim {
     }
 }
 
+impl Progress {
+    /// What is told of what was deleted, and the seals of that.
+    fn deleted(&mut self, folder: &Path, begins: &Beginning, claims: Vec<Claim>) -> Result<(), JournalError> {
+        match deletions(folder) {
+            Ok(found) => self.found.deletions = found,
+            Err((found, JournalError::Damaged(damage))) => {
+                self.found.deletions = found;
+                self.found.damages.push(damage);
+            }
+            Err((_, error)) => return Err(error),
+        }
+        for claim in claims {
+            let same_place = |deletion: &&Deletion| {
+                let head = &deletion.seal.head;
+                (head.segment, head.bytes) == (claim.head.segment, claim.head.bytes)
+            };
+            let at = self.found.deletions.iter().find(same_place);
+            let is_it = at.is_none_or(|deletion| {
+                deletion.seal.head == claim.head
+                    && claim.instance.as_ref().is_none_or(|instance| *instance == deletion.seal.instance)
+            });
+            if is_it {
+                let proven = at.is_some_and(|deletion| Some(deletion) == begins.deletion.as_ref());
+                let what = if proven { "the journal begins where it ends" } else { "what it proves was deleted" };
+                self.found.of_deleted.push(format!("{}: {what}", claim.name));
+            } else {
+                let path = beginning_path(folder);
+                self.found.damages.push(Damage { path, offset: 0, what: NOT_THE_SEAL, after: None });
+            }
+        }
+        Ok(())
+    }
+}
+
+const NOT_THE_SEAL: &str = "what was deleted does not end as the seal says that was kept elsewhere";
+
 /// Reads the whole journal in `folder`. Damage is part of what is found, not an error.
 ///
 /// # Errors
@@ -178,13 +223,36 @@ pub fn verify(folder: &Path) -> Result<Verified, JournalError> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_with(folder: &Path, seals: &[Seal]) -> Result<Verified, JournalError> {
+    let begins = || beginning(folder).ok().map(|begins| begins.segment);
+    loop {
+        let before = begins();
+        let outcome = read_all(folder, seals);
+        // Days that were deleted meanwhile are not missing.
+        if begins() == before {
+            return outcome;
+        }
+    }
+}
+
+fn read_all(folder: &Path, seals: &[Seal]) -> Result<Verified, JournalError> {
     // Before the files: it never runs ahead of them.
     let (known, bad_head) = match head::read(folder) {
         Ok(known) => (known, None),
         Err(JournalError::Damaged(damage)) => (None, Some(damage)),
         Err(error) => return Err(error),
     };
-    let there = segments_there(folder)?;
+    let (begins, bad_beginning) = match beginning(folder) {
+        Ok(begins) => (begins, None),
+        // Where it begins nobody can tell: what is there is read.
+        Err(JournalError::Damaged(damage)) => {
+            let first = segments_there(folder)?.first().copied().unwrap_or(1).max(1);
+            (Beginning { segment: first, deletion: None }, Some(damage))
+        }
+        Err(error) => return Err(error),
+    };
+    let mut there = segments_there(folder)?;
+    let leftovers = there.range(1..begins.segment).count() as u64;
+    there = there.split_off(&begins.segment);
     let is_same_boot = known.is_some_and(|known| known.boot == head::this_boot());
     let mut claims: Vec<Claim> = (seals.iter())
         .map(Claim::of_seal)
@@ -192,18 +260,27 @@ pub fn verify_with(folder: &Path, seals: &[Seal]) -> Result<Verified, JournalErr
         .filter(|claim| claim.head.segment > 0)
         .collect();
     claims.sort_by_key(|claim| (claim.head.segment, claim.head.bytes));
+    let behind = claims.partition_point(|claim| claim.head.segment < begins.segment);
+    let of_deleted: Vec<Claim> = claims.drain(..behind).collect();
     let numbers: BTreeSet<u64> = (claims.iter()).map(|claim| claim.head.segment).chain(there.iter().copied()).collect();
     let last = numbers.last().copied().unwrap_or(0);
 
-    let mut progress = Progress::new(claims, is_same_boot);
+    let is_known = bad_beginning.is_none();
+    let mut progress = Progress::new(claims, is_same_boot, is_known.then(|| begins.clone()));
     progress.found.head = known.map(|known| known.head);
+    progress.found.leftovers = leftovers;
+    let is_head_missing = bad_head.is_none();
     progress.found.damages.extend(bad_head);
-    if known.is_none() && progress.found.damages.is_empty() && !there.is_empty() {
+    progress.found.damages.extend(bad_beginning);
+    if is_known {
+        progress.deleted(folder, &begins, of_deleted)?;
+    }
+    if known.is_none() && is_head_missing && !there.is_empty() {
         let what = "it is missing: nobody can tell whether the journal still has its end";
         progress.found.damages.push(Damage { path: head_path(folder), offset: 0, what, after: None });
     }
-    let mut next = 1_u64;
-    for number in numbers.range(1..).copied() {
+    let mut next = begins.segment;
+    for number in numbers.range(next..).copied() {
         // Any number may be noted, or be the name of a file that came from elsewhere.
         let named = number.min(next.saturating_add(MISSING_LISTED));
         for missing in next..named {

@@ -127,6 +127,10 @@ impl Storage for Model {
         self.plain()?;
         Disk.rename(from, to)
     }
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        self.plain()?;
+        Disk.remove(path)
+    }
     fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
         self.plain()?;
         let mut names = BTreeMap::new();

@@ -5,7 +5,7 @@ mod common;
 use common::{Folder, append, body, header, header_of, options, read_on, records};
 use std::fs;
 use tern_abi::record::{Kind, ShedRecord};
-use tern_journal::{JournalError, Options, Reader, Writer, verify};
+use tern_journal::{JournalError, Options, Reader, Writer, seal_through, verify};
 use zerocopy::IntoBytes;
 
 #[test]
@@ -217,4 +217,53 @@ fn a_last_segment_that_the_head_knows_is_missed() {
     fs::remove_file(folder.segment(segments)).expect("there");
     let error = folder.read().expect_err("the head goes further");
     assert!(matches!(&error, JournalError::Missing(path) if *path == folder.segment(segments)), "{error}");
+}
+
+#[test]
+fn what_a_restarted_writer_put_in_the_place_of_a_torn_end_is_read_again_before_it_is_called_damage() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, 1..=9).expect("room");
+    writer.sync().expect("a disk");
+    let path = folder.segment(1);
+    let whole = fs::read(&path).expect("there");
+    // What a reader has in its memory already: half of one record and half of another.
+    let mut mixed = whole.clone();
+    let last = mixed.len() - 20;
+    mixed[last] ^= 1;
+    fs::write(&path, &mixed).expect("ours");
+    let mut reader = Reader::open(&folder.0).expect("there");
+    assert!(reader.next().expect("whole").is_some());
+    fs::write(&path, &whole).expect("ours");
+    assert_eq!(read_on(&mut reader).expect("what is there now"), records(2..=9));
+
+    // What is wrong on the disk too is damage, and named where it is.
+    fs::write(&path, &mixed).expect("ours");
+    let mut reader = Reader::open(&folder.0).expect("there");
+    let error = read_on(&mut reader).expect_err("it is wrong");
+    assert!(
+        matches!(&error, JournalError::Damaged(damage) if damage.after.is_some_and(|after| after.seq == 8)),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_last_segment_without_a_record_has_the_time_of_the_record_before_it_and_can_be_sealed() {
+    let (folder, segments) = of_segments();
+    let (mut writer, before) = folder.open().expect("whole");
+    assert_eq!((before.last_seq, before.last_tai_ns), (100, 1100));
+    // Killed between making the segment and writing its first record.
+    append(&mut writer, [101]).expect("room");
+    drop(writer);
+    assert_eq!(fs::metadata(folder.segment(segments + 1)).expect("made").len(), 128);
+    let (mut writer, recovered) = folder.open().expect("whole");
+    assert_eq!((recovered.last_seq, recovered.last_tai_ns), (100, 1100));
+    assert_eq!(writer.head().last_tai_ns, 1100, "by this the next start knows that the day ended");
+    writer.seal().expect("a disk");
+    let seal = seal_through(&folder.0, segments + 1).expect("whole").expect("the day before");
+    assert_eq!((seal.head.last_seq, seal.head.last_tai_ns, seal.head.records), (100, 1100, 100));
+    append(&mut writer, [101]).expect("room");
+    writer.seal().expect("a disk");
+    assert!(verify(&folder.0).expect("readable").is_whole());
+    assert_eq!(folder.read().expect("whole"), records(1..=101));
 }

@@ -78,11 +78,17 @@ fn every_flipped_bit_and_every_lost_end_of_a_compressed_segment_is_found() {
             Err(error) => panic!("{what}: {error}"),
         }
     };
+    let starts = |what: &str| {
+        let (_, recovered) = folder.open().unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(recovered.last_seq, LAST, "{what}");
+    };
     for bit in 0..whole.len() * 8 {
         let mut bytes = whole.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, &bytes).expect("ours");
         found(&format!("bit {bit}"));
+        // Headers and footers, which a start reads, are there twice, beside the chunks.
+        starts(&format!("bit {bit}"));
     }
     for end in (0..whole.len()).step_by(13) {
         fs::write(&path, &whole[..end]).expect("ours");

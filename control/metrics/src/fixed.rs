@@ -80,6 +80,7 @@ pub(crate) const FIXED: &[Row] = rows! {
     Gauge JournalLag "journal_lag_records" [] Journal: "Records that are not in the journal yet." => "as for `tern_ring_used_ratio`";
     Gauge NotDurable "journal_not_durable_records" [] Journal: "Records that would not survive a power cut: not forced to the disk yet." => "see the disk, and `journal.fsync`";
     Gauge JournalTrouble "journal_trouble" [] Journal: "1 while the journal cannot be written." => "see `journal_trouble` in docs/ALERTS.md";
+    Gauge JournalHeldDays "journal_held_days" [] Journal: "Days of the journal that are to be deleted and are held back, by a follower or by damage; 0 where nothing is deleted." => "see `TernRetentionHeld`";
     Counter CaptureShedDatagrams "capture_shed_datagrams" [] Journal: "Datagrams that the capture ring shed since the segment was made." => "as for `tern_capture_shed_total`";
     Counter CaptureShedBytes "capture_shed_bytes" [] Journal: "Their bytes." => "as for `tern_capture_shed_total`";
     Gauge DiskFree "disk_free_bytes" [] Disk: "Room left where the journal is." => "make room: a full disk stops trading";

@@ -82,6 +82,7 @@ pub enum Other {
     JournalLag,
     NotDurable,
     JournalTrouble,
+    JournalHeldDays,
     CaptureShedDatagrams,
     CaptureShedBytes,
     DiskFree,

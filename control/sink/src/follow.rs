@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tern_abi::record::{Kind, RecordHeader};
-use tern_journal::{Head, JournalError, Reader, durable, hex, segment_facts};
+use tern_journal::{Head, JournalError, Reader, beginning, durable, hex, segment_facts};
 use tern_schema::Context;
 
 use crate::position::{Position, checksum};
@@ -35,17 +35,30 @@ pub struct Follow {
     head: Head,
     looked: Option<Instant>,
     missing_since: Option<Instant>,
+    records_before: u64,
 }
 
 impl Follow {
     /// Behind `position`, which must be a record of the journal in `folder`.
     ///
     /// # Errors
-    /// The journal does not have that record: it is another one, or the position was changed by somebody. It is damaged or
-    /// cannot be read.
+    /// The journal does not have that record: it is another one, or the position was changed by somebody, or what follows it was
+    /// deleted. It is damaged or cannot be read.
     pub fn behind(folder: &Path, position: Position) -> Result<Self> {
         if !folder.is_dir() {
             bail!("{}: there is no journal", folder.display());
+        }
+        let begins = beginning(folder)?;
+        if position.seq > 0 && position.segment < begins.segment {
+            bail!(
+                "the store ends with {}, and {} begins with segment {} by now: records up to {} were deleted before they were \
+                 stored, as this sink was forgotten, or was never a follower of that journal. Nothing is written. Fill another \
+                 store (or schema, or stream) from there on",
+                position.name(),
+                folder.display(),
+                begins.segment,
+                begins.last_seq()
+            );
         }
         let mut follow = Self {
             folder: folder.to_owned(),
@@ -55,6 +68,7 @@ impl Follow {
             head: durable(folder)?.unwrap_or_default(),
             looked: None,
             missing_since: None,
+            records_before: begins.records_before(),
         };
         if follow.position.seq > 0 {
             follow.find_position()?;
@@ -65,6 +79,11 @@ impl Follow {
     /// The place behind the last record given.
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// Records of the journal that are none of the position's: they were deleted before the store began.
+    pub fn records_before(&self) -> u64 {
+        self.records_before
     }
 
     /// The journal's end on the disk, when it was looked at last.
@@ -79,8 +98,9 @@ impl Follow {
             self.context.heed(&start.0, &start.1);
         }
         self.reader = reader_near(&self.folder, wanted.seq)?;
-        let mut found = None;
+        let (mut found, mut in_segment) = (None, 0);
         while let Some(record) = self.reader.next()? {
+            in_segment += u64::from(record.segment == wanted.segment);
             if record.header.seq >= wanted.seq {
                 self.context.heed(&record.header, record.body);
                 found = Some((record.header, checksum(&record.header, record.body), record.segment));
@@ -89,7 +109,8 @@ impl Follow {
         }
         let seen = match found {
             Some((header, crc, segment)) => {
-                let (instance, chain) = identity(&self.folder, segment)?;
+                let (instance, chain, before) = identity(&self.folder, segment)?;
+                self.records_before = (before + in_segment).saturating_sub(wanted.records);
                 let (seq, tai_ns) = (header.seq, header.tai_ns);
                 Position { instance, segment, chain, seq, tai_ns, crc, ..Position::default() }
             }
@@ -142,7 +163,7 @@ impl Follow {
         self.missing_since = None;
         let header = record.header;
         if record.segment != self.position.segment {
-            (self.position.instance, self.position.chain) = identity(&self.folder, record.segment)?;
+            (self.position.instance, self.position.chain, _) = identity(&self.folder, record.segment)?;
             self.position.segment = record.segment;
         }
         if header.kind == Kind::Start as u16 {
@@ -187,12 +208,12 @@ pub enum Taken {
     Unreadable,
 }
 
-/// Instance of a segment, and the chain before it in hexadecimal.
-fn identity(folder: &Path, segment: u64) -> Result<(String, String)> {
+/// Instance of a segment, the chain before it in hexadecimal, and how many records are before it.
+fn identity(folder: &Path, segment: u64) -> Result<(String, String, u64)> {
     let Some(facts) = segment_facts(folder, segment)? else {
         bail!("{}: segment {segment} is gone while it is read", folder.display());
     };
-    Ok((facts.instance, hex(&facts.previous)))
+    Ok((facts.instance, hex(&facts.previous), facts.records_before))
 }
 
 fn reader_near(folder: &Path, seq: u64) -> Result<Reader, JournalError> {
@@ -200,5 +221,64 @@ fn reader_near(folder: &Path, seq: u64) -> Result<Reader, JournalError> {
         // It looks at segments further on too, and one of those may be the damaged one.
         Err(JournalError::Damaged(_)) => Reader::open(folder),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tern_abi::record::StartRecord;
+    use tern_journal::{Options, Writer, retention, seal_through};
+    use zerocopy::IntoBytes;
+
+    /// Reads to the end; the last position, and how many records that was.
+    fn to_end(follow: &mut Follow) -> (Position, u64) {
+        let mut count = 0;
+        while follow.read().expect("whole").is_some() {
+            count += 1;
+        }
+        (follow.position().clone(), count)
+    }
+
+    #[test]
+    fn a_store_goes_on_behind_deleted_days_and_one_that_lacks_some_of_them_is_told() {
+        let folder = std::env::temp_dir().join(format!("tern-follow-{}", std::process::id()));
+        std::fs::remove_dir_all(&folder).ok();
+        let (mut writer, _) = Writer::open(&folder, Options::new("follow")).expect("an empty folder");
+        for seq in 1..=40 {
+            let is_start = seq % 10 == 1;
+            let text = if is_start { format!("#run day={}\n", 20_000 + seq / 10) } else { String::new() };
+            let body = [StartRecord::default().as_bytes(), text.as_bytes()].concat();
+            let kind = if is_start { Kind::Start } else { Kind::State } as u16;
+            let header = RecordHeader { seq, tai_ns: seq, kind, flags: 0, body_bytes: body.len() as u32 };
+            writer.append(&header, &body).expect("room");
+            if seq % 10 == 0 && seq < 40 {
+                writer.seal().expect("a disk");
+                seal_through(&folder, seq / 10).expect("whole").expect("records").keep(&folder).expect("room");
+            }
+        }
+        writer.sync().expect("a disk");
+        let mut all = Follow::behind(&folder, Position::default()).expect("whole");
+        let mut early = Position::default();
+        for _ in 0..15 {
+            all.read().expect("whole");
+        }
+        early.clone_from(all.position());
+        let (end, rest) = to_end(&mut all);
+        assert_eq!((end.records, rest, all.records_before()), (40, 25, 0));
+
+        let plan = retention::plan(&folder, 1).expect("whole");
+        retention::delete(&folder, &plan, 1).expect("a disk").expect("two days are due");
+        let follow = Follow::behind(&folder, end).expect("its record is there");
+        assert_eq!(follow.records_before(), 0, "it has those that were deleted");
+        let error = Follow::behind(&folder, early).err().expect("five records are lost to it").to_string();
+        assert!(error.contains("were deleted before they were stored"), "{error}");
+        // A new one begins with the first day that is there, and counts from there.
+        let mut fresh = Follow::behind(&folder, Position::default()).expect("whole");
+        let (end, count) = to_end(&mut fresh);
+        assert_eq!((count, end.records, fresh.records_before(), end.seq), (20, 20, 20, 40));
+        let again = Follow::behind(&folder, end).expect("whole");
+        assert_eq!(again.records_before() + again.position().records, again.head().records, "nothing is behind");
+        std::fs::remove_dir_all(&folder).ok();
     }
 }

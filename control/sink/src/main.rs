@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tern_journal::JournalError;
+use tern_journal::{JournalError, follower_name, is_follower_name};
 use tern_schema::{Selection, Table};
 use tern_sink::{Figures, Nats, Postgres, Replay, Servers, Sink, Store, Telling, Until, keep_signals, say, tell};
 
@@ -88,9 +88,20 @@ struct Common {
     /// Rows are stored at the latest when they are so large, in KiB: more is faster when much waits, and takes more memory.
     #[arg(long, default_value_t = 4096, value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     batch: u32,
+    /// Under this name days of the journal are kept until they are stored (`tern journal retention`); by default one made of the
+    /// store's.
+    #[arg(long, value_name = "NAME", value_parser = follower)]
+    follower: Option<String>,
+    /// No day of the journal is kept for it.
+    #[arg(long, conflicts_with = "follower")]
+    no_hold: bool,
     /// The report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+fn follower(name: &str) -> Result<String, String> {
+    if is_follower_name(name) { Ok(name.to_owned()) } else { Err("letters, digits and . _ - are a name".into()) }
 }
 
 fn main() -> ExitCode {
@@ -132,11 +143,15 @@ fn prove(common: &Common, servers: &Servers) -> ExitCode {
             } else {
                 let rows = replayed.rows.iter().map(|(table, rows)| format!("{rows:>12}  {table}\n"));
                 format!(
-                    "{}{} messages up to {}: what the journal says, each once; {} of a batch that is not whole yet",
+                    "{}{} messages up to {}: what the journal says, each once; {} of a batch that is not whole yet{}",
                     rows.collect::<String>(),
                     replayed.messages,
                     replayed.position.name(),
-                    replayed.unfinished
+                    replayed.unfinished,
+                    match replayed.of_deleted {
+                        0 => String::new(),
+                        count => format!("; NOT COMPARED: the first {count}, of days that the journal has no more"),
+                    }
                 )
             };
             println!("{text}");
@@ -166,8 +181,10 @@ fn follow<S: Store>(common: &Common, store: impl FnOnce(&[&'static Table]) -> an
         }
     };
     let figures = Figures::new(store.name());
+    let own = || common.follower.clone().unwrap_or_else(|| follower_name("sink", &store.name()));
     let telling = Telling {
         journal: common.journal.clone(),
+        follower: (!common.no_hold).then(own),
         file: common.status.clone(),
         behind_max: Duration::from_secs(common.behind.max(1)),
         json: common.json,

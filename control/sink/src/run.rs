@@ -89,6 +89,7 @@ impl<S: Store> Sink<'_, S> {
         eprintln!("tern-sink: {}: has {}", self.store.name(), position.name());
         let (began, first) = (Instant::now(), position.records);
         let mut follow = Follow::behind(self.journal, position)?;
+        self.figures.begins(follow.records_before());
         let (mut batch, mut is_live) = (Batch::default(), false);
         loop {
             let read = match follow.read() {

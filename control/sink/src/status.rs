@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use tern_journal::Follower;
 
 use crate::position::Position;
 
@@ -90,6 +91,8 @@ struct Told {
     status: Status,
     lag: Histogram<u64>,
     level_at: Instant,
+    /// Records of the journal that are none of the position's.
+    records_before: u64,
 }
 
 /// The figures of a running sink, shared by its two threads.
@@ -115,7 +118,7 @@ impl Figures {
         // Microseconds up to an hour, to one part in a hundred: these bounds are in order.
         let lag =
             Histogram::new_with_bounds(1, 3_600_000_000, 2).unwrap_or_else(|_| unreachable!("the bounds are in order"));
-        Self(Arc::new(Mutex::new(Told { status, lag, level_at: Instant::now() })))
+        Self(Arc::new(Mutex::new(Told { status, lag, level_at: Instant::now(), records_before: 0 })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Told> {
@@ -128,6 +131,11 @@ impl Figures {
         told.status.state = State::CatchingUp;
         told.status.trouble = None;
         told.status.position = position.clone();
+    }
+
+    /// So many records of the journal are none of the position's.
+    pub(crate) fn begins(&self, records_before: u64) {
+        self.lock().records_before = records_before;
     }
 
     /// The store did not answer; how often that was.
@@ -167,7 +175,7 @@ impl Figures {
         let told = self.lock();
         let mut status = told.status.clone();
         status.at_ns = tai_ns();
-        status.behind_records = head.records.saturating_sub(status.position.records);
+        status.behind_records = head.records.saturating_sub(told.records_before + status.position.records);
         if status.behind_records > 0 {
             status.behind_ms = told.level_at.elapsed().as_millis() as u64;
         }
@@ -187,6 +195,8 @@ pub struct Telling {
     pub journal: PathBuf,
     /// The file, if there is to be one.
     pub file: Option<PathBuf>,
+    /// Under which name the journal's days wait for it; `None`: they do not.
+    pub follower: Option<String>,
     /// A warning is said when the store has not had all for so long.
     pub behind_max: Duration,
     /// The report is JSON.
@@ -208,6 +218,7 @@ pub fn keep_signals() -> nix::Result<SignalFd> {
 /// Says how the sink is until a signal ends the process, with the report and exit code 0.
 pub fn tell(figures: &Figures, telling: &Telling, signals: &SignalFd) {
     let mut due = Instant::now();
+    let mut mark = Mark::default();
     let mut warn_at = telling.behind_max;
     loop {
         if matches!(signals.read_signal(), Ok(Some(_))) {
@@ -220,6 +231,7 @@ pub fn tell(figures: &Figures, telling: &Telling, signals: &SignalFd) {
             if let Some(file) = &telling.file {
                 write(file, &status);
             }
+            mark.tell(&status, telling);
             let behind = Duration::from_millis(status.behind_ms);
             if behind < telling.behind_max {
                 warn_at = telling.behind_max;
@@ -244,9 +256,49 @@ pub fn say(status: &Status, telling: &Telling) {
     if let Some(file) = &telling.file {
         write(file, status);
     }
+    Mark::default().tell(status, telling);
     let text = if telling.json { serde_json::to_string_pretty(status).unwrap_or_default() } else { report(status) };
     // Who closed the pipe does not want it.
     writeln!(std::io::stdout(), "{text}").ok();
+}
+
+/// What the journal was told of how far the sink is: none of what it still needs is deleted.
+#[derive(Default)]
+struct Mark {
+    /// The `seq` told last.
+    told: Option<u64>,
+    /// It was said that it cannot be told.
+    is_silent: bool,
+}
+
+impl Mark {
+    fn tell(&mut self, status: &Status, telling: &Telling) {
+        let Some(name) = &telling.follower else { return };
+        // Until the store has said how far it is, what was told by an earlier run holds.
+        let is_known = status.state != State::Connecting && status.state != State::StoreGone;
+        let is_there = || {
+            let all = tern_journal::followers(&telling.journal).unwrap_or_default();
+            all.iter().any(|follower| follower.name == *name)
+        };
+        if !is_known && (self.told.is_some() || is_there()) {
+            return;
+        }
+        // The last record that is stored is needed too: by that the journal is known again.
+        let follower = Follower {
+            name: name.clone(),
+            needs_seq: status.position.seq,
+            told_tai_ns: status.at_ns,
+            who: format!("tern-sink, {}", status.store),
+        };
+        match follower.tell(&telling.journal) {
+            Ok(()) => (self.told, self.is_silent) = (Some(follower.needs_seq), false),
+            Err(error) if !self.is_silent => {
+                self.is_silent = true;
+                eprintln!("tern-sink: days of the journal may be deleted before they are stored: {error}");
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 fn report(status: &Status) -> String {

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use tern_abi::event::SIDE_BUY;
 use tern_abi::record::{ACTION_NEW, Kind, OrderEventRecord, OrderRecord, RecordHeader, StartRecord, VenueEventKind};
-use tern_journal::{Options, Writer};
+use tern_journal::{Options, Writer, seal_through};
 use zerocopy::IntoBytes;
 
 pub(crate) struct Bench {
@@ -47,6 +47,14 @@ impl Bench {
     pub(crate) fn start(&mut self, line: &str) {
         let text = format!("x = 1\n#run {line}\n");
         self.give(Kind::Start, &[StartRecord::default().as_bytes(), text.as_bytes()].concat());
+    }
+
+    /// Ends the segment, and with it the day, which is sealed.
+    pub(crate) fn end_day(&mut self) {
+        self.journal.seal().expect("a disk");
+        let folder = self.folder.join("journal");
+        let seal = seal_through(&folder, self.journal.head().segment).expect("whole").expect("records");
+        seal.keep(&folder).expect("room");
     }
 
     /// An order of strategy 1 to buy 100 MSFT at 10.

@@ -60,16 +60,30 @@ impl<'a> DayEnd<'a> {
         if today <= self.day {
             return Ok(false);
         }
-        sink.seal()?;
+        let segment = self.finish(sink)?;
         self.day = today;
-        let segment = sink.head().segment;
         tracing::info!(day = today, segment, "another day begins; the segment before it is finished");
+        Ok(true)
+    }
+
+    /// Finishes the segment before a run's first record: a day may have ended with the run before, whenever that was.
+    ///
+    /// # Errors
+    /// As [`Sink::seal`]: call it again.
+    pub(super) fn run_begins<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        self.finish(sink).map(drop)
+    }
+
+    /// Finishes the segment, and has it sealed; its number.
+    fn finish<S: Sink>(&self, sink: &mut S) -> Result<u64, S::Error> {
+        sink.seal()?;
+        let segment = sink.head().segment;
         // Whoever makes the seal may be gone: the orderly end makes one all the same.
         if let Some(ended) = &self.ended
             && segment > 0
         {
             ended.send(segment).ok();
         }
-        Ok(true)
+        Ok(segment)
     }
 }

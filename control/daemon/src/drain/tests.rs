@@ -353,3 +353,29 @@ fn a_last_record_of_today_of_tomorrow_or_without_a_time_ends_no_day() {
     }
     assert!(!journal.0.borrow().sealed);
 }
+
+#[test]
+fn a_run_begins_with_a_segment_of_its_own_and_what_lies_before_it_is_sealed() {
+    let bench = Bench::new("run");
+    let mut plane = DataPlaneSegment::open(&bench.spec).expect("a segment");
+    let mut plane = plane.ends().expect("its ends");
+    let mut daemon = DaemonSegment::open(&bench.spec).expect("the segment");
+    let ends = daemon.ends().expect("its ends");
+    let shared = Shared::new(&bench.config, None, ends.segment, ends.commands);
+    let (told, ended) = mpsc::channel();
+    let day = DayEnd::new(&bench.config, || 86_400 * 7, 0, Some(told));
+    let journal = FakeJournal::default();
+    let mut drainer = Drainer::new(&bench.config, ends.drain, journal.clone(), day);
+    plane.recorder.record(1, Kind::Timer, &[]).expect("room");
+    assert_eq!(drainer.turn(&shared), Turn::Moved);
+    assert!(ended.try_recv().is_err() && !journal.0.borrow().sealed);
+    plane.recorder.record(2, Kind::Start, &[&[0; 64]]).expect("room");
+    // A disk that refuses: the record waits, and nothing is lost or doubled.
+    journal.0.borrow_mut().refuse_sync = true;
+    assert_eq!(drainer.turn(&shared), Turn::Trouble);
+    assert_eq!((&journal.0.borrow().taken[..], ended.try_recv().is_err()), (&[1][..], true));
+    journal.0.borrow_mut().refuse_sync = false;
+    assert_eq!(drainer.turn(&shared), Turn::Moved);
+    assert_eq!((&journal.0.borrow().taken[..], journal.0.borrow().sealed), (&[1, 2][..], true));
+    assert_eq!((ended.try_recv(), ended.try_recv().is_err()), (Ok(3), true), "once");
+}

@@ -1,6 +1,7 @@
 //! Segment by segment: which blocks hold together, and which heads they lead to.
 
 use super::{Claim, Damage, GAPS_LISTED, Stretch, Verified};
+use crate::beginning::{Beginning, NOT_BEHIND_THE_DELETED};
 use crate::chain::Block;
 use crate::format::{Chain, Footer, Mark};
 use crate::recover::{BEFORE_THE_HEAD, NOT_THE_HEAD, may_be_torn};
@@ -16,6 +17,10 @@ pub(super) struct Progress {
     pub(super) found: Verified,
     claims: Vec<Claim>,
     is_same_boot: bool,
+    /// Where it begins, if that is known.
+    begins: Option<Beginning>,
+    /// Records that were deleted.
+    records_before: u64,
     /// Chain of the segment before, if its end is sound.
     previous: Option<Chain>,
     /// No segment was damaged so far: what was counted is all there is.
@@ -61,14 +66,19 @@ impl Place {
 }
 
 impl Progress {
-    pub(super) fn new(claims: Vec<Claim>, is_same_boot: bool) -> Self {
+    /// `begins`: where the journal begins, `None` when that cannot be told.
+    pub(super) fn new(claims: Vec<Claim>, is_same_boot: bool, begins: Option<Beginning>) -> Self {
+        let deleted = begins.as_ref().and_then(|begins| begins.deletion.as_ref());
+        let head = deleted.map(|deletion| deletion.seal.head).unwrap_or_default();
         Self {
-            found: Verified::default(),
+            found: Verified { last_seq: head.last_seq, last_tai_ns: head.last_tai_ns, ..Verified::default() },
             claims,
             is_same_boot,
-            previous: Some(Chain::default()),
-            is_counted: true,
-            last: RecordHeader::default(),
+            previous: begins.as_ref().map(Beginning::previous),
+            is_counted: begins.is_some(),
+            last: RecordHeader { seq: head.last_seq, tai_ns: head.last_tai_ns, ..RecordHeader::default() },
+            records_before: head.records,
+            begins,
             first: None,
         }
     }
@@ -125,8 +135,12 @@ impl Progress {
         let header = *scan.header();
         let follows = self.previous.is_none_or(|previous| previous == header.previous)
             && header.first_seq > self.last.seq
-            && (!self.is_counted || header.records_before == self.found.records);
-        if !follows {
+            && (!self.is_counted || header.records_before == self.records_before + self.found.records);
+        let begins = self.begins.as_ref().filter(|begins| begins.segment == header.number);
+        let after_deleted = begins.is_some_and(|begins| begins.check(&scan).is_err());
+        if after_deleted {
+            self.broken(scan.damage(NOT_BEHIND_THE_DELETED));
+        } else if !follows {
             self.broken(scan.damage("it does not follow the segment before it"));
         } else if self.previous.is_none() {
             self.stretch(None);
@@ -254,7 +268,7 @@ impl Progress {
     fn decide(&mut self, place: &Place, chain: Option<Chain>) {
         let at = place.scan.offset();
         let here = |claim: &Claim| claim.head.segment == place.number && claim.head.bytes == at;
-        let counted = (self.found.records, place.last_seq(&self.last));
+        let counted = (self.records_before + self.found.records, place.last_seq(&self.last));
         let (mut names, mut wrong) = (Vec::new(), None);
         for claim in self.claims.iter_mut().filter(|claim| here(claim) && !claim.is_decided) {
             claim.is_decided = true;

@@ -2,6 +2,7 @@
 
 use super::segment::Progress;
 use super::{Claim, Verified};
+use crate::beginning::Beginning;
 use crate::chain::Block;
 use crate::format::{Chain, FOOTER_BYTES, HEADER_BYTES, segment_path};
 use crate::scan::Scan;
@@ -14,6 +15,7 @@ use tern_abi::record::{Kind, RecordHeader};
 /// What the largest part of a record takes in the file: a 64-byte body and what stands before it.
 const RECORD_BYTES: usize = 96;
 const SEGMENT_BYTES: usize = 64 << 10;
+const BEGINNING: Beginning = Beginning { segment: 1, deletion: None };
 
 /// A finished segment of exactly 64 KiB, where its records begin, and its head.
 fn segment() -> (Vec<u8>, Vec<usize>, Head) {
@@ -45,7 +47,7 @@ fn a_segment_that_grows_while_its_end_is_looked_at_is_not_damaged() {
     let early = Head { bytes: starts[0] as u64, records: 0, last_seq: 0, chain: chain_of_header(&bytes), ..head };
     for end in starts[300]..starts[302] {
         let scan = Scan::growing(bytes.clone(), end, Path::new("00000001.journal"), 1).expect("a header");
-        let mut progress = Progress::new(vec![Claim::of_head(early)], true);
+        let mut progress = Progress::new(vec![Claim::of_head(early)], true, Some(BEGINNING));
         progress.segment(scan, true).expect("memory can be read");
         let found = progress.finish();
         assert!(found.is_whole(), "{end}: {:?}", found.damages);
@@ -58,7 +60,7 @@ fn a_segment_that_grows_while_its_end_is_looked_at_is_not_damaged() {
     let mut torn = bytes.clone();
     torn[starts[301] + 40] ^= 1;
     let scan = Scan::growing(torn, starts[301] + 50, Path::new("00000001.journal"), 1).expect("a header");
-    let mut progress = Progress::new(vec![Claim::of_head(early)], true);
+    let mut progress = Progress::new(vec![Claim::of_head(early)], true, Some(BEGINNING));
     progress.segment(scan, true).expect("memory can be read");
     assert_eq!(progress.finish().damages.first().map(|damage| damage.offset), Some(starts[301] as u64));
 }
@@ -70,7 +72,7 @@ fn chain_of_header(bytes: &[u8]) -> Chain {
 /// What is found in the segment with these bytes; `None` when its header cannot be read.
 fn found(bytes: &Rc<[u8]>, head: Head) -> Option<Verified> {
     let scan = Scan::of_bytes(Rc::clone(bytes), Path::new("00000001.journal"), 1).ok()?;
-    let mut progress = Progress::new(vec![Claim::of_head(head)], true);
+    let mut progress = Progress::new(vec![Claim::of_head(head)], true, Some(BEGINNING));
     progress.segment(scan, true).expect("memory can be read");
     Some(progress.finish())
 }

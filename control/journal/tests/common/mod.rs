@@ -197,6 +197,10 @@ impl Storage for Faulty {
         self.plain()?;
         Disk.rename(from, to)
     }
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        self.plain()?;
+        Disk.remove(path)
+    }
     fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
         self.plain()?;
         Disk.sync_folder(folder)
