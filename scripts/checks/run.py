@@ -47,6 +47,7 @@ CHECKS = {
     "daemon_stopped": ("daemon", True, True),
     "daemon_killed": ("daemon", True, True),
     "strategy_crash": ("strategy", True, True),
+    "sandbox_forbidden": ("sandboxed", True, True),
     "firm_of_two": ("firm", True, True),
     "overnight": ("overnight", True, True),
     "silent_venue": ("silent", True, True),

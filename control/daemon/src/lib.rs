@@ -9,6 +9,7 @@
 mod alerts;
 mod audit;
 mod bounds;
+mod clients;
 mod clock;
 mod drain;
 mod exporter;
@@ -134,12 +135,12 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let (day_ended, days) = mpsc::channel();
     let day = DayEnd::new(config, utc_s, journal.head().last_tai_ns, Some(day_ended));
     let drainer = Drainer::new(config, ends.drain, journal, day);
-    let listener = server::listen(&config.paths)?;
+    let listener = clients::listen(&config.paths)?;
 
     Keeper::start(config, days, stop)?;
     let (clean, drained) = thread::scope(|scope| {
         let drain = scope.spawn(|| drainer.run(&shared));
-        let server = scope.spawn(|| server::serve(&listener, &shared));
+        let server = scope.spawn(|| clients::serve(&listener, &shared, &clients::Bounds::DAEMON));
         let alerts = scope.spawn(|| alerts::Alerts::new(&shared).run());
         let mut supervisor = Supervisor::new(config, dataplane, &view, &shared);
         let mut audit = Audit::new(config, dataplane, &shared);

@@ -16,6 +16,7 @@ use tern_config::latency::LatencyFacts;
 use tern_config::venue::PortSetting;
 use tern_config::{Config, Firm};
 
+use crate::clients::Tally;
 use crate::clock;
 use crate::second::SecondPerson;
 
@@ -31,6 +32,8 @@ pub(crate) struct Shared<'a> {
     serving: AtomicBool,
     requests: AtomicU64,
     pub(crate) second: SecondPerson,
+    /// What clients of the control socket did wrong.
+    pub(crate) tally: Tally,
     began: Instant,
     /// When the supervisor looked last, ms since `began`.
     watched_ms: AtomicU64,
@@ -65,6 +68,7 @@ impl<'a> Shared<'a> {
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
             second: SecondPerson::default(),
+            tally: Tally::default(),
             began: Instant::now(),
             watched_ms: AtomicU64::new(0),
             rescue_requested: AtomicBool::new(false),
@@ -97,6 +101,7 @@ impl<'a> Shared<'a> {
         let refused = (0..REFUSAL_WORDS).map(|index| (index, words.refusals.get(index)));
         self.update(|facts| {
             (facts.trading, facts.halt_reason) = (trading, halt_reason);
+            facts.misdeeds = self.tally.counts();
             facts.killed = words.kill.state().killed();
             facts.counters =
                 LoopCounter::ALL.iter().zip(counters).map(|(counter, value)| (counter.name().into(), value)).collect();

@@ -1,8 +1,9 @@
 //! Starts the data plane, watches it, starts it again within a budget, and ends it.
 
 use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub(crate) struct Supervisor<'a> {
     heartbeat: Heartbeat,
     /// The same, with the patience after which the venue's session of a stuck loop is ended.
     stuck: Heartbeat,
+    /// Kills that there were when it began.
+    kills_at_start: u32,
     /// When a rescue that was not possible is tried again, while the data plane stays down.
     rescue_due: Instant,
 }
@@ -76,6 +79,7 @@ impl<'a> Supervisor<'a> {
             stuck: Heartbeat::new(Duration::from_millis(
                 config.daemon.heartbeat_loss_ms + config.daemon.stuck_session_ms,
             )),
+            kills_at_start: 0,
             rescue_due: Instant::now(),
         }
     }
@@ -133,7 +137,7 @@ impl<'a> Supervisor<'a> {
         let ended = match &mut self.data_plane {
             DataPlane::Child(child, _) => match child.try_wait() {
                 Ok(None) => None,
-                Ok(Some(status)) => Some((status.to_string(), status.code())),
+                Ok(Some(status)) => Some((status.to_string(), Some(status))),
                 Err(error) => Some((format!("cannot be waited for: {error}"), None)),
             },
             DataPlane::Adopted(process) => (!process.is_alive()).then(|| ("ended".to_owned(), None)),
@@ -142,9 +146,29 @@ impl<'a> Supervisor<'a> {
             DataPlane::Down => return self.rescue_again(),
         };
         match ended {
-            Some((how, code)) => self.ended(&how, code),
+            Some((how, status)) => {
+                let how = self.forbidden(status).unwrap_or(how);
+                self.ended(&how, status.and_then(|status| status.code()));
+            }
             None => self.watch_heartbeat(),
         }
+    }
+
+    /// What to say of a data plane that its sandbox ended, if that is what happened. It has set the kill word itself, as its last act;
+    /// one that the kernel ended without asking it has not.
+    fn forbidden(&self, status: Option<ExitStatus>) -> Option<String> {
+        let word = &self.shared.segment.words().kill;
+        let kills = word.state().kills();
+        let has_said =
+            kills != self.kills_at_start && word.note(kills).is_some_and(|note| note.cause == KillCause::ForbiddenCall);
+        let by_signal = status.and_then(|status| status.signal()) == Some(Signal::SIGSYS as i32);
+        if by_signal && !has_said {
+            self.shared.halt(KillCause::ForbiddenCall, "the data plane ended by SIGSYS");
+        }
+        (by_signal || has_said).then(|| {
+            "ended by its sandbox (SIGSYS): it asked for a system call that it may not have; trading stays stopped until an operator resumes"
+                .into()
+        })
     }
 
     fn start(&mut self) {
@@ -178,6 +202,7 @@ impl<'a> Supervisor<'a> {
         let beat = self.shared.segment.words().data_plane_beat.last().0;
         self.heartbeat.restart(beat);
         self.stuck.restart(beat);
+        self.kills_at_start = self.shared.segment.words().kill.state().kills();
         if let Err(error) = write_pid(&self.config.paths.dataplane_pid(), process.pid) {
             tracing::warn!("{error}");
         }
