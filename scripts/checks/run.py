@@ -71,6 +71,7 @@ CHECKS = {
     "disk_slow": ("faults", True, True),
     "clock_step": ("faults", True, True),
     "tshark": ("wire", True, True),
+    "units": ("units", True, False),
     "nothing_left": ("left", True, False),
 }
 

@@ -213,6 +213,9 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     for fallback in facts.fallbacks.iter().chain(&dataplane_facts.fallbacks) {
         line("fallback", fallback.clone());
     }
+    for ready in facts.readiness.iter().filter(|ready| !ready.why.is_empty() && daemon.pid.is_some()) {
+        line("waits for", format!("{}: {}", ready.name, ready.why));
+    }
     if !facts.misdeeds.is_empty() {
         line(
             "misdeeds",
@@ -267,7 +270,7 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         "seq": { "last": next_seq.saturating_sub(1), "journaled": journaled, "durable": durable, "waiting": waiting },
         "daemon": { "attach_mode": facts.attach_mode, "nic_stamp": facts.nic_stamp, "restarts": facts.restarts,
             "gave_up": facts.gave_up, "adopted": facts.adopted, "heartbeat_losses": facts.heartbeat_losses,
-            "sessions_ended": facts.sessions_ended, "misdeeds": facts.misdeeds,
+            "sessions_ended": facts.sessions_ended, "misdeeds": facts.misdeeds, "readiness": facts.readiness,
             "rescues": facts.rescues, "rescue": facts.rescue.as_ref().map(rescue::json),
             "leftovers": facts.leftovers, "journal": facts.journal, "metrics": facts.metrics,
             "shed": { "datagrams": facts.shed_datagrams, "bytes": facts.shed_bytes } },

@@ -285,6 +285,16 @@ pub struct RescueFact {
     pub error: String,
 }
 
+/// Something that has to be so before a data plane is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReadyFact {
+    /// Its name.
+    pub name: String,
+    /// Why it is not so; empty when it is.
+    pub why: String,
+}
+
 /// `<run>/daemon.json`, written by the daemon once a second and at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -301,6 +311,8 @@ pub struct DaemonFacts {
     pub fallbacks: Vec<String>,
     /// What was cleared of a crashed run.
     pub leftovers: Vec<String>,
+    /// What had to be so before a data plane was started, as it was when the daemon looked last: until it was so.
+    pub readiness: Vec<ReadyFact>,
     /// Process id of the data plane; 0 = none runs.
     pub dataplane_pid: u32,
     /// Whether this daemon found the data plane running.

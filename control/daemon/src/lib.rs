@@ -17,7 +17,9 @@ mod firm;
 mod journal;
 mod keeper;
 mod limits;
+mod notify;
 mod process;
+mod readiness;
 mod rescue;
 mod roles;
 mod run_folder;
@@ -31,6 +33,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use tern_config::facts::DataplaneFacts;
 use tern_config::{AutoOff, Config};
@@ -41,6 +44,7 @@ use crate::drain::Drainer;
 use crate::drain::day::{DayEnd, utc_s};
 use crate::exporter::Exporter;
 use crate::keeper::Keeper;
+use crate::notify::Notify;
 use crate::run_folder::RunFolder;
 use crate::shared::Shared;
 use crate::steer::Steering;
@@ -95,12 +99,20 @@ impl DaemonError {
     }
 }
 
+/// How long the supervisor may take for a turn beside a rescue: a disk that is slow to take facts, a host that is busy.
+const SUPERVISOR_SLACK_MS: u64 = 10_000;
+/// What systemd is told that the end may take, beside what the configuration gives the data plane and a rescue: signals, the last
+/// records, the seal.
+const END_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Runs until SIGTERM or SIGINT; `dataplane` is the program to start and watch.
 ///
 /// # Errors
 /// What kept it from starting; what happens later is logged and shown by `tern status`, and the daemon goes on.
 pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
-    let stop = tern_hw::signal::stop_flag().map_err(DaemonError::io("installing signal handlers"))?;
+    let handlers = || DaemonError::io("installing signal handlers");
+    let stop = tern_hw::signal::stop_flag().map_err(handlers())?;
+    tern_hw::signal::count_hangups().map_err(handlers())?;
     let firm = config.load_firm().map_err(|problems| DaemonError::Firm(problems.to_string()))?;
     let journal = journal::open(config)?;
     let spec = SegmentSpec {
@@ -145,7 +157,10 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         let mut supervisor = Supervisor::new(config, dataplane, &view, &shared);
         let mut audit = Audit::new(config, dataplane, &shared);
         let mut exporter = Exporter::new(config, dataplane, &shared);
-        supervisor.run(stop, &mut steering, audit.as_mut(), exporter.as_mut());
+        let mut notify = Notify::from_environment(config.daemon.rescue_ms + SUPERVISOR_SLACK_MS);
+        supervisor.run(stop, &mut steering, audit.as_mut(), exporter.as_mut(), &mut notify);
+        tracing::info!("asked to stop: cancelling all orders, then the journal is written to its end");
+        notify.stopping(Duration::from_millis(config.daemon.shutdown_ms + config.daemon.rescue_ms) + END_PATIENCE);
         let ended = supervisor.shut_down();
         shared.stop_draining();
         let drained = drain.join().unwrap_or(false);

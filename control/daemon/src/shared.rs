@@ -35,6 +35,8 @@ pub(crate) struct Shared<'a> {
     /// What clients of the control socket did wrong.
     pub(crate) tally: Tally,
     began: Instant,
+    /// Turns that the drain has made.
+    drain_turns: AtomicU64,
     /// When the supervisor looked last, ms since `began`.
     watched_ms: AtomicU64,
     rescue_requested: AtomicBool,
@@ -70,6 +72,7 @@ impl<'a> Shared<'a> {
             second: SecondPerson::default(),
             tally: Tally::default(),
             began: Instant::now(),
+            drain_turns: AtomicU64::new(0),
             watched_ms: AtomicU64::new(0),
             rescue_requested: AtomicBool::new(false),
         }
@@ -181,10 +184,16 @@ impl<'a> Shared<'a> {
     /// Says that the daemon lives: the drain does, after each of its `turns`, as long as the supervisor looks too. The data
     /// plane misses a daemon of which either is stuck.
     pub(crate) fn beat(&self, turns: u64) {
+        self.drain_turns.store(turns, Ordering::Relaxed);
         let now_ms = self.began.elapsed().as_millis() as u64;
         if now_ms.saturating_sub(self.watched_ms.load(Ordering::Relaxed)) < WATCHED_MS_MAX {
             self.segment.words().daemon_beat.beat(clock::tai_ns(), turns);
         }
+    }
+
+    /// Turns that the drain has made.
+    pub(crate) fn drain_turns(&self) -> u64 {
+        self.drain_turns.load(Ordering::Relaxed)
     }
 
     /// Asks the supervisor to cancel in the place of a loop that does not.
