@@ -9,6 +9,7 @@
 mod alerts;
 mod audit;
 mod bounds;
+mod claims;
 mod clients;
 mod clock;
 mod drain;
@@ -40,6 +41,7 @@ use tern_config::{AutoOff, Config};
 use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView};
 
 use crate::audit::Audit;
+use crate::claims::Claims;
 use crate::drain::Drainer;
 use crate::drain::day::{DayEnd, utc_s};
 use crate::exporter::Exporter;
@@ -82,6 +84,16 @@ pub enum DaemonError {
     /// The firm's limits.
     #[error("{0}")]
     Firm(String),
+    /// Something that this instance needs for itself is another's.
+    #[error("{key}: {what} is taken by another ternd ({holder}); give each instance its own, or stop that one")]
+    Taken {
+        /// The key that names it.
+        key: String,
+        /// What it is.
+        what: String,
+        /// Who has it.
+        holder: String,
+    },
     /// A file or a system call.
     #[error("{what}: {source}")]
     Io {
@@ -114,6 +126,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let stop = tern_hw::signal::stop_flag().map_err(handlers())?;
     tern_hw::signal::count_hangups().map_err(handlers())?;
     let firm = config.load_firm().map_err(|problems| DaemonError::Firm(problems.to_string()))?;
+    let claims = Claims::take(config)?;
     let journal = journal::open(config)?;
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Path::to_path_buf),
@@ -140,6 +153,10 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
 
     let run_folder = RunFolder::claim(&config.paths)?;
     let shared = Shared::new(config, firm, ends.segment, ends.commands);
+    for text in claims.shared() {
+        tracing::warn!("{text}");
+    }
+    shared.update(|facts| facts.fallbacks.extend(claims.shared().iter().cloned()));
     shared.update(|facts| facts.leftovers.extend(run_folder.leftovers().iter().cloned()));
 
     let running = view.data_plane()?;

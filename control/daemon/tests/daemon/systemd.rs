@@ -1,7 +1,6 @@
 //! The daemon as a service: what systemd hears of it, what its signals do, and how a data plane that its sandbox ended is told of.
 
 use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tern_abi::segment::KillCause;
@@ -83,6 +82,31 @@ fn no_data_plane_is_started_before_the_second_opinion_runs() {
 }
 
 #[test]
+fn an_instance_of_another_name_takes_neither_the_folders_nor_the_journal_of_this_one() {
+    let mut bench = Bench::new("claims", "", "");
+    bench.start();
+    bench.until_journaled(20);
+    let text = std::fs::read_to_string(bench.config.file()).expect("a configuration");
+    let name = format!("name = \"{}\"", bench.config.instance.name);
+    let (run, segment) =
+        (bench.config.paths.run.display().to_string(), bench.config.paths.segment.display().to_string());
+    let other = text.replace(&name, "name = \"other\"").replace(&segment, &format!("{segment}-other"));
+    for (key, text) in [("paths.run", other.clone()), ("paths.journal", other.replace(&run, &format!("{run}-other")))] {
+        let file = bench.folder.join("other.toml");
+        std::fs::write(&file, text).expect("a file");
+        let said = std::process::Command::new(env!("CARGO_BIN_EXE_ternd")).arg("--config").arg(&file).output();
+        let said = said.expect("it runs");
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.status.code(), Some(1), "{text}");
+        let whose = bench.config.file().display().to_string();
+        assert!(text.contains(key) && text.contains("another ternd") && text.contains(&whose), "{text}");
+    }
+    assert!(bench.ask(r#"{"version":5,"ask":"status"}"#).contains("status"), "its socket is gone");
+    bench.stop();
+    assert!(!std::path::Path::new(&format!("{segment}-other")).exists(), "something was made before it was refused");
+}
+
+#[test]
 fn a_data_plane_that_its_sandbox_ended_stops_trading_and_is_named() {
     let mut bench = Bench::new("sigsys", "", "[daemon]\nrestart_pause_ms = 10\n");
     bench.start();
@@ -106,7 +130,7 @@ fn a_data_plane_that_its_sandbox_ended_stops_trading_and_is_named() {
 
 #[test]
 fn who_asks_twice_to_stop_does_not_wait_for_an_orderly_end_and_every_record_is_kept() {
-    let mut bench = Bench::new("twice", "", "[daemon]\nshutdown_ms = 600000\n");
+    let mut bench = Bench::new("twice", "", "[daemon]\nshutdown_ms = 60000\n");
     bench.start();
     bench.until_journaled(50);
     // A loop that takes no command any more.
@@ -114,9 +138,8 @@ fn who_asks_twice_to_stop_does_not_wait_for_an_orderly_end_and_every_record_is_k
     let published = bench.view().segment().expect("a segment").next_seq.get();
     bench.tell(Signal::SIGTERM);
     bench.until("it waits", || bench.log().contains("asking the data plane to cancel all"));
-    let asked = Instant::now();
     let status = bench.signal(Signal::SIGTERM);
-    assert!(status.success() && asked.elapsed() < Duration::from_secs(300), "{status}\n{}", bench.log());
+    assert!(status.success(), "{status}\n{}", bench.log());
     assert!(bench.log().contains("hurried=true"), "{}", bench.log());
     assert!(bench.verified().last_seq + 1 >= published, "records are lost");
 }
