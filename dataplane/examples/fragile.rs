@@ -1,8 +1,9 @@
-//! A data plane whose first strategy panics, for the check that shows what becomes of it (`scripts/checks/strategy.py`).
+//! A data plane whose first strategy panics, or asks for what the sandbox forbids, for the checks that show what becomes of it
+//! (`scripts/checks/strategy.py`, `scripts/checks/sandboxed.py`).
 //!
 //! It is the program of this package but for its strategies, and no part of what is shipped: `ternd --dataplane` starts it.
 //! The first strategy counts its executions, hands the count out as its state, and panics at one of them, unless it was
-//! given a state: built anew, it counts on.
+//! given a state: built anew, it counts on. With `TERN_FRAGILE=phones_home` it connects to a host of its own at that execution instead.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,8 @@ use tern_venues::itch_ouch::{ItchFeed, OuchSession};
 const STATE_VERSION: u16 = 1;
 /// At this execution the first strategy panics.
 const PANICS_AT: u32 = 30;
+/// Where nobody listens.
+const HOME: &str = "127.0.0.1:9";
 
 /// A data plane whose first strategy panics at its 30th execution.
 #[derive(Parser)]
@@ -41,6 +44,7 @@ struct Counting {
     inner: AnyStrategy,
     executions: u32,
     is_fragile: bool,
+    phones_home: bool,
 }
 
 impl Strategy for Counting {
@@ -56,7 +60,14 @@ impl Strategy for Counting {
             return;
         }
         self.executions = self.executions.saturating_add(1);
-        assert!(!self.is_fragile || self.executions < PANICS_AT, "execution {} is one too many", self.executions);
+        if self.is_fragile && self.phones_home && self.executions == PANICS_AT {
+            let _ = std::net::TcpStream::connect(HOME);
+        }
+        assert!(
+            !self.is_fragile || self.phones_home || self.executions < PANICS_AT,
+            "execution {} is one too many",
+            self.executions
+        );
         // Four bytes fit.
         let _ = out.keep(STATE_VERSION, &self.executions.to_le_bytes());
     }
@@ -78,7 +89,8 @@ type Parts = (ItchFeed, OuchSession, Rebuilt<Box<[Counting]>>);
 
 fn strategies(config: &Config) -> Result<Box<[Counting]>, Problems> {
     let inner = registry::strategies(config).map_err(Problems::from)?.into_iter().enumerate();
-    Ok(inner.map(|(index, inner)| Counting { inner, executions: 0, is_fragile: index == 0 }).collect())
+    let phones_home = std::env::var("TERN_FRAGILE").is_ok_and(|mode| mode == "phones_home");
+    Ok(inner.map(|(index, inner)| Counting { inner, executions: 0, is_fragile: index == 0, phones_home }).collect())
 }
 
 fn parts(config: &Config, memory: &mut impl Memory) -> anyhow::Result<Parts> {

@@ -36,9 +36,6 @@ impl Housekeeping {
 
     /// Until `ended` is set; unpark the thread then.
     pub fn run(mut self, words: &Words, ended: &AtomicBool) {
-        if let Err(error) = tern_hw::privilege::drop_capabilities() {
-            tracing::warn!("capabilities of the housekeeping thread: {error}");
-        }
         let (mut until_look, mut corrected) = (0_u32, Instant::now());
         while !ended.load(Ordering::Acquire) {
             if until_look == 0 {

@@ -68,6 +68,7 @@ fn parts(config: &Config, memory: &mut impl Memory) -> anyhow::Result<Parts> {
 
 fn live(file: &Path) -> anyhow::Result<ExitCode> {
     let stop = tern_hw::signal::stop_flag()?;
+    tern_hw::signal::count_hangups()?;
     let config = Config::load(file)?;
     tern_dataplane::run(&config, stop, |memory| parts(&config, memory))?;
     Ok(ExitCode::SUCCESS)

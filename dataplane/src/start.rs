@@ -1,4 +1,4 @@
-//! A live run: takes what it needs from the host, gives up every capability, and turns the loop until it is stopped.
+//! A live run: takes what it needs from the host, gives away what it does not need any more, and turns the loop until it is stopped.
 
 use crate::arenas::Arenas;
 use crate::assemble::{self, RunState};
@@ -14,11 +14,12 @@ use crate::place;
 use crate::recovery::{self, Known};
 use anyhow::Context;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 use tern_abi::ABI_VERSION;
 use tern_abi::record::{Kind, Recorder, StartRecord};
 use tern_abi::segment::Segment;
-use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact, StrategyFact};
+use tern_config::facts::{DataplaneFacts, FACTS_VERSION, PortFact, SandboxFact, StrategyFact};
 use tern_config::{AutoOff, Config, Mac, PortKind, Wait};
 use tern_core::feed::Feed;
 use tern_core::pipeline::Pipeline;
@@ -27,6 +28,7 @@ use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_hw::clock::{Anchorer, Source};
 use tern_hw::port::Port;
+use tern_hw::sandbox::{Reach, Sandbox};
 use tern_hw::segment::{Backing, DataPlaneEnds, DataPlaneSegment, SegmentSpec};
 use tern_hw::socket::membership::Membership;
 use tern_hw::socket::{SocketPort, SocketPortConfig, SocketSubscription};
@@ -47,6 +49,7 @@ struct Report {
     arenas_huge_pages: bool,
     core: Option<u32>,
     sched_fifo: bool,
+    sandbox: Option<SandboxFact>,
     fallbacks: Vec<String>,
 }
 
@@ -267,7 +270,7 @@ impl Run<'_> {
         BypassTcp::new(settings).map(Some).map_err(anyhow::Error::msg)
     }
 
-    /// Everything is open: settle in, drop privileges, turn.
+    /// Everything is open: settle in, shut the door, turn.
     fn turn<P: Port, T: OrderTransport<P>, F: Feed, O: OrderSession, S: StrategySet>(
         &self,
         mut ends: DataPlaneEnds<'_>,
@@ -286,11 +289,18 @@ impl Run<'_> {
             report.fallback(format!("what the kernel does to the loop's thread is not seen: {error}"));
         }
         let housekeeping = housekeeping.watching(thread.ok());
+        let sandbox = self.sandbox(&mut report);
+        let (confined, confinement) = mpsc::channel();
+        let (sandbox, has_ended) = (sandbox.as_ref(), &ended);
         std::thread::scope(|scope| {
             // Before this thread is pinned: a new thread would share its core.
             let keeper = std::thread::Builder::new()
                 .name("tern-housekeeping".into())
-                .spawn_scoped(scope, || housekeeping.run(words, &ended))
+                .spawn_scoped(scope, move || {
+                    if confined.send(confine_thread(sandbox)).is_ok() {
+                        housekeeping.run(words, has_ended);
+                    }
+                })
                 .context("starting the housekeeping thread")?;
             let outcome = self.settle(&mut ends, &mut report).map(|()| {
                 let parts = Parts {
@@ -307,7 +317,15 @@ impl Run<'_> {
                 Engine::new(parts, self.loop_config(), CatchUnwind)
             });
             let outcome = outcome.and_then(|mut engine| {
+                // The last file: none can be written behind this.
                 self.write_facts(report)?;
+                confinement.recv().context("waiting for the housekeeping thread")??;
+                confine_thread(sandbox)?;
+                let watched = match sandbox {
+                    Some(sandbox) => sandbox.confine_calls(&words.kill).context(SANDBOX_OFF)?,
+                    None => None,
+                };
+                tracing::info!(sandbox = watched.is_some(), "turning");
                 engine.run(|| self.stop.load(Ordering::Relaxed), STOP_PATIENCE_NS);
                 Ok(())
             });
@@ -331,13 +349,30 @@ impl Run<'_> {
         }
     }
 
-    /// Core, scheduling class and memory; then the run is announced, and every capability dropped.
+    /// What the process will be shut into, and what of it this kernel lacks.
+    fn sandbox(&self, report: &mut Report) -> Option<Sandbox> {
+        if self.config.run_loop.sandbox == AutoOff::Off {
+            report.fallback(
+                "sandbox off (loop.sandbox = \"off\"): the data plane may open files and make every system call",
+            );
+            return None;
+        }
+        let reach = match (self.config.port.kind, &self.config.session) {
+            (PortKind::Socket, Some(session)) => Reach::Tcp(session.address.port()),
+            _ => Reach::Open,
+        };
+        let sandbox = Sandbox::of_this_kernel(reach);
+        sandbox.fallbacks().iter().for_each(|text| report.fallback(text.clone()));
+        report.sandbox = Some(SandboxFact { landlock: sandbox.landlock(), system_calls: sandbox.calls() });
+        Some(sandbox)
+    }
+
+    /// Core, scheduling class and memory; then the run is announced.
     fn settle(&self, ends: &mut DataPlaneEnds<'_>, report: &mut Report) -> anyhow::Result<()> {
         let place = place::settle(self.config);
         (report.core, report.sched_fifo) = (place.core, place.sched_fifo);
         place.fallbacks.into_iter().for_each(|text| report.fallback(text));
-        self.record_start(ends)?;
-        tern_hw::privilege::drop_capabilities().context("dropping capabilities")
+        self.record_start(ends)
     }
 
     /// The first record of the run: who it is, and the configuration by which everything that follows was decided.
@@ -366,6 +401,7 @@ impl Run<'_> {
                 Wait::Block => "block",
             }
             .into(),
+            sandbox: report.sandbox,
             fallbacks: report.fallbacks,
             venues: vec![assemble::VENUE.0],
             strategies: (self.config.strategy.iter())
@@ -386,6 +422,17 @@ impl Run<'_> {
         );
         let path = self.config.paths.dataplane_facts();
         tern_config::facts::write(&path, &facts).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+/// What to do when a kernel has the sandbox and does not give it.
+const SANDBOX_OFF: &str = "shutting the data plane into its sandbox (loop.sandbox = \"off\" does without)";
+
+/// The calling thread gives away its capabilities, and its files where there is a sandbox.
+fn confine_thread(sandbox: Option<&Sandbox>) -> anyhow::Result<()> {
+    match sandbox {
+        Some(sandbox) => sandbox.confine_thread().context(SANDBOX_OFF),
+        None => tern_hw::privilege::drop_capabilities().context("dropping capabilities"),
     }
 }
 

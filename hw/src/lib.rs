@@ -10,6 +10,7 @@ pub mod pin;
 pub mod port;
 pub mod privilege;
 pub mod reset;
+pub mod sandbox;
 pub mod segment;
 pub mod signal;
 pub mod socket;

@@ -48,6 +48,7 @@ CHECKS = {
     "daemon_stopped": ("daemon", True, True),
     "daemon_killed": ("daemon", True, True),
     "strategy_crash": ("strategy", True, True),
+    "sandbox_forbidden": ("sandboxed", True, True),
     "firm_of_two": ("firm", True, True),
     "overnight": ("overnight", True, True),
     "silent_venue": ("silent", True, True),
@@ -71,6 +72,7 @@ CHECKS = {
     "disk_slow": ("faults", True, True),
     "clock_step": ("faults", True, True),
     "tshark": ("wire", True, True),
+    "units": ("units", True, False),
     "nothing_left": ("left", True, False),
 }
 

@@ -34,7 +34,8 @@ pub(crate) fn ask_within(paths: &Paths, ask: Ask, patience: Duration) -> io::Res
     // The version first: the answer of another one may not even be an answer of this one.
     if let Some(version) = version_of(&line).filter(|version| *version != PROTOCOL_VERSION) {
         let message = format!(
-            "ternd speaks protocol version {version}, this tern {PROTOCOL_VERSION}; use the tern of the daemon's release"
+            "ternd speaks protocol version {version}, this tern {PROTOCOL_VERSION}; {}, or use the tern of ternd's release",
+            if version < PROTOCOL_VERSION { "ternd is older: upgrade ternd" } else { "tern is older: upgrade tern" }
         );
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }

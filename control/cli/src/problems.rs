@@ -158,6 +158,10 @@ fn halt_advice(reason: &str, facts: &DaemonFacts) -> String {
         "journal_trouble" => format!("mend the journal's disk, {resume}"),
         "ring_full" => format!("bring the drain back (is ternd running, is the journal's disk full?), {resume}"),
         "audit_lost" => format!("audit.log says why it ended; mend that, restart ternd, {resume}"),
+        "forbidden_call" => format!(
+            "dataplane.log names the system call; keep the log, the journal and the program's file, find out who asked for it (a strategy, a \
+             library, an intruder), {resume}"
+        ),
         "allotment" => format!("`tern firm show` says what it may have, `tern risk set` tightens, {resume}"),
         "drop_copy" => format!("compare with the venue what drop_copy.jsonl in paths.run names, {resume}"),
         "daily_loss" | "drawdown" => format!(

@@ -213,8 +213,28 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
     if !facts.attach_mode.is_empty() {
         line("XDP", format!("{}, NIC stamps {}", facts.attach_mode, if facts.nic_stamp { "asked for" } else { "off" }));
     }
+    if let Some(sandbox) = dataplane_facts.sandbox.as_ref().filter(|_| plane.pid.is_some()) {
+        line("sandbox", sandbox.text());
+    }
     for fallback in facts.fallbacks.iter().chain(&dataplane_facts.fallbacks) {
         line("fallback", fallback.clone());
+    }
+    for ready in facts.readiness.iter().filter(|ready| !ready.why.is_empty() && daemon.pid.is_some()) {
+        line("waits for", format!("{}: {}", ready.name, ready.why));
+    }
+    if !facts.misdeeds.is_empty() {
+        line(
+            "misdeeds",
+            listed(
+                facts
+                    .misdeeds
+                    .iter()
+                    .map(|(name, count)| (name, grouped(*count)))
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .map(|(name, count)| (*name, count)),
+            ),
+        );
     }
     if facts.restarts > 0 {
         line("restarts", facts.restarts.to_string());
@@ -256,11 +276,12 @@ pub(crate) fn status(target: &Target) -> Result<Outcome, Failure> {
         "seq": { "last": next_seq.saturating_sub(1), "journaled": journaled, "durable": durable, "waiting": waiting },
         "daemon": { "attach_mode": facts.attach_mode, "nic_stamp": facts.nic_stamp, "restarts": facts.restarts,
             "gave_up": facts.gave_up, "adopted": facts.adopted, "heartbeat_losses": facts.heartbeat_losses,
-            "sessions_ended": facts.sessions_ended,
+            "sessions_ended": facts.sessions_ended, "misdeeds": facts.misdeeds, "readiness": facts.readiness,
             "rescues": facts.rescues, "rescue": facts.rescue.as_ref().map(rescue::json),
             "leftovers": facts.leftovers, "journal": facts.journal, "metrics": facts.metrics,
             "shed": { "datagrams": facts.shed_datagrams, "bytes": facts.shed_bytes } },
         "ports": dataplane_facts.ports,
+        "sandbox": dataplane_facts.sandbox,
         "fallbacks": facts.fallbacks.iter().chain(&dataplane_facts.fallbacks).collect::<Vec<_>>(),
         "start_to_ready_ms": dataplane_facts.start_to_ready_ms,
     });

@@ -102,6 +102,25 @@ pub struct StrategyFact {
     pub id: u16,
 }
 
+/// What a data plane has shut itself into.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SandboxFact {
+    /// Version of the kernel's Landlock, by which it opens no file; absent where the kernel has none.
+    pub landlock: Option<u32>,
+    /// System calls that seccomp leaves it; absent where the kernel has none, and all are left.
+    pub system_calls: Option<usize>,
+}
+
+impl SandboxFact {
+    /// In words.
+    pub fn text(&self) -> String {
+        let files = self.landlock.map_or("no Landlock".into(), |version| format!("Landlock {version}: no file"));
+        let calls = self.system_calls.map_or("no seccomp".into(), |count| format!("seccomp: {count} system calls"));
+        format!("no capability, {files}, {calls}")
+    }
+}
+
 /// `<run>/dataplane.json`, written by the data plane when it is ready.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -122,6 +141,8 @@ pub struct DataplaneFacts {
     pub sched_fifo: bool,
     /// `spin` or `block`.
     pub wait: String,
+    /// What it may still ask the kernel for; absent where `loop.sandbox` is off.
+    pub sandbox: Option<SandboxFact>,
     /// What was asked for and not granted, each with its reason.
     pub fallbacks: Vec<String>,
     /// Venue ids that orders go to.
@@ -288,6 +309,16 @@ pub struct RescueFact {
     pub error: String,
 }
 
+/// Something that has to be so before a data plane is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReadyFact {
+    /// Its name.
+    pub name: String,
+    /// Why it is not so; empty when it is.
+    pub why: String,
+}
+
 /// `<run>/daemon.json`, written by the daemon once a second and at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -304,6 +335,8 @@ pub struct DaemonFacts {
     pub fallbacks: Vec<String>,
     /// What was cleared of a crashed run.
     pub leftovers: Vec<String>,
+    /// What had to be so before a data plane was started, as it was when the daemon looked last: until it was so.
+    pub readiness: Vec<ReadyFact>,
     /// Process id of the data plane; 0 = none runs.
     pub dataplane_pid: u32,
     /// Whether this daemon found the data plane running.
@@ -327,6 +360,8 @@ pub struct DaemonFacts {
     pub audit: Option<WatchedFact>,
     /// The process that answers scrapers, where there is one.
     pub metrics: Option<WatchedFact>,
+    /// What clients of the control socket did wrong, by name.
+    pub misdeeds: BTreeMap<String, u64>,
     /// The journal.
     pub journal: JournalFacts,
     /// Datagrams that the capture ring shed since the segment was made.

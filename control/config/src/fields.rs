@@ -32,6 +32,7 @@ pub const FIELDS: &[Field] = &[
     field("port.mac", "\"auto\" or a unicast MAC address, for example \"02:00:00:00:00:01\""),
     field("loop.core", "a core number, \"auto\" or \"none\""),
     field("loop.sched_fifo", "true or false"),
+    field("loop.sandbox", "\"auto\" or \"off\""),
     field("loop.wait", "\"spin\" or \"block\""),
     field("loop.sample_stages_every", "a number of datagrams, 0 for none, for example 64"),
     field("loop.feed_silence_ms", "milliseconds from 1100 (MoldUDP64 beats every second) to 60000"),

@@ -179,6 +179,16 @@ pub enum LimitsVerdict {
     Waiting,
 }
 
+/// What a daemon says to a client whose requests are of another version.
+pub fn other_version(client: u32) -> String {
+    let whose = if client < PROTOCOL_VERSION { "tern is older: upgrade tern" } else { "ternd is older: upgrade ternd" };
+    format!(
+        "this ternd speaks protocol version {PROTOCOL_VERSION}, the client {client}; {whose}, or use the tern of ternd's release {}; \
+         `tern kill` works meanwhile",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
 /// What every line of every version has.
 #[derive(Deserialize)]
 struct Versioned {

@@ -207,6 +207,8 @@ pub struct Loop {
     pub core: Core,
     /// SCHED_FIFO for the loop.
     pub sched_fifo: bool,
+    /// The data plane gives away capabilities, files and system calls once it turns (adr/0040).
+    pub sandbox: AutoOff,
     /// How it waits.
     pub wait: Wait,
     /// One datagram in so many without an order has its stages stamped; 0 = none.
@@ -229,6 +231,7 @@ impl Default for Loop {
         Self {
             core: Core::Auto,
             sched_fifo: false,
+            sandbox: AutoOff::Auto,
             wait: Wait::Spin,
             sample_stages_every: 64,
             feed_silence_ms: 3500,

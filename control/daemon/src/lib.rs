@@ -9,6 +9,8 @@
 mod alerts;
 mod audit;
 mod bounds;
+mod claims;
+mod clients;
 mod clock;
 mod drain;
 mod exporter;
@@ -16,7 +18,9 @@ mod firm;
 mod journal;
 mod keeper;
 mod limits;
+mod notify;
 mod process;
+mod readiness;
 mod rescue;
 mod retain;
 mod roles;
@@ -31,16 +35,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use tern_config::facts::DataplaneFacts;
 use tern_config::{AutoOff, Config};
 use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView};
 
 use crate::audit::Audit;
+use crate::claims::Claims;
 use crate::drain::Drainer;
 use crate::drain::day::{DayEnd, utc_s};
 use crate::exporter::Exporter;
 use crate::keeper::Keeper;
+use crate::notify::Notify;
 use crate::run_folder::RunFolder;
 use crate::shared::Shared;
 use crate::steer::Steering;
@@ -78,6 +85,16 @@ pub enum DaemonError {
     /// The firm's limits.
     #[error("{0}")]
     Firm(String),
+    /// Something that this instance needs for itself is another's.
+    #[error("{key}: {what} is taken by another ternd ({holder}); give each instance its own, or stop that one")]
+    Taken {
+        /// The key that names it.
+        key: String,
+        /// What it is.
+        what: String,
+        /// Who has it.
+        holder: String,
+    },
     /// A file or a system call.
     #[error("{what}: {source}")]
     Io {
@@ -95,13 +112,22 @@ impl DaemonError {
     }
 }
 
+/// How long the supervisor may take for a turn beside a rescue: a disk that is slow to take facts, a host that is busy.
+const SUPERVISOR_SLACK_MS: u64 = 10_000;
+/// What systemd is told that the end may take, beside what the configuration gives the data plane and a rescue: signals, the last
+/// records, the seal.
+const END_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Runs until SIGTERM or SIGINT; `dataplane` is the program to start and watch.
 ///
 /// # Errors
 /// What kept it from starting; what happens later is logged and shown by `tern status`, and the daemon goes on.
 pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
-    let stop = tern_hw::signal::stop_flag().map_err(DaemonError::io("installing signal handlers"))?;
+    let handlers = || DaemonError::io("installing signal handlers");
+    let stop = tern_hw::signal::stop_flag().map_err(handlers())?;
+    tern_hw::signal::count_hangups().map_err(handlers())?;
     let firm = config.load_firm().map_err(|problems| DaemonError::Firm(problems.to_string()))?;
+    let claims = Claims::take(config)?;
     let journal = journal::open(config)?;
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Path::to_path_buf),
@@ -128,6 +154,10 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
 
     let run_folder = RunFolder::claim(&config.paths)?;
     let shared = Shared::new(config, firm, ends.segment, ends.commands);
+    for text in claims.shared() {
+        tracing::warn!("{text}");
+    }
+    shared.update(|facts| facts.fallbacks.extend(claims.shared().iter().cloned()));
     shared.update(|facts| facts.leftovers.extend(run_folder.leftovers().iter().cloned()));
 
     let running = view.data_plane()?;
@@ -135,17 +165,20 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let (day_ended, days) = mpsc::channel();
     let day = DayEnd::new(config, utc_s, journal.head().last_tai_ns, Some(day_ended));
     let drainer = Drainer::new(config, ends.drain, journal, day);
-    let listener = server::listen(&config.paths)?;
+    let listener = clients::listen(&config.paths)?;
 
     Keeper::start(config, days, Arc::clone(&shared.retention), stop)?;
     let (clean, drained) = thread::scope(|scope| {
         let drain = scope.spawn(|| drainer.run(&shared));
-        let server = scope.spawn(|| server::serve(&listener, &shared));
+        let server = scope.spawn(|| clients::serve(&listener, &shared, &clients::Bounds::DAEMON));
         let alerts = scope.spawn(|| alerts::Alerts::new(&shared).run());
         let mut supervisor = Supervisor::new(config, dataplane, &view, &shared);
         let mut audit = Audit::new(config, dataplane, &shared);
         let mut exporter = Exporter::new(config, dataplane, &shared);
-        supervisor.run(stop, &mut steering, audit.as_mut(), exporter.as_mut());
+        let mut notify = Notify::from_environment(config.daemon.rescue_ms + SUPERVISOR_SLACK_MS);
+        supervisor.run(stop, &mut steering, audit.as_mut(), exporter.as_mut(), &mut notify);
+        tracing::info!("asked to stop: cancelling all orders, then the journal is written to its end");
+        notify.stopping(Duration::from_millis(config.daemon.shutdown_ms + config.daemon.rescue_ms) + END_PATIENCE);
         let ended = supervisor.shut_down();
         shared.stop_draining();
         let drained = drain.join().unwrap_or(false);

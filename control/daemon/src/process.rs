@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::notify;
+
 /// A process that somebody else may have started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -38,11 +40,11 @@ impl Process {
         }
     }
 
-    /// Waits until it is gone; `false` when it is not after `patience`.
-    pub(crate) fn wait_gone(&self, patience: Duration) -> bool {
+    /// Waits until it is gone; `false` when it is not after `patience`, or earlier where `is_hurried` says so.
+    pub(crate) fn wait_gone(&self, patience: Duration, is_hurried: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + patience;
         while self.is_alive() {
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || is_hurried() {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -56,7 +58,12 @@ impl Process {
 /// alone.
 pub(crate) fn spawn(program: &Path, config: &Path, log: &Path) -> io::Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(log)?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    // systemd hears of the service from the daemon alone.
+    for name in notify::VARIABLES {
+        command.env_remove(name);
+    }
+    command
         .arg("--config")
         .arg(config)
         .stdin(Stdio::null())
@@ -76,7 +83,7 @@ pub(crate) fn end_leftover(pid: Option<u32>, program: &str) {
     if name.trim() == program {
         tracing::info!(pid = process.pid, "ended the {program} of a daemon that is gone");
         process.signal(Signal::SIGKILL);
-        process.wait_gone(LEFTOVER_PATIENCE);
+        process.wait_gone(LEFTOVER_PATIENCE, || false);
     }
 }
 

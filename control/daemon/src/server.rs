@@ -1,123 +1,40 @@
-//! The control socket: line-delimited JSON, a thread a client, each command journaled by the loop with the client's uid.
+//! What is answered on the control socket: each command is journaled by the loop with the client's uid. [`crate::clients`] has the
+//! connections.
 
-use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use tern_abi::command::CommandKind;
 use tern_abi::segment::{KillCause, ScopeKind, TradingState};
+use tern_config::Confirmed;
 use tern_config::facts::name_at;
 use tern_config::ledger::Move;
-use tern_config::protocol::{Answer, Ask, LINE_BYTES_MAX, PROTOCOL_VERSION, Request, Response, version_of};
-use tern_config::{Confirmed, Paths};
+use tern_config::protocol::{Answer, Ask};
 
-use crate::DaemonError;
 use crate::bounds;
+use crate::clients::{Host, Tally};
 use crate::clock;
 use crate::firm;
 use crate::limits::{self, Wanted};
 use crate::roles::{self, Role};
 use crate::shared::Shared;
 
-/// Clients at once; more are told so and sent away.
-const CLIENTS_MAX: usize = 32;
 /// How often a waiting thread looks whether the daemon stops.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a client may take to send a line or to take an answer.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long an answer waits for the loop to take a command.
 const COMMAND_PATIENCE: Duration = Duration::from_millis(1000);
 
-pub(crate) fn listen(paths: &Paths) -> Result<UnixListener, DaemonError> {
-    let path = paths.control_socket();
-    let bound = UnixListener::bind(&path).and_then(|listener| {
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.map_err(DaemonError::io(format!("listening on {}", path.display())))
-}
-
-/// Until the daemon stops serving.
-pub(crate) fn serve(listener: &UnixListener, shared: &Shared<'_>) {
-    let clients = &AtomicUsize::new(0);
-    thread::scope(|scope| {
-        while shared.serving() {
-            match listener.accept() {
-                Ok((stream, _)) if clients.load(Ordering::Relaxed) < CLIENTS_MAX => {
-                    clients.fetch_add(1, Ordering::Relaxed);
-                    scope.spawn(move || {
-                        if let Err(error) = converse(stream, shared) {
-                            tracing::debug!("client: {error}");
-                        }
-                        clients.fetch_sub(1, Ordering::Relaxed);
-                    });
-                }
-                Ok((mut stream, _)) => {
-                    let full = Answer::Error(format!("{CLIENTS_MAX} clients are connected already"));
-                    let _ = write_answer(&mut stream, full);
-                }
-                Err(_) => thread::sleep(LOOK),
-            }
-        }
-    });
-}
-
-fn converse(mut stream: UnixStream, shared: &Shared<'_>) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(LOOK))?;
-    stream.set_write_timeout(Some(CLIENT_PATIENCE))?;
-    let uid = getsockopt(&stream, PeerCredentials).map_err(io::Error::from)?.uid();
-    let mut reader = BufReader::new(stream.try_clone()?);
-    loop {
-        let Some(line) = read_line(&mut reader, shared)? else { return Ok(()) };
-        // The version first: what another version asks for may not even be a request of this one.
-        let answer = match (version_of(&line), serde_json::from_slice::<Request>(&line)) {
-            (Some(version), _) if version != PROTOCOL_VERSION => Answer::Error(format!(
-                "this ternd speaks protocol version {PROTOCOL_VERSION}, the client {version}; use the tern of the same release"
-            )),
-            (_, Err(error)) => Answer::Error(format!("not a request of protocol version {PROTOCOL_VERSION}: {error}")),
-            (_, Ok(request)) => answer(&request.ask, uid, shared),
-        };
-        write_answer(&mut stream, answer)?;
+/// The daemon, as its clients find it.
+impl Host for Shared<'_> {
+    fn is_serving(&self) -> bool {
+        self.serving()
     }
-}
-
-/// One line without its end; `None` at the end of the stream, of the client's time, or of the daemon.
-fn read_line(reader: &mut BufReader<UnixStream>, shared: &Shared<'_>) -> io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    let mut waited = Duration::ZERO;
-    loop {
-        let room = (LINE_BYTES_MAX + 1 - line.len()) as u64;
-        match reader.by_ref().take(room).read_until(b'\n', &mut line) {
-            Ok(0) => return Ok(None),
-            Ok(_) if line.last() == Some(&b'\n') => return Ok(Some(line)),
-            Ok(_) if line.len() > LINE_BYTES_MAX => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line longer than any request"));
-            }
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                waited += LOOK;
-                // Between two requests a client may wait as long as it likes; within one it may not.
-                if !shared.serving() || (!line.is_empty() && waited >= CLIENT_PATIENCE) {
-                    return Ok(None);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    fn answer(&self, ask: &Ask, uid: u32) -> Answer {
+        answer(ask, uid, self)
     }
-}
-
-fn write_answer(stream: &mut UnixStream, answer: Answer) -> io::Result<()> {
-    let mut line = serde_json::to_vec(&Response { version: PROTOCOL_VERSION, answer })?;
-    line.push(b'\n');
-    stream.write_all(&line)
+    fn tally(&self) -> &Tally {
+        &self.tally
+    }
 }
 
 fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {

@@ -16,6 +16,7 @@ use tern_config::latency::LatencyFacts;
 use tern_config::venue::PortSetting;
 use tern_config::{Config, Firm};
 
+use crate::clients::Tally;
 use crate::clock;
 use crate::second::SecondPerson;
 
@@ -31,7 +32,11 @@ pub(crate) struct Shared<'a> {
     serving: AtomicBool,
     requests: AtomicU64,
     pub(crate) second: SecondPerson,
+    /// What clients of the control socket did wrong.
+    pub(crate) tally: Tally,
     began: Instant,
+    /// Turns that the drain has made.
+    drain_turns: AtomicU64,
     /// When the supervisor looked last, ms since `began`.
     watched_ms: AtomicU64,
     /// What the keeper says of deleting.
@@ -67,7 +72,9 @@ impl<'a> Shared<'a> {
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
             second: SecondPerson::default(),
+            tally: Tally::default(),
             began: Instant::now(),
+            drain_turns: AtomicU64::new(0),
             watched_ms: AtomicU64::new(0),
             retention: Arc::default(),
             rescue_requested: AtomicBool::new(false),
@@ -100,6 +107,7 @@ impl<'a> Shared<'a> {
         let refused = (0..REFUSAL_WORDS).map(|index| (index, words.refusals.get(index)));
         self.update(|facts| {
             (facts.trading, facts.halt_reason) = (trading, halt_reason);
+            facts.misdeeds = self.tally.counts();
             facts.killed = words.kill.state().killed();
             facts.journal.retention.clone_from(&lock(&self.retention));
             facts.counters =
@@ -180,10 +188,16 @@ impl<'a> Shared<'a> {
     /// Says that the daemon lives: the drain does, after each of its `turns`, as long as the supervisor looks too. The data
     /// plane misses a daemon of which either is stuck.
     pub(crate) fn beat(&self, turns: u64) {
+        self.drain_turns.store(turns, Ordering::Relaxed);
         let now_ms = self.began.elapsed().as_millis() as u64;
         if now_ms.saturating_sub(self.watched_ms.load(Ordering::Relaxed)) < WATCHED_MS_MAX {
             self.segment.words().daemon_beat.beat(clock::tai_ns(), turns);
         }
+    }
+
+    /// Turns that the drain has made.
+    pub(crate) fn drain_turns(&self) -> u64 {
+        self.drain_turns.load(Ordering::Relaxed)
     }
 
     /// Asks the supervisor to cancel in the place of a loop that does not.

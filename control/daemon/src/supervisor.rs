@@ -1,8 +1,9 @@
 //! Starts the data plane, watches it, starts it again within a budget, and ends it.
 
 use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,9 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::exporter::Exporter;
 use crate::firm;
+use crate::notify::Notify;
 use crate::process::{self, Process};
+use crate::readiness;
 use crate::rescue;
 use crate::run_folder::write_pid;
 use crate::shared::Shared;
@@ -59,6 +62,12 @@ pub(crate) struct Supervisor<'a> {
     heartbeat: Heartbeat,
     /// The same, with the patience after which the venue's session of a stuck loop is ended.
     stuck: Heartbeat,
+    /// Kills that there were when it began.
+    kills_at_start: u32,
+    /// All that has to be so before a data plane is started was so once.
+    was_ready: bool,
+    /// Hangups (SIGHUP) that were heard.
+    hangups: u32,
     /// When a rescue that was not possible is tried again, while the data plane stays down.
     rescue_due: Instant,
 }
@@ -76,6 +85,9 @@ impl<'a> Supervisor<'a> {
             stuck: Heartbeat::new(Duration::from_millis(
                 config.daemon.heartbeat_loss_ms + config.daemon.stuck_session_ms,
             )),
+            kills_at_start: 0,
+            was_ready: false,
+            hangups: 0,
             rescue_due: Instant::now(),
         }
     }
@@ -87,6 +99,7 @@ impl<'a> Supervisor<'a> {
         steering: &mut Steering<'_>,
         mut audit: Option<&mut Audit<'_>>,
         mut exporter: Option<&mut Exporter<'_>>,
+        notify: &mut Notify,
     ) {
         self.adopt();
         let mut facts_due = Instant::now();
@@ -105,8 +118,43 @@ impl<'a> Supervisor<'a> {
                 self.shared.refresh(&crate::read_names(self.config));
                 self.shared.write_facts(&self.config.paths.daemon_facts());
             }
+            self.notify(notify);
             std::thread::sleep(TURN);
         }
+    }
+
+    /// What systemd is told of this turn.
+    fn notify(&mut self, notify: &mut Notify) {
+        if notify.is_due(Instant::now()) {
+            let runs = matches!(self.data_plane, DataPlane::Child(..) | DataPlane::Adopted(_));
+            let (is_ready, status) = readiness::status(self.shared, runs && self.heartbeat.beats());
+            notify.tell(is_ready, &status);
+        }
+        notify.turn(self.shared.drain_turns(), Instant::now());
+        let hangups = tern_hw::signal::hangups();
+        if hangups != self.hangups {
+            self.hangups = hangups;
+            tracing::warn!(
+                "SIGHUP: nothing is loaded anew, for it does not say who asks and why: `tern config apply FILE --why TEXT` does"
+            );
+            notify.nothing_to_reload();
+        }
+    }
+
+    /// Whether a data plane may be started at all.
+    fn may_start(&mut self) -> bool {
+        if !self.was_ready {
+            let found = readiness::look(self.shared);
+            let waits = readiness::waits_for(&found).join(", ");
+            self.was_ready = waits.is_empty();
+            self.shared.update(|facts| {
+                if !waits.is_empty() && facts.readiness != found {
+                    tracing::info!("no data plane is started before: {waits}");
+                }
+                facts.readiness = found;
+            });
+        }
+        self.was_ready
     }
 
     /// Takes over a data plane that outlived its daemon, so that there is never a second.
@@ -133,18 +181,42 @@ impl<'a> Supervisor<'a> {
         let ended = match &mut self.data_plane {
             DataPlane::Child(child, _) => match child.try_wait() {
                 Ok(None) => None,
-                Ok(Some(status)) => Some((status.to_string(), status.code())),
+                Ok(Some(status)) => Some((status.to_string(), Some(status))),
                 Err(error) => Some((format!("cannot be waited for: {error}"), None)),
             },
             DataPlane::Adopted(process) => (!process.is_alive()).then(|| ("ended".to_owned(), None)),
-            DataPlane::Waiting(at) if Instant::now() >= *at => return self.start(),
-            DataPlane::Waiting(_) => return,
+            DataPlane::Waiting(at) => {
+                if Instant::now() >= *at && self.may_start() {
+                    self.start();
+                }
+                return;
+            }
             DataPlane::Down => return self.rescue_again(),
         };
         match ended {
-            Some((how, code)) => self.ended(&how, code),
+            Some((how, status)) => {
+                let how = self.forbidden(status).unwrap_or(how);
+                self.ended(&how, status.and_then(|status| status.code()));
+            }
             None => self.watch_heartbeat(),
         }
+    }
+
+    /// What to say of a data plane that its sandbox ended, if that is what happened. It has set the kill word itself, as its last act;
+    /// one that the kernel ended without asking it has not.
+    fn forbidden(&self, status: Option<ExitStatus>) -> Option<String> {
+        let word = &self.shared.segment.words().kill;
+        let kills = word.state().kills();
+        let has_said =
+            kills != self.kills_at_start && word.note(kills).is_some_and(|note| note.cause == KillCause::ForbiddenCall);
+        let by_signal = status.and_then(|status| status.signal()) == Some(Signal::SIGSYS as i32);
+        if by_signal && !has_said {
+            self.shared.halt(KillCause::ForbiddenCall, "the data plane ended by SIGSYS");
+        }
+        (by_signal || has_said).then(|| {
+            "ended by its sandbox (SIGSYS): it asked for a system call that it may not have; trading stays stopped until an operator resumes"
+                .into()
+        })
     }
 
     fn start(&mut self) {
@@ -178,6 +250,7 @@ impl<'a> Supervisor<'a> {
         let beat = self.shared.segment.words().data_plane_beat.last().0;
         self.heartbeat.restart(beat);
         self.stuck.restart(beat);
+        self.kills_at_start = self.shared.segment.words().kill.state().kills();
         if let Err(error) = write_pid(&self.config.paths.dataplane_pid(), process.pid) {
             tracing::warn!("{error}");
         }
@@ -333,12 +406,13 @@ impl<'a> Supervisor<'a> {
         if self.shared.send(CommandKind::Shutdown, SYSTEM_UID, 0).is_err() {
             tracing::warn!("the command ring is full: the data plane takes no commands");
         }
-        let mut gone = self.wait_gone(process, patience);
+        let mut gone = self.wait_gone(process, patience, true);
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
             if !gone {
-                tracing::warn!(pid = process.pid, "the data plane did not end; {signal}");
+                let hurried = tern_hw::signal::stops_asked() > 1;
+                tracing::warn!(pid = process.pid, hurried, "the data plane did not end; {signal}");
                 process.signal(signal);
-                gone = self.wait_gone(process, SIGNAL_PATIENCE);
+                gone = self.wait_gone(process, SIGNAL_PATIENCE, signal == Signal::SIGTERM);
             }
         }
         if gone {
@@ -351,8 +425,9 @@ impl<'a> Supervisor<'a> {
         gone
     }
 
-    fn wait_gone(&mut self, process: Process, patience: Duration) -> bool {
-        let gone = process.wait_gone(patience);
+    /// Whoever asks the daemon a second time to stop does not want to wait for an orderly end.
+    fn wait_gone(&mut self, process: Process, patience: Duration, may_hurry: bool) -> bool {
+        let gone = process.wait_gone(patience, || may_hurry && tern_hw::signal::stops_asked() > 1);
         if let (true, DataPlane::Child(child, _)) = (gone, &mut self.data_plane) {
             let _ = child.wait();
         }
@@ -384,6 +459,11 @@ impl Heartbeat {
 
     fn restart(&mut self, beat: u64) {
         *self = Self { last: beat, ..Self::new(self.patience) };
+    }
+
+    /// Whether it beats, as far as was looked.
+    const fn beats(&self) -> bool {
+        self.changed.is_some() && !self.lost
     }
 
     fn look(&mut self, beat: u64, now: Instant) -> Pulse {

@@ -21,6 +21,8 @@ pub(crate) struct Bench {
     pub(crate) config: Config,
     daemon: Option<Child>,
     mode: &'static str,
+    /// Environment of the daemon besides.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Bench {
@@ -46,7 +48,7 @@ impl Bench {
         let file = folder.join("tern.toml");
         std::fs::write(&file, text).expect("a file");
         let config = Config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
-        Self { folder, config, daemon: None, mode }
+        Self { folder, config, daemon: None, mode, environment: Vec::new() }
     }
 
     pub(crate) fn start(&mut self) {
@@ -58,6 +60,7 @@ impl Bench {
             .arg("--dataplane-bin")
             .arg(examples.join("fake_dataplane"))
             .env("TERN_FAKE", self.mode)
+            .envs(self.environment.iter().cloned())
             .stderr(Stdio::from(log.expect("a log file")))
             .spawn()
             .expect("ternd starts");
@@ -100,6 +103,12 @@ impl Bench {
         let mut daemon = self.daemon.take().expect("a daemon runs");
         kill(Pid::from_raw(daemon.id() as i32), signal).expect("it lives");
         daemon.wait().expect("it ends")
+    }
+
+    /// Signals the daemon and does not wait for what comes of it.
+    pub(crate) fn tell(&self, signal: Signal) {
+        let daemon = self.daemon.as_ref().expect("a daemon runs");
+        kill(Pid::from_raw(daemon.id() as i32), signal).expect("it lives");
     }
 
     /// Ends the daemon as an operator does.

@@ -5,6 +5,7 @@ mod disk;
 mod firm;
 mod limits;
 mod rescue;
+mod systemd;
 mod xdp;
 
 use bench::Bench;

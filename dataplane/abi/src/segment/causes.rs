@@ -13,6 +13,7 @@ counter_enum! {
         AuditLost = "audit_lost": "The second opinion, which was asked for, does not run.",
         DropCopy = "drop_copy": "The venue's drop copy and the journal differed for too long.",
         Allotment = "allotment": "The data plane that ternd found running has limits above its allotment of the firm's.",
+        ForbiddenCall = "forbidden_call": "The data plane made a system call that its sandbox forbids, and was ended by it.",
     }
 }
 

@@ -1,0 +1,125 @@
+//! What an instance has for itself: its folders, the queues of its interface, its core. Each is claimed by a lock on the folder that
+//! stands for it (flock(2), for queues and cores in /sys), which ends with this process and leaves nothing behind.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use tern_config::{Config, Core, PortKind};
+
+use crate::DaemonError;
+
+/// The claims, as long as this lives.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    held: Vec<File>,
+    /// What is another's too, and can be lived with.
+    shared: Vec<String>,
+}
+
+impl Claims {
+    /// Takes all that `config` names, before anything of it is touched.
+    ///
+    /// # Errors
+    /// What is another instance's, and whose.
+    pub(crate) fn take(config: &Config) -> Result<Self, DaemonError> {
+        let mut claims = Self::default();
+        for (key, folder) in [("paths.run", &config.paths.run), ("paths.journal", &config.paths.journal)] {
+            fs::create_dir_all(folder).map_err(DaemonError::io(format!("making the folder {}", folder.display())))?;
+            if let Some(holder) = claims.claim(folder) {
+                return Err(taken(key, &folder.display().to_string(), &holder));
+            }
+        }
+        if config.port.kind == PortKind::Xdp {
+            let interface = &config.port.interface;
+            for queue in &config.port.queues {
+                let folder = PathBuf::from(format!("/sys/class/net/{interface}/queues/rx-{queue}"));
+                if let Some(holder) = claims.claim(&folder) {
+                    return Err(taken("port.queues", &format!("queue {queue} of {interface}"), &holder));
+                }
+            }
+        }
+        let (core, is_named) = match config.run_loop.core {
+            Core::Number(core) => (Some(usize::from(core)), true),
+            Core::Auto => (tern_hw::pin::allowed_cores().last().copied(), false),
+            Core::None => (None, false),
+        };
+        if let Some(core) = core
+            && let Some(holder) = claims.claim(Path::new(&format!("/sys/devices/system/cpu/cpu{core}")))
+        {
+            if is_named {
+                return Err(taken("loop.core", &format!("core {core}"), &holder));
+            }
+            claims
+                .shared
+                .push(format!("the loop shares core {core} with another instance ({holder}): give each its loop.core"));
+        }
+        Ok(claims)
+    }
+
+    /// What is another's too.
+    pub(crate) fn shared(&self) -> &[String] {
+        &self.shared
+    }
+
+    /// Claims a folder; who has it instead. One that is not there, or on a file system without locks, cannot be claimed: it is
+    /// refused by whoever needs it.
+    fn claim(&mut self, folder: &Path) -> Option<String> {
+        let file = File::open(folder).ok()?;
+        match file.try_lock() {
+            Ok(()) => self.held.push(file),
+            Err(TryLockError::WouldBlock) => return Some(holder_of(&file)),
+            Err(TryLockError::Error(error)) => tracing::debug!("{}: cannot be claimed: {error}", folder.display()),
+        }
+        None
+    }
+}
+
+fn taken(key: &str, what: &str, holder: &str) -> DaemonError {
+    DaemonError::Taken { key: key.into(), what: what.into(), holder: holder.into() }
+}
+
+/// Who has the lock on a file, as /proc says.
+fn holder_of(file: &File) -> String {
+    let unknown = || "whose process is not seen from here".to_owned();
+    let Ok(facts) = file.metadata() else { return unknown() };
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let Some(pid) = pid_in(&locks, facts.ino()) else { return unknown() };
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let arguments = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
+    format!("pid {pid}: {}", arguments.trim_end())
+}
+
+/// The process with a flock(2) on the inode: `1: FLOCK ADVISORY WRITE 4711 fe:00:5678 0 EOF`.
+fn pid_in(locks: &str, inode: u64) -> Option<u32> {
+    let fields = locks.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    let of_inode = |place: &&str| place.rsplit_once(':').is_some_and(|(_, found)| found.parse() == Ok(inode));
+    fields
+        .filter(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5).filter(|place| of_inode(place)).is_some())
+        .find_map(|fields| fields.get(4)?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_claimed_once_by_whom_is_said_and_it_is_free_again_afterwards() {
+        let folder = std::env::temp_dir().join(format!("tern-claims-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let (mut one, mut other) = (Claims::default(), Claims::default());
+        assert_eq!(one.claim(&folder), None);
+        let holder = other.claim(&folder).expect("it is taken");
+        assert!(holder.starts_with(&format!("pid {}: ", std::process::id())), "{holder}");
+        drop(one);
+        assert_eq!(other.claim(&folder), None);
+        assert_eq!(other.claim(Path::new("/nonexistent")), None, "left to whoever needs it");
+        fs::remove_dir(&folder).expect("it is empty");
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_found_by_its_inode() {
+        let locks = "1: POSIX  ADVISORY  WRITE 7 fe:00:5678 0 EOF\n2: FLOCK  ADVISORY  WRITE 4711 fe:00:5678 0 EOF\n";
+        assert_eq!((pid_in(locks, 5678), pid_in(locks, 678), pid_in("", 1)), (Some(4711), None, None));
+    }
+}
