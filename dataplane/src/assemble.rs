@@ -216,6 +216,12 @@ fn strategy_limits(config: &LimitsConfig) -> Vec<StrategyLimits> {
     config.strategy.iter().map(of).collect()
 }
 
+/// The strategy that orders of people belong to.
+fn by_hand(config: &Config) -> Option<StrategyId> {
+    let by_hand = config.strategy.iter().find(|strategy| strategy.name == tern_config::MANUAL);
+    by_hand.map(|strategy| StrategyId(strategy.id))
+}
+
 /// What the venue charges.
 fn fees(config: &Config) -> Fees {
     let Some(session) = &config.session else { return Fees::default() };
@@ -239,6 +245,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         venue: VENUE,
         conn: crate::engine::CONN,
         limits,
+        by_hand: by_hand(config),
         symbols: symbol_limits(config),
         closes: closes(config),
         strategy_limits: strategy_limits(&config.limits),
