@@ -367,6 +367,20 @@ mod tests {
     }
 
     #[test]
+    fn orders_by_hand_belong_to_the_strategy_of_that_name_if_there_is_one() {
+        assert_eq!(tern_config::MANUAL, tern_strategies::manual::Manual::NAME);
+        const TEXT: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n\
+            [[strategy]]\nname = \"observe\"\nid = 7\n";
+        let parse = |text: &str| {
+            Config::parse(std::path::Path::new("test"), text).unwrap_or_else(|problems| panic!("{problems}"))
+        };
+        assert_eq!(by_hand(&parse(TEXT)), None);
+        let config = parse(&format!("{TEXT}[[strategy]]\nname = \"manual\"\nid = 9\n"));
+        assert_eq!(by_hand(&config), Some(StrategyId(9)));
+        assert_eq!(crate::registry::strategies(&config).map(|all| all.len()).ok(), Some(2));
+    }
+
+    #[test]
     fn the_run_state_survives_the_start_record() {
         let state = RunState {
             next_order_id: 77,

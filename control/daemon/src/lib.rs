@@ -16,6 +16,8 @@ mod firm;
 mod journal;
 mod keeper;
 mod limits;
+mod manual;
+mod pending;
 mod process;
 mod rescue;
 mod roles;
@@ -25,13 +27,14 @@ mod server;
 mod shared;
 mod steer;
 mod supervisor;
+mod told;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
-use tern_config::facts::DataplaneFacts;
+use tern_config::facts::{DaemonFacts, DataplaneFacts};
 use tern_config::{AutoOff, Config};
 use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView};
 
@@ -125,9 +128,13 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         });
     }
 
+    // Of a daemon that was killed: what waited then for a second person.
+    let before =
+        tern_config::facts::read::<DaemonFacts>(&config.paths.daemon_facts()).ok().flatten().unwrap_or_default();
     let run_folder = RunFolder::claim(&config.paths)?;
     let shared = Shared::new(config, firm, ends.segment, ends.commands);
     shared.update(|facts| facts.leftovers.extend(run_folder.leftovers().iter().cloned()));
+    manual::tell_dropped(&shared, &before.pending);
 
     let running = view.data_plane()?;
     let mut steering = Steering::set_up(config, running.is_some(), &shared)?;
@@ -145,6 +152,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         let mut audit = Audit::new(config, dataplane, &shared);
         let mut exporter = Exporter::new(config, dataplane, &shared);
         supervisor.run(stop, &mut steering, audit.as_mut(), exporter.as_mut());
+        manual::drop_waiting(&shared);
         let ended = supervisor.shut_down();
         shared.stop_draining();
         let drained = drain.join().unwrap_or(false);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tern_abi::command::SYSTEM_UID;
 use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::manual::ManualCommand;
 use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
 use tern_abi::segment::{KillCause, REFUSAL_WORDS, Segment};
@@ -17,7 +18,9 @@ use tern_config::venue::PortSetting;
 use tern_config::{Config, Firm};
 
 use crate::clock;
+use crate::pending::Pending;
 use crate::second::SecondPerson;
+use crate::told::Told;
 
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
@@ -26,11 +29,17 @@ pub(crate) struct Shared<'a> {
     pub(crate) segment: Segment<'a>,
     commands: Mutex<CommandSender<'a>>,
     facts: Mutex<DaemonFacts>,
+    /// Held while they are written: one writes at a time.
+    facts_file: Mutex<()>,
     latency: Mutex<LatencyFacts>,
     draining: AtomicBool,
     serving: AtomicBool,
     requests: AtomicU64,
     pub(crate) second: SecondPerson,
+    /// What is done by hand and waits for a second person.
+    pub(crate) pending: Pending,
+    /// What came of things done by hand.
+    pub(crate) told: Told,
     began: Instant,
     /// When the supervisor looked last, ms since `began`.
     watched_ms: AtomicU64,
@@ -60,11 +69,14 @@ impl<'a> Shared<'a> {
             segment,
             commands: Mutex::new(commands),
             facts: Mutex::new(facts),
+            facts_file: Mutex::new(()),
             latency: Mutex::new(LatencyFacts::empty()),
             draining: AtomicBool::new(true),
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
             second: SecondPerson::default(),
+            pending: Pending::default(),
+            told: Told::default(),
             began: Instant::now(),
             watched_ms: AtomicU64::new(0),
             rescue_requested: AtomicBool::new(false),
@@ -108,6 +120,7 @@ impl<'a> Shared<'a> {
     }
 
     pub(crate) fn write_facts(&self, path: &Path) {
+        let _one = lock(&self.facts_file);
         if let Err(error) = tern_config::facts::write(path, &self.facts()) {
             tracing::warn!("{}: cannot be written: {error}", path.display());
         }
@@ -147,6 +160,11 @@ impl<'a> Shared<'a> {
     /// Hands all limits at once to the loop.
     pub(crate) fn send_limits(&self, limits: &SetLimits) -> Result<Ticket, RingFull> {
         lock(&self.commands).send_limits(limits)
+    }
+
+    /// Hands what a person does by hand to the loop.
+    pub(crate) fn send_manual(&self, wish: &ManualCommand) -> Result<Ticket, RingFull> {
+        lock(&self.commands).send_manual(wish)
     }
 
     /// A number that no other request of this instance has, those of an earlier daemon included: it began with the time.

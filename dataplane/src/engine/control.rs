@@ -147,10 +147,7 @@ where
             ) => {}
             // What nobody sends this way.
             Some(
-                CommandKind::SetLimits
-                | CommandKind::Manual
-                | CommandKind::DaemonPulse
-                | CommandKind::StrategyOverrun,
+                CommandKind::SetLimits | CommandKind::Manual | CommandKind::DaemonPulse | CommandKind::StrategyOverrun,
             )
             | None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
         }

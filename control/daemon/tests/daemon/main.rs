@@ -4,6 +4,7 @@ mod bench;
 mod disk;
 mod firm;
 mod limits;
+mod manual;
 mod rescue;
 mod xdp;
 

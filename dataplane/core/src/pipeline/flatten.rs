@@ -88,9 +88,8 @@ impl Flatten {
     /// Everything that decides what comes, for a hash.
     pub(super) fn words(&self) -> impl Iterator<Item = u64> + '_ {
         let targets = self.targets.iter().take(self.length);
-        let targets = targets.flat_map(|of| {
-            [u64::from(of.instrument.0) << 8 | u64::from(of.owner), of.due.0, of.pause_ns]
-        });
+        let targets =
+            targets.flat_map(|of| [u64::from(of.instrument.0) << 8 | u64::from(of.owner), of.due.0, of.pause_ns]);
         [self.request, self.until.0, self.due.0].into_iter().chain(targets)
     }
 }
@@ -167,8 +166,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         let order = self.desk.ids.next();
         match self.act_by_hand(turn, owner, &intent) {
             Ok(()) => {
-                let record =
-                    ManualRecord { request: self.desk.flatten.request, order, ..told(ManualOutcome::Sent) };
+                let record = ManualRecord { request: self.desk.flatten.request, order, ..told(ManualOutcome::Sent) };
                 self.desk.tell_by_hand(turn, record);
                 Target { pause_ns: 0, ..target }
             }

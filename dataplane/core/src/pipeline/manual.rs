@@ -45,10 +45,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         };
         let order = self.desk.ids.next();
         match self.act_by_hand(turn, owner, &intent) {
-            Ok(()) => self.desk.tell_by_hand(
-                turn,
-                ManualRecord { request: wish.request, order, ..told(ManualOutcome::Sent) },
-            ),
+            Ok(()) => {
+                self.desk.tell_by_hand(turn, ManualRecord { request: wish.request, order, ..told(ManualOutcome::Sent) })
+            }
             Err(refusal) => self.desk.refused_by_hand(turn, wish.request, 0, refusal),
         }
     }
@@ -184,7 +183,8 @@ impl Desk {
         refusal: Refusal,
     ) {
         let Refusal { reason, limit, value } = refusal;
-        let record = ManualRecord { request, order, reason: reason as u32 + 1, limit, value, ..told(ManualOutcome::Refused) };
+        let record =
+            ManualRecord { request, order, reason: reason as u32 + 1, limit, value, ..told(ManualOutcome::Refused) };
         self.tell_by_hand(turn, record);
     }
 

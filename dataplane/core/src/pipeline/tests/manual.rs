@@ -179,7 +179,10 @@ fn a_dry_run_says_what_would_come_of_it_and_does_nothing() {
     }
     assert_eq!(records(&rig, 2)[0].count, 1, "one position would be in it");
     assert_eq!((rig.pipeline.next_order_id(), rig.pipeline.desk().gate().messages()), before);
-    assert_eq!(rig.pipeline.state_hash(), { rig.input(Input::Manual(&check(flatten(9, FIRM)))); rig.pipeline.state_hash() });
+    assert_eq!(rig.pipeline.state_hash(), {
+        rig.input(Input::Manual(&check(flatten(9, FIRM))));
+        rig.pipeline.state_hash()
+    });
 }
 
 #[test]
@@ -238,7 +241,8 @@ fn a_flatten_cancels_and_closes_what_is_held_whichever_way_it_leans() {
         assert_eq!(close.len(), 1);
         let found = (close[0].side, close[0].price, close[0].quantity, close[0].ioc, close[0].strategy);
         assert_eq!(found, (side.opposite(), Price(price), 100, true, StrategyId(1)));
-        let cancels: Vec<OrderAction> = sent.iter().map(|sent| sent.action).filter(|a| matches!(a, OrderAction::Cancel { .. })).collect();
+        let cancels: Vec<OrderAction> =
+            sent.iter().map(|sent| sent.action).filter(|a| matches!(a, OrderAction::Cancel { .. })).collect();
         assert_eq!(cancels, [OrderAction::Cancel { order: OrderId(2) }]);
         // The one that rested trades a little first, and then is gone: that is closed too.
         rig.venue(executed(2, 20, away, 90));
