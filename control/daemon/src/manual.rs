@@ -160,7 +160,7 @@ fn carry_out(shared: &Shared<'_>, command: &ManualCommand, patience: Duration) -
     shared.told.expect(request);
     let Ok(ticket) = shared.send_manual(command) else {
         shared.told.take(request);
-        return Answer::Error("the command ring is full: the data plane takes no commands; nothing was done".into());
+        return Answer::Error("the command ring is full: the data plane takes no commands; no order was sent".into());
     };
     let taken = shared.wait_taken(ticket, patience);
     let is_flatten = command.what() == Some(ManualKind::Flatten) && command.stage() == Some(ManualStage::Do);

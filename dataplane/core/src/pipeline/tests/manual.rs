@@ -2,12 +2,14 @@
 
 use super::{Ask, Two, limit, say, two, two_with};
 use crate::input::{ConnEvent, Input};
+use crate::opening::OpeningPosition;
 use crate::pipeline::Config;
+use crate::probe::NotIsolated;
 use crate::risk::{LimitId, Reason};
 use crate::session::{OrderAction, VenueEventKind};
 use crate::strategy::TradingState;
-use crate::testing::{Rig, Sent, accepted, add, config, executed, new, told, trading};
-use crate::units::{OrderId, Price, Side, StrategyId, Symbol};
+use crate::testing::{Rig, Script, Sent, accepted, add, config, executed, new, told, trading};
+use crate::units::{OrderId, Price, Side, StrategyId, Symbol, TaiNs};
 use alloc::vec::Vec;
 use proptest::prelude::*;
 use tern_abi::command::{Command, CommandKind};
@@ -483,4 +485,39 @@ proptest! {
         prop_assert_eq!(end, Some(ManualOutcome::Flat));
         prop_assert_eq!(position(&rig, 0), 0);
     }
+}
+
+#[test]
+fn what_was_done_by_hand_replays_to_the_byte() {
+    let symbol = Symbol::new("S0").expect("a symbol");
+    let held = OpeningPosition { strategy: StrategyId(1), symbol, shares: 100, cost: 1000_0000 };
+    let config = Config { opening: alloc::vec![held], ..by_hand() };
+    let scripts = || (Script::default(), Script::default());
+    let mut rig = Rig::ready(config.clone(), 2, scripts());
+    quoted(&mut rig, 0);
+    let (mut wire, mut told_of) = (Vec::new(), Vec::new());
+    for wish in [order(1, SIDE_BUY, 9_8000, 10), flatten(2, FIRM), order(3, SIDE_BUY, 20_0000, 1)] {
+        let (outcomes, sent) = give(&mut rig, &wish);
+        told_of.push(outcomes.last().copied());
+        wire.extend(sent);
+    }
+    rig.venue(accepted(1, 10, 9_8000));
+    rig.venue(told(VenueEventKind::Canceled, 1, 10));
+    rig.venue(accepted(2, 100, 9_9900));
+    rig.venue(executed(2, 40, 9_9900, 5));
+    rig.venue(told(VenueEventKind::Canceled, 2, 60));
+    wire.extend(later(&mut rig));
+    assert_eq!(told_of, [ManualOutcome::Sent, ManualOutcome::Sent, ManualOutcome::Refused].map(Some));
+    assert_eq!(position(&rig, 0), 60, "the flatten is under way");
+
+    let mut again = Rig::bare(config, 2, scripts());
+    let mut bytes = Vec::new();
+    for (tai_ns, kind, body) in &rig.rec.records {
+        let mut take = |message: &[u8]| bytes.push(Sent::read(message));
+        let _ = again.pipeline.replay(TaiNs(*tai_ns), *kind, body, &mut again.rec, &mut NotIsolated, &mut take);
+    }
+    bytes.extend(again.sent());
+    assert_eq!(again.rec.records, rig.rec.records);
+    assert_eq!(again.pipeline.state_hash(), rig.pipeline.state_hash());
+    assert_eq!(bytes, wire);
 }
