@@ -101,9 +101,12 @@ fn an_order_by_hand_passes_the_gate_and_is_the_desks_own() {
     assert_eq!((position(&rig, 0), position(&rig, 1)), (0, 100), "it counts as the desk's");
 }
 
+/// What is so before, what is wanted then, and why it is refused.
+type Case = (&'static str, fn(&mut Rig<Two>), ManualCommand, Reason);
+
 #[test]
 fn the_gate_refuses_people_for_the_reasons_for_which_it_refuses_strategies() {
-    let cases: [(&str, fn(&mut Rig<Two>), ManualCommand, Reason); 9] = [
+    let cases: [Case; 9] = [
         ("killed", |rig| rig.command(CommandKind::Kill), order(1, SIDE_BUY, 10_0000, 1), Reason::Killed),
         ("limit", |_| {}, order(1, SIDE_BUY, 10_0000, 10_001), Reason::Position),
         ("collar", |_| {}, order(1, SIDE_BUY, 20_0000, 1), Reason::Collar),
