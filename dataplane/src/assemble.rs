@@ -216,6 +216,12 @@ fn strategy_limits(config: &LimitsConfig) -> Vec<StrategyLimits> {
     config.strategy.iter().map(of).collect()
 }
 
+/// The strategy that orders of people belong to.
+fn by_hand(config: &Config) -> Option<StrategyId> {
+    let by_hand = config.strategy.iter().find(|strategy| strategy.name == tern_config::MANUAL);
+    by_hand.map(|strategy| StrategyId(strategy.id))
+}
+
 /// What the venue charges.
 fn fees(config: &Config) -> Fees {
     let Some(session) = &config.session else { return Fees::default() };
@@ -239,6 +245,7 @@ pub fn pipeline<F: Feed, O: OrderSession, S: StrategySet>(
         venue: VENUE,
         conn: crate::engine::CONN,
         limits,
+        by_hand: by_hand(config),
         symbols: symbol_limits(config),
         closes: closes(config),
         strategy_limits: strategy_limits(&config.limits),
@@ -357,6 +364,20 @@ mod tests {
         let instrument = made.desk().instruments().get(symbol).expect("it is named");
         assert_eq!(made.desk().portfolio().position(0, instrument).shares, -30);
         assert_eq!(made.desk().gate().stake().gross(), 300_0000);
+    }
+
+    #[test]
+    fn orders_by_hand_belong_to_the_strategy_of_that_name_if_there_is_one() {
+        assert_eq!(tern_config::MANUAL, tern_strategies::manual::Manual::NAME);
+        const TEXT: &str = "[instance]\nname = \"m\"\n[port]\nkind = \"socket\"\ninterface = \"lo\"\n\
+            [[strategy]]\nname = \"observe\"\nid = 7\n";
+        let parse = |text: &str| {
+            Config::parse(std::path::Path::new("test"), text).unwrap_or_else(|problems| panic!("{problems}"))
+        };
+        assert_eq!(by_hand(&parse(TEXT)), None);
+        let config = parse(&format!("{TEXT}[[strategy]]\nname = \"manual\"\nid = 9\n"));
+        assert_eq!(by_hand(&config), Some(StrategyId(9)));
+        assert_eq!(crate::registry::strategies(&config).map(|all| all.len()).ok(), Some(2));
     }
 
     #[test]

@@ -54,6 +54,8 @@ counter_enum! {
         RefusalLimit = "refusal_limit": "An order was refused for another limit than the one in force.",
         RefusalValue = "refusal_value": "An order was refused for a sum that it would not have made.",
         PriceBand = "price_band": "An order at a price outside of the bounds of its symbol, or at any price where it has bounds.",
+        ByHand = "by_hand": "An order by hand that nobody wanted, or another than was wanted.",
+        FlattenTurns = "flatten_turns": "An order of a flatten that could take a position through zero.",
         RecordUnreadable = "record_unreadable": "A record that is shorter than its layout says.",
     }
 }

@@ -92,6 +92,12 @@ impl Orders {
         self.open
     }
 
+    /// Shares that an owner's orders of a side may yet trade. Walks all orders.
+    pub(crate) fn working(&self, owner: Owner, is_buy: bool) -> i128 {
+        let of_side = self.chains.values().filter(|chain| chain.is_buy == is_buy && chain.owner() == owner);
+        of_side.map(Chain::at_risk).sum()
+    }
+
     /// A new chain; the caller has seen that its id is new.
     pub(crate) fn insert(&mut self, chain: Chain) {
         let id = chain.id;

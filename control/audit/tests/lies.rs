@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use tern_abi::command::{CommandKind, LimitsOutcome};
+use tern_abi::manual::{ManualCommand, ManualStage};
 use tern_abi::reconcile::Difference;
 use tern_abi::record::{
     ACTION_CANCEL, CONN_DOWN, InstrumentTrustRecord, Kind, OrderEventRecord, OrderRecord, StateRecord, VenueEventKind,
@@ -290,6 +291,37 @@ const LIES: &[Planted] = &[
         day.said(&executed(1, 60, 7));
         day.event(1, 60, 3);
     }),
+    ("an order by hand that nobody wanted", Lie::ByHand, |day| {
+        day.record(Kind::Timer, &[]);
+        day.sent_by_hand(5, new(1, BUY, 100));
+    }),
+    ("an order by hand that waits for a second person", Lie::ByHand, |day| {
+        day.wish(ManualCommand { stage: ManualStage::Asked as u32, ..wished(5, 100) });
+        day.sent_by_hand(5, new(1, BUY, 100));
+    }),
+    ("an order by hand of more shares than were wanted", Lie::ByHand, |day| {
+        day.wish(wished(5, 100));
+        day.sent_by_hand(5, new(1, BUY, 101));
+    }),
+    ("an order by hand to the other side", Lie::ByHand, |day| {
+        day.wish(wished(5, 100));
+        day.sent_by_hand(5, new(1, SELL, 100));
+    }),
+    ("a flatten that goes through zero", Lie::FlattenTurns, |day| {
+        day.live(new(1, BUY, 100));
+        day.said(&executed(1, 100, 7));
+        day.position(100);
+        day.wish(flatten(5));
+        day.sent_by_hand(5, new(2, SELL, 101));
+    }),
+    ("a flatten that forgets what works", Lie::FlattenTurns, |day| {
+        day.live(new(1, BUY, 100));
+        day.said(&executed(1, 100, 7));
+        day.position(100);
+        day.live(new(2, SELL, 60));
+        day.wish(flatten(5));
+        day.sent_by_hand(5, new(3, SELL, 41));
+    }),
     ("a record cut short", Lie::RecordUnreadable, |day| day.record(Kind::Order, &[&[0; 20]])),
     ("an order under no limits", Lie::NoLimits, |day| {
         day.record(Kind::Start, &[tern_abi::record::StartRecord::default().as_bytes(), b"limits"]);
@@ -314,6 +346,21 @@ fn every_disagreement_has_a_lie_that_shows_it() {
     let missing: Vec<_> =
         Lie::ALL.iter().filter(|what| !LIES.iter().chain(money::LIES).any(|(_, lie, _)| lie == *what)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn what_was_wanted_by_hand_and_a_flatten_of_all_that_is_held_are_no_lies() {
+    let mut day = Day::new();
+    day.wish(wished(5, 100));
+    day.sent_by_hand(5, new(1, BUY, 100));
+    day.said(&accepted(&new(1, BUY, 100)));
+    day.said(&executed(1, 100, 7));
+    day.position(100);
+    day.live(new(2, SELL, 60));
+    day.wish(flatten(6));
+    day.sent_by_hand(6, new(3, SELL, 40));
+    let (counts, found) = day.audited();
+    assert_eq!((counts.orders, found), (3, [].into()));
 }
 
 #[test]

@@ -32,7 +32,8 @@ Exit codes:
   6  resume: refused, somebody killed since you looked
   7  risk set: refused, other limits are in force than those that were seen
   8  refused: it needs a role that you do not have
-  9  not done yet: a second person has to ask for the same";
+  9  not done yet: a second person has to ask for the same, or to confirm it
+  10 refused by the gate; the reason and its bound are said";
 
 /// The instance, by its configuration or by its name.
 #[derive(Args, Debug, Clone)]
@@ -128,6 +129,39 @@ pub enum Verb {
         #[arg(long, default_value_t = 2000, value_name = "MS")]
         timeout_ms: u64,
     },
+    /// An order, or a cancel, by hand: through the gate, and journaled with who and why. Needs the role operator.
+    #[command(subcommand)]
+    Order(OrderVerb),
+    /// Closes positions by hand: cancels what is open in a scope, which may only reduce from then on (`tern resume --scope` lifts
+    /// that), and sends orders that only reduce until nothing is left or the time is over. Needs the role operator.
+    #[command(group = clap::ArgGroup::new("part").required(true))]
+    Flatten {
+        /// Positions in this symbol.
+        #[arg(long, value_name = "SYMBOL", group = "part")]
+        symbol: Option<String>,
+        /// Positions of this strategy, by name or id.
+        #[arg(long, value_name = "NAME", group = "part")]
+        strategy: Option<String>,
+        /// All positions.
+        #[arg(long, group = "part")]
+        all: bool,
+        /// Why; it is journaled.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// For how long it tries.
+        #[arg(long, default_value_t = 10_000, value_name = "MS")]
+        timeout_ms: u32,
+        /// Only says how much would be in it.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What was asked for by hand and waits for a second person.
+    Pending,
+    /// Has done what another user asked for by hand. Needs the role operator.
+    Confirm {
+        /// Its number, as `tern pending` says it.
+        id: u64,
+    },
     /// Configuration: what is wrong with a file, what each key means, what runs, what a file would change, and applying it.
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -157,6 +191,84 @@ pub enum Verb {
     },
     /// Everything that the journal adds up to, for comparison with other records of the same day.
     Report,
+}
+
+/// What is done with orders by hand.
+#[derive(Debug, clap::Subcommand)]
+pub enum OrderVerb {
+    /// Sends a new order. It belongs to the strategy `manual`, which has to be configured.
+    Send {
+        /// Symbol.
+        #[arg(long, value_name = "SYMBOL")]
+        symbol: String,
+        /// To buy or to sell; whether a sale is short, the gate says.
+        #[arg(long, value_enum)]
+        side: OrderSide,
+        /// How many.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        shares: u32,
+        /// Limit price, in the currency unit, for example 12.34.
+        #[arg(long, value_name = "PRICE", value_parser = price)]
+        price: i64,
+        /// How long it stands.
+        #[arg(long, value_enum, default_value_t = Tif::Day)]
+        tif: Tif,
+        /// Only if it does not trade at once.
+        #[arg(long)]
+        post_only: bool,
+        /// Why; it is journaled.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// Only says what the gate would.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Cancels any open order of the account, whosever it is.
+    Cancel {
+        /// The order, by any id that it has (`tern orders`).
+        id: u32,
+        /// Why; it is journaled.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// Only says whether it is open.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Side of an order.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderSide {
+    /// Buy.
+    Buy,
+    /// Sell.
+    Sell,
+}
+
+/// How long an order stands.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tif {
+    /// Until the end of the day.
+    Day,
+    /// What does not trade at once is cancelled.
+    Ioc,
+    /// For the opening cross.
+    Open,
+    /// For the closing cross.
+    Close,
+}
+
+/// A price in the currency unit as 1/10000 of it.
+fn price(text: &str) -> Result<i64, String> {
+    let wrong = || "a price above 0 with at most four decimals is needed, for example 12.34".to_owned();
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > 4 {
+        return Err(wrong());
+    }
+    let decimals: i64 = format!("{part:0<4}").parse().map_err(|_| wrong())?;
+    let value = whole.parse::<i64>().ok().and_then(|whole| whole.checked_mul(10_000)?.checked_add(decimals));
+    value.filter(|value| *value > 0).ok_or_else(wrong)
 }
 
 /// What is done with positions.

@@ -78,6 +78,10 @@ pub(crate) fn orders(folder: &Path, all: bool, limit: usize) -> Result<Outcome, 
         ]);
     }
     let mut text = if table.is_empty() { String::new() } else { table.render() };
+    for (row, by) in newest.iter().filter_map(|row| Some((row, row.by_hand.as_ref()?))) {
+        let second = by.confirmed_by.map_or_else(String::new, |uid| format!(", confirmed by uid {uid}"));
+        text.push_str(&format!("{} by hand ({}): uid {}{second}: {}\n", row.order, by.what, by.uid, by.why));
+    }
     text.push_str(&format!("{open} open orders of {}\n", fold.orders.iter().count()));
     let code = damage_note(damage.as_ref(), &mut text);
     Ok(Outcome { text, json: json!({ "open": open, "orders": newest }), code })

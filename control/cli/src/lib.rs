@@ -17,6 +17,7 @@ mod history;
 mod indexed;
 mod journal_verbs;
 mod live;
+mod manual;
 pub mod outcome;
 mod outliers;
 mod packet;
@@ -102,6 +103,13 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
             }
         }
         Verb::CancelAll { timeout_ms } => control::cancel_all(&target()?, *timeout_ms),
+        Verb::Order(verb) => manual::order(&target()?, verb),
+        Verb::Flatten { symbol, strategy, all: _, why, timeout_ms, dry_run } => {
+            let part = (symbol.as_deref(), strategy.as_deref());
+            manual::flatten(&target()?, part, (why, *dry_run), *timeout_ms)
+        }
+        Verb::Pending => manual::pending(&target()?),
+        Verb::Confirm { id } => manual::confirm(&target()?, *id),
         Verb::Config(verb) => config::run(which, verb),
         Verb::Risk(RiskVerb::Show) => risk::show(&target()?),
         Verb::Risk(RiskVerb::Check { file }) => Ok(risk::check(file)),

@@ -29,6 +29,8 @@ pub mod exit {
     pub const ROLE: u8 = 8;
     /// A second person has to ask for the same.
     pub const SECOND_PERSON: u8 = 9;
+    /// The gate refused what was wanted by hand.
+    pub const REFUSED: u8 = 10;
 }
 
 /// What came of a command that could be carried out.

@@ -1,8 +1,9 @@
 //! Records as JSON objects, and those as lines for people.
 
 use serde_json::{Map, Value, json};
-use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SetBounds, SetLimits};
+use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SYSTEM_UID, SetBounds, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
 use tern_abi::outlier::OutlierRecord;
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
@@ -155,6 +156,25 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             json!({ "step": what.map_or("?", RescueStep::name), "order": step.order, "value": step.value,
                 "count": step.count, "account": step.account, "text": text, "bytes": sent.then(|| hex(more)) })
         }),
+        Kind::Manual => read(body, |wish: ManualCommand, _| {
+            let what = wish.what();
+            let scope = wish.scope().filter(|_| what == Some(ManualKind::Flatten));
+            let is_order = what == Some(ManualKind::Order);
+            let order = is_order.then(|| {
+                json!({ "symbol": symbol_text(&wish.symbol), "side": side_name(wish.side), "price": wish.price,
+                    "quantity": wish.quantity, "time_in_force": letter(wish.time_in_force), "post_only": wish.post_only != 0 })
+            });
+            let second = Some(wish.second_uid).filter(|uid| *uid != SYSTEM_UID);
+            json!({ "what": what.map_or("?", ManualKind::name), "stage": wish.stage().map_or("?", ManualStage::name),
+                "request": wish.request, "uid": wish.uid, "second_uid": second, "why": wish.why(), "order": wish.order,
+                "wanted": order, "scope": scope.map(|(kind, key)| scope_text(kind, key)), "within_ms": wish.within_ms })
+        }),
+        Kind::ManualOutcome => read(body, |record: ManualRecord, _| {
+            let outcome = ManualOutcome::from_index(record.outcome as usize).map_or("?", ManualOutcome::name);
+            let reason = record.reason.checked_sub(1).map(|reason| name_at(&names.refusals, reason as usize));
+            json!({ "outcome": outcome, "request": record.request, "order": record.order, "reason": reason,
+                "limit": record.limit, "value": record.value, "count": record.count, "cause_seq": record.cause_seq })
+        }),
         Kind::Timer => Some(json!({})),
         Kind::Events => Some(json!({ "bytes": body.len() })),
         Kind::Start => read(body, |start: StartRecord, text| {
@@ -229,6 +249,15 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             let named = LoopCounter::ALL.iter().zip(values).filter(|(_, value)| *value != 0);
             Some(Value::Object(named.map(|(counter, value)| (counter.name().to_owned(), json!(value))).collect()))
         }
+    }
+}
+
+/// A scope as `--scope` takes it, strategies by their id.
+fn scope_text(kind: ScopeKind, key: u64) -> String {
+    match kind {
+        ScopeKind::Firm => kind.name().into(),
+        ScopeKind::Venue | ScopeKind::Strategy => format!("{}:{key}", kind.name()),
+        ScopeKind::Symbol => format!("{}:{}", kind.name(), symbol_text(&key.to_le_bytes())),
     }
 }
 

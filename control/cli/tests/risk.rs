@@ -249,7 +249,7 @@ fn set_sends_what_changes_against_the_epoch_that_was_seen() {
         })
     };
     let answer = |verdict: &str, epoch: u32, message: &str| {
-        json!({ "version": 5, "answer": { "limits": { "verdict": verdict, "epoch": epoch, "message": message } } })
+        json!({ "version": 6, "answer": { "limits": { "verdict": verdict, "epoch": epoch, "message": message } } })
             .to_string()
     };
     let (output, asked) =
@@ -269,7 +269,7 @@ fn set_sends_what_changes_against_the_epoch_that_was_seen() {
     // A daemon of the release before.
     let (output, _) = ask(&["position_max=5"], r#"{"version":3,"answer":{"something":{"of":"then"}}}"#);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("ternd speaks protocol version 3, this tern 5"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("ternd speaks protocol version 3, this tern 6"), "{}", stderr(&output));
     let (output, _) = ask(&["position_max=5"], r#"{"version":5,"answer":{"error":"no data plane runs"}}"#);
     assert_eq!(output.status.code(), Some(1));
 }
@@ -421,4 +421,62 @@ fn what_a_file_says_of_single_symbols_and_strategies_is_shown_and_said_not_to_be
     std::fs::write(&file, "[limits]\n[[limits.strategy]]\nid = 0\ngross_max = 7\n").expect("a file");
     let (code, said) = bench.json(&["risk", "check", &file]);
     assert_eq!((code, &said["problems"][0]["field"]), (2, &json!("limits.strategy[0].id")), "{said}");
+}
+
+#[test]
+fn what_is_done_by_hand_is_asked_of_the_daemon_and_each_outcome_has_its_exit_code() {
+    let bench = Bench::new("by-hand");
+    let send = ["order", "send", "--symbol", "SPY", "--side", "sell", "--shares", "5", "--why", "a test", "--price"];
+    for wrong in ["0", "-1", "1.23456", "1e3", "", "1.", "x"] {
+        assert_eq!(bench.tern(&[&send[..], &[wrong]].concat()).status.code(), Some(2), "a price of {wrong}");
+    }
+    assert_eq!(bench.tern(&["flatten", "--why", "x"]).status.code(), Some(2), "of what?");
+    assert_eq!(bench.tern(&["flatten", "--all", "--symbol", "SPY", "--why", "x"]).status.code(), Some(2));
+    let priced = [&send[..], &["12.3"]].concat();
+    assert_eq!(bench.tern(&priced).status.code(), Some(3), "no daemon");
+
+    let listener = UnixListener::bind(bench.config.paths.control_socket()).expect("a socket");
+    let ask = |arguments: &[&str], answer: Value| {
+        let line = json!({ "version": 6, "answer": answer }).to_string();
+        std::thread::scope(|scope| {
+            let daemon = scope.spawn(|| answered(&listener, &line));
+            let output = bench.tern(&[&["--json"][..], arguments].concat());
+            (output, daemon.join().expect("it answers"))
+        })
+    };
+    let fact = |outcome: &str| {
+        json!({ "manual": { "request": 1, "taken": true, "outcome": outcome, "orders": [7], "reason": "collar",
+            "limit": 100, "value": 200, "count": 2, "confirmed_by": null } })
+    };
+    let (output, asked) = ask(&priced, fact("sent"));
+    let wish = json!({ "order": { "symbol": "SPY", "is_buy": false, "shares": 5, "price": 123_000,
+        "time_in_force": "day", "post_only": false } });
+    assert_eq!(asked["ask"], json!({ "manual": { "wish": wish, "why": "a test", "dry_run": false } }));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((output.status.code(), &said["orders"][0], &said["done"]), (Some(0), &7.into(), &true.into()));
+    for (outcome, code) in [
+        ("canceling", 0),
+        ("flat", 0),
+        ("passes", 0),
+        ("refused", 10),
+        ("left", 5),
+        ("busy", 1),
+        ("no_desk", 1),
+        ("", 3),
+    ] {
+        assert_eq!(ask(&priced, fact(outcome)).0.status.code(), Some(code), "{outcome}");
+    }
+    let (_, asked) = ask(&["flatten", "--symbol", "SPY", "--timeout-ms", "50", "--why", "a test"], fact("flat"));
+    let flatten = &asked["ask"]["manual"]["wish"]["flatten"];
+    let key = u64::from_le_bytes(*b"SPY     ");
+    assert_eq!(*flatten, json!({ "kind": "symbol", "key": key, "within_ms": 50 }));
+    let (output, asked) =
+        ask(&["order", "cancel", "7", "--why", "a test"], json!({ "waits": { "id": 3, "within_s": 60 } }));
+    assert_eq!((output.status.code(), &asked["ask"]["manual"]["wish"]["cancel"]["order"]), (Some(9), &7.into()));
+    let (output, asked) = ask(&["confirm", "3"], json!({ "role": { "message": "no" } }));
+    assert_eq!((output.status.code(), &asked["ask"]["confirm"]["id"]), (Some(8), &3.into()));
+    let waiting = json!([{ "id": 3, "what": "cancel", "text": "cancel order 7", "uid": 5, "why": "a test" }]);
+    let (output, _) = ask(&["pending"], json!({ "pending": waiting }));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((output.status.code(), &said["pending"][0]["text"]), (Some(0), &"cancel order 7".into()));
 }

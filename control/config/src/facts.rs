@@ -283,6 +283,26 @@ pub struct CopyFact {
     pub trouble: String,
 }
 
+/// Something done by hand that waits for a second person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PendingFact {
+    /// Its number, for `tern confirm`.
+    pub id: u64,
+    /// `order`, `cancel` or `flatten`.
+    pub what: String,
+    /// What is wanted, for people.
+    pub text: String,
+    /// Who asked: Unix user id.
+    pub uid: u32,
+    /// Why.
+    pub why: String,
+    /// When, TAI ns.
+    pub since_ns: u64,
+    /// Until when it can be confirmed, TAI ns.
+    pub until_ns: u64,
+}
+
 /// What the daemon did at the venue in the place of a data plane that was gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -380,6 +400,8 @@ pub struct DaemonFacts {
     pub refused: BTreeMap<String, u64>,
     /// Counters of the XDP program by name.
     pub steer: BTreeMap<String, u64>,
+    /// What was asked for by hand and waits for a second person.
+    pub pending: Vec<PendingFact>,
 }
 
 /// Writes `facts` to `path`, whole or not at all.

@@ -106,7 +106,10 @@ pub const FIELDS: &[Field] = &[
     field("roles.operator", "the name of a group of this host, 1 to 32 of a-z, 0-9, _ and -, or \"\" for everybody"),
     field("roles.risk_officer", "the name of a group of this host, 1 to 32 of a-z, 0-9, _ and -, or \"\" for none"),
     field("roles.root_is_risk_officer", "true or false; false needs a group in roles.risk_officer"),
-    field("roles.second_person", "a list of \"resume\" and \"accept\", [] for none"),
+    field(
+        "roles.second_person",
+        "a list of \"resume\", \"accept\", \"order\", \"cancel\" and \"flatten\", [] for none",
+    ),
     field("roles.second_person_s", "seconds from 5 to 3600"),
     field("limits.messages_per_day_max", "a positive number of order messages a day"),
     field("limits.cancel_day_reserve", "a positive number of messages"),

@@ -36,7 +36,7 @@ use std::path::Path;
 pub use day::{TimeOfDay, UtcOffset};
 pub use firm::{Firm, FirmSection};
 pub use opening::{Held, Opening, OpeningPosition, Splits, StrategyName, parse_splits};
-pub use operations::{Alerts, Confirmed, Daemon, Fsync, HeartbeatLoss, Journal, Metrics, Roles};
+pub use operations::{Alerts, Confirmed, Daemon, Fsync, HeartbeatLoss, Journal, MANUAL, Metrics, Roles};
 pub use parts::{StrategyLimits, SymbolLimits};
 pub use paths::Paths;
 pub use problem::{Problem, Problems};

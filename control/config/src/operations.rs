@@ -14,19 +14,28 @@ pub enum Confirmed {
     Resume,
     /// `tern recover --accept`.
     Accept,
+    /// `tern order send`: by `tern confirm`, as those below.
+    Order,
+    /// `tern order cancel`.
+    Cancel,
+    /// `tern flatten`.
+    Flatten,
 }
+
+/// The strategy that orders of people belong to: `[[strategy]]` with this name.
+pub const MANUAL: &str = "manual";
 
 /// `[roles]`: Unix groups of this host. Nobody's role is asked for a kill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Roles {
-    /// Group whose members may tighten limits, resume and cancel all; empty = whoever reaches the control socket.
+    /// Group whose members may tighten limits, resume, cancel all and trade by hand; empty = whoever reaches the control socket.
     pub operator: String,
     /// Group whose members may also loosen limits, resume after a loss and accept differences; empty = root alone.
     pub risk_officer: String,
     /// Whether root is a risk officer too.
     pub root_is_risk_officer: bool,
-    /// Commands that another user has to ask for as well.
+    /// Commands that another user has to ask for as well, or to confirm.
     pub second_person: Vec<Confirmed>,
     /// Within so long.
     pub second_person_s: u64,

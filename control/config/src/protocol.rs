@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{DaemonFacts, RescueFact};
+use crate::facts::{DaemonFacts, PendingFact, RescueFact};
 
 /// Version of this protocol; both sides say theirs.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// Longest line that is taken, bytes.
 pub const LINE_BYTES_MAX: usize = 65_536;
@@ -91,10 +91,88 @@ pub enum Ask {
     /// Cancel what is open in the place of a loop that does not heed the kill, or is gone; answered once it was tried. Where
     /// the port cancels on disconnect nothing is done.
     Rescue,
+    /// An order, a cancel or a flatten by hand.
+    Manual {
+        /// What is wanted.
+        wish: Wish,
+        /// Why, for the journal.
+        why: String,
+        /// Only what would come of it.
+        dry_run: bool,
+    },
+    /// What waits for a second person.
+    Pending,
+    /// Have done what another user asked for.
+    Confirm {
+        /// Its number, as `pending` says it.
+        id: u64,
+    },
     /// The loop's counters.
     Counters,
     /// Where the journal stands.
     Journal,
+}
+
+/// What a person wants done by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Wish {
+    /// A new order.
+    Order {
+        /// Symbol.
+        symbol: String,
+        /// To buy; else to sell.
+        is_buy: bool,
+        /// Shares.
+        shares: u32,
+        /// Limit price, 1/10000.
+        price: i64,
+        /// How long it stands.
+        time_in_force: TimeInForce,
+        /// Only if it does not trade at once.
+        post_only: bool,
+    },
+    /// An open order is to go, whosever it is.
+    Cancel {
+        /// Any id that it has.
+        order: u32,
+    },
+    /// Orders of a scope are to go, and its positions to be closed.
+    Flatten {
+        /// `firm`, `strategy` or `symbol`.
+        kind: String,
+        /// Which one.
+        key: u64,
+        /// For how long it tries.
+        within_ms: u32,
+    },
+}
+
+/// How long an order stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeInForce {
+    /// Until the end of the day.
+    #[default]
+    Day,
+    /// What does not trade at once is cancelled.
+    Ioc,
+    /// For the opening cross.
+    Open,
+    /// For the closing cross.
+    Close,
+}
+
+impl TimeInForce {
+    /// As records have it (FIX, tag 59).
+    pub const fn letter(self) -> u8 {
+        match self {
+            Self::Day => b'0',
+            Self::Ioc => b'3',
+            Self::Open => b'2',
+            Self::Close => b'7',
+        }
+    }
 }
 
 /// A line from the daemon.
@@ -159,8 +237,42 @@ pub enum Answer {
         /// Within so many seconds.
         within_s: u64,
     },
+    /// To what is done by hand.
+    Manual(Box<ManualFact>),
+    /// To what is done by hand: another user has to confirm it.
+    Waits {
+        /// Its number.
+        id: u64,
+        /// Within so many seconds.
+        within_s: u64,
+    },
+    /// To `pending`.
+    Pending(Vec<PendingFact>),
     /// Nothing was done, and why.
     Error(String),
+}
+
+/// What came of something that was done by hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManualFact {
+    /// Names it in the journal.
+    pub request: u64,
+    /// The loop took it. It may do so later, should the time waited have been too short.
+    pub taken: bool,
+    /// The last that the data plane said of it (`tern_abi::manual::ManualOutcome`); empty = nothing yet.
+    pub outcome: String,
+    /// Orders that it led to, or the one that it is about.
+    pub orders: Vec<u32>,
+    /// Why the gate refused, if it did.
+    pub reason: Option<String>,
+    /// The bound that was broken, in the unit of the reason.
+    pub limit: i64,
+    /// What it would have become.
+    pub value: i64,
+    /// Of a flatten: positions and instruments in it, or left.
+    pub count: u32,
+    /// Who confirmed it, if somebody had to.
+    pub confirmed_by: Option<u32>,
 }
 
 /// What came of a request to set limits.

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use tern_abi::ABI_VERSION;
 use tern_abi::command::{CommandKind, LIMITS_MAX, LimitsOutcome, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
 use tern_abi::record::{ACTION_NEW, Kind, LimitsRecord, OrderRecord, Recorder, StartRecord};
 use tern_abi::ring::commands::Sent;
 use tern_abi::segment::{HoldingsState, KillCause, LimitsState, NOT_MEASURED, UsageState};
@@ -47,6 +48,31 @@ fn set_limits(plane: &mut DataPlaneEnds<'_>, command: &SetLimits) {
     let epoch = if set { command.epoch } else { before };
     let record = LimitsRecord { cause_seq: plane.recorder.next_seq() - 1, epoch, outcome: outcome as u32 };
     plane.recorder.record(now_ns(), Kind::Limits, &[record.as_bytes()]).expect("the reserve has room");
+}
+
+/// As the loop does it: in the journal first, then what came of it. An order of more than 900 shares is beyond its limit.
+fn take_manual(plane: &mut DataPlaneEnds<'_>, wish: &ManualCommand) {
+    plane.recorder.record(now_ns(), Kind::Manual, &[wish.as_bytes()]).expect("the reserve has room");
+    if !matches!(wish.stage(), Some(ManualStage::Do | ManualStage::Check)) {
+        return;
+    }
+    let request = wish.request;
+    let outcomes: &[ManualOutcome] = match wish.what() {
+        Some(ManualKind::Order) if wish.quantity > 900 => &[ManualOutcome::Refused],
+        Some(_) if wish.stage() == Some(ManualStage::Check) => &[ManualOutcome::Passes],
+        Some(ManualKind::Order) => &[ManualOutcome::Sent],
+        Some(ManualKind::Cancel) => &[ManualOutcome::Canceling],
+        Some(ManualKind::Flatten) => &[ManualOutcome::Began, ManualOutcome::Sent, ManualOutcome::Flat],
+        None => &[ManualOutcome::Malformed],
+    };
+    for outcome in outcomes {
+        let order = if *outcome == ManualOutcome::Sent { 7 } else { wish.order };
+        let mut record = ManualRecord { request, order, outcome: *outcome as u32, ..ManualRecord::default() };
+        if *outcome == ManualOutcome::Refused {
+            (record.reason, record.limit, record.value) = (1, 900, wish.quantity.into());
+        }
+        plane.recorder.record(now_ns(), Kind::ManualOutcome, &[record.as_bytes()]).expect("the reserve has room");
+    }
 }
 
 fn main() -> ExitCode {
@@ -98,6 +124,11 @@ fn main() -> ExitCode {
         while let Ok(Some(sent)) = plane.commands.next() {
             let mut command = match sent {
                 Sent::Command(command) => command,
+                Sent::Manual(wish) => {
+                    take_manual(&mut plane, &wish);
+                    plane.commands.done();
+                    continue;
+                }
                 Sent::SetLimits(limits) => {
                     if mode == "late_limits" {
                         // Between the daemon's look and the loop's.

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use tern_abi::manual::ManualRecord;
 use tern_abi::record::{Kind, RecordHeader, StageRecord};
 use tern_abi::ring::drain::{Drain, Mark};
 use tern_abi::segment::KillCause;
@@ -60,6 +61,8 @@ pub(crate) struct Drainer<'a, S> {
     records: u64,
     /// How long the loop's stages took, from its stage records.
     latency: LatencyFacts,
+    /// What came of things done by hand, and is not told yet: only what the journal has is.
+    told: Vec<ManualRecord>,
     /// A record that the journal refused.
     refused: Option<(RecordHeader, Vec<u8>)>,
     /// Ring space up to here is given back once the journal has flushed.
@@ -90,6 +93,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
             turns: 0,
             records: 0,
             latency: LatencyFacts::empty(),
+            told: Vec::new(),
             refused: None,
             mark: None,
             trouble: false,
@@ -146,6 +150,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 return Turn::Corrupt;
             }
         };
+        self.told.drain(..).for_each(|record| shared.told.tell(record));
         // What comes after this, the new day's log has. What waits in the rings goes first: it may be of the day that ended.
         let more_waits = moved >= BATCH_RECORDS as u64;
         let ended = match if more_waits { Ok(false) } else { self.day.turn(&mut self.sink) } {
@@ -188,6 +193,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
         if let Some((header, body)) = &self.refused {
             append(&mut self.sink, &mut self.day, header, body).map_err(Stop::Journal)?;
             count_stages(&mut self.latency, header, body);
+            note_manual(&mut self.told, header, body);
             self.refused = None;
             self.mark = Some(self.drain.mark());
             self.records += 1;
@@ -204,6 +210,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 return Err(Stop::Journal(error));
             }
             count_stages(&mut self.latency, &record.header, record.body);
+            note_manual(&mut self.told, &record.header, record.body);
             moved += 1;
             self.records += 1;
             self.mark = Some(self.drain.mark());
@@ -322,6 +329,15 @@ fn count_stages(latency: &mut LatencyFacts, header: &RecordHeader, body: &[u8]) 
         && let Ok((stages, _)) = StageRecord::read_from_prefix(body)
     {
         latency.add(&stages);
+    }
+}
+
+/// Keeps what a record says came of something done by hand, if it does.
+fn note_manual(told: &mut Vec<ManualRecord>, header: &RecordHeader, body: &[u8]) {
+    if header.kind == Kind::ManualOutcome as u16
+        && let Ok((record, _)) = ManualRecord::read_from_prefix(body)
+    {
+        told.push(record);
     }
 }
 

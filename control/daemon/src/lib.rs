@@ -18,7 +18,9 @@ mod firm;
 mod journal;
 mod keeper;
 mod limits;
+mod manual;
 mod notify;
+mod pending;
 mod process;
 mod readiness;
 mod rescue;
@@ -30,6 +32,7 @@ mod server;
 mod shared;
 mod steer;
 mod supervisor;
+mod told;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,7 +40,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use tern_config::facts::DataplaneFacts;
+use tern_config::facts::{DaemonFacts, DataplaneFacts};
 use tern_config::{AutoOff, Config};
 use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView};
 
@@ -152,6 +155,9 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         });
     }
 
+    // Of a daemon that was killed: what waited then for a second person.
+    let before =
+        tern_config::facts::read::<DaemonFacts>(&config.paths.daemon_facts()).ok().flatten().unwrap_or_default();
     let run_folder = RunFolder::claim(&config.paths)?;
     let shared = Shared::new(config, firm, ends.segment, ends.commands);
     for text in claims.shared() {
@@ -159,6 +165,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     }
     shared.update(|facts| facts.fallbacks.extend(claims.shared().iter().cloned()));
     shared.update(|facts| facts.leftovers.extend(run_folder.leftovers().iter().cloned()));
+    manual::tell_dropped(&shared, &before.pending);
 
     let running = view.data_plane()?;
     let mut steering = Steering::set_up(config, running.is_some(), &shared)?;
@@ -177,6 +184,7 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
         let mut exporter = Exporter::new(config, dataplane, &shared);
         let mut notify = Notify::from_environment(config.daemon.rescue_ms + SUPERVISOR_SLACK_MS);
         supervisor.run(stop, &mut steering, audit.as_mut(), exporter.as_mut(), &mut notify);
+        manual::drop_waiting(&shared);
         tracing::info!("asked to stop: cancelling all orders, then the journal is written to its end");
         notify.stopping(Duration::from_millis(config.daemon.shutdown_ms + config.daemon.rescue_ms) + END_PATIENCE);
         let ended = supervisor.shut_down();

@@ -16,6 +16,7 @@ use crate::clients::{Host, Tally};
 use crate::clock;
 use crate::firm;
 use crate::limits::{self, Wanted};
+use crate::manual;
 use crate::roles::{self, Role};
 use crate::shared::Shared;
 
@@ -34,6 +35,9 @@ impl Host for Shared<'_> {
     }
     fn tally(&self) -> &Tally {
         &self.tally
+    }
+    fn turn(&self) {
+        manual::let_lapse(self);
     }
 }
 
@@ -84,6 +88,9 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
         Ask::SetLimits { epoch, ref values, ref why } => {
             limits::set(shared, uid, &Wanted { epoch, values, why }, COMMAND_PATIENCE)
         }
+        Ask::Manual { ref wish, ref why, dry_run } => manual::ask(shared, uid, (wish, why, dry_run), COMMAND_PATIENCE),
+        Ask::Pending => Answer::Pending(shared.pending.facts()),
+        Ask::Confirm { id } => manual::confirm(shared, uid, id, COMMAND_PATIENCE),
         Ask::SetBounds { epoch, ref symbol, seen, wanted, ref why } => {
             bounds::set(shared, uid, &bounds::Wanted { epoch, symbol, seen, wanted, why }, COMMAND_PATIENCE)
         }

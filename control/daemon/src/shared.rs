@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tern_abi::command::SYSTEM_UID;
 use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::manual::ManualCommand;
 use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
 use tern_abi::segment::{KillCause, REFUSAL_WORDS, Segment};
@@ -18,7 +19,9 @@ use tern_config::{Config, Firm};
 
 use crate::clients::Tally;
 use crate::clock;
+use crate::pending::Pending;
 use crate::second::SecondPerson;
+use crate::told::Told;
 
 pub(crate) struct Shared<'a> {
     pub(crate) config: &'a Config,
@@ -27,6 +30,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) segment: Segment<'a>,
     commands: Mutex<CommandSender<'a>>,
     facts: Mutex<DaemonFacts>,
+    /// Held while they are written: one writes at a time.
+    facts_file: Mutex<()>,
     latency: Mutex<LatencyFacts>,
     draining: AtomicBool,
     serving: AtomicBool,
@@ -34,6 +39,10 @@ pub(crate) struct Shared<'a> {
     pub(crate) second: SecondPerson,
     /// What clients of the control socket did wrong.
     pub(crate) tally: Tally,
+    /// What is done by hand and waits for a second person.
+    pub(crate) pending: Pending,
+    /// What came of things done by hand.
+    pub(crate) told: Told,
     began: Instant,
     /// Turns that the drain has made.
     drain_turns: AtomicU64,
@@ -67,12 +76,15 @@ impl<'a> Shared<'a> {
             segment,
             commands: Mutex::new(commands),
             facts: Mutex::new(facts),
+            facts_file: Mutex::new(()),
             latency: Mutex::new(LatencyFacts::empty()),
             draining: AtomicBool::new(true),
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
             second: SecondPerson::default(),
             tally: Tally::default(),
+            pending: Pending::default(),
+            told: Told::default(),
             began: Instant::now(),
             drain_turns: AtomicU64::new(0),
             watched_ms: AtomicU64::new(0),
@@ -120,6 +132,7 @@ impl<'a> Shared<'a> {
     }
 
     pub(crate) fn write_facts(&self, path: &Path) {
+        let _one = lock(&self.facts_file);
         if let Err(error) = tern_config::facts::write(path, &self.facts()) {
             tracing::warn!("{}: cannot be written: {error}", path.display());
         }
@@ -159,6 +172,11 @@ impl<'a> Shared<'a> {
     /// Hands all limits at once to the loop.
     pub(crate) fn send_limits(&self, limits: &SetLimits) -> Result<Ticket, RingFull> {
         lock(&self.commands).send_limits(limits)
+    }
+
+    /// Hands what a person does by hand to the loop.
+    pub(crate) fn send_manual(&self, wish: &ManualCommand) -> Result<Ticket, RingFull> {
+        lock(&self.commands).send_manual(wish)
     }
 
     /// A number that no other request of this instance has, those of an earlier daemon included: it began with the time.

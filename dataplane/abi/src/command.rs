@@ -32,6 +32,9 @@ pub enum CommandKind {
     /// Accept what journal and venue's log say differently after a restart: the venue's log is what counts from here on.
     /// Only an operator sends it, who has seen `id` differences; with another count it is refused.
     AcceptDifferences = 8,
+    /// What a person does by hand. In the command ring alone, at the head of a [`ManualCommand`](crate::manual::ManualCommand);
+    /// in the journal that is a record of its own kind.
+    Manual = 9,
     /// The daemon's heartbeat stopped, or is back. Made by the loop itself: `id` is a [`DaemonPulse`], `value` the age of the
     /// last beat in ns.
     DaemonPulse = 16,
@@ -58,6 +61,7 @@ impl CommandKind {
             6 => Self::SetState,
             7 => Self::SetLimits,
             8 => Self::AcceptDifferences,
+            9 => Self::Manual,
             16 => Self::DaemonPulse,
             17 => Self::Alert,
             18 => Self::Refused,
@@ -77,6 +81,7 @@ impl CommandKind {
             Self::SetState => "set_state",
             Self::SetLimits => "set_limits",
             Self::AcceptDifferences => "accept_differences",
+            Self::Manual => "manual",
             Self::DaemonPulse => "daemon_pulse",
             Self::Alert => "alert",
             Self::Refused => "refused",

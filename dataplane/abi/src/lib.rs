@@ -11,6 +11,7 @@ pub mod arena;
 pub mod command;
 pub mod counters;
 pub mod event;
+pub mod manual;
 pub mod outlier;
 pub mod prefetch;
 pub mod reconcile;
@@ -22,4 +23,4 @@ pub mod steer;
 pub mod vec_recorder;
 
 /// Version of every layout in this crate but the steering one; written last into the segment and checked first.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;

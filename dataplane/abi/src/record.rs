@@ -32,6 +32,8 @@ pub enum Kind {
     /// [`crate::rescue::RescueRecord`], then the bytes that left, if any did: what the daemon did at the venue while no
     /// data plane ran.
     Rescue = 10,
+    /// [`crate::manual::ManualCommand`].
+    Manual = 11,
 
     /// [`OrderRecord`]: an approved order message, recorded before its bytes reach TCP.
     Order = 64,
@@ -62,6 +64,8 @@ pub enum Kind {
     StrategyState = 76,
     /// [`crate::outlier::OutlierRecord`]: a datagram that took longer than nearly all others.
     Outlier = 77,
+    /// [`crate::manual::ManualRecord`]: what came of a `Manual`.
+    ManualOutcome = 78,
 }
 
 impl Kind {
@@ -77,6 +81,7 @@ impl Kind {
         Kind::Shed,
         Kind::SetLimits,
         Kind::Rescue,
+        Kind::Manual,
         Kind::Order,
         Kind::Refusal,
         Kind::OrderEvent,
@@ -91,6 +96,7 @@ impl Kind {
         Kind::Strategy,
         Kind::StrategyState,
         Kind::Outlier,
+        Kind::ManualOutcome,
     ];
 
     /// The kind with this value, if known.
@@ -111,6 +117,7 @@ impl Kind {
             Kind::Shed => "shed",
             Kind::SetLimits => "set_limits",
             Kind::Rescue => "rescue",
+            Kind::Manual => "manual",
             Kind::Order => "order",
             Kind::Refusal => "refusal",
             Kind::OrderEvent => "order_event",
@@ -125,6 +132,7 @@ impl Kind {
             Kind::Strategy => "strategy",
             Kind::StrategyState => "strategy_state",
             Kind::Outlier => "outlier",
+            Kind::ManualOutcome => "manual_outcome",
         }
     }
 }

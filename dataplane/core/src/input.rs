@@ -4,6 +4,7 @@ use crate::session::DropReason;
 use crate::units::{ConnId, LineId, Stamp, StreamId};
 use tern_abi::command::{Command, SetLimits};
 use tern_abi::event::BookEvent;
+use tern_abi::manual::ManualCommand;
 
 /// Why an order connection is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub enum Input<'a> {
     Command(&'a Command),
     /// All limits at once.
     SetLimits(&'a SetLimits),
+    /// What a person does by hand.
+    Manual(&'a ManualCommand),
     /// The time that came with the call passed a deadline.
     Timer,
 }

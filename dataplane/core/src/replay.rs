@@ -5,6 +5,7 @@ use crate::session::DropReason;
 use crate::units::{ConnId, LineId, Stamp, StreamId, TaiNs};
 use tern_abi::command::{Command, SetLimits};
 use tern_abi::event::BookEvent;
+use tern_abi::manual::ManualCommand;
 use tern_abi::record::{
     CONN_DOWN, CONN_RECORD_LOST, CONN_RING_ROOM, CONN_ROOM, CONN_UNSENT, CONN_UP, ConnRecord, DatagramHead, Kind,
     Recorder, RingFull, SessionHead,
@@ -48,6 +49,7 @@ pub fn record_input<R: Recorder>(rec: &mut R, now: TaiNs, input: &Input<'_>) -> 
         Input::Events(events) => rec.record(now.0, Kind::Events, &[events.as_bytes()]),
         Input::Command(command) => rec.record(now.0, Kind::Command, &[command.as_bytes()]),
         Input::SetLimits(limits) => rec.record(now.0, Kind::SetLimits, &[limits.as_bytes()]),
+        Input::Manual(wish) => rec.record(now.0, Kind::Manual, &[wish.as_bytes()]),
         Input::Timer => rec.record(now.0, Kind::Timer, &[]),
     }
 }
@@ -71,6 +73,8 @@ pub enum Recorded<'a> {
     Command(Command),
     /// All limits at once.
     SetLimits(SetLimits),
+    /// What a person does by hand.
+    Manual(ManualCommand),
 }
 
 impl Recorded<'_> {
@@ -80,6 +84,7 @@ impl Recorded<'_> {
             Self::Input(input) => *input,
             Self::Command(command) => Input::Command(command),
             Self::SetLimits(limits) => Input::SetLimits(limits),
+            Self::Manual(wish) => Input::Manual(wish),
         }
     }
 }
@@ -126,6 +131,7 @@ pub fn read_input(now: TaiNs, kind: Kind, body: &[u8]) -> Result<Recorded<'_>, N
         Kind::SetLimits => {
             return SetLimits::of_record(body).map(Recorded::SetLimits).ok_or(malformed);
         }
+        Kind::Manual => return ManualCommand::read_from_bytes(body).map(Recorded::Manual).map_err(|_| malformed),
         Kind::Timer => Input::Timer,
         other => return Err(NotAnInput::Other(other)),
     };

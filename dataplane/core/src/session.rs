@@ -266,6 +266,17 @@ impl TimeInForce {
             Self::OnClose => b'7',
         }
     }
+
+    /// The one with this letter.
+    pub const fn from_letter(letter: u8) -> Option<Self> {
+        Some(match letter {
+            b'0' => Self::Day,
+            b'3' => Self::Ioc,
+            b'2' => Self::OnOpen,
+            b'7' => Self::OnClose,
+            _ => return None,
+        })
+    }
 }
 
 /// What an order message says, as the encoder sees it. Built by the gate's side alone, read by the session.

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::net::OrderTransport;
 use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::manual::ManualCommand;
 use tern_abi::record::Recorder;
 use tern_abi::ring::commands::Sent;
 use tern_abi::segment::{KillState, ScopeKind};
@@ -96,6 +97,10 @@ where
         let Some(commands) = &mut self.parts.commands else { return false };
         let command = match commands.next() {
             Ok(Some(Sent::Command(command))) => command,
+            Ok(Some(Sent::Manual(wish))) => {
+                self.take_manual(now, &wish);
+                return true;
+            }
             Ok(Some(Sent::SetLimits(limits))) => {
                 self.take_limits(now, &limits);
                 return true;
@@ -141,12 +146,28 @@ where
                 CommandKind::SetState | CommandKind::AcceptDifferences | CommandKind::Alert | CommandKind::Refused,
             ) => {}
             // What nobody sends this way.
-            Some(CommandKind::SetLimits | CommandKind::DaemonPulse | CommandKind::StrategyOverrun) | None => {
-                self.parts.words.counters.add(LoopCounter::CommandsBad, 1)
-            }
+            Some(
+                CommandKind::SetLimits | CommandKind::Manual | CommandKind::DaemonPulse | CommandKind::StrategyOverrun,
+            )
+            | None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
         }
         self.heed_kill();
         self.hand_over();
         true
+    }
+
+    /// What a person does by hand. Its orders are handed over at once.
+    #[cold]
+    fn take_manual(&mut self, now: TaiNs, wish: &ManualCommand) {
+        // Not taken: it comes again when it can be recorded.
+        if self.input(now, Input::Manual(wish)).is_err() {
+            return;
+        }
+        if let Some(commands) = &mut self.parts.commands {
+            commands.done();
+        }
+        self.parts.words.counters.add(LoopCounter::Commands, 1);
+        self.heed_kill();
+        self.hand_over();
     }
 }

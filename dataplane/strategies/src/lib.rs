@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod maker;
+pub mod manual;
 pub mod observe;
 pub mod params;
 pub mod registry;

@@ -1,6 +1,7 @@
 //! The strategies by name: one line each in the list and one in the enum.
 
 use crate::maker::Maker;
+use crate::manual::Manual;
 use crate::observe::Observe;
 use crate::params::{Param, ParamError, Setup};
 use crate::taker::Taker;
@@ -68,6 +69,7 @@ registry! {
     "maker" => Maker: "Quotes both sides round a fair price from the book's imbalance, skewed by what it holds.",
     "taker" => Taker: "Takes the side that the book's imbalance points to, and leaves again soon after.",
     "observe" => Observe: "Looks at everything and trades nothing.",
+    "manual" => Manual: "Owns the orders that people send by hand, and wants nothing by itself.",
 }
 
 /// Makes the strategy called `name`.

@@ -1,6 +1,7 @@
 //! The walk over the records.
 
 mod approved;
+mod by_hand;
 mod claims;
 mod figures;
 mod money;
@@ -14,6 +15,7 @@ use crate::limits::InForce;
 use crate::orders::{Orders, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tern_abi::command::{Command, SetLimits};
+use tern_abi::manual::{ManualCommand, ManualRecord};
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
     ConnRecord, InstrumentTrustRecord, Kind, LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
@@ -110,6 +112,8 @@ pub struct Audit {
     seq: u64,
     tai_ns: u64,
     found: Vec<Finding>,
+    /// What people wanted done by hand, by request.
+    wishes: BTreeMap<u64, ManualCommand>,
 }
 
 impl Audit {
@@ -153,6 +157,8 @@ impl Audit {
             Kind::Command => with(body, |command: Command, _| self.on_command(&command)),
             Kind::SetLimits => SetLimits::of_record(body).map(|command| self.on_set_limits(&command)),
             Kind::Limits => with(body, |claimed: LimitsRecord, _| self.on_limits(&claimed)),
+            Kind::Manual => with(body, |wish: ManualCommand, _| self.on_manual(&wish)),
+            Kind::ManualOutcome => with(body, |told: ManualRecord, _| self.on_manual_outcome(&told)),
             Kind::Conn => with(body, |conn: ConnRecord, _| self.on_conn(&conn)),
             Kind::SessionBytes => with(body, |head: SessionHead, bytes| self.on_bytes(head.conn, bytes)),
             Kind::Trust => with(body, |trust: TrustRecord, _| {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetLimits};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
+use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::*;
 use tern_abi::segment::{ScopeKind, TradingState};
@@ -178,6 +179,20 @@ impl Day {
         self.record(Kind::Order, &[order.as_bytes()]);
     }
 
+    /// Somebody wants this done by hand.
+    pub(crate) fn wish(&mut self, wish: ManualCommand) {
+        self.record(Kind::Manual, &[wish.as_bytes()]);
+    }
+
+    /// The loop sent this order for a wish.
+    pub(crate) fn sent_by_hand(&mut self, request: u64, order: OrderRecord) {
+        self.output_order(OrderRecord { cause_seq: self.cause, ..order });
+        let outcome = ManualOutcome::Sent as u32;
+        let record =
+            ManualRecord { cause_seq: self.cause, request, order: order.order, outcome, ..ManualRecord::default() };
+        self.record(Kind::ManualOutcome, &[record.as_bytes()]);
+    }
+
     /// An order record as it is, without an input of its own.
     pub(crate) fn output_order(&mut self, order: OrderRecord) {
         self.record(Kind::Order, &[order.as_bytes()]);
@@ -266,6 +281,17 @@ impl Drop for Folder {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).ok();
     }
+}
+
+/// A buy of so many by hand, as [`new`] has it.
+pub(crate) fn wished(request: u64, quantity: u32) -> ManualCommand {
+    let wish = ManualCommand::new(ManualKind::Order, request, 1000, "a test");
+    ManualCommand { symbol: *b"TERN    ", side: BUY, price: 10_0000, quantity, ..wish }
+}
+
+/// A flatten of all.
+pub(crate) fn flatten(request: u64) -> ManualCommand {
+    ManualCommand { within_ms: 1000, ..ManualCommand::new(ManualKind::Flatten, request, 1000, "a test") }
 }
 
 /// A new order at 10.0000.

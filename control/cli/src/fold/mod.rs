@@ -9,6 +9,8 @@ mod trades;
 
 use std::collections::BTreeMap;
 
+use tern_abi::command::SYSTEM_UID;
+use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
     RefusalRecord, ShedRecord, StageRecord, StartRecord, StateRecord, TrustRecord,
@@ -21,7 +23,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 pub(crate) use latency::SPAN_NS_MAX;
 pub use latency::{Latencies, Percentiles, Span};
 pub(crate) use orders::side_name;
-pub use orders::{OrderRow, Orders};
+pub use orders::{ByHand, OrderRow, Orders};
 pub use trades::{Execution, Traded, Trades};
 
 /// [`OrderRecord::flags`]: sent by the system, not by a strategy.
@@ -98,6 +100,8 @@ pub struct Fold {
     pub unreadable: u64,
     /// Symbol of each instrument id of the present run.
     symbols: BTreeMap<u32, String>,
+    /// What people had done by hand, by request.
+    by_hand: BTreeMap<u64, ByHand>,
     /// The last trading day, if a run said which.
     day: Option<u32>,
 }
@@ -132,6 +136,8 @@ impl Fold {
             Some(Kind::Trust) => read(body, |trust: TrustRecord| {
                 self.trust.insert(trust.stream, trust);
             }),
+            Some(Kind::Manual) => read(body, |wish: ManualCommand| self.wished(&wish)),
+            Some(Kind::ManualOutcome) => read(body, |told: ManualRecord| self.done_by_hand(&told)),
             Some(Kind::State) => read(body, |state: StateRecord| self.trading = Some(state)),
             Some(_) => true,
             None => false,
@@ -201,6 +207,23 @@ impl Fold {
         self.sent.by_system += u64::from(order.flags & FLAG_SYSTEM != 0);
         self.symbols.insert(order.instrument, symbol_text(&order.symbol));
         self.orders.sent(header.tai_ns, order);
+    }
+
+    fn wished(&mut self, wish: &ManualCommand) {
+        let by_hand = ByHand {
+            uid: wish.uid,
+            confirmed_by: Some(wish.second_uid).filter(|uid| *uid != SYSTEM_UID),
+            what: wish.what().map_or("?", ManualKind::name),
+            why: wish.why().to_owned(),
+        };
+        self.by_hand.insert(wish.request, by_hand);
+    }
+
+    fn done_by_hand(&mut self, told: &ManualRecord) {
+        let is_sent = told.outcome == ManualOutcome::Sent as u32;
+        if let Some(by_hand) = self.by_hand.get(&told.request).filter(|_| is_sent) {
+            self.orders.sent_by_hand(told.order, by_hand);
+        }
     }
 
     fn event(&mut self, header: &RecordHeader, event: &OrderEventRecord) {

@@ -41,6 +41,22 @@ pub struct OrderRow {
     pub sent_ns: u64,
     /// When it last changed, TAI ns.
     pub changed_ns: u64,
+    /// Who sent it by hand, if somebody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
+}
+
+/// Who had an order sent by hand, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ByHand {
+    /// Unix user id of who asked.
+    pub uid: u32,
+    /// Of who confirmed it, if somebody had to.
+    pub confirmed_by: Option<u32>,
+    /// `order` or `flatten`.
+    pub what: &'static str,
+    /// Why.
+    pub why: String,
 }
 
 /// What is known of an order id.
@@ -84,6 +100,15 @@ impl Orders {
         self.rows.values()
     }
 
+    /// Says of an order that somebody had it sent.
+    pub(super) fn sent_by_hand(&mut self, order: u32, by_hand: &ByHand) {
+        // Ids ascend: of several accounts or days the order that was sent last.
+        let row = self.rows.values_mut().filter(|row| row.order == order).max_by_key(|row| row.sent_ns);
+        if let Some(row) = row {
+            row.by_hand = Some(by_hand.clone());
+        }
+    }
+
     /// Those that may still trade.
     pub fn open(&self) -> impl Iterator<Item = &OrderRow> {
         self.iter().filter(|row| row.is_open())
@@ -116,6 +141,7 @@ impl Orders {
             unanswered: false,
             sent_ns: now_ns,
             changed_ns: now_ns,
+            by_hand: None,
         };
         self.rows.insert((order.account, order.order), row);
     }

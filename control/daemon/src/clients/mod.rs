@@ -68,6 +68,8 @@ pub(crate) trait Host: Sync {
     fn answer(&self, ask: &Ask, uid: u32) -> Answer;
     /// Where misdeeds are counted.
     fn tally(&self) -> &Tally;
+    /// What is due whoever comes; called after each that came, and every 50 ms when nobody does.
+    fn turn(&self) {}
 }
 
 pub(crate) fn listen(paths: &Paths) -> Result<UnixListener, DaemonError> {
@@ -85,6 +87,7 @@ pub(crate) fn serve(listener: &UnixListener, host: &impl Host, bounds: &Bounds) 
     let seats = &Seats::default();
     thread::scope(|scope| {
         while host.is_serving() {
+            host.turn();
             let Ok((stream, _)) = listener.accept() else {
                 thread::sleep(LOOK);
                 continue;

@@ -130,7 +130,7 @@ fn garbage_is_answered_counted_and_does_not_end_the_connection() {
         for line in lines {
             stream.write_all(line).expect("taken");
             let answer = said(&stream);
-            assert!(answer.contains("not a request of protocol version 5"), "{line:?}: {answer}");
+            assert!(answer.contains("not a request of protocol version 6"), "{line:?}: {answer}");
         }
         stream.write_all(OK).expect("taken");
         assert!(said(&stream).contains("lifted"));
@@ -142,7 +142,7 @@ fn garbage_is_answered_counted_and_does_not_end_the_connection() {
 fn another_version_is_told_which_side_is_to_be_upgraded() {
     with("version", &BOUNDS, |world| {
         let newer = world.ask(b"{\"version\":99,\"ask\":{\"beam_up\":{\"who\":[1,2,3]}},\"more\":null}\n");
-        assert!(newer.contains("protocol version 5, the client 99") && newer.contains("upgrade ternd"), "{newer}");
+        assert!(newer.contains("protocol version 6, the client 99") && newer.contains("upgrade ternd"), "{newer}");
         let older = world.ask(b"{\"version\":1,\"ask\":\"kill\"}\n");
         assert!(older.contains("the client 1") && older.contains("upgrade tern,"), "{older}");
         assert_eq!(world.host.asked.load(Ordering::Relaxed), 0, "a request of another version was carried out");

@@ -4,6 +4,7 @@ mod bench;
 mod disk;
 mod firm;
 mod limits;
+mod manual;
 mod rescue;
 mod systemd;
 mod xdp;
@@ -224,9 +225,9 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     assert!(!bench.view().segment().expect("a segment").kill.state().killed());
 
     for (line, why) in [
-        (r#"{"version":9,"ask":"status"}"#, "protocol version 5, the client 9"),
+        (r#"{"version":9,"ask":"status"}"#, "protocol version 6, the client 9"),
         // As the version before it asked: not a request of this one, and answered by version all the same.
-        (r#"{"version":3,"ask":{"set_limit":{"limit":3,"value":5}}}"#, "protocol version 5, the client 3"),
+        (r#"{"version":3,"ask":{"set_limit":{"limit":3,"value":5}}}"#, "protocol version 6, the client 3"),
         (r#"{"version":5,"ask":"fly"}"#, "unknown variant `fly`"),
         ("not json", "not a request"),
         ("", "not a request"),

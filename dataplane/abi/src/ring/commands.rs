@@ -1,8 +1,9 @@
-//! The command ring: from the daemon to the loop, a slot a command, several for [`SetLimits`].
+//! The command ring: from the daemon to the loop, a slot a command, several for [`SetLimits`] and [`ManualCommand`].
 
 use super::slot::{SlotConsumer, SlotProducer, SlotRecord, WORD_BYTES, slots_for};
 use super::{Corrupt, memory::Memory};
 use crate::command::{Command, CommandKind, SetLimits};
+use crate::manual::{ManualCommand, ManualKind};
 use crate::record::RingFull;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -11,15 +12,20 @@ pub const COMMAND_SLOT_BYTES: usize = 64;
 const _: () = assert!(size_of::<Command>() + WORD_BYTES <= COMMAND_SLOT_BYTES);
 /// Slots of a [`SetLimits`].
 const LIMITS_SLOTS: u64 = slots_for::<COMMAND_SLOT_BYTES>(size_of::<SetLimits>());
+/// Slots of a [`ManualCommand`].
+const MANUAL_SLOTS: u64 = slots_for::<COMMAND_SLOT_BYTES>(size_of::<ManualCommand>());
+const _: () = assert!(MANUAL_SLOTS > 1 && MANUAL_SLOTS != LIMITS_SLOTS, "the length tells what it is");
 
 /// What the daemon sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the loop's stack")]
 pub enum Sent {
-    /// Any command but that one.
+    /// Any command but those two.
     Command(Command),
     /// All limits at once.
     SetLimits(SetLimits),
+    /// What a person does by hand.
+    Manual(ManualCommand),
 }
 
 /// The daemon's end.
@@ -61,6 +67,14 @@ impl CommandSender<'_> {
         self.0.push(limits.as_bytes(), &[], 0).map(Ticket)
     }
 
+    /// Hands what a person does by hand to the loop.
+    ///
+    /// # Errors
+    /// [`RingFull`] as for [`send`](Self::send).
+    pub fn send_manual(&mut self, wish: &ManualCommand) -> Result<Ticket, RingFull> {
+        self.0.push(wish.as_bytes(), &[], 0).map(Ticket)
+    }
+
     /// Whether the loop has taken the command and recorded it.
     pub fn taken(&self, ticket: Ticket) -> bool {
         self.0.consumed() > ticket.0
@@ -94,21 +108,25 @@ impl CommandReceiver<'_> {
     pub fn next(&self) -> Result<Option<Sent>, Corrupt> {
         let Some(record) = self.0.peek()? else { return Ok(None) };
         if record.slots() != 1 {
-            return self.read_limits(&record).map(Some);
+            return self.read_long(&record).map(Some);
         }
         Ok(Command::read_from_prefix(record.slot(0)).ok().map(|(command, _)| Sent::Command(command)))
     }
 
     #[cold]
-    fn read_limits(&self, record: &SlotRecord<'_, COMMAND_SLOT_BYTES>) -> Result<Sent, Corrupt> {
+    fn read_long(&self, record: &SlotRecord<'_, COMMAND_SLOT_BYTES>) -> Result<Sent, Corrupt> {
         let mut limits = SetLimits::new(&[], (0, 0), 0, "");
         if record.slots() == LIMITS_SLOTS {
-            let pieces = limits.as_mut_bytes().chunks_mut(COMMAND_SLOT_BYTES - WORD_BYTES);
-            for (index, piece) in (0..).zip(pieces) {
-                piece.copy_from_slice(&record.slot(index)[..piece.len()]);
-            }
+            gather(record, limits.as_mut_bytes());
             if limits.kind == CommandKind::SetLimits as u32 {
                 return Ok(Sent::SetLimits(limits));
+            }
+        }
+        let mut wish = ManualCommand::new(ManualKind::Order, 0, 0, "");
+        if record.slots() == MANUAL_SLOTS {
+            gather(record, wish.as_mut_bytes());
+            if wish.kind == CommandKind::Manual as u32 {
+                return Ok(Sent::Manual(wish));
             }
         }
         Err(Corrupt { what: "it holds a command of a length that there is not", position: self.0.position() })
@@ -120,5 +138,12 @@ impl CommandReceiver<'_> {
         let slots = self.0.peek().ok().flatten().map_or(0, |record| record.slots());
         self.0.advance(slots);
         self.0.commit(self.0.position());
+    }
+}
+
+/// Puts what lies in the slots of a record end to end.
+fn gather(record: &SlotRecord<'_, COMMAND_SLOT_BYTES>, whole: &mut [u8]) {
+    for (index, piece) in (0..).zip(whole.chunks_mut(COMMAND_SLOT_BYTES - WORD_BYTES)) {
+        piece.copy_from_slice(&record.slot(index)[..piece.len()]);
     }
 }

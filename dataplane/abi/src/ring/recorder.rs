@@ -45,6 +45,8 @@ const fn may_use_reserve(kind: Kind) -> bool {
             | Kind::Command
             | Kind::SetLimits
             | Kind::Rescue
+            | Kind::Manual
+            | Kind::ManualOutcome
             | Kind::Limits
             | Kind::Conn
             | Kind::Order

@@ -65,6 +65,8 @@ pub struct Config {
     pub conn: ConnId,
     /// Limits at start.
     pub limits: Limits,
+    /// The strategy that orders of a person belong to; `None`: no person sends any.
+    pub by_hand: Option<StrategyId>,
     /// Limits of single symbols, each symbol once and at most [`SYMBOL_LIMITS_MAX`] of them.
     pub symbols: Vec<SymbolLimits>,
     /// Limits of single strategies, each strategy once.
@@ -117,6 +119,7 @@ impl Default for Config {
             venue: VenueId(1),
             conn: ConnId(0),
             limits: Limits::default(),
+            by_hand: None,
             symbols: Vec::new(),
             strategy_limits: Vec::new(),
             short_max: i64::MAX,

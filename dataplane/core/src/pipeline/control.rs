@@ -38,6 +38,7 @@ impl Desk {
                 | CommandKind::SetLimit
                 | CommandKind::SetState
                 | CommandKind::SetLimits
+                | CommandKind::Manual
                 | CommandKind::AcceptDifferences
                 | CommandKind::DaemonPulse
                 | CommandKind::StrategyOverrun,
@@ -294,6 +295,7 @@ fn sort_of(input: &Input<'_>) -> u32 {
         Input::Timer => 5,
         // A kill of the loop's own may wait beside a command of the ring.
         Input::SetLimits(_) => 6,
+        Input::Manual(_) => 7,
         Input::Command(command) => 8 + command.kind.min(23),
     }
 }
@@ -337,6 +339,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
         if turn.now >= self.desk.answers_due {
             self.watch_answers(turn, isolate);
+        }
+        if turn.now >= self.desk.flatten.due() {
+            self.step_flatten(turn);
         }
         if self.session.next_deadline() <= turn.now {
             self.session.on_timer(turn.now, &mut self.control);

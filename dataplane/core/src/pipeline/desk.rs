@@ -1,6 +1,7 @@
 //! The desk: everything of the pipeline that is neither feed nor session nor strategy.
 
 use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MAX, StrategyConfig};
+use super::flatten::Flatten;
 use super::recovery::Recovery;
 use super::strategies::Lives;
 use super::{PipelineCounter, Turn, output};
@@ -33,8 +34,8 @@ pub struct Desk {
     pub(crate) gate: Gate,
     pub(crate) outbox: Outbox,
     pub(crate) ids: OrderIds,
-    owners: [Owner; STRATEGIES_MAX + 1],
-    owner_count: usize,
+    pub(super) owners: [Owner; STRATEGIES_MAX + 1],
+    pub(super) owner_count: usize,
     pub(super) lives: Lives,
     counters: [u64; PipelineCounter::COUNT],
     refusals: [u64; Reason::COUNT],
@@ -70,6 +71,7 @@ pub struct Desk {
     pub(crate) recovery: Recovery,
     /// The daemon's heartbeat is missed.
     pub(crate) daemon_silent: bool,
+    pub(super) flatten: Flatten,
 }
 
 impl Desk {
@@ -162,6 +164,7 @@ impl Desk {
             silence_due: TaiNs::NEVER,
             recovery: Recovery::Over,
             daemon_silent: false,
+            flatten: Flatten::default(),
         })
     }
 

@@ -40,7 +40,7 @@ impl Desk {
         hash.add(self.recovery.stop().map_or(0, |reason| reason as u64 + 1));
         hash.add(self.last_session_seq);
         hash.add(u64::from(self.gate.messages()));
-        self.lives.words().for_each(|word| hash.add(word));
+        self.lives.words().chain(self.flatten.words()).for_each(|word| hash.add(word));
         let flags = [
             self.session_ready,
             self.caught_up,

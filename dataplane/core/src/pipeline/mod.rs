@@ -15,8 +15,10 @@ mod control;
 mod counters;
 mod daemon;
 mod desk;
+mod flatten;
 mod hash;
 mod limits;
+mod manual;
 mod market;
 mod recovery;
 mod strategies;
@@ -198,6 +200,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
                 self.restart_strategies(turn, isolate);
             }
             Input::SetLimits(limits) => self.desk.on_set_limits(turn, limits),
+            Input::Manual(wish) => self.on_manual(turn, wish),
             Input::Timer => self.on_timer(turn, isolate),
         }
         self.sweep(turn);
@@ -286,6 +289,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             .fold(self.session.next_deadline().min(self.desk.silence_due), TaiNs::min)
             .min(self.desk.cancels_due)
             .min(self.desk.answers_due)
+            .min(self.desk.flatten.due())
     }
 
     /// Bytes of the session's housekeeping that wait; hand them to TCP before order bytes.
@@ -381,7 +385,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     /// # Errors
     /// The reason of the refusal.
     pub fn check_intent(&self, now: TaiNs, owner: usize, age_ns: u64, intent: &Intent) -> Result<(), Reason> {
-        self.desk.check_intent(now, owner, age_ns, intent, &self.session)
+        self.desk.check(now, owner, age_ns, intent, &self.session).map_err(|refusal| refusal.reason)
     }
 
     /// A hash of everything that decides what happens next but the books (those have one of their own) and the inside

@@ -115,7 +115,7 @@ impl Desk {
     /// An intent was refused because it would have traded with the account's own orders: takes them out of its way if the
     /// limits say so. It is not kept: when they are gone, its strategy may try again.
     #[cold]
-    fn clear_the_way(&mut self, intent: &Intent) {
+    pub(super) fn clear_the_way(&mut self, intent: &Intent) {
         if !matches!(self.gate.limits().self_trade, SelfTrade::CancelOldest | SelfTrade::CancelBoth) {
             return;
         }
@@ -133,7 +133,7 @@ impl Desk {
 
     /// One intent: the gate, then the record, then the bytes.
     #[inline]
-    fn act<R: Recorder, P: Probe>(
+    pub(super) fn act<R: Recorder, P: Probe>(
         &mut self,
         turn: &mut Turn<'_, R, P>,
         owner: Owner,
@@ -381,7 +381,7 @@ impl Desk {
 
     /// Counts a refusal, and records it as long as that costs no room that orders need.
     #[cold]
-    fn refused<R: Recorder, P: Probe>(
+    pub(super) fn refused<R: Recorder, P: Probe>(
         &mut self,
         turn: &mut Turn<'_, R, P>,
         owner: Owner,
@@ -428,25 +428,25 @@ impl Desk {
         super::output(turn, self, Kind::Refusal, record.as_bytes());
     }
 
-    /// See [`Pipeline::check_intent`].
-    pub(super) fn check_intent(
+    /// What the gate would say to an intent, without taking anything.
+    pub(super) fn check(
         &self,
         now: TaiNs,
         owner: usize,
         age_ns: u64,
         intent: &Intent,
         session: &impl OrderSession,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Refusal> {
         let at = self.moment(now, age_ns, session);
         let owner = self.owner(owner);
         let market = self.market();
         let found = |order| {
             self.own_slot(owner, order).and_then(|slot| self.orders.get(slot).ok_or(Refusal::new(Reason::UnknownOrder)))
         };
-        let verdict = match *intent {
+        match *intent {
             Intent::New { instrument, side, price, quantity, min_quantity, time_in_force, post_only } => {
                 let new = NewOrder { instrument, side, price, quantity, min_quantity, time_in_force, post_only };
-                let id = self.ids.peek().ok_or(Reason::IdsExhausted)?;
+                let id = self.ids.peek().ok_or(Refusal::new(Reason::IdsExhausted))?;
                 self.gate.check_new(&at, owner, id, &new, &market).map(|_| ())
             }
             Intent::Replace { order, price, quantity } => found(order).and_then(|order| {
@@ -457,8 +457,7 @@ impl Desk {
             Intent::Reduce { order, quantity } => {
                 found(order).and_then(|order| self.gate.check_reduce(&at, order, quantity))
             }
-        };
-        verdict.map_err(|refusal| refusal.reason)
+        }
     }
 }
 

@@ -257,6 +257,14 @@ impl Gate {
         }
     }
 
+    /// The most shares that an order in an instrument may have at a price.
+    pub(crate) fn order_quantity_max(&self, instrument: InstrumentId, price: Price) -> Quantity {
+        let row = self.exposure(instrument).map_or(0, |exposure| exposure.bounds);
+        let bounds = self.bounds.row(row);
+        let by_value = bounds.order_notional_max.checked_div(price.0).unwrap_or(0);
+        bounds.order_quantity_max.min(Quantity::try_from(by_value).unwrap_or(Quantity::MAX))
+    }
+
     /// A command put these bounds of a symbol's price in force.
     pub(crate) fn set_price_bounds(&mut self, symbol: Symbol, prices: (Price, Price)) {
         self.bounds.set_price_bounds(symbol, prices, &self.limits);

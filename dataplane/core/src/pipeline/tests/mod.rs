@@ -14,6 +14,7 @@ mod hash;
 mod hours;
 mod lifecycle;
 mod limits;
+mod manual;
 mod model;
 mod money;
 mod opening;
