@@ -1,6 +1,7 @@
 //! The program itself: exit codes, `kill` with the daemon dead, and what it makes of a journal.
 
 mod common;
+mod top;
 
 use common::Bench;
 use std::io::{BufRead, BufReader, Write};
