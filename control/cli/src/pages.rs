@@ -37,7 +37,8 @@ pub(crate) fn man(folder: &Path) -> Result<Outcome, Failure> {
         let file = folder.join(format!("{}.1", name.replace(' ', "-")));
         let title = name.replace(' ', "-").to_uppercase();
         let mut page = Vec::new();
-        clap_mangen::Man::new(verb.clone()).title(title).render(&mut page).map_err(failed)?;
+        let source = format!("tern {}", env!("CARGO_PKG_VERSION"));
+        clap_mangen::Man::new(verb.clone()).title(title).source(source).render(&mut page).map_err(failed)?;
         fs::write(&file, page).map_err(failed)?;
         pages.push(file);
     }
@@ -94,7 +95,7 @@ mod tests {
         let made = markdown();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CLI.md");
         let kept = fs::read_to_string(path).unwrap_or_default();
-        assert!(kept == made.text, "make it anew: `cargo run -p tern -- man --markdown > docs/CLI.md`");
+        assert!(kept == made.text, "make it anew: `cargo run -p tern --bin tern -- man --markdown > docs/CLI.md`");
         let code = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/outcome.rs")).expect("the source");
         let used: Vec<u8> = (code.lines())
             .filter_map(|line| line.trim().strip_prefix("pub const ")?.split_once(": u8 = "))
@@ -113,7 +114,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tern-man-{}", std::process::id()));
         man(&folder).expect("it is written");
         let page = fs::read_to_string(folder.join("tern-xdp-why.1")).expect("a verb below a verb");
-        assert!(page.contains("GROUP:PORT") && page.contains("TERN\\-XDP\\-WHY"), "{page}");
+        assert!(page.contains("GROUP:PORT") && page.contains("TERN-XDP-WHY"), "{page}");
         let main = fs::read_to_string(folder.join("tern.1")).expect("the page of all");
         assert!(main.contains("a second person"), "exit codes: {main}");
         let pages = fs::read_dir(&folder).expect("it is there").count();

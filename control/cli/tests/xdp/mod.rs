@@ -172,8 +172,12 @@ fn a_stream_that_arrives_is_shown_and_each_planted_fault_is_named() {
     let steer = attach(&config.paths.bpf());
     let wanted = Subscription { group: GROUP, port: PORT, stream: STREAM, line: 0 };
     steer.pins().subscribe(wanted).expect("subscribes");
-    let mut membership = net.enter(Side::Appliance, || Membership::new(APPLIANCE_INTERFACE)).expect("an interface");
-    membership.join(GROUP).expect("joins");
+    // A socket is of the namespace in which it is made, and joining makes one.
+    let join = || {
+        let mut membership = Membership::new(APPLIANCE_INTERFACE)?;
+        membership.join(GROUP).map(|_| membership)
+    };
+    let mut membership = net.enter(Side::Appliance, join).expect("joins");
     let facts = DataplaneFacts {
         version: FACTS_VERSION,
         pid: std::process::id(),
