@@ -55,7 +55,7 @@ impl Tap {
     ///
     /// # Errors
     /// What the kernel reported, such as ENETDOWN when the interface goes down.
-    pub fn next(&mut self) -> io::Result<Option<Tapped<'_>>> {
+    pub fn take(&mut self) -> io::Result<Option<Tapped<'_>>> {
         loop {
             // SAFETY: plain data, for which zeroes are valid.
             let mut from: libc::sockaddr_ll = unsafe { mem::zeroed() };

@@ -50,7 +50,6 @@ pub(crate) struct Snapshot {
     /// Why the data plane's figures are not those of now; none when they are.
     pub(crate) stale: Option<String>,
     pub(crate) panels: Vec<Panel>,
-    pub(crate) can_kill: bool,
 }
 
 /// Counters of the look before, for rates.
@@ -107,7 +106,7 @@ impl Snapshot {
             strategies(target, &said),
             orders(target, &words, &said, &rates),
             risk(target, &words),
-            latency(target),
+            latency(target, said["ternd"]["running"] == true),
             counters(target, &rates),
             alerts(&said),
         ];
@@ -134,15 +133,7 @@ impl Snapshot {
         );
         let mood = if both && stale.is_none() { Mood::Plain } else { Mood::Bad };
         *before = Some(now);
-        Ok(Self {
-            instance: target.name.clone(),
-            at: clock(),
-            state,
-            processes: (mood, processes),
-            stale,
-            panels,
-            can_kill: true,
-        })
+        Ok(Self { instance: target.name.clone(), at: clock(), state, processes: (mood, processes), stale, panels })
     }
 
     /// For programs: each panel's lines.
@@ -314,11 +305,14 @@ fn risk(target: &Target, words: &Words) -> Panel {
         let mut used: Vec<_> =
             in_force.limits.iter().filter_map(|limit| limit.percent().map(|percent| (percent, limit))).collect();
         used.sort_by_key(|(percent, _)| std::cmp::Reverse(*percent));
-        let mut table = Table::new(&[("limit", Align::Left), ("%", Align::Right), ("of", Align::Right)]);
+        let mut table = Table::new(&[("%", Align::Right), ("limit", Align::Left), ("of", Align::Left)]);
         let mut moods = Vec::new();
         for (percent, limit) in used {
-            table.row(vec![key_of(&limit.name).into(), percent.to_string(), shown(&limit.name, limit.value)]);
+            table.row(vec![percent.to_string(), key_of(&limit.name).into(), shown(&limit.name, limit.value)]);
+            // Of one order: the largest is near it on any day.
+            let is_of_an_order = limit.name.starts_with("order_");
             moods.push(match percent {
+                _ if is_of_an_order => Mood::Plain,
                 90.. => Mood::Bad,
                 70.. => Mood::Warn,
                 _ => Mood::Plain,
@@ -333,7 +327,7 @@ fn risk(target: &Target, words: &Words) -> Panel {
     Panel { title: "risk", lines: all, is_live: true }
 }
 
-fn latency(target: &Target) -> Panel {
+fn latency(target: &Target, is_counted: bool) -> Panel {
     let path = target.paths.latency_facts();
     let facts: Option<LatencyFacts> = tern_config::facts::read(&path).unwrap_or_default();
     let mut table =
@@ -348,6 +342,8 @@ fn latency(target: &Target) -> Panel {
         }
     }
     let lines = match rows {
+        // What a dead daemon counted is no figure of now.
+        _ if !is_counted => vec![(Mood::Bad, "ternd does not run: nobody counts".into())],
         0 => vec![(Mood::Warn, "no samples since ternd started".into())],
         _ => lines(&table, &vec![Mood::Plain; rows]),
     };

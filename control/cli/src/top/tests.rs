@@ -25,7 +25,6 @@ fn snapshot() -> Snapshot {
             panel("counters", true, &many.iter().map(String::as_str).collect::<Vec<_>>()),
             panel("alerts and problems", false, &["none"]),
         ],
-        can_kill: true,
     }
 }
 

@@ -93,10 +93,13 @@ pub(crate) fn capture(
     Ok(Outcome { text, json, code: if written > 0 { exit::OK } else { exit::UNHEALTHY } })
 }
 
-/// Group and port of each stream and line: of the configuration, or of the subscription map.
-fn lines(target: &Target) -> Result<BTreeMap<(u16, u16), (Ipv4Addr, u16)>, Failure> {
+/// Group and port, by stream and line.
+type Lines = BTreeMap<(u16, u16), (Ipv4Addr, u16)>;
+
+/// Of the configuration, or of the subscription map.
+fn lines(target: &Target) -> Result<Lines, Failure> {
     let wanted = target.feeds.iter().map(|feed| ((feed.stream, feed.line.index().into()), (feed.group, feed.port)));
-    let mut known: BTreeMap<_, _> = wanted.collect();
+    let mut known: Lines = wanted.collect();
     if known.is_empty() {
         let look = Look::take(target).map_err(Failure::usage)?;
         let pins = look.pins.map_err(|why| Failure::failed(format!("no feed is known: give --config, or {why}")))?;

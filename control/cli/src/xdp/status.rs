@@ -36,7 +36,7 @@ pub(crate) fn status(target: &Target, seconds: f64, all: bool) -> Result<Outcome
     let after = Moment::take(target, &look);
     let seconds = (after.at - before.at).as_secs_f64();
     let groups = counters::groups(&before, &after);
-    let problems = problems(&look, &after);
+    let problems = problems(target, &look, &after);
 
     let mut text = String::new();
     let mut line = |name: &str, value: String| text.push_str(&format!("{name:<12} {value}\n"));
@@ -96,7 +96,7 @@ pub(crate) fn status(target: &Target, seconds: f64, all: bool) -> Result<Outcome
 }
 
 /// What keeps packets from the loop, whatever the stream.
-fn problems(look: &Look, now: &Moment) -> Vec<String> {
+fn problems(target: &Target, look: &Look, now: &Moment) -> Vec<String> {
     let mut found = Vec::new();
     match &now.link {
         Err(why) => found.push(why.clone()),
@@ -117,6 +117,11 @@ fn problems(look: &Look, now: &Moment) -> Vec<String> {
             }
             Some(other) => format!("the program attached is another one: {} (id {})", other.name, other.id),
         });
+    }
+    let joined = look.joined.as_deref().unwrap_or_default();
+    let wanted = target.feeds.iter().filter(|feed| feed.group.is_multicast() && look.joined.is_ok());
+    for feed in wanted.filter(|feed| !joined.contains(&feed.group)) {
+        found.push(format!("{} is not joined on `{}`: the data plane joins at its start", feed.group, look.interface));
     }
     if look.data_plane.is_none() {
         found.push("no data plane runs: no socket takes what is redirected; ternd starts it".into());

@@ -98,11 +98,14 @@ fn step_json(step: &Step) -> Value {
     json!({ "step": step.name, "verdict": verdict, "cause": cause, "evidence": step.evidence, "todo": step.todo })
 }
 
+/// A step's look at what was gathered.
+type Walk = fn(&Evidence) -> Step;
+
 /// All steps in the order of the way. Those behind one that lets nothing through are not walked.
 fn walk(evidence: &Evidence) -> Vec<Step> {
     let mut steps = Vec::new();
     // With whether it is of XDP alone.
-    let all: [(bool, fn(&Evidence) -> Step); 10] = [
+    let all: [(bool, Walk); 10] = [
         (false, interface),
         (true, program),
         (false, form),
