@@ -594,7 +594,7 @@ fn every_verb_that_reads_has_json() {
         &["config", "show", "--effective"],
         &["config", "history"],
         &["risk", "check", &file],
-        &["journal", "query"],
+        &["journal", "query", "--limit", "1"],
         &["journal", "verify"],
         &["journal", "stats"],
         &["journal", "index", "--check"],
