@@ -344,6 +344,7 @@ fn latency(target: &Target, is_counted: bool) -> Panel {
     let lines = match rows {
         // What a dead daemon counted is no figure of now.
         _ if !is_counted => vec![(Mood::Bad, "ternd does not run: nobody counts".into())],
+        0 if facts.is_none() => vec![(Mood::Plain, "`tern latency`; live with [metrics] listen".into())],
         0 => vec![(Mood::Warn, "no samples since ternd started".into())],
         _ => lines(&table, &vec![Mood::Plain; rows]),
     };
