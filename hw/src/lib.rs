@@ -5,6 +5,7 @@ pub mod clock;
 pub mod destroy;
 pub mod huge;
 pub mod interface;
+pub mod link;
 pub mod memory;
 pub mod pin;
 pub mod port;
@@ -15,6 +16,7 @@ pub mod segment;
 pub mod signal;
 pub mod socket;
 mod sys;
+pub mod tap;
 #[cfg(feature = "testnet")]
 pub mod testnet;
 pub mod thread;

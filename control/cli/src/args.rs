@@ -35,6 +35,14 @@ Exit codes:
   9  not done yet: a second person has to ask for the same, or to confirm it
   10 refused by the gate; the reason and its bound are said";
 
+/// Each exit code with its meaning, as the help has them.
+pub(crate) fn exit_codes() -> impl Iterator<Item = (u8, &'static str)> {
+    EXIT_CODES.lines().filter_map(|line| {
+        let (code, meaning) = line.trim().split_once("  ")?;
+        Some((code.parse().ok()?, meaning))
+    })
+}
+
 /// The instance, by its configuration or by its name.
 #[derive(Args, Debug, Clone)]
 pub struct Which {
@@ -65,6 +73,29 @@ pub enum Verb {
         /// Also those that are zero.
         #[arg(long)]
         all: bool,
+    },
+    /// The dashboard: feeds, books, strategies, orders, risk, latency, counters, alerts; kill on a key, with confirmation. Where
+    /// stdout is no terminal, one screen as text. Exit code 3 when the data plane's figures are not those of now.
+    Top {
+        /// How often it looks.
+        #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::xdp::seconds)]
+        interval: f64,
+        /// Prints one screen as text, and ends.
+        #[arg(long)]
+        once: bool,
+        /// Writes one screen as a picture into this file, and ends.
+        #[arg(long, value_name = "FILE", conflicts_with = "once")]
+        svg: Option<PathBuf>,
+        /// Columns and lines of a screen that is not a terminal's, such as 120x40.
+        #[arg(long, value_name = "COLUMNSxLINES", value_parser = crate::top::size)]
+        size: Option<(u16, u16)>,
+    },
+    /// For network engineers: the XDP program, its sockets and subscriptions, every counter on a packet's way with its rate.
+    #[command(args_conflicts_with_subcommands = true)]
+    Xdp {
+        /// What of it; without it, `status`.
+        #[command(subcommand)]
+        verb: Option<XdpVerb>,
     },
     /// Positions and cash of the last day, from the journal.
     #[command(args_conflicts_with_subcommands = true)]
@@ -191,6 +222,62 @@ pub enum Verb {
     },
     /// Everything that the journal adds up to, for comparison with other records of the same day.
     Report,
+    /// Prints what a shell completes the command by; needs no instance.
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Writes a man page for each verb, or prints the reference of all as Markdown (docs/CLI.md); needs no instance.
+    Man {
+        /// The folder; it is made if it is not there.
+        #[arg(long, value_name = "FOLDER", required_unless_present = "markdown")]
+        out: Option<PathBuf>,
+        /// Prints the reference instead.
+        #[arg(long, conflicts_with = "out")]
+        markdown: bool,
+    },
+}
+
+/// What can be asked of a packet's way.
+#[derive(Subcommand, Debug)]
+pub enum XdpVerb {
+    /// Program, attach mode, link, whose it is; interface, queues, levels of the rings; subscriptions, joins, last packets;
+    /// counters. Exit code 3 when something keeps packets from the loop.
+    Status {
+        /// Over how long rates are taken.
+        #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::xdp::seconds)]
+        seconds: f64,
+        /// Also counters that are zero.
+        #[arg(long)]
+        all: bool,
+    },
+    /// What the loop is given now, as a pcap file with arrival times in nanoseconds, out of the journal as it grows: the loop
+    /// is not touched. Exit code 3 when nothing came.
+    Capture {
+        /// How long.
+        #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::xdp::seconds)]
+        seconds: f64,
+        /// At most so many datagrams.
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+        /// Only of this group and port.
+        #[arg(long, value_name = "GROUP:PORT", value_parser = crate::xdp::group_and_port)]
+        group: Option<(std::net::Ipv4Addr, u16)>,
+        /// The file; it is written anew.
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Why a stream is silent: walks a packet's way from the wire to the book, and names the first thing that explains it,
+    /// with what to do. Exit code 3 when it found one, 0 when the stream arrives.
+    Why {
+        /// Which stream.
+        #[arg(value_name = "GROUP:PORT", value_parser = crate::xdp::group_and_port)]
+        stream: (std::net::Ipv4Addr, u16),
+        /// How long to look.
+        #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = crate::xdp::seconds)]
+        seconds: f64,
+    },
 }
 
 /// What is done with orders by hand.

@@ -21,6 +21,7 @@ mod manual;
 pub mod outcome;
 mod outliers;
 mod packet;
+mod pages;
 mod picture;
 mod picture_outliers;
 mod problems;
@@ -39,7 +40,9 @@ mod status;
 mod story;
 mod table;
 mod target;
+mod top;
 mod verify;
+mod xdp;
 
 use args::{Arguments, JournalVerb, LatencyVerb, PositionsVerb, RiskVerb, StopState, Verb};
 use outcome::{Failure, Outcome, exit};
@@ -75,6 +78,18 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Alerts { follow: false } => alerts::show(&target()?),
         Verb::Alerts { follow: true } => return alerts::follow(&target()?, arguments.json).map(|()| None),
         Verb::Counters { all } => live::counters(&target()?, *all),
+        Verb::Top { interval, once, svg, size } => {
+            let interval = std::time::Duration::from_secs_f64(*interval);
+            let json = arguments.json;
+            return top::top(
+                &target()?,
+                &top::Options { interval, once: *once, svg: svg.as_deref(), size: *size, json },
+            );
+        }
+        Verb::Completions { shell } => pages::completions(*shell),
+        Verb::Man { out: Some(out), .. } => pages::man(out),
+        Verb::Man { out: None, .. } => Ok(pages::markdown()),
+        Verb::Xdp { verb } => xdp::run(&target()?, verb.as_ref()),
         Verb::Positions { more: None } => history::positions(&journal()?),
         Verb::Positions { more: Some(PositionsVerb::Roll { to, splits, date }) } => {
             roll::roll(&journal()?, to, splits.as_deref(), *date)

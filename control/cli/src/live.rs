@@ -128,7 +128,7 @@ fn steer_section(target: &Target, view: &SegmentView) -> Section {
 }
 
 /// Sums the per-CPU counters of the pinned map.
-fn read_steer(pin: &Path) -> Result<BTreeMap<String, u64>, String> {
+pub(crate) fn read_steer(pin: &Path) -> Result<BTreeMap<String, u64>, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", pin.display());
     let data = aya::maps::MapData::from_pin(pin).map_err(|error| wrong(&error))?;
     let map =

@@ -317,6 +317,8 @@ mod tests {
             paths: Paths::of("t"),
             heartbeat_loss_ms: 1000,
             interface: None,
+            port_wanted: None,
+            feeds: Vec::new(),
             port: None,
             audit_lag_ms_max: 0,
             strategies: vec![("maker".into(), 1), ("taker".into(), 2)],

@@ -1,7 +1,17 @@
 //! Plain tables and numbers for a terminal.
 
-/// Widest line, characters.
-pub(crate) const WIDTH: usize = 100;
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+
+/// Widest line, characters: a terminal's; whatever reads a pipe or a file gets all of it.
+fn width() -> usize {
+    static WIDTH: OnceLock<usize> = OnceLock::new();
+    const LEAST: usize = 40;
+    *WIDTH.get_or_init(|| match io::stdout().is_terminal() {
+        true => ratatui::crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns).max(LEAST)),
+        false => usize::MAX,
+    })
+}
 
 /// Where the text of a column goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +22,7 @@ pub(crate) enum Align {
     Right,
 }
 
-/// Lines of cells under a heading; the last column is cut where the line would be wider than [`WIDTH`].
+/// Lines of cells under a heading; the last column is cut where the line would be wider than the terminal.
 #[derive(Debug)]
 pub(crate) struct Table {
     columns: Vec<(&'static str, Align)>,
@@ -37,6 +47,10 @@ impl Table {
 
     /// The text, with a line break after each line.
     pub(crate) fn render(&self) -> String {
+        self.render_within(width())
+    }
+
+    fn render_within(&self, width_max: usize) -> String {
         let heading: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
         let lines = || std::iter::once(&heading).chain(&self.rows);
         let widths: Vec<usize> = (0..self.columns.len())
@@ -44,10 +58,10 @@ impl Table {
                 lines().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
             })
             .collect();
-        lines().map(|line| self.line(line, &widths)).collect()
+        lines().map(|line| self.line(line, &widths, width_max)).collect()
     }
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+    fn line(&self, cells: &[String], widths: &[usize], width_max: usize) -> String {
         let mut text = String::new();
         for ((cell, width), (_, align)) in cells.iter().zip(widths).zip(&self.columns) {
             let padding = " ".repeat(width - cell.chars().count());
@@ -57,8 +71,8 @@ impl Table {
             }
         }
         let text = text.trim_end();
-        let mut line: String = text.chars().take(WIDTH).collect();
-        if text.chars().count() > WIDTH {
+        let mut line: String = text.chars().take(width_max).collect();
+        if text.chars().count() > width_max {
             line.pop();
             line.push('…');
         }
@@ -109,6 +123,12 @@ pub(crate) fn tai_time(ns: u64) -> String {
         second / 60 % 60,
         second % 60
     )
+}
+
+/// Seconds since 1970 as date and time: `2026-11-22T13:42:33 UTC`.
+pub(crate) fn utc_time(seconds: u64) -> String {
+    let text = tai_time(seconds.saturating_mul(1_000_000_000));
+    format!("{} UTC", text.split('.').next().unwrap_or_default())
 }
 
 /// TAI ns of a time as [`tai_time`] writes it, seconds and what follows them optional, or of a plain number.
@@ -191,10 +211,12 @@ mod tests {
     fn columns_line_up_and_long_lines_are_cut() {
         let mut table = Table::new(&[("name", Align::Left), ("n", Align::Right), ("help", Align::Left)]);
         table.row(vec!["a".into(), "10".into(), "x".repeat(200)]);
-        let text = table.render();
+        let text = table.render_within(100);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "name   n  help");
         assert!(lines[1].starts_with("a     10  xxx") && lines[1].ends_with('…'));
-        assert_eq!(lines[1].chars().count(), WIDTH);
+        assert_eq!(lines[1].chars().count(), 100);
+        let whole = table.render_within(usize::MAX);
+        assert!(whole.contains(&"x".repeat(200)) && !whole.contains('…'));
     }
 }

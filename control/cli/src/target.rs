@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tern_config::facts::{DaemonFacts, DataplaneFacts, Names};
 use tern_config::venue::PortSetting;
-use tern_config::{Config, Paths};
+use tern_config::{Config, Feed, Paths, Port};
 use tern_hw::segment::{SegmentFileError, SegmentView};
 
 use crate::args::Which;
@@ -28,6 +28,10 @@ pub(crate) struct Target {
     pub(crate) port: Option<PortSetting>,
     /// Bounds of the price and closing price of the day before, by symbol, as its configuration says; empty where that is not known.
     pub(crate) prices: BTreeMap<String, (Option<[u32; 2]>, Option<u32>)>,
+    /// Its `[port]`, where the configuration is known.
+    pub(crate) port_wanted: Option<Port>,
+    /// Its lines of market data; empty where the configuration is not known.
+    pub(crate) feeds: Vec<Feed>,
     /// Its strategies, name and id, where the configuration or the data plane says them.
     pub(crate) strategies: Vec<(String, u16)>,
 }
@@ -52,7 +56,9 @@ impl Target {
                     paths: config.paths,
                     heartbeat_loss_ms: config.daemon.heartbeat_loss_ms,
                     audit_lag_ms_max: config.audit.lag_ms_max,
-                    interface: Some(config.port.interface),
+                    interface: Some(config.port.interface.clone()),
+                    port_wanted: Some(config.port),
+                    feeds: config.feed,
                     port: config.session.as_ref().map(PortSetting::of),
                     strategies: config.strategy.iter().map(|strategy| (strategy.name.clone(), strategy.id)).collect(),
                 }
@@ -63,6 +69,8 @@ impl Target {
                 heartbeat_loss_ms: tern_config::Daemon::default().heartbeat_loss_ms,
                 audit_lag_ms_max: tern_config::Audit::default().lag_ms_max,
                 interface: None,
+                port_wanted: None,
+                feeds: Vec::new(),
                 port: None,
                 prices: BTreeMap::new(),
                 strategies: Vec::new(),

@@ -1,6 +1,7 @@
 //! The program itself: exit codes, `kill` with the daemon dead, and what it makes of a journal.
 
 mod common;
+mod top;
 
 use common::Bench;
 use std::io::{BufRead, BufReader, Write};
@@ -567,4 +568,48 @@ fn a_position_unlike_its_executions_is_a_mismatch() {
     journal.seal().expect("it is written");
     let (code, positions) = bench.json(&["positions"]);
     assert_eq!((code, &positions["mismatches"][0]["recorded"]["shares"]), (1, &21.into()), "{positions}");
+}
+
+#[test]
+fn every_verb_that_reads_has_json() {
+    let bench = Bench::new("json");
+    bench.write_journal();
+    let mut segment = DataPlaneSegment::open(&bench.spec()).expect("a segment");
+    segment.ends().expect("its ends").trading.set(true, 0, 1);
+    let file = bench.config.file().display().to_string();
+    for verb in [
+        &["status"][..],
+        &["top", "--interval", "0.1"],
+        &["counters"],
+        &["xdp"],
+        &["xdp", "status", "--seconds", "0.1"],
+        &["xdp", "why", "239.77.1.1:26400", "--seconds", "0.1"],
+        &["positions"],
+        &["orders"],
+        &["latency"],
+        &["latency", "outliers"],
+        &["config", "check"],
+        &["config", "explain"],
+        &["config", "schema"],
+        &["config", "show", "--effective"],
+        &["config", "history"],
+        &["risk", "check", &file],
+        &["journal", "query", "--limit", "1"],
+        &["journal", "verify"],
+        &["journal", "stats"],
+        &["journal", "index", "--check"],
+        &["journal", "cat", "--limit", "1"],
+        &["recover"],
+        &["report"],
+        &["completions", "bash"],
+        &["man", "--markdown"],
+    ] {
+        let (code, said) = bench.json(verb);
+        assert!(said.is_object() && [0, 3].contains(&code), "{verb:?}: {code} {said}");
+        let text = bench.tern(verb);
+        assert!(
+            !text.stdout.is_empty() && !text.stdout.contains(&0x1b),
+            "{verb:?}: no colours where there is no terminal"
+        );
+    }
 }

@@ -1,4 +1,6 @@
-//! `tern counters` reads the XDP program's counters from the pinned map, without the daemon. Needs root.
+//! `tern counters` and `tern xdp` read the kernel and the pins, without the daemon. Needs root.
+
+mod xdp;
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;

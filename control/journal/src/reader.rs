@@ -66,6 +66,18 @@ impl Reader {
         Self { folder: folder.to_owned(), number, last: u64::MAX, scan: None }
     }
 
+    /// From the journal's head on: what was written since the last time that it was forced to the disk, and what is written
+    /// from now on. Of a journal without a head, all of it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and `Damaged` when the head is.
+    pub fn open_at_head(folder: &Path) -> Result<Self, JournalError> {
+        let Some(known) = head::read(folder)?.filter(|known| known.head.segment > 0) else { return Self::open(folder) };
+        let mut reader = Self::open_segment(folder, known.head.segment);
+        reader.begin_at(known.head.bytes, known.head.last_seq.saturating_add(1))?;
+        Ok(reader)
+    }
+
     /// The records of segment `number` alone, whatever is wrong with the next one.
     pub(crate) fn of_segment(folder: &Path, number: u64) -> Self {
         Self { last: number, ..Self::open_segment(folder, number) }

@@ -62,6 +62,27 @@ fn a_reader_follows_a_journal_that_is_being_written() {
 }
 
 #[test]
+fn a_reader_from_the_head_on_has_what_was_not_on_the_disk_for_sure_and_what_comes() {
+    let folder = Folder::new();
+    let mut reader = Reader::open_at_head(&folder.0).expect("an empty folder");
+    assert!(reader.next().expect("empty").is_none());
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    // Over several segments, so that heads lie in the middle, at the end and at the beginning of one.
+    for seq in 1..=120 {
+        append(&mut writer, [seq]).expect("room");
+        writer.sync().expect("a disk");
+        let mut from_here = Reader::open_at_head(&folder.0).expect("whole");
+        assert_eq!(read_on(&mut from_here).expect("whole"), [], "after {seq}");
+        if seq % 10 == 0 {
+            append(&mut writer, [seq + 1]).expect("room");
+            writer.flush().expect("a disk");
+            assert_eq!(read_on(&mut from_here).expect("whole"), records([seq + 1]), "after {seq}");
+        }
+    }
+    assert_eq!(read_on(&mut reader).expect("whole"), records(1..=121), "opened before there was a head");
+}
+
+#[test]
 fn a_reader_survives_the_death_of_the_writer_in_mid_record() {
     let folder = Folder::new();
     let (mut writer, _) = folder.open().expect("an empty folder");

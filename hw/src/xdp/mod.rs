@@ -4,9 +4,11 @@
 //! The XDP program is not loaded here. Its loader pins the XSKMAP; opening the port puts the socket there, and the
 //! kernel takes it out again when the socket closes.
 
+mod inspect;
 mod rings;
 mod statistics;
 
+pub use inspect::{RingLevel, SocketLook, XdpStatistic, sockets_of};
 pub use statistics::StatisticsReader;
 
 use std::fs;

@@ -12,6 +12,6 @@ mod wanted;
 pub(crate) use bounds::{diff_bounds, set_bounds, set_today};
 pub(crate) use check::check;
 pub(crate) use diff::diff;
-pub(crate) use in_force::{InForce, reduce_only, shown};
+pub(crate) use in_force::{InForce, reduce_only, shown, symbol_text};
 pub(crate) use set::set;
 pub(crate) use show::show;
