@@ -9,6 +9,7 @@ pub mod args;
 mod client;
 mod config;
 mod control;
+mod day;
 mod export;
 mod firm;
 pub mod fold;
@@ -101,6 +102,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
             }
         }
         Verb::CancelAll { timeout_ms } => control::cancel_all(&target()?, *timeout_ms),
+        Verb::Day(verb) => day::run(&target()?, verb),
         Verb::Config(verb) => config::run(which, verb),
         Verb::Risk(RiskVerb::Show) => risk::show(&target()?),
         Verb::Risk(RiskVerb::Check { file }) => Ok(risk::check(file)),

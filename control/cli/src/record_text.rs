@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SetBounds, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::day::{DayRecord, DayStep};
 use tern_abi::outlier::OutlierRecord;
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
@@ -154,6 +155,10 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             let text = (!sent).then(|| String::from_utf8_lossy(more).into_owned());
             json!({ "step": what.map_or("?", RescueStep::name), "order": step.order, "value": step.value,
                 "count": step.count, "account": step.account, "text": text, "bytes": sent.then(|| hex(more)) })
+        }),
+        Kind::Day => read(body, |day: DayRecord, _| {
+            json!({ "step": day.step().map_or("?", DayStep::name), "day": day.day, "uid": day.uid,
+                "until_ns": day.until_ns, "text": day.text() })
         }),
         Kind::Timer => Some(json!({})),
         Kind::Events => Some(json!({ "bytes": body.len() })),

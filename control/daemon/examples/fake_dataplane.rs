@@ -112,6 +112,11 @@ fn main() -> ExitCode {
                     plane.commands.done();
                     continue;
                 }
+                Sent::Day(day) => {
+                    plane.recorder.record(now_ns(), Kind::Day, &[day.as_bytes()]).expect("the reserve has room");
+                    plane.commands.done();
+                    continue;
+                }
             };
             if command.kind == CommandKind::Resume as u32 {
                 if mode == "late_kill" {

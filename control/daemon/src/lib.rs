@@ -10,6 +10,7 @@ mod alerts;
 mod audit;
 mod bounds;
 mod clock;
+mod day;
 mod drain;
 mod exporter;
 mod firm;
@@ -34,6 +35,7 @@ use std::thread;
 use tern_config::facts::DataplaneFacts;
 use tern_config::{AutoOff, Config};
 use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView};
+use tern_journal::DayLog;
 
 use crate::audit::Audit;
 use crate::drain::Drainer;
@@ -102,6 +104,11 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let stop = tern_hw::signal::stop_flag().map_err(DaemonError::io("installing signal handlers"))?;
     let firm = config.load_firm().map_err(|problems| DaemonError::Firm(problems.to_string()))?;
     let journal = journal::open(config)?;
+    // Read where somebody asks for it: a long day takes seconds.
+    let led = match config.day.managed || config.day.freeze_minutes > 0 {
+        true => tern_journal::day_log(&config.paths.journal)?,
+        false => DayLog::default(),
+    };
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Path::to_path_buf),
         sizes: config.rings.sizes(),
@@ -129,11 +136,16 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let shared = Shared::new(config, firm, ends.segment, ends.commands);
     shared.update(|facts| facts.leftovers.extend(run_folder.leftovers().iter().cloned()));
 
+    // What a data plane that was not led until now may do is the day's affair from here on; one that starts asks by itself.
+    shared.day.show(&led);
     let running = view.data_plane()?;
+    if running.is_some() {
+        day::hold(&shared, day::most(&shared));
+    }
     let mut steering = Steering::set_up(config, running.is_some(), &shared)?;
     let (day_ended, days) = mpsc::channel();
     let day = DayEnd::new(config, utc_s, journal.head().last_tai_ns, Some(day_ended));
-    let drainer = Drainer::new(config, ends.drain, journal, day);
+    let drainer = Drainer::new(config, ends.drain, journal, day).following(led);
     let listener = server::listen(&config.paths)?;
 
     Keeper::start(config, days, stop)?;

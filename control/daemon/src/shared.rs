@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tern_abi::command::SYSTEM_UID;
 use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::day::DayRecord;
 use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
 use tern_abi::segment::{KillCause, REFUSAL_WORDS, Segment};
@@ -17,6 +18,7 @@ use tern_config::venue::PortSetting;
 use tern_config::{Config, Firm};
 
 use crate::clock;
+use crate::day::Leading;
 use crate::second::SecondPerson;
 
 pub(crate) struct Shared<'a> {
@@ -31,6 +33,7 @@ pub(crate) struct Shared<'a> {
     serving: AtomicBool,
     requests: AtomicU64,
     pub(crate) second: SecondPerson,
+    pub(crate) day: Leading,
     began: Instant,
     /// When the supervisor looked last, ms since `began`.
     watched_ms: AtomicU64,
@@ -65,6 +68,7 @@ impl<'a> Shared<'a> {
             serving: AtomicBool::new(true),
             requests: AtomicU64::new(clock::tai_ns()),
             second: SecondPerson::default(),
+            day: Leading::default(),
             began: Instant::now(),
             watched_ms: AtomicU64::new(0),
             rescue_requested: AtomicBool::new(false),
@@ -147,6 +151,11 @@ impl<'a> Shared<'a> {
     /// Hands all limits at once to the loop.
     pub(crate) fn send_limits(&self, limits: &SetLimits) -> Result<Ticket, RingFull> {
         lock(&self.commands).send_limits(limits)
+    }
+
+    /// Has the loop write a step of the trading day into the journal.
+    pub(crate) fn send_day(&self, step: &DayRecord) -> Result<Ticket, RingFull> {
+        lock(&self.commands).send_day(step)
     }
 
     /// A number that no other request of this instance has, those of an earlier daemon included: it began with the time.

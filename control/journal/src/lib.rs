@@ -20,6 +20,7 @@
 
 mod accept;
 mod chain;
+mod day;
 mod facts;
 mod format;
 mod head;
@@ -36,6 +37,7 @@ mod verify;
 mod writer;
 
 pub use accept::{Accepted, GivenUp, accept, accept_on};
+pub use day::{DayEntry, DayLog, day_log};
 pub use facts::{SegmentFacts, segment_facts};
 pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
 pub use head::{Head, durable};
@@ -44,7 +46,7 @@ pub use opening::Opening;
 pub use packed::{Compressed, compress, compress_on};
 pub use reader::{Reader, Record};
 pub use recover::{Cut, Recovered};
-pub use seal::{Seal, hex, seal, seal_through};
+pub use seal::{Seal, hex, seal, seal_through, sha256_of};
 pub use verify::{Damage, Gap, Stretch, Verified, verify, verify_with};
 pub use writer::{Options, Writer};
 

@@ -32,6 +32,8 @@ pub enum Kind {
     /// [`crate::rescue::RescueRecord`], then the bytes that left, if any did: what the daemon did at the venue while no
     /// data plane ran.
     Rescue = 10,
+    /// [`crate::day::DayRecord`]: a step of the trading day.
+    Day = 16,
 
     /// [`OrderRecord`]: an approved order message, recorded before its bytes reach TCP.
     Order = 64,
@@ -77,6 +79,7 @@ impl Kind {
         Kind::Shed,
         Kind::SetLimits,
         Kind::Rescue,
+        Kind::Day,
         Kind::Order,
         Kind::Refusal,
         Kind::OrderEvent,
@@ -111,6 +114,7 @@ impl Kind {
             Kind::Shed => "shed",
             Kind::SetLimits => "set_limits",
             Kind::Rescue => "rescue",
+            Kind::Day => "day",
             Kind::Order => "order",
             Kind::Refusal => "refusal",
             Kind::OrderEvent => "order_event",

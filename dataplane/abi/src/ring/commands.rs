@@ -1,25 +1,31 @@
-//! The command ring: from the daemon to the loop, a slot a command, several for [`SetLimits`].
+//! The command ring: from the daemon to the loop, a slot a command, several for [`SetLimits`] and [`DayRecord`].
 
 use super::slot::{SlotConsumer, SlotProducer, SlotRecord, WORD_BYTES, slots_for};
 use super::{Corrupt, memory::Memory};
 use crate::command::{Command, CommandKind, SetLimits};
+use crate::day::DayRecord;
 use crate::record::RingFull;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// Slot size of the command ring.
 pub const COMMAND_SLOT_BYTES: usize = 64;
 const _: () = assert!(size_of::<Command>() + WORD_BYTES <= COMMAND_SLOT_BYTES);
 /// Slots of a [`SetLimits`].
 const LIMITS_SLOTS: u64 = slots_for::<COMMAND_SLOT_BYTES>(size_of::<SetLimits>());
+/// Slots of a [`DayRecord`].
+const DAY_SLOTS: u64 = slots_for::<COMMAND_SLOT_BYTES>(size_of::<DayRecord>());
+const _: () = assert!(DAY_SLOTS != LIMITS_SLOTS && DAY_SLOTS > 1);
 
 /// What the daemon sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the loop's stack")]
 pub enum Sent {
-    /// Any command but that one.
+    /// Any command but those below.
     Command(Command),
     /// All limits at once.
     SetLimits(SetLimits),
+    /// A step of the trading day.
+    Day(DayRecord),
 }
 
 /// The daemon's end.
@@ -61,6 +67,14 @@ impl CommandSender<'_> {
         self.0.push(limits.as_bytes(), &[], 0).map(Ticket)
     }
 
+    /// Hands a step of the trading day to the loop.
+    ///
+    /// # Errors
+    /// [`RingFull`] as for [`send`](Self::send).
+    pub fn send_day(&mut self, day: &DayRecord) -> Result<Ticket, RingFull> {
+        self.0.push(day.as_bytes(), &[], 0).map(Ticket)
+    }
+
     /// Whether the loop has taken the command and recorded it.
     pub fn taken(&self, ticket: Ticket) -> bool {
         self.0.consumed() > ticket.0
@@ -94,21 +108,30 @@ impl CommandReceiver<'_> {
     pub fn next(&self) -> Result<Option<Sent>, Corrupt> {
         let Some(record) = self.0.peek()? else { return Ok(None) };
         if record.slots() != 1 {
-            return self.read_limits(&record).map(Some);
+            return self.read_long(&record).map(Some);
         }
         Ok(Command::read_from_prefix(record.slot(0)).ok().map(|(command, _)| Sent::Command(command)))
     }
 
     #[cold]
-    fn read_limits(&self, record: &SlotRecord<'_, COMMAND_SLOT_BYTES>) -> Result<Sent, Corrupt> {
-        let mut limits = SetLimits::new(&[], (0, 0), 0, "");
-        if record.slots() == LIMITS_SLOTS {
-            let pieces = limits.as_mut_bytes().chunks_mut(COMMAND_SLOT_BYTES - WORD_BYTES);
-            for (index, piece) in (0..).zip(pieces) {
+    fn read_long(&self, record: &SlotRecord<'_, COMMAND_SLOT_BYTES>) -> Result<Sent, Corrupt> {
+        let gather = |bytes: &mut [u8]| {
+            for (index, piece) in (0..).zip(bytes.chunks_mut(COMMAND_SLOT_BYTES - WORD_BYTES)) {
                 piece.copy_from_slice(&record.slot(index)[..piece.len()]);
             }
+        };
+        if record.slots() == LIMITS_SLOTS {
+            let mut limits = SetLimits::new(&[], (0, 0), 0, "");
+            gather(limits.as_mut_bytes());
             if limits.kind == CommandKind::SetLimits as u32 {
                 return Ok(Sent::SetLimits(limits));
+            }
+        }
+        if record.slots() == DAY_SLOTS {
+            let mut day = DayRecord::new_zeroed();
+            gather(day.as_mut_bytes());
+            if day.kind == CommandKind::Day as u32 {
+                return Ok(Sent::Day(day));
             }
         }
         Err(Corrupt { what: "it holds a command of a length that there is not", position: self.0.position() })

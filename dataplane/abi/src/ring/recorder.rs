@@ -45,6 +45,7 @@ const fn may_use_reserve(kind: Kind) -> bool {
             | Kind::Command
             | Kind::SetLimits
             | Kind::Rescue
+            | Kind::Day
             | Kind::Limits
             | Kind::Conn
             | Kind::Order

@@ -40,7 +40,8 @@ impl Desk {
                 | CommandKind::SetLimits
                 | CommandKind::AcceptDifferences
                 | CommandKind::DaemonPulse
-                | CommandKind::StrategyOverrun,
+                | CommandKind::StrategyOverrun
+                | CommandKind::Day,
             )
             | None => {
                 self.count(PipelineCounter::CommandsRefused, 1);
