@@ -49,6 +49,7 @@ CHECKS = {
     "strategy_crash": ("strategy", True, True),
     "firm_of_two": ("firm", True, True),
     "overnight": ("overnight", True, True),
+    "day": ("day", True, True),
     "silent_venue": ("silent", True, True),
     "rescue": ("rescue", True, True),
     "rescue_stuck": ("rescue", True, True),

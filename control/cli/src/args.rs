@@ -131,6 +131,19 @@ pub enum Verb {
     /// The trading day: how far it is, what keeps it from being ready, and its steps.
     #[command(subcommand)]
     Day(DayVerb),
+    /// Collects all that an incident is looked into by in a new folder: journal, limits and their history, counters, logs, host.
+    /// Passwords are not in it. Works with ternd and data plane dead, and on a damaged journal.
+    Incident {
+        /// The folder; it is made, for its owner alone.
+        #[arg(long, value_name = "FOLDER")]
+        to: PathBuf,
+        /// Records and logs of so many minutes before that time, and records of as many after it.
+        #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        minutes: u32,
+        /// When it happened: TAI as 2026-11-22T13:42:33.5, or nanoseconds; without it, now.
+        #[arg(long, value_name = "TIME")]
+        around: Option<String>,
+    },
     /// Configuration: what is wrong with a file, what each key means, what runs, what a file would change, and applying it.
     #[command(subcommand)]
     Config(ConfigVerb),

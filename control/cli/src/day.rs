@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tern_abi::day::{DayState, DayStep};
+use tern_abi::day::DayState;
 use tern_config::Date;
 use tern_config::protocol::{Answer, Ask, DayAnswer, DayCheck, DayEntryFact, StepDay};
 use tern_journal::{day_log, sha256_of};
@@ -214,10 +214,10 @@ fn json_of(answer: &DayAnswer) -> Value {
         "entries": answer.entries.iter().map(entry_json).collect::<Vec<_>>() })
 }
 
-/// The names that `--kind` and waivers take, for whoever reads the journal.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tern_abi::day::DayStep;
 
     #[test]
     fn every_state_but_the_last_has_a_next_step() {

@@ -15,6 +15,7 @@ mod firm;
 pub mod fold;
 mod halt;
 mod history;
+mod incident;
 mod indexed;
 mod journal_verbs;
 mod live;
@@ -103,6 +104,7 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         }
         Verb::CancelAll { timeout_ms } => control::cancel_all(&target()?, *timeout_ms),
         Verb::Day(verb) => day::run(&target()?, verb),
+        Verb::Incident { to, minutes, around } => incident::collect(which, to, *minutes, around.as_deref()),
         Verb::Config(verb) => config::run(which, verb),
         Verb::Risk(RiskVerb::Show) => risk::show(&target()?),
         Verb::Risk(RiskVerb::Check { file }) => Ok(risk::check(file)),

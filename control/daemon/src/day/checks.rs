@@ -287,7 +287,7 @@ fn hours(shared: &Shared<'_>) -> Found {
     };
     let now_s = now_s.cast_signed();
     Ok(match now_s {
-        _ if now_s < from_s => format!("orders may be sent in {} minutes", (from_s - now_s).div_ceil(60)),
+        _ if now_s < from_s => format!("orders may be sent in {} minutes", (from_s - now_s + 59) / 60),
         _ if now_s < until_s => format!("orders may be sent for {} minutes more", (until_s - now_s) / 60),
         _ => "WARNING: the hours of this day are over".into(),
     })
