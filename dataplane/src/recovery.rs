@@ -291,6 +291,31 @@ mod tests {
     }
 
     #[test]
+    fn a_run_holds_the_firm_by_what_the_journal_says_of_its_own_day() {
+        let spec = SegmentSpec {
+            path: Some(format!("/dev/shm/tern-test-hold-{}", std::process::id()).into()),
+            huge_pages: false,
+            ..SegmentSpec::new("hold")
+        };
+        let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
+        let words = segment.ends().expect("ring ends").segment;
+        std::fs::remove_file(spec.path.expect("given")).expect("it was made");
+        let mut journal = Recovered::default();
+        (journal.led.day, journal.led.state) = (Some(7), DayState::Armed);
+        let firm = || words.scopes.find(ScopeKind::Firm, 0).map(|scope| (scope.state, scope.uid));
+        hold_day(&journal, &words, 7, 70).expect("room");
+        assert_eq!(firm(), None, "a restart within an armed day");
+        journal.led.state = DayState::WindDown;
+        hold_day(&journal, &words, 7, 70).expect("room");
+        assert_eq!(firm(), Some((TradingState::ReduceOnly, SYSTEM_UID)));
+        journal.led.state = DayState::Armed;
+        hold_day(&journal, &words, 8, 70).expect("room");
+        assert_eq!(firm(), Some((TradingState::CancelOnly, SYSTEM_UID)), "armed yesterday");
+        hold_day(&journal, &words, 7, 70).expect("room");
+        assert_eq!(firm(), Some((TradingState::CancelOnly, SYSTEM_UID)), "a start lifts nothing");
+    }
+
+    #[test]
     fn a_missing_segment_keeps_a_run_from_beginning_and_is_named() {
         let folder = std::env::temp_dir().join(format!("tern-recovery-missing-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");

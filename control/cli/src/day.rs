@@ -70,7 +70,7 @@ fn rolled(target: &Target, to: &Path, splits: Option<&Path>, date: Option<Date>)
 }
 
 fn date(day: Option<u32>) -> String {
-    day.map_or_else(|| "no day".into(), |days| Date { days }.to_string())
+    day.map_or_else(|| "the day".into(), |days| Date { days }.to_string())
 }
 
 /// What came of a step.

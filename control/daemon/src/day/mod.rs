@@ -10,7 +10,7 @@ mod steps;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tern_abi::command::SYSTEM_UID;
-use tern_abi::day::{DayRecord, DayStep};
+use tern_abi::day::{DayRecord, DayState, DayStep};
 use tern_abi::segment::{Scope, ScopeKind, TradingState};
 use tern_config::protocol::DayEntryFact;
 use tern_journal::{DayEntry, DayLog};
@@ -63,10 +63,13 @@ pub(crate) fn hold(shared: &Shared<'_>, most: TradingState) {
 
 /// As far as the day lets the whole firm run, where it is led.
 pub(crate) fn most(shared: &Shared<'_>) -> TradingState {
-    match shared.config.day.managed {
-        true => shared.day.log().state.most(),
-        false => TradingState::Running,
+    if !shared.config.day.managed {
+        return TradingState::Running;
     }
+    let log = shared.day.log();
+    // What was armed yesterday is not armed today, also before the start record of today's run is here.
+    let is_today = log.day == Some(shared.config.trading_day(crate::drain::day::utc_s()));
+    if is_today { log.state.most() } else { DayState::New.most() }
 }
 
 /// Why limits may not be loosened now, if they may not.

@@ -195,13 +195,17 @@ impl Scopes {
     }
 
     /// As [`lift`](Self::lift), down to `wanted.state` and no further; of a scope that has changed no more than `wanted.changes`. One that
-    /// is there already, or less restricted, stays as it is.
+    /// is restricted less stays as it is, one that is just there is restricted in the name of `wanted.uid` from here on.
     ///
     /// # Errors
     /// As [`lift`](Self::lift).
     pub fn loosen(&self, wanted: &Scope) -> Result<(), Option<Scope>> {
         let Scope { kind, key, state, uid, since_ns, changes } = *wanted;
-        let restricted = |found: &Scope| (found.kind, found.key) == (kind, key) && found.state as u8 > state as u8;
+        let restricted = |found: &Scope| {
+            (found.kind, found.key) == (kind, key) && {
+                found.state != TradingState::Running && found.state as u8 >= state as u8
+            }
+        };
         let mut lifted = false;
         for place in &self.places {
             let Some(found) = place.read().filter(restricted) else { continue };
@@ -251,6 +255,8 @@ mod tests {
         assert_eq!(scopes.find(ScopeKind::Firm, 0), Some(at(TradingState::ReduceOnly, 2)));
         assert_eq!(scopes.loosen(&at(TradingState::CancelOnly, 2)), Err(None), "that would restrict it");
         assert_eq!(scopes.find(ScopeKind::Firm, 0), Some(at(TradingState::ReduceOnly, 2)));
+        scopes.loosen(&Scope { uid: 8, ..at(TradingState::ReduceOnly, 2) }).expect("in another name");
+        assert_eq!(scopes.find(ScopeKind::Firm, 0), Some(Scope { uid: 8, ..at(TradingState::ReduceOnly, 3) }));
     }
 
     #[test]
