@@ -8,7 +8,9 @@ use crate::assemble::RunState;
 use anyhow::Context;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tern_abi::segment::{BoundsState, DayCount, LimitsState, NextOrder, Scope, Words};
+use tern_abi::command::SYSTEM_UID;
+use tern_abi::day::DayState;
+use tern_abi::segment::{BoundsState, DayCount, LimitsState, NextOrder, Scope, ScopeKind, TradingState, Words};
 use tern_core::kept::KeptState;
 use tern_core::opening::OpeningPosition;
 use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
@@ -189,6 +191,28 @@ pub fn remind(journal: &Recovered, words: &Words, now_ns: u64) -> anyhow::Result
     Ok(())
 }
 
+/// Restricts the whole firm to what the trading day `day` lets leave, as its operators led it: a day of which the journal says nothing
+/// lets no order leave. What is restricted further stays so.
+///
+/// # Errors
+/// There is no room for the scope: the run must not begin.
+pub fn hold_day(journal: &Recovered, words: &Words, day: u32, now_ns: u64) -> anyhow::Result<()> {
+    let state = if journal.led.day == Some(day) { journal.led.state } else { DayState::New };
+    let most = state.most();
+    let now = words.scopes.find(ScopeKind::Firm, 0).map_or(TradingState::Running, |scope| scope.state);
+    tracing::warn!(state = state.name(), most = most.name(), "the trading day is led by operators");
+    if now as u8 >= most as u8 {
+        return Ok(());
+    }
+    let scope = Scope { kind: ScopeKind::Firm, key: 0, state: most, uid: SYSTEM_UID, since_ns: now_ns, changes: 0 };
+    let full = |_| {
+        anyhow::anyhow!(
+            "every place for scopes is taken, and the trading day needs one: lift others (`tern resume --scope`)"
+        )
+    };
+    words.scopes.restrict(&scope).map_err(full)
+}
+
 /// The stop that a restart takes over. What a restart asks for, this one asks for anew; a loss is one of its day.
 fn stop(reason: u32, is_same_day: bool) -> Option<HaltReason> {
     match HaltReason::from_index(reason as usize) {
@@ -264,6 +288,31 @@ mod tests {
         let state = words.bounds.read().expect("written");
         let shown = state.of(bounds.symbol).expect("it is there");
         assert_eq!((state.day, shown.prices, shown.before, shown.uid), (7, bounds.wanted, bounds.seen, 33));
+    }
+
+    #[test]
+    fn a_run_holds_the_firm_by_what_the_journal_says_of_its_own_day() {
+        let spec = SegmentSpec {
+            path: Some(format!("/dev/shm/tern-test-hold-{}", std::process::id()).into()),
+            huge_pages: false,
+            ..SegmentSpec::new("hold")
+        };
+        let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
+        let words = segment.ends().expect("ring ends").segment;
+        std::fs::remove_file(spec.path.expect("given")).expect("it was made");
+        let mut journal = Recovered::default();
+        (journal.led.day, journal.led.state) = (Some(7), DayState::Armed);
+        let firm = || words.scopes.find(ScopeKind::Firm, 0).map(|scope| (scope.state, scope.uid));
+        hold_day(&journal, &words, 7, 70).expect("room");
+        assert_eq!(firm(), None, "a restart within an armed day");
+        journal.led.state = DayState::WindDown;
+        hold_day(&journal, &words, 7, 70).expect("room");
+        assert_eq!(firm(), Some((TradingState::ReduceOnly, SYSTEM_UID)));
+        journal.led.state = DayState::Armed;
+        hold_day(&journal, &words, 8, 70).expect("room");
+        assert_eq!(firm(), Some((TradingState::CancelOnly, SYSTEM_UID)), "armed yesterday");
+        hold_day(&journal, &words, 7, 70).expect("room");
+        assert_eq!(firm(), Some((TradingState::CancelOnly, SYSTEM_UID)), "a start lifts nothing");
     }
 
     #[test]

@@ -139,6 +139,9 @@ fn take_over(
     if words.limits.read().is_none() {
         recovery::remind(&journal, &words, now_ns)?;
     }
+    if config.day.managed {
+        recovery::hold_day(&journal, &words, day, now_ns)?;
+    }
     has_bounds_of(config, &words, day)?;
     let ledger = recovery::ledger(&journal, &state, &assemble::opening(config));
     Ok((state, Some(ledger)))

@@ -68,7 +68,7 @@ def journal_says(today):
     """Rows a table by the journal's own kinds, and the sums of SUMS, with whole numbers."""
     kinds = {"order": "orders", "refusal": "refusals", "order_event": "order_events", "position": "positions", "stages": "stages",
              "trust": "trust", "state": "states", "counters": "counters", "conn": "connections", "command": "commands",
-             "start": "starts", "shed": "shed", "set_limits": "limit_commands", "limits": "limit_outcomes", "rescue": "rescues",
+             "start": "starts", "shed": "shed", "set_limits": "limit_commands", "limits": "limit_outcomes", "rescue": "rescues", "day": "day_steps",
              "instrument_trust": "instrument_trust", "reconcile": "differences", "strategy": "strategies",
              "strategy_state": "strategy_states", "outlier": "outliers",
              "manual": "manual_commands", "manual_outcome": "manual_outcomes"}

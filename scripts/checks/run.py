@@ -52,6 +52,7 @@ CHECKS = {
     "sandbox_forbidden": ("sandboxed", True, True),
     "firm_of_two": ("firm", True, True),
     "overnight": ("overnight", True, True),
+    "day": ("day", True, True),
     "silent_venue": ("silent", True, True),
     "rescue": ("rescue", True, True),
     "rescue_stuck": ("rescue", True, True),

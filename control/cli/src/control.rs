@@ -310,14 +310,27 @@ pub(crate) fn ask(target: &Target, command: Ask) -> Result<Answer, Failure> {
 /// # Errors
 /// As [`ask`].
 pub(crate) fn ask_at(paths: &Paths, command: Ask) -> Result<Answer, Failure> {
-    match client::ask(paths, command) {
+    heard(paths, client::ask(paths, command))
+}
+
+/// As [`ask`], for what takes longer.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn ask_within(target: &Target, command: Ask, patience: Duration) -> Result<Answer, Failure> {
+    heard(&target.paths, client::ask_within(&target.paths, command, patience))
+}
+
+fn heard(paths: &Paths, answer: std::io::Result<Answer>) -> Result<Answer, Failure> {
+    match answer {
         Ok(
             answer @ (Answer::Command { .. }
             | Answer::KilledSince { .. }
             | Answer::Lifted
             | Answer::NotLifted { .. }
             | Answer::Limits { .. }
-            | Answer::Allotment { .. }),
+            | Answer::Allotment { .. }
+            | Answer::Day(_)),
         ) => Ok(answer),
         Ok(Answer::Error(why)) => Err(Failure::failed(why)),
         Ok(Answer::Role { message }) => Err(Failure { message, code: exit::ROLE }),

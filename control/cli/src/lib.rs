@@ -9,11 +9,13 @@ pub mod args;
 mod client;
 mod config;
 mod control;
+mod day;
 mod export;
 mod firm;
 pub mod fold;
 mod halt;
 mod history;
+mod incident;
 mod indexed;
 mod journal_verbs;
 mod live;
@@ -125,6 +127,8 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         }
         Verb::Pending => manual::pending(&target()?),
         Verb::Confirm { id } => manual::confirm(&target()?, *id),
+        Verb::Day(verb) => day::run(&target()?, verb),
+        Verb::Incident { to, minutes, around } => incident::collect(which, to, *minutes, around.as_deref()),
         Verb::Config(verb) => config::run(which, verb),
         Verb::Risk(RiskVerb::Show) => risk::show(&target()?),
         Verb::Risk(RiskVerb::Check { file }) => Ok(risk::check(file)),

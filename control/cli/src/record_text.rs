@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SYSTEM_UID, SetBounds, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::day::{DayRecord, DayStep};
 use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
 use tern_abi::outlier::OutlierRecord;
 use tern_abi::reconcile::ReconcileRecord;
@@ -174,6 +175,10 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             let reason = record.reason.checked_sub(1).map(|reason| name_at(&names.refusals, reason as usize));
             json!({ "outcome": outcome, "request": record.request, "order": record.order, "reason": reason,
                 "limit": record.limit, "value": record.value, "count": record.count, "cause_seq": record.cause_seq })
+        }),
+        Kind::Day => read(body, |day: DayRecord, _| {
+            json!({ "step": day.step().map_or("?", DayStep::name), "day": day.day, "uid": day.uid,
+                "until_ns": day.until_ns, "text": day.text() })
         }),
         Kind::Timer => Some(json!({})),
         Kind::Events => Some(json!({ "bytes": body.len() })),

@@ -143,10 +143,16 @@ fn by(scope: &Scope) -> By {
     }
 }
 
+/// Whether the trading day restricts it: the whole firm is restricted by nothing else that is no user.
+fn is_of_day(scope: &Scope) -> bool {
+    scope.kind == ScopeKind::Firm && matches!(By::of_uid(scope.uid), By::Daemon)
+}
+
 /// For programs.
 fn json_of(target: &Target, scope: &Scope) -> Value {
     let by = by(scope);
-    json!({ "scope": text_of(target, scope.kind, scope.key), "state": scope.state.name(), "by": by.name(),
+    let by = if is_of_day(scope) { "day" } else { by.name() };
+    json!({ "scope": text_of(target, scope.kind, scope.key), "state": scope.state.name(), "by": by,
         "uid": scope.uid, "since_ns": scope.since_ns, "changes": scope.changes })
 }
 
@@ -155,6 +161,13 @@ pub(crate) fn restricted(target: &Target, words: &Words) -> (Vec<String>, Value)
     let scopes: Vec<Scope> = words.scopes.restricted().collect();
     let sentences = scopes.iter().map(|scope| {
         let name = text_of(target, scope.kind, scope.key);
+        if is_of_day(scope) {
+            return format!(
+                "{name} is {}: by the trading day{}; `tern day status` says how far it is and what is next",
+                state_text(scope.state),
+                since(Some(scope.since_ns))
+            );
+        }
         format!(
             "{name} is {}: by {}{}; `tern resume --scope {name}` lifts it",
             state_text(scope.state),

@@ -222,3 +222,62 @@ fn every_command_reads_a_journal_whose_first_days_were_deleted_and_says_what_wen
         assert!(code != 0, "{verb:?} takes a journal without its beginning: {error}");
     }
 }
+
+/// An incident is collected with nothing running, from a journal that is damaged, and no password is in any file of it.
+#[test]
+fn an_incident_is_collected_whatever_is_dead_and_without_passwords() {
+    let mut bench = Bench::new("incident", 1 << 20);
+    bench.trade();
+    let config = bench.folder.join("tern.toml");
+    let mut text = std::fs::read_to_string(&config).expect("readable");
+    text.push_str(
+        "[session]\nvenue = \"itch_ouch\"\naddress = \"127.0.0.1:9\"\nuser = \"A\"\npassword = \"hush-hush\"\naccount = 1\n\
+         [drop_copy]\naddress = \"127.0.0.1:8\"\nuser = \"B\"\npassword = \"not-a-word\"\n",
+    );
+    std::fs::write(&config, text).expect("written");
+    std::fs::write(bench.folder.join("run").join("dataplane.log"), "login of A with hush-hush\n").expect("written");
+    let segment = bench.folder.join("journal").join("00000001.journal");
+    let mut bytes = std::fs::read(&segment).expect("readable");
+    let last = bytes.len() - 20;
+    bytes[last] ^= 1;
+    std::fs::write(&segment, &bytes).expect("written");
+
+    let to = bench.folder.join("bundle");
+    let collect = |times: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_tern"))
+            .env_remove("TERN_CONFIG")
+            .args(["--json", "--config"])
+            .arg(&config)
+            .args(["incident", "--to"])
+            .arg(&to)
+            .args(times)
+            .output();
+        output.expect("it runs")
+    };
+    let output = collect(&["--around", "10", "--minutes", "1"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(told["manifest_sha256"], tern_journal::sha256_of(&to.join("manifest.json")).expect("there"));
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(to.join("manifest.json")).expect("there")).expect("JSON");
+    let files = manifest["files"].as_array().expect("a list");
+    for file in files {
+        let name = file["file"].as_str().expect("a name");
+        let found = std::fs::read(to.join(name)).expect("it is there");
+        assert_eq!(file["sha256"], tern_journal::sha256_of(&to.join(name)).expect("readable"), "{name}");
+        for secret in ["hush-hush", "not-a-word"] {
+            assert!(!found.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} is in {name}");
+        }
+    }
+    let has = |name: &str| files.iter().any(|file| file["file"] == name);
+    assert!(has("logs/dataplane.log") && has("config/effective.toml") && has("journal/00000001.journal"), "{manifest}");
+    assert_eq!(std::fs::read(to.join("journal/00000001.journal")).expect("there"), bytes, "as it is, damage and all");
+    let text = std::fs::read_to_string(to.join("logs/dataplane.log")).expect("there");
+    assert_eq!(text, "login of A with <hidden>\n");
+    let missing = manifest["missing"].to_string();
+    assert!(missing.contains("the rest of records.jsonl") && missing.contains("\"status\""), "{missing}");
+    assert!(std::fs::read_to_string(to.join("records.jsonl")).expect("there").lines().count() >= 3);
+    let again = collect(&[]);
+    assert_eq!(again.status.code(), Some(1), "a folder that is there is not written to");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("name a folder that is not there"));
+}

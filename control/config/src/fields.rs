@@ -172,6 +172,11 @@ pub const FIELDS: &[Field] = &[
         "opening.position[].cost",
         "what they cost together, 1/10000 of the currency unit, below 0 if short; or price",
     ),
+    field("day.managed", "true or false"),
+    field(
+        "day.freeze_minutes",
+        "minutes up to 720 before session.orders_from, which is needed then, or 0 for no freeze",
+    ),
     field("daemon.heartbeat_loss_ms", "milliseconds from 50 to 60000"),
     field("daemon.on_heartbeat_loss", "\"halt\" or \"restart\""),
     field("daemon.stuck_session_ms", "milliseconds from 0 to 60000"),

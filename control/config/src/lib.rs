@@ -17,6 +17,7 @@ pub mod latency;
 pub mod ledger;
 pub mod limits;
 mod locate;
+mod managed;
 mod opening;
 mod operations;
 mod parts;
@@ -31,10 +32,11 @@ mod validate;
 mod values;
 pub mod venue;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use day::{TimeOfDay, UtcOffset};
 pub use firm::{Firm, FirmSection};
+pub use managed::Day;
 pub use opening::{Held, Opening, OpeningPosition, Splits, StrategyName, parse_splits};
 pub use operations::{Alerts, Confirmed, Daemon, Fsync, HeartbeatLoss, Journal, MANUAL, Metrics, Roles};
 pub use parts::{StrategyLimits, SymbolLimits};
@@ -117,6 +119,14 @@ impl Config {
     /// The file it came from.
     pub fn file(&self) -> &Path {
         &self.source.file
+    }
+
+    /// Every file that it was read from, by what it is: `config`, `include`, `reference`, `opening`. Files of passwords are not among them.
+    pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let folder = self.file().parent().unwrap_or(Path::new(""));
+        let own = [("config", self.file().to_owned())];
+        let included = self.include.iter().map(|file| ("include", folder.join(file)));
+        own.into_iter().chain(included).chain(self.named.iter().cloned()).collect()
     }
 
     fn fill_paths(&mut self) {

@@ -121,6 +121,7 @@ impl Config {
         }
         read.source = Some(source);
         self.opening = Some(read);
+        self.named.push(("opening", path));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What is said on the daemon's control socket: one JSON object a line, a request and its response in turn.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,15 @@ pub enum Ask {
     Confirm {
         /// Its number, as `pending` says it.
         id: u64,
+    },
+    /// How far the trading day is, and what each check of readiness finds.
+    LookAtDay,
+    /// A step of the trading day.
+    StepDay {
+        /// Which.
+        step: StepDay,
+        /// Why, for the journal.
+        why: String,
     },
     /// The loop's counters.
     Counters,
@@ -225,6 +235,8 @@ pub enum Answer {
         /// For people: what was done, or why not, and what to do.
         message: String,
     },
+    /// To what is asked about the trading day.
+    Day(Box<DayAnswer>),
     /// To `rescue`: what was done.
     Rescued(Box<RescueFact>),
     /// To a command that needs a role which the one who asks does not have; nothing was done, and the refusal is journaled.
@@ -273,6 +285,107 @@ pub struct ManualFact {
     pub count: u32,
     /// Who confirmed it, if somebody had to.
     pub confirmed_by: Option<u32>,
+}
+
+/// A step of the trading day that can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum StepDay {
+    /// The day's data are there.
+    Prepare,
+    /// Every check of readiness is green, or waived.
+    Ready,
+    /// Orders may leave.
+    Arm,
+    /// Only what lowers a position may leave.
+    WindDown,
+    /// Nothing is open.
+    Close,
+    /// Everything agrees.
+    Reconcile {
+        /// The file of opening positions that was written for the next day, and its SHA-256; absent when none was wanted.
+        rolled: Option<(String, String)>,
+    },
+    /// The day is over.
+    Seal,
+    /// A check counts as green until a time.
+    Waive {
+        /// Which.
+        check: String,
+        /// Until when, TAI ns.
+        until_ns: u64,
+    },
+    /// Limits may be loosened before the open, until a time.
+    Unfreeze {
+        /// Until when, TAI ns.
+        until_ns: u64,
+    },
+}
+
+/// A check of readiness, and what it found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayCheck {
+    /// Its name.
+    pub name: String,
+    /// Nothing is wrong.
+    pub green: bool,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty where it is green.
+    pub todo: String,
+    /// Whether it can be waived.
+    pub waivable: bool,
+    /// Who waived it, why and until when; absent when nobody did.
+    pub waived: Option<DayEntryFact>,
+}
+
+impl DayCheck {
+    /// Whether it keeps the day from being ready.
+    pub fn stops(&self) -> bool {
+        !self.green && self.waived.is_none()
+    }
+}
+
+/// A step of the day, as the journal has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayEntryFact {
+    /// Its record.
+    pub seq: u64,
+    /// When, TAI ns.
+    pub tai_ns: u64,
+    /// What.
+    pub step: String,
+    /// Who.
+    pub uid: u32,
+    /// Until when it counts, TAI ns; 0 = as long as the day.
+    pub until_ns: u64,
+    /// Why, or what.
+    pub text: String,
+}
+
+/// What there is to say of the trading day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayAnswer {
+    /// What was asked for is done.
+    pub done: bool,
+    /// Why it is not, and what to do; empty when it is.
+    pub refused: Vec<String>,
+    /// Orders that may be open at the venue; only where that is why.
+    pub open_orders: u64,
+    /// The day is led here (`day.managed`).
+    pub managed: bool,
+    /// How far the day is now.
+    pub state: String,
+    /// Days since 1970-01-01; absent when no data plane ran.
+    pub day: Option<u32>,
+    /// The most that the whole firm may do in it.
+    pub most: String,
+    /// The seal of a day that is over.
+    pub seal: Option<PathBuf>,
+    /// What was done.
+    pub entries: Vec<DayEntryFact>,
+    /// What each check finds.
+    pub checks: Vec<DayCheck>,
 }
 
 /// What came of a request to set limits.

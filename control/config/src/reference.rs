@@ -106,6 +106,7 @@ impl Config {
             return Err(wrong("names another file".into()));
         }
         self.reference = Some(read);
+        self.named.push(("reference", path));
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use tern_abi::segment::SegmentSizes;
 
 use crate::day::{TimeOfDay, UtcOffset};
 use crate::firm::FirmSection;
+use crate::managed::Day;
 use crate::opening::Opening;
 use crate::operations::{Alerts, Daemon, Journal, Metrics, Roles};
 use crate::parts::{StrategyLimits, SymbolLimits};
@@ -74,6 +75,9 @@ pub struct Config {
     /// What is held when the day begins; absent when that is nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<Opening>,
+    /// How the trading day is led.
+    #[serde(default)]
+    pub day: Day,
     /// Supervision.
     #[serde(default)]
     pub daemon: Daemon,
@@ -86,6 +90,9 @@ pub struct Config {
     /// Journal files.
     #[serde(default)]
     pub journal: Journal,
+    /// The files of the day that it names: section and path.
+    #[serde(skip)]
+    pub(crate) named: Vec<(&'static str, PathBuf)>,
     /// The text it came from, for messages.
     #[serde(skip)]
     pub(crate) source: crate::locate::Source,

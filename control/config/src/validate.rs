@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tern_abi::segment::INSTANCE_BYTES_MAX;
 
+use crate::managed::FREEZE_MINUTES_MAX;
 use crate::problem::Problem;
 use crate::reference::Reference;
 use crate::types::{Config, PortKind, Session};
@@ -35,6 +36,7 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     }
     check.problems.extend(config.band_problems());
     check.problems.extend(config.opening_problems());
+    check.day();
     check.supervision();
     check.problems
 }
@@ -208,6 +210,18 @@ impl Check<'_> {
         }
         self.within("drop_copy.deadline_ms", copy.deadline_ms, 100..=600_000);
         self.within("drop_copy.reconnect_ms", copy.reconnect_ms, 1..=60_000);
+    }
+
+    fn day(&mut self) {
+        let minutes = self.config.day.freeze_minutes;
+        self.within("day.freeze_minutes", minutes, 0..=FREEZE_MINUTES_MAX);
+        let opens = self.config.session.as_ref().is_some_and(|session| session.orders_from.is_some());
+        if minutes > 0 && !opens {
+            self.wrong("day.freeze_minutes", "there is no session.orders_from before which it could be");
+        }
+        if self.config.day.managed && self.config.session.is_none() {
+            self.wrong("day.managed", "there is no [session] whose orders could leave");
+        }
     }
 
     fn strategies(&mut self) {

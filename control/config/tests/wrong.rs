@@ -38,6 +38,12 @@ const TABLE: &[Wrong] = &[
         "\"/run/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
         "paths.run: the control socket",
     ),
+    wrong("managed = false", "managed = \"yes\"", "day.managed: "),
+    wrong(
+        "freeze_minutes = 0",
+        "freeze_minutes = 721",
+        "day.freeze_minutes: 721 is out of range; right would be: minutes up to 720",
+    ),
     wrong(
         "listen = \"127.0.0.1:9464\"",
         "listen = \"10.1.2.3:9464\"",

@@ -93,9 +93,11 @@ fn main() -> ExitCode {
     let mut plane = segment.ends().expect("its rings are sound");
     let start =
         StartRecord { run: plane.runs.get(), abi_version: ABI_VERSION, pid: std::process::id(), build: [0; 24] };
+    let utc_s = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    let day = format!("#run day={}\n", config.trading_day(utc_s));
     plane
         .recorder
-        .record(now_ns(), Kind::Start, &[start.as_bytes(), config.effective_toml().as_bytes()])
+        .record(now_ns(), Kind::Start, &[start.as_bytes(), config.effective_toml().as_bytes(), day.as_bytes()])
         .expect("room");
 
     let has_money = ["spends", "late_spends", "mute"].contains(&mode.as_str());
@@ -143,6 +145,11 @@ fn main() -> ExitCode {
                     plane.commands.done();
                     continue;
                 }
+                Sent::Day(day) => {
+                    plane.recorder.record(now_ns(), Kind::Day, &[day.as_bytes()]).expect("the reserve has room");
+                    plane.commands.done();
+                    continue;
+                }
             };
             if command.kind == CommandKind::Resume as u32 {
                 if mode == "late_kill" {
@@ -177,6 +184,7 @@ fn main() -> ExitCode {
             usage.used[2] = if spends { gross_max / 10 * 8 } else { 0 };
             plane.usage.write(&usage);
         }
+        plane.scopes_seen.set(plane.scopes.version());
         plane.trading.set(trading, u32::from(!trading), now_ns());
         let has_left = mode == "leaves" && order == 3;
         if trading && !has_left && plane.recorder.has_room_for_orders() {

@@ -48,6 +48,7 @@ pub(crate) fn set(shared: &Shared<'_>, uid: u32, wanted: &Wanted<'_>, patience: 
                 role.name()
             )))
         }
+        Ok(()) if change == Change::Looser => crate::day::frozen(shared).map(Refusal::frozen),
         Ok(()) => None,
     };
     tracing::warn!(uid, epoch = wanted.epoch, symbol, lowest, highest, why = wanted.why, "set bounds of a price");

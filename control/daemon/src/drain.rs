@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use tern_abi::day::DayState;
 use tern_abi::manual::ManualRecord;
 use tern_abi::record::{Kind, RecordHeader, StageRecord};
 use tern_abi::ring::drain::{Drain, Mark};
@@ -12,6 +13,7 @@ use tern_abi::segment::KillCause;
 use tern_config::facts::HeadFact;
 use tern_config::latency::LatencyFacts;
 use tern_config::{Config, Fsync};
+use tern_journal::DayLog;
 use zerocopy::FromBytes;
 
 use crate::shared::Shared;
@@ -69,6 +71,9 @@ pub(crate) struct Drainer<'a, S> {
     mark: Option<Mark>,
     trouble: bool,
     day: DayEnd<'a>,
+    /// How far the day is, from its records; shown when that is new.
+    led: DayLog,
+    led_is_new: bool,
 }
 
 /// What came of a turn.
@@ -98,7 +103,14 @@ impl<'a, S: Sink> Drainer<'a, S> {
             mark: None,
             trouble: false,
             day,
+            led: DayLog::default(),
+            led_is_new: false,
         }
+    }
+
+    /// Goes on with what the journal says of the day already.
+    pub(crate) fn following(self, led: DayLog) -> Self {
+        Self { led, ..self }
     }
 
     /// Until the data plane is gone and the rings are empty. Returns whether all of it is in the journal.
@@ -176,6 +188,13 @@ impl<'a, S: Sink> Drainer<'a, S> {
         if moved > 0 || synced {
             self.publish(shared, synced);
         }
+        if std::mem::take(&mut self.led_is_new) {
+            shared.day.show(&self.led);
+        }
+        if ended {
+            // Of the day that begins nothing is prepared; a run that goes on with the old one is not to trade in it.
+            crate::day::hold(shared, DayState::New.most());
+        }
         if Instant::now() >= self.shed_due {
             self.shed_due = Instant::now() + SHED_EVERY;
             let shed = self.drain.shed_total();
@@ -194,6 +213,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
             append(&mut self.sink, &mut self.day, header, body).map_err(Stop::Journal)?;
             count_stages(&mut self.latency, header, body);
             note_manual(&mut self.told, header, body);
+            self.led_is_new |= follow_day(&mut self.led, header, body);
             self.refused = None;
             self.mark = Some(self.drain.mark());
             self.records += 1;
@@ -211,6 +231,7 @@ impl<'a, S: Sink> Drainer<'a, S> {
             }
             count_stages(&mut self.latency, &record.header, record.body);
             note_manual(&mut self.told, &record.header, record.body);
+            self.led_is_new |= follow_day(&mut self.led, &record.header, record.body);
             moved += 1;
             self.records += 1;
             self.mark = Some(self.drain.mark());
@@ -339,6 +360,15 @@ fn note_manual(told: &mut Vec<ManualRecord>, header: &RecordHeader, body: &[u8])
     {
         told.push(record);
     }
+}
+
+/// Whether it is a record that says how far the day is.
+fn follow_day(led: &mut DayLog, header: &RecordHeader, body: &[u8]) -> bool {
+    let is_of_day = header.kind == Kind::Day as u16 || header.kind == Kind::Start as u16;
+    if is_of_day {
+        led.apply(header, body);
+    }
+    is_of_day
 }
 
 enum Stop<E> {

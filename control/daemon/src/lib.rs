@@ -12,6 +12,7 @@ mod bounds;
 mod claims;
 mod clients;
 mod clock;
+mod day;
 mod drain;
 mod exporter;
 mod firm;
@@ -43,6 +44,7 @@ use std::time::Duration;
 use tern_config::facts::{DaemonFacts, DataplaneFacts};
 use tern_config::{AutoOff, Config};
 use tern_hw::segment::{DaemonSegment, SegmentFileError, SegmentSpec, SegmentView};
+use tern_journal::DayLog;
 
 use crate::audit::Audit;
 use crate::claims::Claims;
@@ -132,6 +134,11 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let firm = config.load_firm().map_err(|problems| DaemonError::Firm(problems.to_string()))?;
     let claims = Claims::take(config)?;
     let journal = journal::open(config)?;
+    // Read where somebody asks for it: a long day takes seconds.
+    let led = match config.day.managed || config.day.freeze_minutes > 0 {
+        true => tern_journal::day_log(&config.paths.journal)?,
+        false => DayLog::default(),
+    };
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Path::to_path_buf),
         sizes: config.rings.sizes(),
@@ -167,11 +174,16 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     shared.update(|facts| facts.leftovers.extend(run_folder.leftovers().iter().cloned()));
     manual::tell_dropped(&shared, &before.pending);
 
+    // What a data plane that was not led until now may do is the day's affair from here on; one that starts asks by itself.
+    shared.day.show(&led);
     let running = view.data_plane()?;
+    if running.is_some() {
+        day::hold(&shared, day::most(&shared));
+    }
     let mut steering = Steering::set_up(config, running.is_some(), &shared)?;
     let (day_ended, days) = mpsc::channel();
     let day = DayEnd::new(config, utc_s, journal.head().last_tai_ns, Some(day_ended));
-    let drainer = Drainer::new(config, ends.drain, journal, day);
+    let drainer = Drainer::new(config, ends.drain, journal, day).following(led);
     let listener = clients::listen(&config.paths)?;
 
     Keeper::start(config, days, Arc::clone(&shared.retention), stop)?;

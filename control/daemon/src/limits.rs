@@ -45,9 +45,12 @@ pub(crate) fn set(shared: &Shared<'_>, uid: u32, wanted: &Wanted<'_>, patience: 
     let is_stale = now.epoch != wanted.epoch;
     // Held until the loop took it, so that nothing is moved meanwhile.
     let allowed = if is_stale || denied.is_some() { Ok(None) } else { firm::allows(shared, wanted.values, &changes) };
+    let frozen = crate::day::frozen(shared);
     let refusal = match (denied, allowed.as_ref().err().cloned()) {
         _ if is_stale => Some(Refusal::stale(wanted.epoch, &now)),
         (Some(who), _) => Some(Refusal::role(denial(&changes, role, &who))),
+        // Role and freeze are asked for the same: what loosens anything.
+        _ if role == Role::RiskOfficer && frozen.is_some() => frozen.map(Refusal::frozen),
         (None, Some(beyond)) => {
             Some(Refusal { outcome: LimitsOutcome::Range, verdict: LimitsVerdict::Refused, message: beyond })
         }
@@ -72,6 +75,11 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn stale(seen: u32, found: &LimitsState) -> Self {
         Self { outcome: LimitsOutcome::Stale, verdict: LimitsVerdict::Stale, message: stale(seen, found) }
+    }
+
+    /// Before the open nothing is loosened.
+    pub(crate) fn frozen(message: String) -> Self {
+        Self { outcome: LimitsOutcome::Frozen, verdict: LimitsVerdict::Refused, message }
     }
 
     pub(crate) fn role(message: String) -> Self {

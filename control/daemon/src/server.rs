@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tern_abi::command::CommandKind;
-use tern_abi::segment::{KillCause, ScopeKind, TradingState};
+use tern_abi::command::{CommandKind, SYSTEM_UID};
+use tern_abi::segment::{KillCause, Scope, ScopeKind, TradingState};
 use tern_config::Confirmed;
 use tern_config::facts::name_at;
 use tern_config::ledger::Move;
@@ -14,6 +14,7 @@ use tern_config::protocol::{Answer, Ask};
 use crate::bounds;
 use crate::clients::{Host, Tally};
 use crate::clock;
+use crate::day;
 use crate::firm;
 use crate::limits::{self, Wanted};
 use crate::manual;
@@ -67,6 +68,8 @@ fn answer(ask: &Ask, uid: u32, shared: &Shared<'_>) -> Answer {
             may(shared, uid, (CommandKind::SetState, Role::Operator), Some((Confirmed::Resume, &what)))
                 .unwrap_or_else(|| lift(shared, uid, kind, key, changes))
         }
+        Ask::LookAtDay => day::look(shared),
+        Ask::StepDay { ref step, ref why } => day::step(shared, uid, step, why),
         Ask::Rescue => rescue(shared, uid),
         Ask::CancelAll => may(shared, uid, (CommandKind::CancelAll, Role::Operator), None)
             .unwrap_or_else(|| command(shared, CommandKind::CancelAll, uid, 0)),
@@ -104,7 +107,7 @@ fn officer(shared: &Shared<'_>, uid: u32) -> Option<Answer> {
 
 /// Why `uid` may not have a command that needs a role, or not yet: a second person has to ask for the same, if the configuration
 /// says so of it. `None`: it may. A refusal is journaled.
-fn may(
+pub(crate) fn may(
     shared: &Shared<'_>,
     uid: u32,
     (kind, role): (CommandKind, Role),
@@ -165,13 +168,32 @@ fn lift(shared: &Shared<'_>, uid: u32, kind: &str, key: u64, changes: u16) -> An
     let Some(kind) = ScopeKind::ALL.iter().copied().find(|known| known.name() == kind) else {
         return Answer::Error(format!("no kind of scope is called `{kind}`"));
     };
-    tracing::warn!(uid, kind = kind.name(), key, "lift");
+    let most = if kind == ScopeKind::Firm { day::most(shared) } else { TradingState::Running };
+    tracing::warn!(uid, kind = kind.name(), key, most = most.name(), "lift");
+    if most != TradingState::Running {
+        return lift_to(shared, most, changes);
+    }
     match shared.segment.words().scopes.lift(kind, key, changes, uid, clock::tai_ns()) {
         Ok(()) => Answer::Lifted,
         Err(found) => {
             let restricted = found.filter(|scope| scope.state != TradingState::Running);
             Answer::NotLifted { changes: restricted.map(|scope| scope.changes) }
         }
+    }
+}
+
+/// The whole firm runs no further than the trading day lets it, and what the day restricts it restricts in its own name.
+fn lift_to(shared: &Shared<'_>, most: TradingState, changes: u16) -> Answer {
+    let scopes = &shared.segment.words().scopes;
+    let (kind, key) = (ScopeKind::Firm, 0);
+    let wanted = Scope { kind, key, state: most, uid: SYSTEM_UID, since_ns: clock::tai_ns(), changes };
+    let state = shared.day.log().state.name();
+    match scopes.loosen(&wanted) {
+        Err(Some(found)) if found.changes > changes => Answer::NotLifted { changes: Some(found.changes) },
+        _ => Answer::Error(format!(
+            "the trading day is {state}: the whole firm is {} until an operator arms it; `tern day status` says what is next",
+            most.name()
+        )),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tern_abi::command::SYSTEM_UID;
 use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::day::DayRecord;
 use tern_abi::manual::ManualCommand;
 use tern_abi::record::RingFull;
 use tern_abi::ring::commands::{CommandSender, Ticket};
@@ -19,6 +20,7 @@ use tern_config::{Config, Firm};
 
 use crate::clients::Tally;
 use crate::clock;
+use crate::day::Leading;
 use crate::pending::Pending;
 use crate::second::SecondPerson;
 use crate::told::Told;
@@ -43,6 +45,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) pending: Pending,
     /// What came of things done by hand.
     pub(crate) told: Told,
+    pub(crate) day: Leading,
     began: Instant,
     /// Turns that the drain has made.
     drain_turns: AtomicU64,
@@ -85,6 +88,7 @@ impl<'a> Shared<'a> {
             tally: Tally::default(),
             pending: Pending::default(),
             told: Told::default(),
+            day: Leading::default(),
             began: Instant::now(),
             drain_turns: AtomicU64::new(0),
             watched_ms: AtomicU64::new(0),
@@ -177,6 +181,11 @@ impl<'a> Shared<'a> {
     /// Hands what a person does by hand to the loop.
     pub(crate) fn send_manual(&self, wish: &ManualCommand) -> Result<Ticket, RingFull> {
         lock(&self.commands).send_manual(wish)
+    }
+
+    /// Has the loop write a step of the trading day into the journal.
+    pub(crate) fn send_day(&self, step: &DayRecord) -> Result<Ticket, RingFull> {
+        lock(&self.commands).send_day(step)
     }
 
     /// A number that no other request of this instance has, those of an earlier daemon included: it began with the time.

@@ -22,6 +22,7 @@
 mod accept;
 mod beginning;
 mod chain;
+mod day;
 mod facts;
 mod follower;
 mod format;
@@ -41,6 +42,7 @@ mod writer;
 
 pub use accept::{Accepted, GivenUp, accept, accept_on};
 pub use beginning::{Beginning, Deletion, beginning, deletions};
+pub use day::{DayEntry, DayLog, day_log};
 pub use facts::{SegmentFacts, segment_facts};
 pub use follower::{Follower, follower_name, followers, forget, is_follower_name, make_followers};
 pub use format::{BODY_BYTES_MAX, Chain, JOURNAL_VERSION};
@@ -50,7 +52,7 @@ pub use opening::Opening;
 pub use packed::{Compressed, compress, compress_on};
 pub use reader::{Reader, Record};
 pub use recover::{Cut, Recovered};
-pub use seal::{Seal, hex, seal, seal_through};
+pub use seal::{Seal, hex, seal, seal_through, sha256_of};
 pub use verify::{Damage, Gap, Stretch, Verified, verify, verify_with};
 pub use writer::{Options, Writer};
 

@@ -11,6 +11,7 @@ mod view;
 use self::view::View;
 pub use self::view::{RecoveredExecution, RecoveredOrder, RecoveredPosition};
 use crate::beginning::beginning;
+use crate::day::DayLog;
 use crate::format::segment_path;
 use crate::opening::Opening;
 use crate::recover::segment_span;
@@ -83,6 +84,8 @@ pub struct Recovered {
     pub unreadable: u64,
     /// What strategies handed out last: version and bytes, by strategy id.
     pub strategy_states: BTreeMap<u16, (u16, Vec<u8>)>,
+    /// How far the day is, as operators led it.
+    pub led: DayLog,
     /// Limits that are to be set: what came of it follows.
     wanted: Option<SetLimits>,
     /// What the last run was told was held when the day began; it counts once the run has agreed.
@@ -210,6 +213,10 @@ impl Recovered {
                 self.messages = self.messages.saturating_add(u32::from(left));
             }),
             kind if kind == Kind::Start as u16 => start_text(body).map(|text| self.start(header.seq, text)).is_some(),
+            kind if kind == Kind::Day as u16 => {
+                self.led.apply(header, body);
+                true
+            }
             kind if kind == Kind::StrategyState as u16 || kind == Kind::Strategy as u16 => self.strategy(body),
             kind => Kind::from_u16(kind).is_some(),
         };
@@ -279,6 +286,7 @@ impl Recovered {
                 ..Self::default()
             };
         }
+        self.led.begin(day, self.day_begins);
         let opening = Opening::of_start(text);
         self.unreadable += u64::from(opening.is_none());
         self.opening = opening.unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::{JournalError, Reader, io_error};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use tern_abi::record::{Kind, StartRecord};
 use zerocopy::FromBytes;
@@ -34,6 +34,22 @@ pub struct Seal {
     pub first_tai_ns: u64,
     /// Build of the last run, in hexadecimal; zeros when it did not know.
     pub build: String,
+}
+
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// What the file system reported.
+pub fn sha256_of(path: &Path) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    let (mut file, mut piece) = (File::open(path)?, vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            bytes => hasher.update(&piece[..bytes]),
+        }
+    }
+    Ok(hex(&hasher.finalize()))
 }
 
 /// Bytes in hexadecimal.

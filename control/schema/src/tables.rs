@@ -4,6 +4,7 @@ use crate::{Column, Context, Table, Type, Value};
 use std::borrow::Cow;
 use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetBounds, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::day::{DayRecord, DayStep};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
 use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
 use tern_abi::outlier::OutlierRecord;
@@ -262,6 +263,13 @@ pub static TABLES: &[Table] = &[
         value U64, "By step.", |r, _, _| number(r.value);
         account U32, "Account id.", |r, _, _| number(r.account);
         bytes Bytes, "The bytes that left, or a text.", |_, rest, _| Value::Bytes(rest);
+    },
+    table! { "day_steps" of Day, DayRecord, raw false, "A step of the trading day, by an operator.";
+        step Text, "What was done.", |r, _, _| known(r.step().map(DayStep::name), r.step);
+        of_day U32, "The venue's trading day, days since 1970-01-01.", |r, _, _| number(r.day);
+        uid U32, "Unix user id of who did it.", |r, _, _| number(r.uid);
+        until_ns U64 or null, "Until when it counts, TAI ns; null = as long as the day.", |r, _, _| some(r.until_ns);
+        why Text, "Why, or what was found.", |r, _, _| words(r.text().to_owned());
     },
     table! { "orders" of Order, OrderRecord, raw false, "An order message that the gate approved, recorded before its bytes left.";
         action Text, "`new`, `replace` or `cancel`.", |r, _, _| action(r.action);

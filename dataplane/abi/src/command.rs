@@ -47,6 +47,9 @@ pub enum CommandKind {
     /// A call to a strategy took longer than its budget. Made by the loop itself, which measures: `id` is the strategy, `value`
     /// how long it took, ns.
     StrategyOverrun = 19,
+    /// A step of the trading day. In the command ring alone, at the head of a [`DayRecord`](crate::day::DayRecord); in the journal
+    /// that is a record of its own kind.
+    Day = 24,
 }
 
 impl CommandKind {
@@ -66,6 +69,7 @@ impl CommandKind {
             17 => Self::Alert,
             18 => Self::Refused,
             19 => Self::StrategyOverrun,
+            24 => Self::Day,
             _ => return None,
         })
     }
@@ -86,6 +90,7 @@ impl CommandKind {
             Self::Alert => "alert",
             Self::Refused => "refused",
             Self::StrategyOverrun => "strategy_overrun",
+            Self::Day => "day",
         }
     }
 }
@@ -205,6 +210,7 @@ counter_enum! {
         Role = "role": "Whoever asked does not have the role that it needs.",
         Range = "range": "A limit is out of range.",
         Unlike = "unlike": "It is made for another build: it has more or fewer limits, or what it says contradicts itself.",
+        Frozen = "frozen": "Nothing is loosened before the open, and nobody has lifted that.",
     }
 }
 

@@ -10,6 +10,7 @@ extern crate std;
 pub mod arena;
 pub mod command;
 pub mod counters;
+pub mod day;
 pub mod event;
 pub mod manual;
 pub mod outlier;

@@ -34,6 +34,8 @@ pub enum Kind {
     Rescue = 10,
     /// [`crate::manual::ManualCommand`].
     Manual = 11,
+    /// [`crate::day::DayRecord`]: a step of the trading day.
+    Day = 16,
 
     /// [`OrderRecord`]: an approved order message, recorded before its bytes reach TCP.
     Order = 64,
@@ -82,6 +84,7 @@ impl Kind {
         Kind::SetLimits,
         Kind::Rescue,
         Kind::Manual,
+        Kind::Day,
         Kind::Order,
         Kind::Refusal,
         Kind::OrderEvent,
@@ -118,6 +121,7 @@ impl Kind {
             Kind::SetLimits => "set_limits",
             Kind::Rescue => "rescue",
             Kind::Manual => "manual",
+            Kind::Day => "day",
             Kind::Order => "order",
             Kind::Refusal => "refusal",
             Kind::OrderEvent => "order_event",

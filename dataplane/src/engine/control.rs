@@ -5,8 +5,9 @@ use crate::clock::Clock;
 use crate::net::OrderTransport;
 use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::day::DayRecord;
 use tern_abi::manual::ManualCommand;
-use tern_abi::record::Recorder;
+use tern_abi::record::{Kind, Recorder};
 use tern_abi::ring::commands::Sent;
 use tern_abi::segment::{KillState, ScopeKind};
 use tern_core::feed::Feed;
@@ -16,6 +17,7 @@ use tern_core::session::OrderSession;
 use tern_core::strategy::StrategySet;
 use tern_core::units::TaiNs;
 use tern_hw::port::Port;
+use zerocopy::IntoBytes;
 
 impl<P, T, R, C, I, F, O, S> Engine<'_, P, T, R, C, I, F, O, S>
 where
@@ -92,6 +94,19 @@ where
         self.parts.words.cancel_all.begin(open);
     }
 
+    /// Writes a step of the trading day into the journal; nothing else comes of it here.
+    #[cold]
+    fn record_day(&mut self, now: TaiNs, day: &DayRecord) {
+        // Not taken: it comes again when it can be recorded.
+        if self.parts.recorder.record(now.0, Kind::Day, &[day.as_bytes()]).is_err() {
+            return;
+        }
+        if let Some(commands) = &mut self.parts.commands {
+            commands.done();
+        }
+        self.parts.words.counters.add(LoopCounter::Commands, 1);
+    }
+
     /// The next command of the control plane.
     pub(super) fn take_command(&mut self, now: TaiNs) -> bool {
         let Some(commands) = &mut self.parts.commands else { return false };
@@ -103,6 +118,10 @@ where
             }
             Ok(Some(Sent::SetLimits(limits))) => {
                 self.take_limits(now, &limits);
+                return true;
+            }
+            Ok(Some(Sent::Day(day))) => {
+                self.record_day(now, &day);
                 return true;
             }
             Ok(None) => return false,
@@ -147,7 +166,11 @@ where
             ) => {}
             // What nobody sends this way.
             Some(
-                CommandKind::SetLimits | CommandKind::Manual | CommandKind::DaemonPulse | CommandKind::StrategyOverrun,
+                CommandKind::SetLimits
+                | CommandKind::Manual
+                | CommandKind::DaemonPulse
+                | CommandKind::StrategyOverrun
+                | CommandKind::Day,
             )
             | None => self.parts.words.counters.add(LoopCounter::CommandsBad, 1),
         }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ptr::NonNull;
 
 use tern_abi::command::{Command, LIMITS_MAX, WHY_BYTES_MAX};
+use tern_abi::day::DAY_TEXT_BYTES_MAX;
 use tern_abi::record::{Kind, Recorder};
 use tern_abi::ring::commands::{CommandReceiver, Sent};
 use tern_abi::ring::drain::Drain;
@@ -72,6 +73,7 @@ pub(super) fn command_ring(data: &[u8]) {
             Ok(Some(Sent::SetLimits(limits))) => {
                 assert!(limits.values().len() <= LIMITS_MAX && limits.why().len() <= WHY_BYTES_MAX);
             }
+            Ok(Some(Sent::Day(day))) => assert!(day.text().len() <= DAY_TEXT_BYTES_MAX),
             Ok(None) | Err(_) => break,
         }
         receiver.done();

@@ -1,6 +1,7 @@
 //! The daemon with a data plane that only records and obeys: journaling, supervision, adoption, the control socket.
 
 mod bench;
+mod day;
 mod disk;
 mod firm;
 mod limits;

@@ -1,11 +1,12 @@
-//! The command ring: from the daemon to the loop, a slot a command, several for [`SetLimits`] and [`ManualCommand`].
+//! The command ring: from the daemon to the loop, a slot a command, several for [`SetLimits`], [`ManualCommand`] and [`DayRecord`].
 
 use super::slot::{SlotConsumer, SlotProducer, SlotRecord, WORD_BYTES, slots_for};
 use super::{Corrupt, memory::Memory};
 use crate::command::{Command, CommandKind, SetLimits};
+use crate::day::DayRecord;
 use crate::manual::{ManualCommand, ManualKind};
 use crate::record::RingFull;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// Slot size of the command ring.
 pub const COMMAND_SLOT_BYTES: usize = 64;
@@ -14,18 +15,24 @@ const _: () = assert!(size_of::<Command>() + WORD_BYTES <= COMMAND_SLOT_BYTES);
 const LIMITS_SLOTS: u64 = slots_for::<COMMAND_SLOT_BYTES>(size_of::<SetLimits>());
 /// Slots of a [`ManualCommand`].
 const MANUAL_SLOTS: u64 = slots_for::<COMMAND_SLOT_BYTES>(size_of::<ManualCommand>());
-const _: () = assert!(MANUAL_SLOTS > 1 && MANUAL_SLOTS != LIMITS_SLOTS, "the length tells what it is");
+/// Slots of a [`DayRecord`].
+const DAY_SLOTS: u64 = slots_for::<COMMAND_SLOT_BYTES>(size_of::<DayRecord>());
+// The length tells what it is.
+const _: () = assert!(MANUAL_SLOTS > 1 && MANUAL_SLOTS != LIMITS_SLOTS);
+const _: () = assert!(DAY_SLOTS > 1 && DAY_SLOTS != LIMITS_SLOTS && DAY_SLOTS != MANUAL_SLOTS);
 
 /// What the daemon sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the loop's stack")]
 pub enum Sent {
-    /// Any command but those two.
+    /// Any command but those below.
     Command(Command),
     /// All limits at once.
     SetLimits(SetLimits),
     /// What a person does by hand.
     Manual(ManualCommand),
+    /// A step of the trading day.
+    Day(DayRecord),
 }
 
 /// The daemon's end.
@@ -73,6 +80,14 @@ impl CommandSender<'_> {
     /// [`RingFull`] as for [`send`](Self::send).
     pub fn send_manual(&mut self, wish: &ManualCommand) -> Result<Ticket, RingFull> {
         self.0.push(wish.as_bytes(), &[], 0).map(Ticket)
+    }
+
+    /// Hands a step of the trading day to the loop.
+    ///
+    /// # Errors
+    /// [`RingFull`] as for [`send`](Self::send).
+    pub fn send_day(&mut self, day: &DayRecord) -> Result<Ticket, RingFull> {
+        self.0.push(day.as_bytes(), &[], 0).map(Ticket)
     }
 
     /// Whether the loop has taken the command and recorded it.
@@ -127,6 +142,13 @@ impl CommandReceiver<'_> {
             gather(record, wish.as_mut_bytes());
             if wish.kind == CommandKind::Manual as u32 {
                 return Ok(Sent::Manual(wish));
+            }
+        }
+        if record.slots() == DAY_SLOTS {
+            let mut day = DayRecord::new_zeroed();
+            gather(record, day.as_mut_bytes());
+            if day.kind == CommandKind::Day as u32 {
+                return Ok(Sent::Day(day));
             }
         }
         Err(Corrupt { what: "it holds a command of a length that there is not", position: self.0.position() })

@@ -191,11 +191,25 @@ impl Scopes {
     /// # Errors
     /// What stands there instead; it is as it was. `None`: nothing stands there.
     pub fn lift(&self, kind: ScopeKind, key: u64, changes: u16, uid: u32, now_ns: u64) -> Result<(), Option<Scope>> {
-        let restricted = |found: &Scope| (found.kind, found.key) == (kind, key) && found.state != TradingState::Running;
+        self.loosen(&Scope { kind, key, state: TradingState::Running, uid, since_ns: now_ns, changes })
+    }
+
+    /// As [`lift`](Self::lift), down to `wanted.state` and no further; of a scope that has changed no more than `wanted.changes`. One that
+    /// is restricted less stays as it is, one that is just there is restricted in the name of `wanted.uid` from here on.
+    ///
+    /// # Errors
+    /// As [`lift`](Self::lift).
+    pub fn loosen(&self, wanted: &Scope) -> Result<(), Option<Scope>> {
+        let Scope { kind, key, state, uid, since_ns, changes } = *wanted;
+        let restricted = |found: &Scope| {
+            (found.kind, found.key) == (kind, key) && {
+                found.state != TradingState::Running && found.state as u8 >= state as u8
+            }
+        };
         let mut lifted = false;
         for place in &self.places {
             let Some(found) = place.read().filter(restricted) else { continue };
-            if found.changes > changes || !place.change(&found, TradingState::Running, uid, now_ns) {
+            if found.changes > changes || !place.change(&found, state, uid, since_ns) {
                 return Err(self.find(kind, key));
             }
             lifted = true;
@@ -229,6 +243,20 @@ mod tests {
         assert_eq!((scopes.restricted().count(), scopes.iter().count()), (0, 1));
         assert_eq!(scopes.lift(kind, key, 3, 8, 40), Err(None), "it runs");
         assert_eq!(scopes.lift(ScopeKind::Symbol, 1, 1, 8, 40), Err(None));
+    }
+
+    #[test]
+    fn loosening_stops_where_it_was_told_to() {
+        let scopes = Scopes::default();
+        let at = |state, changes| Scope { changes, ..scope(ScopeKind::Firm, 0, state, 5) };
+        scopes.restrict(&at(TradingState::Halted, 0)).expect("room");
+        assert!(scopes.loosen(&at(TradingState::ReduceOnly, 0)).is_err(), "of what was it seen?");
+        scopes.loosen(&at(TradingState::ReduceOnly, 1)).expect("seen");
+        assert_eq!(scopes.find(ScopeKind::Firm, 0), Some(at(TradingState::ReduceOnly, 2)));
+        assert_eq!(scopes.loosen(&at(TradingState::CancelOnly, 2)), Err(None), "that would restrict it");
+        assert_eq!(scopes.find(ScopeKind::Firm, 0), Some(at(TradingState::ReduceOnly, 2)));
+        scopes.loosen(&Scope { uid: 8, ..at(TradingState::ReduceOnly, 2) }).expect("in another name");
+        assert_eq!(scopes.find(ScopeKind::Firm, 0), Some(Scope { uid: 8, ..at(TradingState::ReduceOnly, 3) }));
     }
 
     #[test]

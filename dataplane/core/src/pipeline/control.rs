@@ -41,7 +41,8 @@ impl Desk {
                 | CommandKind::Manual
                 | CommandKind::AcceptDifferences
                 | CommandKind::DaemonPulse
-                | CommandKind::StrategyOverrun,
+                | CommandKind::StrategyOverrun
+                | CommandKind::Day,
             )
             | None => {
                 self.count(PipelineCounter::CommandsRefused, 1);
