@@ -3,7 +3,7 @@
 use crate::JournalError;
 use crate::format::segment_path;
 use crate::reader::segment_near;
-use crate::recover::segment_count;
+use crate::recover::segment_span;
 use crate::recovered::{day_begin_of, last_start, run_value, start_text};
 use crate::scan::Scan;
 use std::path::Path;
@@ -104,7 +104,7 @@ pub fn day_log(folder: &Path) -> Result<DayLog, JournalError> {
     let Some((header, text)) = last_start(folder)? else { return Ok(log) };
     let body = [StartRecord::default().as_bytes(), text.as_bytes()].concat();
     log.apply(&header, &body);
-    let last = segment_count(folder)?;
+    let last = *segment_span(folder)?.end();
     for number in segment_near(folder, log.begins)?..=last {
         let mut scan = Scan::open(&segment_path(folder, number), number)?;
         while let Some(body) = scan.find(Kind::Day as u16)? {
