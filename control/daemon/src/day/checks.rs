@@ -221,8 +221,7 @@ fn journal(shared: &Shared<'_>) -> Found {
 
 fn disk(shared: &Shared<'_>) -> Found {
     let folder = &shared.config.paths.journal;
-    let free =
-        nix::sys::statvfs::statvfs(folder).map(|found| found.blocks_available() * found.fragment_size());
+    let free = nix::sys::statvfs::statvfs(folder).map(|found| found.blocks_available() * found.fragment_size());
     match free.map(|bytes| bytes >> 20) {
         Ok(free) if free < shared.config.alerts.disk_free_mb => {
             Err((format!("{free} MB free in {}", folder.display()), "make room: less than alerts.disk_free_mb is left"))
