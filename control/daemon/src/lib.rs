@@ -134,6 +134,10 @@ pub fn run(config: &Config, dataplane: &Path) -> Result<(), DaemonError> {
     let firm = config.load_firm().map_err(|problems| DaemonError::Firm(problems.to_string()))?;
     let claims = Claims::take(config)?;
     let journal = journal::open(config)?;
+    // Before any day may go: a follower that cannot say how far it is holds nothing back.
+    if let Err(error) = tern_journal::make_followers(&config.paths.journal) {
+        tracing::warn!("followers of the journal cannot hold days back: {error}");
+    }
     // Read where somebody asks for it: a long day takes seconds.
     let led = match config.day.managed || config.day.freeze_minutes > 0 {
         true => tern_journal::day_log(&config.paths.journal)?,

@@ -4,7 +4,7 @@ use crate::JournalError;
 use crate::beginning::{self, beginning};
 use crate::format::{record_bytes, segment_path};
 use crate::head;
-use crate::recover::segment_span;
+use crate::recover::{last_footer, segment_span};
 use crate::scan::{Scan, Step};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,6 +74,11 @@ impl Reader {
     pub fn open_at_head(folder: &Path) -> Result<Self, JournalError> {
         let Some(known) = head::read(folder)?.filter(|known| known.head.segment > 0) else { return Self::open(folder) };
         let mut reader = Self::open_segment(folder, known.head.segment);
+        let mut scan = reader.open_scan()?;
+        if scan.file_bytes()? == known.head.bytes && last_footer(&mut scan).is_ok() {
+            // Finished, and nothing of the next one is on the disk for sure.
+            return Ok(Self::open_segment(folder, known.head.segment + 1));
+        }
         reader.begin_at(known.head.bytes, known.head.last_seq.saturating_add(1))?;
         Ok(reader)
     }

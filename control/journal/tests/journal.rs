@@ -83,6 +83,21 @@ fn a_reader_from_the_head_on_has_what_was_not_on_the_disk_for_sure_and_what_come
 }
 
 #[test]
+fn a_reader_from_a_head_behind_a_footer_goes_on_with_the_next_segment() {
+    let folder = Folder::new();
+    let (mut writer, _) = folder.open().expect("an empty folder");
+    append(&mut writer, 1..=3).expect("room");
+    writer.seal().expect("a disk");
+    let mut reader = Reader::open_at_head(&folder.0).expect("whole");
+    assert!(reader.next().expect("nothing yet").is_none());
+    append(&mut writer, [4]).expect("room");
+    writer.flush().expect("a disk");
+    assert_eq!(read_on(&mut reader).expect("whole"), records([4]), "opened before the next segment was there");
+    let mut late = Reader::open_at_head(&folder.0).expect("whole");
+    assert_eq!(read_on(&mut late).expect("whole"), records([4]), "opened once it was");
+}
+
+#[test]
 fn a_reader_survives_the_death_of_the_writer_in_mid_record() {
     let folder = Folder::new();
     let (mut writer, _) = folder.open().expect("an empty folder");

@@ -271,8 +271,7 @@ fn asked(request: &[u8], has_page: bool) -> Asked {
         return Asked::Nothing("405 Method Not Allowed");
     }
     let header = |name| parsed.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
-    let is_of_page = path == "/live.json" || web::asset(path).is_some();
-    if has_page && is_of_page && !header("host").all(|host| web::is_loopback_host(host.value)) {
+    if !header("host").all(|host| web::is_loopback_host(host.value)) {
         return Asked::Nothing("421 Misdirected Request");
     }
     match path {

@@ -37,7 +37,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
 #[test]
 fn each_request_gets_what_it_asks_for_or_is_told_why_not() {
     let (shared, address) = endpoint(3);
-    let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4"), "{answer}");
     assert!(answer.contains("Content-Length: 3\r\n") && answer.ends_with("\r\n\r\nxxx"), "{answer}");
     let answer = ask(address, "GET /metrics?x=1 HTTP/1.1\r\nACCEPT: application/openmetrics-text\r\n\r\n");
@@ -77,8 +77,10 @@ fn the_page_is_for_this_host_alone() {
         let answer = ask(address, request);
         assert!(answer.starts_with("HTTP/1.1 421") && !answer.contains("{}"), "{request:?}: {answer}");
     }
-    // Scrapers come by any name.
-    assert!(ask(address, "GET /metrics HTTP/1.1\r\nHost: tern.example\r\n\r\n").ends_with("xxx"));
+    // Positions are among the metrics too. Who sends no name is no browser.
+    let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 421") && !answer.contains("xxx"), "{answer}");
+    assert!(ask(address, "GET /metrics HTTP/1.1\r\n\r\n").ends_with("xxx"));
     assert!(ask(address, "POST / HTTP/1.1\r\nHost: localhost\r\n\r\n").starts_with("HTTP/1.1 405"));
     until("three were answered", || shared.counts.answered.load(Ordering::Relaxed) == 3);
 }

@@ -12,11 +12,17 @@ use crate::text;
 /// Version of the answer.
 const VERSION: u32 = 1;
 
-/// One object: `version`, `instance`, `now_ns` (TAI), `unix_ms`, `alerts` (as in `<run>/alerts.json`, the worst first) and
+/// One object: `version`, `instance`, `now_ns` (TAI), `unix_ms`, `alerts` (as in `<run>/alerts.json`, the worst first; null where no ternd watches) and
 /// `values`, each with `name`, `labels` and `value`.
 pub fn live(families: &[Family], seen: &Seen, segment: Option<&Segment<'_>>) -> String {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let alerts = seen.alerts.as_ref().map_or(Value::Array(Vec::new()), |facts| json!(facts.active));
+    // Written by ternd: what a dead one left says nothing of now.
+    let is_watched = seen.process("ternd").is_some_and(|process| process.pid != 0);
+    let alerts = match &seen.alerts {
+        _ if !is_watched => Value::Null,
+        Some(facts) => json!(facts.active),
+        None => Value::Array(Vec::new()),
+    };
     json!({
         "version": VERSION,
         "instance": seen.name,
@@ -58,7 +64,7 @@ mod tests {
         let seen = Seen { name: "a".into(), ..Seen::default() };
         let answer: Value = serde_json::from_str(&live(&families(), &seen, None)).expect("JSON");
         assert_eq!((&answer["version"], &answer["instance"]), (&json!(1), &json!("a")));
-        assert_eq!(answer["alerts"], json!([]));
+        assert_eq!(answer["alerts"], Value::Null, "nobody watches");
         let values = answer["values"].as_array().expect("values");
         assert!(values.iter().any(|value| value["name"] == "tern_segment_up" && value["value"] == 0.0), "{values:?}");
     }

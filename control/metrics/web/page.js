@@ -91,21 +91,30 @@ const drawRates = plot(at("rates"), ["messages", "orders", "refused"], { distr: 
 let before = null;
 let beforeNs = 0;
 let answeredAt = 0;
+let lives = false;
 
 function orders(values) {
   return ["new", "replace", "cancel"].reduce((sum, what) => sum + values.sum(`tern_orders_${what}_total`), 0);
 }
 
+// A loop that stands still keeps its process and its last words: only its heartbeat tells.
+const STUCK_S = 1;
+
+// Whether what the data plane says is of now; shows the state.
 function state(values) {
   const up = (name) => values.all("tern_process_up").some((each) => each.labels.process === name && each.value > 0);
   const why = values.all("tern_halt_info").map((each) => each.labels.reason).join(", ");
+  const beat = values.all("tern_heartbeat_age_seconds").find((each) => each.labels.process === "dataplane")?.value;
+  const lives = up("dataplane") && beat !== undefined && beat <= STUCK_S;
   const [text, kind] = !up("dataplane")
     ? ["the data plane is down", "bad"]
+    : !lives ? [`the data plane is stuck: ${beat === undefined ? "no heartbeat" : `last heartbeat ${beat.toFixed(1)} s ago`}`, "bad"]
     : values.one("tern_killed") > 0 ? ["killed", "bad"]
     : values.one("tern_trading") > 0 ? ["trading", "good"]
     : [`stopped: ${why || "no reason given"}`, "bad"];
   at("state").textContent = up("ternd") ? text : `${text}; ternd is down`;
   at("state").className = up("ternd") ? kind : "bad";
+  return lives;
 }
 
 function figures(values, perSecond) {
@@ -126,8 +135,9 @@ function figures(values, perSecond) {
 }
 
 function tables(live, values, perSecond) {
-  table(at("alerts"), ["alert", "", "what is known"], live.alerts.map((alert) =>
-    [{ text: alert.alert, kind: alert.severity === "critical" ? "bad" : "warn" }, alert.severity, alert.detail || alert.help]), "none raised");
+  table(at("alerts"), ["alert", "", "what is known"], (live.alerts ?? []).map((alert) =>
+    [{ text: alert.alert, kind: alert.severity === "critical" ? "bad" : "warn" }, alert.severity, alert.detail || alert.help]),
+  live.alerts === null ? "nobody watches: ternd is down" : "none raised");
   table(at("feeds"), ["stream", "trusted"], values.all("tern_stream_trusted").map((each) =>
     [each.labels.stream, each.value > 0 ? { text: "yes", kind: "good" } : { text: "no", kind: "bad" }]), "none");
   const worst = new Map(values.all("tern_position_worst_shares").map((each) => [each.labels.symbol, each.value]));
@@ -146,10 +156,11 @@ function tables(live, values, perSecond) {
   const rows = [];
   for (const [name, family] of values.families) {
     if (!name.endsWith("_total")) continue;
-    family.forEach((each, index) => {
+    family.forEach((each) => {
+      const key = JSON.stringify(each.labels);
       const labels = Object.values(each.labels).join(" ");
       if (!`${name} ${labels}`.toLowerCase().includes(wanted)) return;
-      rows.push([name, labels, each.value, perSecond((all) => all.all(name)[index]?.value ?? 0) ?? 0]);
+      rows.push([name, labels, each.value, perSecond((all) => all.all(name).find((other) => JSON.stringify(other.labels) === key)?.value ?? 0) ?? 0]);
     });
   }
   table(at("counters"), ["counter", "", "so far", "a second"], rows, "none with that");
@@ -167,7 +178,7 @@ function show(live) {
   document.title = `Tern ${live.instance}`;
   at("instance").textContent = live.instance;
   at("clock").textContent = new Date(live.unix_ms).toISOString().replace("T", " ").slice(0, 19) + " UTC";
-  state(values);
+  lives = state(values);
   figures(values, perSecond);
   tables(live, values, perSecond);
   if (before !== null && passed > 0) {
@@ -193,7 +204,7 @@ async function ask() {
       at("state").className = "bad";
     }
   }
-  document.body.classList.toggle("old", Date.now() - answeredAt > OLD_MS);
+  document.body.classList.toggle("old", !lives || Date.now() - answeredAt > OLD_MS);
   setTimeout(ask, EVERY_MS);
 }
 

@@ -24,6 +24,9 @@ use crate::live::read_steer;
 use crate::status::tai_ns;
 use crate::target::Target;
 
+/// A loop that gave no sign of life for so long, ns, is stuck.
+pub(crate) const STUCK_NS: u64 = 2_000_000_000;
+
 /// An XDP program that the interface carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Program {

@@ -8,7 +8,7 @@ use tern_abi::steer::{ATTACH_GENERIC, ATTACH_NATIVE, CLOCK_TAI};
 use tern_hw::xdp::SocketLook;
 
 use super::counters;
-use super::look::{Look, Moment, Program, Subscription};
+use super::look::{Look, Moment, Program, STUCK_NS, Subscription};
 use super::tail::Tail;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::status::tai_ns;
@@ -22,13 +22,14 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Exit code 2: no interface is known.
 pub(crate) fn status(target: &Target, seconds: f64, all: bool) -> Result<Outcome, Failure> {
     let look = Look::take(target).map_err(Failure::usage)?;
+    let since_ns = tai_ns();
     let mut tail = Tail::open(&target.paths.journal);
     let before = Moment::take(target, &look);
     let mut tail_trouble = tail.as_ref().err().cloned();
     while before.at.elapsed().as_secs_f64() < seconds {
         sleep(LOOK.min(Duration::from_secs_f64(seconds)));
         if let Ok(tail) = &mut tail
-            && let Err(why) = tail.read(0, |_| true)
+            && let Err(why) = tail.read(since_ns, |_| true)
         {
             tail_trouble = Some(why);
         }
@@ -117,6 +118,9 @@ fn problems(target: &Target, look: &Look, now: &Moment) -> Vec<String> {
             }
             Some(other) => format!("the program attached is another one: {} (id {})", other.name, other.id),
         });
+    }
+    if let Some(age) = look.beat_age_ns.filter(|age| look.data_plane.is_some() && *age > STUCK_NS) {
+        found.push(format!("the loop gave no sign of life for {}: see what its core does", duration(age)));
     }
     let joined = look.joined.as_deref().unwrap_or_default();
     let wanted = target.feeds.iter().filter(|feed| feed.group.is_multicast() && look.joined.is_ok());

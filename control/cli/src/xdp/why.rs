@@ -9,6 +9,7 @@ use tern_abi::counters::LoopCounter;
 
 use super::evidence::Evidence;
 use super::frame::Shape;
+use super::look::STUCK_NS;
 use crate::outcome::{Failure, Outcome, exit};
 use crate::table::grouped;
 use crate::target::Target;
@@ -343,7 +344,6 @@ fn sockets(evidence: &Evidence) -> Step {
 
 /// Whether the loop takes what its sockets hold, and knows the stream.
 fn looping(evidence: &Evidence) -> Step {
-    const STUCK_NS: u64 = 2_000_000_000;
     let is = "loop";
     match evidence.look.beat_age_ns {
         _ if evidence.look.data_plane.is_none() => {
