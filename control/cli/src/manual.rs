@@ -132,6 +132,9 @@ fn unlike(answer: &Answer) -> Failure {
     Failure::failed(format!("ternd gave an answer to another question: {answer:?}"))
 }
 
+/// What a flatten leaves behind, whatever came of it.
+const REDUCES: &str = "its scope is reduce-only from then on (`tern resume --scope` lifts that)";
+
 /// What came of it, in words and with an exit code.
 fn told(fact: &ManualFact) -> Outcome {
     let orders: Vec<String> = fact.orders.iter().map(u32::to_string).collect();
@@ -154,8 +157,11 @@ fn told(fact: &ManualFact) -> Outcome {
             exit::UNKNOWN_ORDERS,
         ),
         "no_desk" => ("no strategy `manual` runs: the order has nobody to belong to".into(), exit::FAILED),
-        "busy" => ("another flatten runs: wait for its end, or flatten --all".into(), exit::FAILED),
-        "too_many" => ("more positions than a flatten takes at once: flatten in parts".into(), exit::FAILED),
+        "busy" => (format!("another flatten runs: wait for its end, or flatten --all; {REDUCES}"), exit::FAILED),
+        "too_many" => {
+            (format!("more positions than a flatten takes at once: flatten in parts; {REDUCES}"), exit::FAILED)
+        }
+        "expired" => (format!("the loop took it too late: nothing was done; of a flatten, {REDUCES}"), exit::FAILED),
         "malformed" => ("the data plane knows no such scope, side or time in force".into(), exit::FAILED),
         other => {
             let so_far = if other.is_empty() { "nothing yet" } else { other };

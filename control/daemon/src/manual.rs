@@ -153,13 +153,21 @@ fn wait_for_second(shared: &Shared<'_>, command: ManualCommand, text: String) ->
 
 /// Hands it to the loop and waits for what the journal has of it.
 fn carry_out(shared: &Shared<'_>, command: &ManualCommand, patience: Duration) -> Answer {
+    // One that somebody confirmed waits no longer: the journal says that it ended here.
+    let drop_confirmed = || {
+        if command.second_uid != SYSTEM_UID {
+            over(shared, std::iter::once(*command), ManualStage::Dropped);
+        }
+    };
     if let Err(why) = restrict(shared, command) {
+        drop_confirmed();
         return Answer::Error(why);
     }
     let request = command.request;
     shared.told.expect(request);
     let Ok(ticket) = shared.send_manual(command) else {
         shared.told.take(request);
+        drop_confirmed();
         return Answer::Error("the command ring is full: the data plane takes no commands; no order was sent".into());
     };
     let taken = shared.wait_taken(ticket, patience);

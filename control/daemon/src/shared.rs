@@ -180,7 +180,7 @@ impl<'a> Shared<'a> {
 
     /// Hands what a person does by hand to the loop.
     pub(crate) fn send_manual(&self, wish: &ManualCommand) -> Result<Ticket, RingFull> {
-        lock(&self.commands).send_manual(wish)
+        lock(&self.commands).send_manual(&ManualCommand { handed_ns: clock::tai_ns(), ..*wish })
     }
 
     /// Has the loop write a step of the trading day into the journal.

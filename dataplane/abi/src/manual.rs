@@ -42,6 +42,7 @@ counter_enum! {
         Left = "left": "The flatten ended before all was closed: its time is over, trading stopped, or one of the firm took its place; so many are left, the last refusal is given.",
         Busy = "busy": "Another flatten runs; wait for its end, or flatten all.",
         TooMany = "too_many": "More positions than a flatten takes at once; flatten in parts.",
+        Expired = "expired": "The loop took it so long after it was asked for that whoever asked may have asked again: nothing was done.",
     }
 }
 
@@ -55,6 +56,8 @@ pub struct ManualCommand {
     pub what: u32,
     /// Names the wish, so that what came of it is found; never 0.
     pub request: u64,
+    /// When the daemon handed it to the loop, TAI ns; 0 = it counts whenever it is taken.
+    pub handed_ns: u64,
     /// Limit price of an order, 1/10000.
     pub price: i64,
     /// Of a flatten: the scope's key.
@@ -94,6 +97,7 @@ impl ManualCommand {
             kind: CommandKind::Manual as u32,
             what: what as u32,
             request,
+            handed_ns: 0,
             price: 0,
             key: 0,
             symbol: [b' '; 8],
@@ -118,6 +122,13 @@ impl ManualCommand {
     /// What is wanted, if it is known.
     pub fn what(&self) -> Option<ManualKind> {
         ManualKind::from_index(self.what as usize)
+    }
+
+    /// Whether it waited for so long before the loop took it that it is not done: whoever asked was told that nobody took it, and
+    /// may have asked again. Longer than the daemon waits for the loop.
+    pub const fn is_too_old(&self, now_ns: u64) -> bool {
+        const TOO_OLD_NS: u64 = 5_000_000_000;
+        self.handed_ns != 0 && now_ns > self.handed_ns.saturating_add(TOO_OLD_NS)
     }
 
     /// How far it has come, if that is known.

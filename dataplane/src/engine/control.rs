@@ -6,7 +6,7 @@ use crate::net::OrderTransport;
 use tern_abi::command::{Command, CommandKind, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::day::DayRecord;
-use tern_abi::manual::ManualCommand;
+use tern_abi::manual::{ManualCommand, ManualKind};
 use tern_abi::record::{Kind, Recorder};
 use tern_abi::ring::commands::Sent;
 use tern_abi::segment::{KillState, ScopeKind};
@@ -182,6 +182,14 @@ where
     /// What a person does by hand. Its orders are handed over at once.
     #[cold]
     fn take_manual(&mut self, now: TaiNs, wish: &ManualCommand) {
+        // Whoever sent a flatten restricted its scope before: that is in force first, or the wish waits.
+        if self.heed_scopes() {
+            self.hand_over();
+        }
+        let is_flatten = wish.what() == Some(ManualKind::Flatten);
+        if is_flatten && !self.knows_scopes() && !wish.is_too_old(now.0) {
+            return;
+        }
         // Not taken: it comes again when it can be recorded.
         if self.input(now, Input::Manual(wish)).is_err() {
             return;

@@ -132,6 +132,11 @@ where
         Some(version) != self.scopes.version && self.take_scopes(version)
     }
 
+    /// Whether all that stands in the scopes now is recorded and in force.
+    pub(super) fn knows_scopes(&self) -> bool {
+        self.scopes.version == Some(self.parts.words.scopes.version())
+    }
+
     #[cold]
     fn take_scopes(&mut self, version: u64) -> bool {
         let words = self.parts.words;

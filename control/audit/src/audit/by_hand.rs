@@ -29,6 +29,8 @@ impl Audit {
                 if wanted != (chain.symbol, chain.is_buy, chain.price, chain.total) {
                     self.disagree(Disagreement::ByHand, told.order, wish.quantity.into(), chain.total);
                 }
+                // One order a wish: another one has nothing that it could be by.
+                self.wishes.remove(&told.request);
             }
             Some(ManualKind::Flatten) => {
                 let owner = chain.owner();

@@ -90,7 +90,16 @@ impl Flatten {
         let targets = self.targets.iter().take(self.length);
         let targets =
             targets.flat_map(|of| [u64::from(of.instrument.0) << 8 | u64::from(of.owner), of.due.0, of.pause_ns]);
-        [self.request, self.until.0, self.due.0].into_iter().chain(targets)
+        let (kind, key) = match self.part {
+            Part::All(kind) => (kind as u64, 0),
+            Part::Owner(owner) => (u64::MAX, u64::from(owner)),
+            Part::Symbol(symbol) => (u64::MAX - 1, u64::from_le_bytes(symbol.0)),
+        };
+        let [reason, limit, value] = self.refusal.map_or([0; 3], |refusal| {
+            [refusal.reason as u64 + 1, refusal.limit.cast_unsigned(), refusal.value.cast_unsigned()]
+        });
+        let words = [self.request, kind, key, self.until.0, self.due.0, reason, limit, value];
+        words.into_iter().chain(targets)
     }
 }
 

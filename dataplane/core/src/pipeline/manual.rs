@@ -27,6 +27,9 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             }
         }
         match wish.what() {
+            Some(ManualKind::Order | ManualKind::Flatten) if wish.is_too_old(turn.now.0) => {
+                self.desk.refuse_by_hand(turn, wish.request, ManualOutcome::Expired);
+            }
             Some(ManualKind::Order) => self.order_by_hand(turn, wish),
             Some(ManualKind::Cancel) => self.desk.cancel_by_hand(turn, wish),
             Some(ManualKind::Flatten) => self.begin_flatten(turn, wish),

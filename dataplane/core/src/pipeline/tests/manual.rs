@@ -213,6 +213,21 @@ fn what_names_nothing_is_refused_and_what_is_only_told_does_nothing() {
 }
 
 #[test]
+fn what_the_loop_takes_too_late_is_not_done_but_a_cancel_is() {
+    let (mut rig, _) = two_with(by_hand());
+    let handed_ns = rig.now.0;
+    rig.now = rig.now.plus(5_000_000_001);
+    for wish in [order(1, SIDE_BUY, 10_0000, 1), flatten(2, FIRM)] {
+        let old = ManualCommand { handed_ns, ..wish };
+        assert_eq!(give(&mut rig, &old), (alloc::vec![ManualOutcome::Expired], Vec::new()));
+    }
+    let cancel = ManualCommand { handed_ns, order: 77, ..wish(ManualKind::Cancel, 3) };
+    assert_eq!(give(&mut rig, &cancel).0, [ManualOutcome::Refused], "there is no such order");
+    let new = ManualCommand { handed_ns: handed_ns + 1, ..order(4, SIDE_BUY, 10_0000, 1) };
+    assert_ne!(give(&mut rig, &new).0, [ManualOutcome::Expired]);
+}
+
+#[test]
 fn any_open_order_is_cancelled_by_hand_and_one_that_is_over_is_not() {
     let (mut rig, lines) = two_with(by_hand());
     say(&mut rig, &lines[0], new(0, Side::Buy, 9_9900, 100));
