@@ -223,7 +223,7 @@ fn what_the_loop_takes_too_late_is_not_done_but_a_cancel_is() {
     }
     let cancel = ManualCommand { handed_ns, order: 77, ..wish(ManualKind::Cancel, 3) };
     assert_eq!(give(&mut rig, &cancel).0, [ManualOutcome::Refused], "there is no such order");
-    let new = ManualCommand { handed_ns: handed_ns + 1, ..order(4, SIDE_BUY, 10_0000, 1) };
+    let new = ManualCommand { handed_ns: rig.now.0, ..order(4, SIDE_BUY, 10_0000, 1) };
     assert_ne!(give(&mut rig, &new).0, [ManualOutcome::Expired]);
 }
 
