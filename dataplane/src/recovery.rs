@@ -210,7 +210,7 @@ pub fn hold_day(journal: &Recovered, words: &Words, day: u32, now_ns: u64) -> an
             "every place for scopes is taken, and the trading day needs one: lift others (`tern resume --scope`)"
         )
     };
-    words.scopes.restrict(&scope).map_err(full)
+    words.scopes.restrict_beside(&scope).map_err(full)
 }
 
 /// The stop that a restart takes over. What a restart asks for, this one asks for anew; a loss is one of its day.

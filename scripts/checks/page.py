@@ -1,63 +1,65 @@
 """The page for people, in a real browser, while Tern trades."""
 
-import html
 import os
-import re
-import shutil
+import signal
 
+import browser
 import session
 
 LISTEN = "127.0.0.1:9464"
-# so that rates and the latency of two seconds at least are drawn
-LOOKS_MS = 6000
 SCREENSHOT = "page.png"
-
-
-def browser():
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found, "no Chromium on this host: `scripts/setup --test` installs it"
-    return found
-
-
-def look(out, *arguments):
-    """What the browser says of the page after `LOOKS_MS`."""
-    # As root it has no sandbox of its own; what it loads is ours, in a namespace without a way out.
-    return session.sandbox.run(browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
-                               f"--user-data-dir={os.path.join(out, 'browser')}", "--window-size=1400,1900",
-                               f"--timeout={LOOKS_MS}", *arguments, f"http://{LISTEN}/")
-
-
-def table(dom, name):
-    """The texts of the rows of the table in the place `name`."""
-    place = re.search(rf'<div id="{name}">(.*?)</div>', dom, re.S)
-    assert place, f"no place `{name}` in the page: {dom[:2000]}"
-    rows = re.findall(r"<tr>(.*?)</tr>", place.group(1), re.S)[1:]
-    return [[html.unescape(re.sub("<.*?>", "", cell)) for cell in re.findall(r"<td.*?>(.*?)</td>", row, re.S)] for row in rows]
+# So long that both plots have something to draw.
+DRAWN_S = 8
+ROWS = "[...document.querySelectorAll('#%s tbody tr, #%s tr')].slice(1).map(row => [...row.cells].map(cell => cell.textContent))"
 
 
 def page(out, _options):
-    with session.Session(out, "--seconds", 40, "--rate", 4000, "--set", f'metrics.listen="{LISTEN}"', "--set", "metrics.page=true",
+    with session.Session(out, "--seconds", 60, "--rate", 4000, "--set", f'metrics.listen="{LISTEN}"', "--set", "metrics.page=true",
                          capture=False) as today:
         today.start()
         today.wait_orders(200)
-        dom = look(out, "--dump-dom")
-        state = re.search(r'<p id="state".*?>(.*?)</p>', dom).group(1)
-        assert state == "trading", f"the page says `{state}` while Tern trades"
-        positions, feeds, strategies = table(dom, "positions"), table(dom, "feeds"), table(dom, "strategies")
-        assert positions and all(len(row) == 3 for row in positions), positions
-        assert feeds and all(row[1] == "yes" for row in feeds), feeds
-        assert sorted(row[0] for row in strategies) == ["maker", "taker"], strategies
-        counters = {row[0] + row[1]: row[3] for row in table(dom, "counters")}
-        assert counters["tern_messages_total"] != "0", counters
-        assert dom.count("<canvas") == 2, "two plots"
-        picture = os.path.join(out, SCREENSHOT)
-        look(out, f"--screenshot={picture}")
-        drawn = os.path.getsize(picture)
-        assert drawn > 40_000, f"{picture}: {drawn} bytes, an empty page?"
+        shown = browser.Browser(today.network, today.network.HOST, out)
+        try:
+            return look(today, shown, out)
+        finally:
+            shown.close()
 
-        today.tern.tern("kill")
-        killed = look(out, "--dump-dom")
-        assert '<p id="state" role="status" class="bad">killed</p>' in killed, re.search(r'<p id="state".*?</p>', killed).group(0)
-        assert any(row[0] == "killed" for row in table(killed, "alerts")), table(killed, "alerts")
-        return (f"{len(positions)} positions, {len(feeds)} feeds, {len(counters)} counters, 2 plots; `killed` and its alert after `tern kill`; "
-                f"{SCREENSHOT} of {drawn} bytes")
+
+def look(today, shown, out):
+    def state():
+        return shown.value("document.getElementById('state')?.textContent")
+
+    def table(name):
+        return shown.value(ROWS % (name, name))
+
+    def rates():
+        return {name + labels: rate for name, labels, _, rate in table("counters")}
+
+    shown.open(f"http://{LISTEN}/")
+    today.wait("the page says that it trades", lambda: state() == "trading")
+    today.wait("it has rates", lambda: rates().get("tern_messages_total", "0") != "0")
+    positions, feeds, strategies = table("positions"), table("feeds"), table("strategies")
+    assert positions and all(len(row) == 3 for row in positions), positions
+    assert feeds and all(row[1] == "yes" for row in feeds), feeds
+    assert sorted(row[0] for row in strategies) == ["maker", "taker"], strategies
+    counters = len(table("counters"))
+    today.wait("the plots have points", lambda: shown.value("before !== null && document.querySelectorAll('canvas').length === 2"))
+    points = "document.querySelectorAll('.u-legend .u-series').length"
+    assert shown.value(points) == 2 + 3 + 3, "time and three lines in each of two plots"
+    shown.value(f"new Promise(done => setTimeout(done, {DRAWN_S * 1000}))")
+    today.wait("time passed", lambda: shown.value("performance.now()") > DRAWN_S * 1000, DRAWN_S + 20, pause=0.5)
+    drawn = shown.picture(os.path.join(out, SCREENSHOT))
+    assert drawn > 40_000, f"{SCREENSHOT}: {drawn} bytes, an empty page?"
+
+    today.tern.tern("kill")
+    today.wait("the page says that it is killed", lambda: state() == "killed")
+    today.wait("and shows the alert", lambda: any(row[0] == "killed" for row in table("alerts")))
+    pid = today.pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        today.wait("figures of before are not shown as live", lambda: state().startswith("the data plane is") and
+                   shown.value("document.body.classList.contains('old')"))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    return (f"{len(positions)} positions, {len(feeds)} feeds, {counters} counters, 2 plots; `killed` and its alert after `tern kill`; "
+            f"greyed and \"{state()}\" once the data plane stands; {SCREENSHOT} of {drawn} bytes")

@@ -27,7 +27,7 @@ def sandbox_forbidden(out, _options):
         status = today.status()
         assert status["killed"] and not status["trading"] and halt_of(today) == "forbidden_call", status["halt"]
         assert today.counters()["loop"]["open_orders"] == 0, "orders are open"
-        assert status["daemon"]["restarts"] == 1, status["daemon"]
+        today.wait("the restart is counted", lambda: today.status()["daemon"]["restarts"] == 1, 10)
         shut_in(today)
         said = read(os.path.join(today.tern.run_folder, "dataplane.log"))
         assert f"system call {SOCKET_CALL} at 0x" in said, said[-2000:]

@@ -38,8 +38,8 @@ Exit codes:
 /// Each exit code with its meaning, as the help has them.
 pub(crate) fn exit_codes() -> impl Iterator<Item = (u8, &'static str)> {
     EXIT_CODES.lines().filter_map(|line| {
-        let (code, meaning) = line.trim().split_once("  ")?;
-        Some((code.parse().ok()?, meaning))
+        let (code, meaning) = line.trim().split_once(' ')?;
+        Some((code.parse().ok()?, meaning.trim_start()))
     })
 }
 

@@ -438,7 +438,7 @@ mod tests {
         });
         assert_eq!(
             line.unwrap_or_default(),
-            r#"{"version":5,"ask":{"set_limits":{"epoch":3,"values":{"position_max":5},"why":"calmer"}}}"#
+            r#"{"version":6,"ask":{"set_limits":{"epoch":3,"values":{"position_max":5},"why":"calmer"}}}"#
         );
         assert_eq!(version_of(br#"{"version":3,"ask":{"set_limit":{"limit":3,"value":-5}}}"#), Some(3));
         assert_eq!((version_of(b"{}"), version_of(b"nonsense")), (None, None));

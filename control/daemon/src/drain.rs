@@ -172,6 +172,11 @@ impl<'a, S: Sink> Drainer<'a, S> {
                 return Turn::Trouble;
             }
         };
+        if ended {
+            // Before anything else can fail: of the day that begins nothing is prepared, and a run that goes on with the old one is not
+            // to trade in it.
+            crate::day::hold(shared, DayState::New.most());
+        }
         let synced = match self.sync_if_due() {
             Ok(synced) => synced || ended,
             Err(error) => {
@@ -190,10 +195,6 @@ impl<'a, S: Sink> Drainer<'a, S> {
         }
         if std::mem::take(&mut self.led_is_new) {
             shared.day.show(&self.led);
-        }
-        if ended {
-            // Of the day that begins nothing is prepared; a run that goes on with the old one is not to trade in it.
-            crate::day::hold(shared, DayState::New.most());
         }
         if Instant::now() >= self.shed_due {
             self.shed_due = Instant::now() + SHED_EVERY;

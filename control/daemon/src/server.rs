@@ -168,6 +168,11 @@ fn lift(shared: &Shared<'_>, uid: u32, kind: &str, key: u64, changes: u16) -> An
     let Some(kind) = ScopeKind::ALL.iter().copied().find(|known| known.name() == kind) else {
         return Answer::Error(format!("no kind of scope is called `{kind}`"));
     };
+    // A step of the day restricts first and is journaled then: in between, nothing is lifted.
+    let one_at_a_time = if kind == ScopeKind::Firm { shared.day.one_at_a_time() } else { None };
+    if kind == ScopeKind::Firm && one_at_a_time.is_none() {
+        return Answer::Error("a step of the trading day is being taken: ask again in a moment".into());
+    }
     let most = if kind == ScopeKind::Firm { day::most(shared) } else { TradingState::Running };
     tracing::warn!(uid, kind = kind.name(), key, most = most.name(), "lift");
     if most != TradingState::Running {

@@ -76,7 +76,7 @@ impl World<'_> {
     }
 }
 
-const OK: &[u8] = br#"{"version":5,"ask":"cancel_all"}
+const OK: &[u8] = br#"{"version":6,"ask":"cancel_all"}
 "#;
 
 /// The line that comes; empty when the connection ends.

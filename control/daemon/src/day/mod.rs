@@ -7,7 +7,7 @@
 mod checks;
 mod steps;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tern_abi::command::SYSTEM_UID;
 use tern_abi::day::{DayRecord, DayState, DayStep};
@@ -32,6 +32,15 @@ impl Leading {
         lock(&self.log).clone_from(log);
     }
 
+    /// Held while a step is taken, and by whoever lifts a restriction of the whole firm: a step that is under way is not undone.
+    pub(crate) fn one_at_a_time(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.stepping.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// What it said last.
     pub(crate) fn log(&self) -> DayLog {
         lock(&self.log).clone()
@@ -47,14 +56,15 @@ fn firm(state: TradingState, changes: u16) -> Scope {
     Scope { kind: ScopeKind::Firm, key: 0, state, uid: SYSTEM_UID, since_ns: clock::tai_ns(), changes }
 }
 
-/// Restricts the firm to what the day's state lets leave at most; what is restricted further stays so.
+/// Restricts the firm to what the day's state lets leave at most; what is restricted further stays so, and what a user restricted
+/// stays his to lift.
 pub(crate) fn hold(shared: &Shared<'_>, most: TradingState) {
     let scopes = &shared.segment.words().scopes;
     let now = scopes.find(ScopeKind::Firm, 0).map_or(TradingState::Running, |scope| scope.state);
     if !shared.config.day.managed || now as u8 >= most as u8 {
         return;
     }
-    match scopes.restrict(&firm(most, 0)) {
+    match scopes.restrict_beside(&firm(most, 0)) {
         Ok(()) => tracing::warn!(state = most.name(), "the trading day restricts the firm"),
         // No place is left for the whole firm: then nothing may leave at all.
         Err(_) => shared.halt(tern_abi::segment::KillCause::Unknown, "no place for the scope of the trading day"),

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tern_abi::command::CommandKind;
+use tern_abi::command::{CommandKind, SYSTEM_UID};
 use tern_abi::counters::LoopCounter;
 use tern_abi::day::{DayState, DayStep};
-use tern_abi::segment::{ScopeKind, TradingState};
+use tern_abi::segment::{Scope, ScopeKind, TradingState};
 use tern_config::protocol::{Answer, DayAnswer, DayCheck, StepDay};
-use tern_config::{Config, Date};
+use tern_config::{Config, Confirmed, Date};
 use tern_journal::recovered::{last_day_begins, recovered};
 use tern_journal::{DayLog, sha256_of};
 
@@ -65,7 +65,9 @@ pub(crate) fn step(shared: &Shared<'_>, uid: u32, step: &StepDay, why: &str) -> 
         StepDay::Waive { .. } | StepDay::Unfreeze { .. } => Role::RiskOfficer,
         _ => Role::Operator,
     };
-    if let Some(refused) = may(shared, uid, (CommandKind::Day, role), None) {
+    // Where one person may not resume alone, one may not arm alone.
+    let confirmed = matches!(step, StepDay::Arm).then_some((Confirmed::Resume, "arm the day"));
+    if let Some(refused) = may(shared, uid, (CommandKind::Day, role), confirmed) {
         return refused;
     }
     let _one_at_a_time = super::lock(&shared.day.stepping);
@@ -144,9 +146,10 @@ fn take(shared: &Shared<'_>, wanted: &Wanted<'_>) -> Result<(), Refused> {
         }
         StepDay::Arm => {
             from(&[Ready, Armed, WindDown])?;
+            let seen = not_restricted_by_a_user(shared)?;
             green(shared, &log, &[])?;
             journal(shared, wanted, DayStep::Armed, wanted.why)?;
-            let_run(shared, TradingState::Running)
+            let_run(shared, seen)
         }
         StepDay::WindDown => {
             from(&[Armed, WindDown])?;
@@ -266,13 +269,28 @@ fn wait(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Lets the whole firm run as far as `most`; what a user restricted he lifts by himself first.
-fn let_run(shared: &Shared<'_>, most: TradingState) -> Result<(), Refused> {
-    let scopes = &shared.segment.words().scopes;
-    let Some(found) = scopes.find(ScopeKind::Firm, 0).filter(|found| found.state as u8 > most as u8) else {
-        return Ok(());
-    };
-    let loosened = scopes.loosen(&firm(most, found.changes));
+/// The scope of the whole firm as it stands, restricted by nobody but the day: what a user restricted is his to lift, whatever was
+/// waived.
+fn not_restricted_by_a_user(shared: &Shared<'_>) -> Result<Option<Scope>, Refused> {
+    let restricted = |found: &Scope| found.state != TradingState::Running;
+    let found = shared.segment.words().scopes.find(ScopeKind::Firm, 0).filter(restricted);
+    match found.filter(|found| found.uid != SYSTEM_UID) {
+        None => Ok(found),
+        Some(users) => Err(Refused::from(format!(
+            "uid {} restricted the whole firm ({}); lift that first: `tern resume --scope firm`",
+            users.uid,
+            users.state.name()
+        ))),
+    }
+}
+
+/// Lets the whole firm run, if nothing restricted it since it was `seen`, and if the journal says that it is armed today.
+fn let_run(shared: &Shared<'_>, seen: Option<Scope>) -> Result<(), Refused> {
+    if super::most(shared) != TradingState::Running {
+        return Err("another day began meanwhile: look (`tern day status`), then ask again".to_owned().into());
+    }
+    let Some(seen) = seen else { return Ok(()) };
+    let loosened = shared.segment.words().scopes.loosen(&firm(TradingState::Running, seen.changes));
     loosened.map_err(|_| {
         Refused::from("somebody restricted the whole firm just now: look (`tern status`), then ask again".to_owned())
     })?;

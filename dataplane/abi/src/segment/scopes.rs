@@ -158,10 +158,24 @@ impl Scopes {
     /// # Errors
     /// [`ScopesFull`]; nothing changed.
     pub fn restrict(&self, scope: &Scope) -> Result<(), ScopesFull> {
+        self.restrict_in_the_name_of(scope, |_| scope.uid)
+    }
+
+    /// As [`restrict`](Self::restrict), for what restricts beside users: whoever restricted the scope before is still named, as it is
+    /// still for him to lift.
+    ///
+    /// # Errors
+    /// As [`restrict`](Self::restrict).
+    pub fn restrict_beside(&self, scope: &Scope) -> Result<(), ScopesFull> {
+        let is_restricted = |found: &Scope| found.state != TradingState::Running;
+        self.restrict_in_the_name_of(scope, |found| if is_restricted(found) { found.uid } else { scope.uid })
+    }
+
+    fn restrict_in_the_name_of(&self, scope: &Scope, name: impl Fn(&Scope) -> u32) -> Result<(), ScopesFull> {
         for place in &self.places {
             while let Some(found) = place.read().filter(|found| (found.kind, found.key) == (scope.kind, scope.key)) {
                 let state = if found.state as u8 > scope.state as u8 { found.state } else { scope.state };
-                if place.change(&found, state, scope.uid, scope.since_ns) {
+                if place.change(&found, state, name(&found), scope.since_ns) {
                     self.version.fetch_add(1, Ordering::AcqRel);
                     return Ok(());
                 }
@@ -226,6 +240,22 @@ mod tests {
 
     fn scope(kind: ScopeKind, key: u64, state: TradingState, since_ns: u64) -> Scope {
         Scope { kind, key, state, uid: 7, since_ns, changes: 0 }
+    }
+
+    #[test]
+    fn what_restricts_beside_users_leaves_their_restriction_theirs() {
+        let scopes = Scopes::default();
+        let (kind, key) = (ScopeKind::Firm, 0);
+        let beside = |state, at| Scope { uid: 99, ..scope(kind, key, state, at) };
+        scopes.restrict_beside(&beside(TradingState::CancelOnly, 10)).expect("room");
+        assert_eq!(scopes.find(kind, key).map(|found| found.uid), Some(99), "nobody had restricted it");
+        scopes.restrict(&scope(kind, key, TradingState::ReduceOnly, 20)).expect("its own place");
+        scopes.restrict_beside(&beside(TradingState::Halted, 30)).expect("its own place");
+        let found = scopes.find(kind, key).expect("there");
+        assert_eq!((found.state, found.uid), (TradingState::Halted, 7));
+        scopes.loosen(&Scope { changes: found.changes, ..beside(TradingState::Running, 40) }).expect("it was seen");
+        scopes.restrict_beside(&beside(TradingState::CancelOnly, 50)).expect("its own place");
+        assert_eq!(scopes.find(kind, key).map(|found| found.uid), Some(99), "it ran between");
     }
 
     #[test]
