@@ -6,10 +6,12 @@ import compare
 import session
 
 DESK = 9
+# Time in force of OUCH 5.0: immediate or cancel.
+IOC = "3"
 
 
 def by_hand(out, _options):
-    with session.Session(out, "--seconds", 9, "--rate", 3000, "--exchange-option=--linger-ms=1500", capture=False) as today:
+    with session.Session(out, "--seconds", 14, "--rate", 3000, "--exchange-option=--linger-ms=1500", capture=False) as today:
         configure(today)
         today.start()
         today.wait_orders(100)
@@ -25,25 +27,45 @@ def by_hand(out, _options):
         assert order_of(today, resting)["by_hand"]["why"] == "a check", order_of(today, resting)
         today.tern.tern("order", "cancel", str(resting), *why)
         today.wait("it is cancelled", lambda: order_of(today, resting).get("life") == "closed")
-        flat = today.tern.tern("flatten", "--strategy", "maker", "--timeout-ms", "4000", *why, check=False)
+        taken = today.tern.tern(*asked, "--side", "buy", "--price", money(price * 101 // 100), "--tif", "ioc", check=False)
+        # It trades at once, unless the maker's own sale is in the way there.
+        assert taken["outcome"] == "sent" or taken["reason"] == "self_trade", taken
+        for order in taken["orders"]:
+            today.wait("the order that crosses is over", lambda order=order: order_of(today, order).get("life") == "closed")
+        held = held_by_firm(today)
+        flat = today.tern.tern("flatten", "--all", "--timeout-ms", "5000", *why, check=False)
         assert flat["outcome"] in ("flat", "left"), flat
+        # Opposite positions of strategies stay: what the firm as a whole holds is what a flatten is for.
+        left = held_by_firm(today)
+        assert held and sum(map(abs, left.values())) * 10 <= sum(map(abs, held.values())), (held, left)
+        turned = [symbol for symbol, shares in left.items() if shares * held.get(symbol, 0) < 0]
+        assert not turned, f"through zero: {turned}: {held} {left}"
         scopes = {scope["scope"]: scope["state"] for scope in today.status()["restricted"]}
-        assert scopes == {"strategy:maker": "reduce_only"}, scopes
+        assert scopes == {"firm": "reduce_only"}, scopes
         today.wait_closed()
         today.tern.settle()
         today.tern.stop()
         journal, _ = today.consistent(cut=True)
-        closing = [order for order in journal.orders if order["order"] in set(flat["orders"])]
-        assert closing and all(order["strategy"] == 1 and order["action"] == "new" for order in closing), flat
+        closing = [order for order in journal.orders if order["order"] in set(flat["orders"]) and order["action"] == "new"]
+        assert len(closing) == len(flat["orders"]) > 0, (flat, closing)
+        assert {order["time_in_force"] for order in closing} == {IOC}, closing[:3]
         own = [order for order in journal.orders if order["strategy"] == DESK]
-        assert {order["order"] for order in own if order["action"] == "new"} == {resting}, own
+        assert {order["order"] for order in own if order["action"] == "new"} >= {resting, *taken["orders"]}, own
         code, said = today.tern.replay()
         outcome = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
         assert code == 0 and outcome["mismatches"] == 0, outcome
         found = today.tern.audit()
         assert found["disagreements"] == 0, found
-        return (f"order {resting} by hand rested and was cancelled, one at twice the price was refused ({refused['reason']}); the maker "
-                f"flattened with {len(closing)} orders: {flat['outcome']}, {flat['count']} left; replay and second opinion agree")
+        return (f"order {resting} by hand rested and was cancelled, one at twice the price was refused ({refused['reason']}); one that crosses: {taken['outcome']} {taken['reason'] or ''}; "
+                f"the firm flattened with {len(closing)} orders from {sum(map(abs, held.values()))} shares net in {len(held)} symbols to "
+                f"{sum(map(abs, left.values()))}, none through zero ({flat['outcome']}); replay and second opinion agree")
+
+
+def held_by_firm(today):
+    """Shares a symbol that the firm holds on balance, by the journal."""
+    today.tern.settle()
+    totals = compare.Journal(today.tern.binary("tern"), today.tern.config).positions()
+    return {symbol: shares for symbol, (shares, _) in totals.items() if shares}
 
 
 def configure(today):

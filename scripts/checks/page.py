@@ -53,7 +53,7 @@ def look(today, shown, out):
 
     today.tern.tern("kill")
     today.wait("the page says that it is killed", lambda: state() == "killed")
-    today.wait("and shows the alert", lambda: any(row[0] == "killed" for row in table("alerts")))
+    today.wait("and shows the alert", lambda: any(row[0] == "trading_stopped" for row in table("alerts")))
     pid = today.pid()
     os.kill(pid, signal.SIGSTOP)
     try:
