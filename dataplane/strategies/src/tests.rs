@@ -439,7 +439,7 @@ fn mistakes_in_the_configuration_are_named() {
         let setup = Setup { instruments_max: 1, symbols: &[], params: &params };
         make(name, &setup).map(|_| ()).map_err(|error: ParamError| error.to_string()).unwrap_err()
     };
-    assert_eq!(said("market", &[]), "no strategy is called `market`; there are maker, taker, observe");
+    assert_eq!(said("market", &[]), "no strategy is called `market`; there are maker, taker, observe, manual");
     assert!(said("maker", &[("quantty", 1)]).starts_with("no parameter is called `quantty`; there are quantity,"));
     assert!(said("maker", &[("quantity", 0)]).starts_with("`quantity` is 0; it must be between 1 and 999999"));
     assert!(said("observe", &[("quantity", 1)]).starts_with("no parameter is called `quantity`"));

@@ -123,7 +123,7 @@ fn garbage_is_answered_counted_and_does_not_end_the_connection() {
             b"\n",
             b"\0\xff\xfe\n",
             b"GET / HTTP/1.1\r\n",
-            b"{\"version\":5}\n",
+            b"{\"version\":6}\n",
             b"{\"version\":-1}\n",
             deep.as_bytes(),
         ];
@@ -185,7 +185,7 @@ fn slow_half_open_idle_and_deaf_clients_lose_their_place_in_time() {
             closed.shutdown(std::net::Shutdown::Write).expect("half closed");
             assert!(is_ended(&closed), "it will never ask");
             let mut deaf = world.connect();
-            deaf.write_all(b"{\"version\":5,\"ask\":\"journal\"}\n").expect("taken");
+            deaf.write_all(b"{\"version\":6,\"ask\":\"journal\"}\n").expect("taken");
             world.until("slow", 2);
             world.until("deaf", 1);
             world.until("idle", 1);
