@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tern_abi::segment::{ScopeKind, TradingState};
+use tern_abi::segment::{Scope, ScopeKind, TradingState};
 use tern_journal::day_log;
 
 use crate::bench::Bench;
@@ -89,6 +89,21 @@ fn a_day_is_led_step_by_step_and_outlives_the_daemon() {
 
     bench.until("ready", || step(&bench, "\"ready\"").0);
     assert_eq!(firm(&bench), TradingState::CancelOnly);
+    // What a user restricted is his to lift, whatever was waived.
+    waive(&bench, "scopes");
+    let users =
+        Scope { kind: ScopeKind::Firm, key: 0, state: TradingState::ReduceOnly, uid: 4711, since_ns: 1, changes: 0 };
+    let restricted = |scope: &Scope| {
+        let view = bench.view();
+        let scopes = &view.segment().expect("a segment").scopes;
+        scopes.restrict(scope).expect("its own place");
+        scopes.find(ScopeKind::Firm, 0).expect("there").changes
+    };
+    let changes = restricted(&users);
+    let refused = step(&bench, "\"arm\"");
+    assert!(!refused.0 && refused.2.contains("uid 4711 restricted the whole firm (cancel_only)"), "{refused:?}");
+    assert_eq!((refused.1.as_str(), firm(&bench)), ("ready", TradingState::CancelOnly));
+    ask(&bench, &format!(r#"{{"lift":{{"kind":"firm","key":0,"changes":{changes}}}}}"#));
     let armed = step(&bench, "\"arm\"");
     assert_eq!((armed.0, firm(&bench)), (true, TradingState::Running), "{armed:?}");
     let wound = step(&bench, "\"wind_down\"");
