@@ -82,7 +82,7 @@ pub enum Other {
     JournalLag,
     NotDurable,
     JournalTrouble,
-    JournalHeldDays,
+    JournalHeldBack,
     CaptureShedDatagrams,
     CaptureShedBytes,
     DiskFree,

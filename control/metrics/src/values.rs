@@ -162,7 +162,7 @@ fn of_daemon(other: Other, facts: &DaemonFacts, age_s: f64, out: &mut Out) {
         Other::SessionsEnded => out.one(facts.sessions_ended as f64),
         Other::Rescues => out.one(facts.rescues as f64),
         Other::JournalTrouble => out.flag(!facts.journal.trouble.is_empty()),
-        Other::JournalHeldDays => {
+        Other::JournalHeldBack => {
             out.one(facts.journal.retention.as_ref().map_or(0, |retention| retention.held_days) as f64);
         }
         Other::CaptureShedDatagrams => out.one(facts.shed_datagrams as f64),
