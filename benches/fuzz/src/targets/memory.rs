@@ -74,6 +74,7 @@ pub(super) fn command_ring(data: &[u8]) {
                 assert!(limits.values().len() <= LIMITS_MAX && limits.why().len() <= WHY_BYTES_MAX);
             }
             Ok(Some(Sent::Day(day))) => assert!(day.text().len() <= DAY_TEXT_BYTES_MAX),
+            Ok(Some(Sent::Manual(wish))) => assert!(wish.why().len() <= WHY_BYTES_MAX),
             Ok(None) | Err(_) => break,
         }
         receiver.done();
