@@ -1,10 +1,18 @@
-//! The grammar.
+//! The grammar. Groups of verbs that are long have files of their own.
+
+mod day;
+mod manual;
+mod xdp;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use tern_abi::segment::TradingState;
+
+pub use day::DayVerb;
+pub use manual::{OrderSide, OrderVerb, Tif};
+pub use xdp::XdpVerb;
 
 /// Looks at, stops and resumes one Tern instance.
 #[derive(Parser, Debug)]
@@ -252,207 +260,6 @@ pub enum Verb {
         /// Prints the reference instead.
         #[arg(long, conflicts_with = "out")]
         markdown: bool,
-    },
-}
-
-/// What can be asked of a packet's way.
-#[derive(Subcommand, Debug)]
-pub enum XdpVerb {
-    /// Program, attach mode, link, whose it is; interface, queues, levels of the rings; subscriptions, joins, last packets;
-    /// counters. Exit code 3 when something keeps packets from the loop.
-    Status {
-        /// Over how long rates are taken.
-        #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::xdp::seconds)]
-        seconds: f64,
-        /// Also counters that are zero.
-        #[arg(long)]
-        all: bool,
-    },
-    /// What the loop is given now, as a pcap file with arrival times in nanoseconds, out of the journal as it grows: the loop
-    /// is not touched. Exit code 3 when nothing came.
-    Capture {
-        /// How long.
-        #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::xdp::seconds)]
-        seconds: f64,
-        /// At most so many datagrams.
-        #[arg(long, value_name = "N")]
-        count: Option<u64>,
-        /// Only of this group and port.
-        #[arg(long, value_name = "GROUP:PORT", value_parser = crate::xdp::group_and_port)]
-        group: Option<(std::net::Ipv4Addr, u16)>,
-        /// The file; it is written anew.
-        #[arg(short, long, value_name = "FILE")]
-        out: PathBuf,
-    },
-    /// Why a stream is silent: walks a packet's way from the wire to the book, and names the first thing that explains it,
-    /// with what to do. Exit code 3 when it found one, 0 when the stream arrives.
-    Why {
-        /// Which stream.
-        #[arg(value_name = "GROUP:PORT", value_parser = crate::xdp::group_and_port)]
-        stream: (std::net::Ipv4Addr, u16),
-        /// How long to look.
-        #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = crate::xdp::seconds)]
-        seconds: f64,
-    },
-}
-
-/// What is done with orders by hand.
-#[derive(Debug, clap::Subcommand)]
-pub enum OrderVerb {
-    /// Sends a new order. It belongs to the strategy `manual`, which has to be configured.
-    Send {
-        /// Symbol.
-        #[arg(long, value_name = "SYMBOL")]
-        symbol: String,
-        /// To buy or to sell; whether a sale is short, the gate says.
-        #[arg(long, value_enum)]
-        side: OrderSide,
-        /// How many.
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-        shares: u32,
-        /// Limit price, in the currency unit, for example 12.34.
-        #[arg(long, value_name = "PRICE", value_parser = price)]
-        price: i64,
-        /// How long it stands.
-        #[arg(long, value_enum, default_value_t = Tif::Day)]
-        tif: Tif,
-        /// Only if it does not trade at once.
-        #[arg(long)]
-        post_only: bool,
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT")]
-        why: String,
-        /// Only says what the gate would.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Cancels any open order of the account, whosever it is.
-    Cancel {
-        /// The order, by any id that it has (`tern orders`).
-        id: u32,
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT")]
-        why: String,
-        /// Only says whether it is open.
-        #[arg(long)]
-        dry_run: bool,
-    },
-}
-
-/// Side of an order.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderSide {
-    /// Buy.
-    Buy,
-    /// Sell.
-    Sell,
-}
-
-/// How long an order stands.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tif {
-    /// Until the end of the day.
-    Day,
-    /// What does not trade at once is cancelled.
-    Ioc,
-    /// For the opening cross.
-    Open,
-    /// For the closing cross.
-    Close,
-}
-
-/// A price in the currency unit as 1/10000 of it.
-fn price(text: &str) -> Result<i64, String> {
-    let wrong = || "a price above 0 with at most four decimals is needed, for example 12.34".to_owned();
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(part) || part.len() > 4 {
-        return Err(wrong());
-    }
-    let decimals: i64 = format!("{part:0<4}").parse().map_err(|_| wrong())?;
-    let value = whole.parse::<i64>().ok().and_then(|whole| whole.checked_mul(10_000)?.checked_add(decimals));
-    value.filter(|value| *value > 0).ok_or_else(wrong)
-}
-
-/// The steps of a trading day. Each needs ternd and the role operator, where nothing else is said, and is journaled.
-#[derive(Debug, clap::Subcommand)]
-pub enum DayVerb {
-    /// How far the day is, every check of readiness, who did what, and what is next. Exit code 3 while a check is neither green nor waived.
-    Status {
-        /// Also files with their hashes, and what was refused.
-        #[arg(long)]
-        all: bool,
-    },
-    /// The day's data are there, of today, and what the data plane runs with; the hashes of their files are journaled.
-    Prepare {
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT", default_value = "start of day")]
-        why: String,
-    },
-    /// Every check is green, or waived by name.
-    Ready {
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT", default_value = "start of day")]
-        why: String,
-    },
-    /// Lets orders leave, if every check is green or waived still.
-    Arm {
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT")]
-        why: String,
-    },
-    /// Lets only leave what lowers a position.
-    WindDown {
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT", default_value = "end of day")]
-        why: String,
-    },
-    /// Cancels what is open and lets nothing leave any more. Exit code 5 while something is open at the venue.
-    Close {
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT", default_value = "end of day")]
-        why: String,
-    },
-    /// Journal, venue's log, drop copy and second opinion agree; positions are written for the next day where that is asked for.
-    Reconcile {
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT", default_value = "end of day")]
-        why: String,
-        /// Writes the next day's opening positions into this file, as `tern positions roll` does.
-        #[arg(long, value_name = "FILE")]
-        roll_to: Option<PathBuf>,
-        /// A TOML file of splits, for that.
-        #[arg(long, value_name = "FILE", requires = "roll_to")]
-        splits: Option<PathBuf>,
-        /// The trading day that they are for, if it is not the next weekday.
-        #[arg(long, value_name = "YYYY-MM-DD", requires = "roll_to")]
-        date: Option<tern_config::Date>,
-    },
-    /// Ends the day, and seals its journal.
-    Seal {
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT", default_value = "end of day")]
-        why: String,
-    },
-    /// Has a check that is not green count as green for a time. Needs the role risk officer.
-    Waive {
-        /// Which, as `tern day status` names it.
-        check: String,
-        /// For so long; at most 24 hours.
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1440))]
-        minutes: u32,
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT")]
-        why: String,
-    },
-    /// Lets limits be loosened before the open (`day.freeze_minutes`) for a time. Needs the role risk officer.
-    Unfreeze {
-        /// For so long; at most 24 hours.
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1440))]
-        minutes: u32,
-        /// Why; it is journaled.
-        #[arg(long, value_name = "TEXT")]
-        why: String,
     },
 }
 
