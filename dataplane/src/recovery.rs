@@ -10,12 +10,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tern_abi::command::SYSTEM_UID;
 use tern_abi::day::DayState;
+use tern_abi::manual::AdjustmentRecord;
 use tern_abi::segment::{BoundsState, DayCount, LimitsState, NextOrder, Scope, ScopeKind, TradingState, Words};
 use tern_core::kept::KeptState;
 use tern_core::opening::OpeningPosition;
-use tern_core::reconcile::{Ledger, LedgerExecution, LedgerOrder, LedgerPosition};
+use tern_core::reconcile::{Ledger, LedgerAdjustment, LedgerExecution, LedgerOrder, LedgerPosition};
 use tern_core::risk::HaltReason;
-use tern_core::units::{OrderId, Price, StrategyId, Symbol};
+use tern_core::units::{OrderId, Price, Side, StrategyId, Symbol};
 use tern_journal::recovered::{Recovered, last_day_begins, recovered};
 
 /// Pause between two looks at the order ring.
@@ -146,6 +147,7 @@ pub fn ledger(journal: &Recovered, state: &RunState, opening: &[OpeningPosition]
                 shares: position.shares,
             })
             .collect(),
+        adjustments: journal.adjustments.iter().filter_map(adjustment).collect(),
         states: (journal.strategy_states.iter())
             .filter_map(|(strategy, (version, bytes))| {
                 Some((StrategyId(*strategy), KeptState::new(*version, bytes).ok()?))
@@ -155,6 +157,18 @@ pub fn ledger(journal: &Recovered, state: &RunState, opening: &[OpeningPosition]
         records_missing: state.records_missing,
         unknown_ids_below: 0,
     }
+}
+
+/// One of no side is left out: then the position differs from the journal's, which stops trading.
+fn adjustment(record: &AdjustmentRecord) -> Option<LedgerAdjustment> {
+    Some(LedgerAdjustment {
+        after_executions: record.after_executions,
+        strategy: StrategyId(record.strategy),
+        symbol: Symbol(record.symbol),
+        side: Side::from_u8(record.side)?,
+        price: Price(record.price),
+        quantity: record.quantity,
+    })
 }
 
 /// Writes into a new segment what the journal says was restricted and which limits were set: the one before it is lost with

@@ -1,4 +1,5 @@
-"""What people do by hand on real processes: an order that rests and is cancelled, one that trades, a flatten, and what the records say."""
+"""What people do by hand on real processes: an order that rests and is cancelled, one that trades, a flatten, positions that are set
+right and stay so over a crash, and what the records say."""
 
 import json
 
@@ -61,6 +62,51 @@ def by_hand(out, _options):
                 f"{sum(map(abs, left.values()))}, none through zero ({flat['outcome']}); replay and second opinion agree")
 
 
+def adjusted(out, _options):
+    """Trades that only people know of: through the gate, also while trading is stopped, and still there when the data plane died."""
+    with session.Session(out, "--seconds", 30, "--rate", 3000, "--exchange-option=--linger-ms=1500", capture=False) as today:
+        today.start()
+        today.wait_orders(100)
+        symbol, price = busiest(today)
+        strategy = today.status()["strategies"][0]["id"]
+        asked = ("positions", "adjust", "--symbol", symbol, "--strategy", str(strategy), "--why", "a check")
+        near = ("--price", money(price))
+        refused = today.tern.tern(*asked, "--side", "buy", "--shares", "7", "--price", money(price * 2), check=False)
+        assert refused["outcome"] == "refused" and refused["reason"] == "collar", refused
+        looked = today.tern.tern(*asked, "--side", "buy", "--shares", "7", *near, "--dry-run")
+        assert looked["outcome"] == "passes" and not looked["done"], looked
+        told = today.tern.tern(*asked, "--side", "buy", "--shares", "7", *near)
+        assert told["outcome"] == "adjusted", told
+        today.tern.tern("kill")
+        stopped = today.tern.tern(*asked, "--side", "sell", "--shares", "3", *near)
+        assert stopped["outcome"] == "adjusted", stopped
+        today.tern.settle()
+        pid, runs = today.pid(), today.status()["run"]
+        session.kill(pid)
+        today.wait("another data plane", lambda: today.pid() not in (0, pid) and today.status()["run"] > runs, 30)
+        today.wait("journal and venue's log agree", lambda: today.tern.tern("recover")["comparison"]["agreed_or_accepted"], 30)
+        # the position that was told is still part of what is held, and is what a further trade is added to
+        again = today.tern.tern(*asked, "--side", "buy", "--shares", "5", *near)
+        assert again["outcome"] == "adjusted", again
+        today.close()
+        today.tern.settle()
+        today.tern.stop()
+        journal, theirs = today.consistent(cut=True)
+        assert tuple(journal.adjusted[symbol]) == (9, -9 * cent(price)), journal.adjusted
+        venues = theirs.positions().get(symbol, (0, 0))
+        ours = [sum(body[key] for (_, _, name), body in journal.claimed.items() if name == symbol) for key in ("shares", "cash")]
+        assert ours == [venues[0] + 9, venues[1] - 9 * cent(price)], (ours, venues)
+        recovered = today.tern.tern("recover", check=False)
+        assert recovered["comparison"]["agreed_or_accepted"], recovered
+        code, said = today.tern.replay()
+        outcome = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+        assert code == 0 and outcome["mismatches"] == 0, outcome
+        found = today.tern.audit()
+        assert found["disagreements"] == 0, found
+        return (f"{symbol}: 7 bought, 3 sold while killed, 5 bought after a SIGKILL of the data plane: the position is the venue's and 9 "
+                f"shares; at twice the price refused ({refused['reason']}); the restart agrees, replay and second opinion too")
+
+
 def held_by_firm(today):
     """Shares a symbol that the firm holds on balance, by the journal."""
     today.tern.settle()
@@ -85,6 +131,11 @@ def busiest(today):
 def money(price):
     """On a whole cent."""
     return f"{price // 100 / 100:.2f}"
+
+
+def cent(price):
+    """As `money` rounds it, 1/10000."""
+    return price // 100 * 100
 
 
 def order_of(today, number):

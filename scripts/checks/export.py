@@ -71,7 +71,8 @@ def journal_says(today):
              "start": "starts", "shed": "shed", "set_limits": "limit_commands", "limits": "limit_outcomes", "rescue": "rescues", "day": "day_steps",
              "instrument_trust": "instrument_trust", "reconcile": "differences", "strategy": "strategies",
              "strategy_state": "strategy_states", "outlier": "outliers",
-             "manual": "manual_commands", "manual_outcome": "manual_outcomes"}
+             "manual": "manual_commands", "manual_outcome": "manual_outcomes",
+             "adjustment": "adjustments"}
     counts, bodies = {}, {table: [] for table in SUMS}
     for record in compare.cat(today.tern.binary("tern"), today.tern.config, ",".join(kinds)):
         table = kinds[record["kind"]]

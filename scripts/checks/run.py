@@ -27,6 +27,7 @@ CHECKS = {
     "kill_in_flight": ("kill", True, True),
     "kill_scope": ("kill", True, True),
     "by_hand": ("by_hand", True, True),
+    "adjusted": ("by_hand", True, True),
     "reset": ("link", True, True),
     "exchange_gone": ("link", True, True),
     "lossy_link": ("link", True, True),

@@ -22,12 +22,12 @@ class Journal:
 
     def __init__(self, tern, config, after=0):
         self.orders, self.fills, self.broken, self.events = [], {}, set(), []
-        self.claimed, self.recalled = {}, set()
+        self.claimed, self.recalled, self.adjusted = {}, set(), defaultdict(lambda: [0, 0])
         # Order messages that a kill or a lost connection took back before TCP had them: the record of how many of the
         # last messages were unsent comes right before the record of the kill.
         self.taken_back, unsent = [], 0
         symbols = {}
-        for record in cat(tern, config, "order,order_event,position,conn,command"):
+        for record in cat(tern, config, "order,order_event,position,conn,command,adjustment"):
             kind, body = record["kind"], record["body"]
             if record["seq"] <= after:
                 continue
@@ -41,8 +41,15 @@ class Journal:
             elif kind == "position":
                 symbols[body["instrument"]] = body["symbol"]
                 self.claimed[body["account"], body["strategy"], body["symbol"]] = body
+            elif kind == "adjustment":
+                self.adjustment(body)
             elif kind == "order_event":
                 self.event(body | {"seq": record["seq"]})
+
+    def adjustment(self, told):
+        shares = told["quantity"] if told["side"] == "buy" else -told["quantity"]
+        self.adjusted[told["symbol"]][0] += shares
+        self.adjusted[told["symbol"]][1] -= shares * told["price"]
 
     def event(self, event):
         self.events.append(event)
@@ -75,8 +82,10 @@ class Journal:
         return {symbol: tuple(value) for symbol, value in totals.items() if value != [0, 0] or True}
 
     def claimed_positions(self):
-        """What the position records say, strategies added up."""
+        """What the position records say, strategies added up, less the trades that people told: the venue has none of those."""
         totals = defaultdict(lambda: [0, 0])
+        for symbol, (shares, cash) in self.adjusted.items():
+            totals[symbol] = [-shares, -cash]
         for (_, _, symbol), body in self.claimed.items():
             totals[symbol][0] += body["shares"]
             totals[symbol][1] += body["cash"]

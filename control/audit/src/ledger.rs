@@ -49,6 +49,8 @@ pub(crate) struct Trade {
     pub(crate) shares: i128,
     pub(crate) price: i128,
     pub(crate) liquidity: u8,
+    /// So many trades of the day were told before it.
+    pub(crate) number: u64,
 }
 
 /// What a strategy made in a symbol. All 1/10000 of the currency unit but the shares.

@@ -322,6 +322,28 @@ const LIES: &[Planted] = &[
         day.wish(flatten(5));
         day.sent_by_hand(5, new(3, SELL, 41));
     }),
+    ("an adjustment that nobody wanted", Lie::ByHand, |day| {
+        day.record(Kind::Timer, &[]);
+        day.adjusted(&told_trade(5, BUY, 100));
+        day.position(100);
+    }),
+    ("an adjustment of more shares than were told", Lie::ByHand, |day| {
+        day.wish(told_trade(5, BUY, 100));
+        day.adjusted(&told_trade(5, BUY, 101));
+        day.position(101);
+    }),
+    ("an adjustment for another strategy", Lie::ByHand, |day| {
+        day.wish(ManualCommand { key: 2, ..told_trade(5, BUY, 100) });
+        day.adjusted(&told_trade(5, BUY, 100));
+        day.position(100);
+    }),
+    ("a position without a trade that was told", Lie::PositionClaim, |day| {
+        day.wish(told_trade(5, BUY, 100));
+        day.adjusted(&told_trade(5, BUY, 100));
+        day.live(new(1, BUY, 100));
+        day.said(&executed(1, 60, 7));
+        day.position(60);
+    }),
     ("a record cut short", Lie::RecordUnreadable, |day| day.record(Kind::Order, &[&[0; 20]])),
     ("an order under no limits", Lie::NoLimits, |day| {
         day.record(Kind::Start, &[tern_abi::record::StartRecord::default().as_bytes(), b"limits"]);
@@ -361,6 +383,23 @@ fn what_was_wanted_by_hand_and_a_flatten_of_all_that_is_held_are_no_lies() {
     day.sent_by_hand(6, new(3, SELL, 40));
     let (counts, found) = day.audited();
     assert_eq!((counts.orders, found), (3, [].into()));
+}
+
+#[test]
+fn a_trade_that_was_told_counts_in_its_place_also_when_another_is_broken() {
+    let mut day = Day::new();
+    day.live(new(1, BUY, 200));
+    day.said(&executed(1, 100, 7));
+    day.position(100);
+    day.wish(told_trade(5, SELL, 30));
+    day.adjusted(&told_trade(5, SELL, 30));
+    day.position(70);
+    day.said(&executed(1, 100, 8));
+    day.position(170);
+    day.said(&broken(1, 7));
+    day.position(70);
+    let (counts, found) = day.audited();
+    assert_eq!(found, [], "{counts:?}");
 }
 
 #[test]

@@ -279,6 +279,32 @@ pub enum PositionsVerb {
         #[arg(long, value_name = "YYYY-MM-DD")]
         date: Option<tern_config::Date>,
     },
+    /// Counts a trade that the venue's log does not have, such as one that was made or broken by phone, in a strategy's position. It
+    /// passes the gate like an order that is filled at once, also while trading is stopped, and outlives restarts. Needs the role of a
+    /// risk officer. Exit code 10 when the gate refuses it.
+    Adjust {
+        /// Symbol.
+        #[arg(long, value_name = "SYMBOL")]
+        symbol: String,
+        /// Strategy, by name or id.
+        #[arg(long, value_name = "STRATEGY")]
+        strategy: String,
+        /// Whether it was bought or sold.
+        #[arg(long, value_enum)]
+        side: OrderSide,
+        /// How many shares.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        shares: u32,
+        /// Price of a share, in the currency unit, for example 12.34.
+        #[arg(long, value_name = "PRICE", value_parser = manual::price)]
+        price: i64,
+        /// Why; it is journaled.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// Only says what the gate would.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// How far trading is stopped.

@@ -96,6 +96,9 @@ fn dispatch(arguments: &Arguments) -> Result<Option<Outcome>, Failure> {
         Verb::Positions { more: Some(PositionsVerb::Roll { to, splits, date }) } => {
             roll::roll(&journal()?, to, splits.as_deref(), *date)
         }
+        Verb::Positions {
+            more: Some(PositionsVerb::Adjust { symbol, strategy, side, shares, price, why, dry_run }),
+        } => manual::adjust(&target()?, (symbol, strategy), (*side, *shares, *price), (why, *dry_run)),
         Verb::Orders { all, limit } => history::orders(&journal()?, *all, *limit),
         Verb::Latency { more: Some(LatencyVerb::Outliers { span, beyond, limit }), .. } => {
             outliers::outliers(&journal()?, span, *beyond, *limit)

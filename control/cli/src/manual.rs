@@ -46,6 +46,23 @@ pub(crate) fn order(target: &Target, verb: &OrderVerb) -> Result<Outcome, Failur
     ask(target, Ask::Manual { wish, why: why.clone(), dry_run: *dry_run }, PATIENCE)
 }
 
+/// Counts a trade that the venue's log does not have.
+///
+/// # Errors
+/// As [`order`]; exit code 2 for a strategy that there is not.
+pub(crate) fn adjust(
+    target: &Target,
+    (symbol, strategy): (&str, &str),
+    (side, shares, price): (OrderSide, u32, i64),
+    (why, dry_run): (&str, bool),
+) -> Result<Outcome, Failure> {
+    let (_, key) = scope::parse(target, &format!("strategy:{strategy}"))?;
+    let strategy = u16::try_from(key).map_err(|_| Failure::usage(format!("`{strategy}` is no id of a strategy")))?;
+    let is_buy = side == OrderSide::Buy;
+    let wish = Wish::Adjust { symbol: symbol.into(), strategy, is_buy, shares, price };
+    ask(target, Ask::Manual { wish, why: why.into(), dry_run }, PATIENCE)
+}
+
 /// Closes the positions of a symbol, of a strategy, or all.
 ///
 /// # Errors
@@ -146,6 +163,11 @@ fn told(fact: &ManualFact) -> Outcome {
     let because = refused.as_ref().map_or_else(String::new, |refused| format!("; refused last: {refused}"));
     let (text, code) = match fact.outcome.as_str() {
         "sent" => (format!("sent: order {orders}; `tern orders` says what becomes of it"), exit::OK),
+        "adjusted" => (format!("counted: {} shares are held with it", fact.value), exit::OK),
+        "unread" => (
+            "the venue's log has not been read and compared yet: positions are not known; nothing was done".into(),
+            exit::FAILED,
+        ),
         "canceling" => (format!("the cancel of order {orders} is sent as soon as the venue takes it"), exit::OK),
         "flat" if orders.is_empty() => ("flat: nothing was held there".into(), exit::OK),
         "flat" => (format!("flat: nothing is held there any more; orders {orders}"), exit::OK),
@@ -158,9 +180,12 @@ fn told(fact: &ManualFact) -> Outcome {
         ),
         "no_desk" => ("no strategy `manual` runs: the order has nobody to belong to".into(), exit::FAILED),
         "busy" => (format!("another flatten runs: wait for its end, or flatten --all; {REDUCES}"), exit::FAILED),
-        "too_many" => {
-            (format!("more positions than a flatten takes at once: flatten in parts; {REDUCES}"), exit::FAILED)
-        }
+        "too_many" => (
+            format!(
+                "more positions than a flatten takes at once: flatten in parts; {REDUCES}; of adjustments, no more fit into this day"
+            ),
+            exit::FAILED,
+        ),
         "expired" => (format!("the loop took it too late: nothing was done; of a flatten, {REDUCES}"), exit::FAILED),
         "malformed" => ("the data plane knows no such scope, side or time in force".into(), exit::FAILED),
         other => {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use tern_abi::command::{Command, CommandKind, DaemonPulse, LimitsOutcome, SYSTEM_UID, SetBounds, SetLimits};
 use tern_abi::counters::LoopCounter;
 use tern_abi::day::{DayRecord, DayStep};
-use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
+use tern_abi::manual::{AdjustmentRecord, ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
 use tern_abi::outlier::OutlierRecord;
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
@@ -161,6 +161,10 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             let what = wish.what();
             let scope = wish.scope().filter(|_| what == Some(ManualKind::Flatten));
             let is_order = what == Some(ManualKind::Order);
+            let adjusted = (what == Some(ManualKind::Adjust)).then(|| {
+                json!({ "symbol": symbol_text(&wish.symbol), "strategy": wish.key, "side": side_name(wish.side),
+                    "price": wish.price, "quantity": wish.quantity })
+            });
             let order = is_order.then(|| {
                 json!({ "symbol": symbol_text(&wish.symbol), "side": side_name(wish.side), "price": wish.price,
                     "quantity": wish.quantity, "time_in_force": letter(wish.time_in_force), "post_only": wish.post_only != 0 })
@@ -168,13 +172,18 @@ fn fields(kind: Kind, body: &[u8], names: &Names, payload_bytes_max: usize) -> O
             let second = Some(wish.second_uid).filter(|uid| *uid != SYSTEM_UID);
             json!({ "what": what.map_or("?", ManualKind::name), "stage": wish.stage().map_or("?", ManualStage::name),
                 "request": wish.request, "uid": wish.uid, "second_uid": second, "why": wish.why(), "order": wish.order,
-                "wanted": order, "scope": scope.map(|(kind, key)| scope_text(kind, key)), "within_ms": wish.within_ms })
+                "wanted": order.or(adjusted), "scope": scope.map(|(kind, key)| scope_text(kind, key)), "within_ms": wish.within_ms })
         }),
         Kind::ManualOutcome => read(body, |record: ManualRecord, _| {
             let outcome = ManualOutcome::from_index(record.outcome as usize).map_or("?", ManualOutcome::name);
             let reason = record.reason.checked_sub(1).map(|reason| name_at(&names.refusals, reason as usize));
             json!({ "outcome": outcome, "request": record.request, "order": record.order, "reason": reason,
                 "limit": record.limit, "value": record.value, "count": record.count, "cause_seq": record.cause_seq })
+        }),
+        Kind::Adjustment => read(body, |record: AdjustmentRecord, _| {
+            json!({ "request": record.request, "account": record.account, "strategy": record.strategy,
+                "symbol": symbol_text(&record.symbol), "side": side_name(record.side), "quantity": record.quantity,
+                "price": record.price, "after_executions": record.after_executions, "cause_seq": record.cause_seq })
         }),
         Kind::Day => read(body, |day: DayRecord, _| {
             json!({ "step": day.step().map_or("?", DayStep::name), "day": day.day, "uid": day.uid,

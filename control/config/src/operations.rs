@@ -20,6 +20,8 @@ pub enum Confirmed {
     Cancel,
     /// `tern flatten`.
     Flatten,
+    /// `tern positions adjust`.
+    Adjust,
 }
 
 /// The strategy that orders of people belong to: `[[strategy]]` with this name.
@@ -31,7 +33,7 @@ pub const MANUAL: &str = "manual";
 pub struct Roles {
     /// Group whose members may tighten limits, resume, cancel all and trade by hand; empty = whoever reaches the control socket.
     pub operator: String,
-    /// Group whose members may also loosen limits, resume after a loss and accept differences; empty = root alone.
+    /// Group whose members may also loosen limits, resume after a loss, accept differences and adjust positions; empty = root alone.
     pub risk_officer: String,
     /// Whether root is a risk officer too.
     pub root_is_risk_officer: bool,

@@ -156,6 +156,19 @@ pub enum Wish {
         /// For how long it tries.
         within_ms: u32,
     },
+    /// A trade that the venue's log does not have is to count in a position.
+    Adjust {
+        /// Symbol.
+        symbol: String,
+        /// Id of the strategy.
+        strategy: u16,
+        /// Bought; else sold.
+        is_buy: bool,
+        /// Shares.
+        shares: u32,
+        /// Price of a share, 1/10000.
+        price: i64,
+    },
 }
 
 /// How long an order stands.

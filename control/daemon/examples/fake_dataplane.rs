@@ -62,6 +62,7 @@ fn take_manual(plane: &mut DataPlaneEnds<'_>, wish: &ManualCommand) {
         Some(_) if wish.stage() == Some(ManualStage::Check) => &[ManualOutcome::Passes],
         Some(ManualKind::Order) => &[ManualOutcome::Sent],
         Some(ManualKind::Cancel) => &[ManualOutcome::Canceling],
+        Some(ManualKind::Adjust) => &[ManualOutcome::Adjusted],
         Some(ManualKind::Flatten) => &[ManualOutcome::Began, ManualOutcome::Sent, ManualOutcome::Flat],
         None => &[ManualOutcome::Malformed],
     };

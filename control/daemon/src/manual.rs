@@ -23,6 +23,14 @@ const END_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the journal has what came of it.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// What moves a position without the venue also moves the profit that limits of loss look at: it is for whoever may loosen those.
+const fn role_of(what: Option<ManualKind>) -> Role {
+    match what {
+        Some(ManualKind::Adjust) => Role::RiskOfficer,
+        _ => Role::Operator,
+    }
+}
+
 /// Has it done, or asks for a second person; refusals are journaled too, as soon as it is clear what was wanted.
 pub(crate) fn ask(
     shared: &Shared<'_>,
@@ -36,7 +44,8 @@ pub(crate) fn ask(
     };
     let (confirmed, text) = (confirmed_of(wish), text_of(shared.config, wish));
     tracing::warn!(uid, what = %text, why, dry_run, "by hand");
-    if let Err(who) = roles::check(&shared.config.roles, uid, Role::Operator) {
+    let role = role_of(command.what());
+    if let Err(who) = roles::check(&shared.config.roles, uid, role) {
         return refuse_role(shared, command, &text, &who);
     }
     if shared.facts().dataplane_pid == 0 {
@@ -58,7 +67,7 @@ pub(crate) fn confirm(shared: &Shared<'_>, uid: u32, id: u64, patience: Duration
     let text = waiting.fact.text.clone();
     let mut refused = waiting.command;
     refused.second_uid = uid;
-    if let Err(who) = roles::check(&shared.config.roles, uid, Role::Operator) {
+    if let Err(who) = roles::check(&shared.config.roles, uid, role_of(refused.what())) {
         return refuse_role(shared, refused, &text, &who);
     }
     if shared.facts().dataplane_pid == 0 {
@@ -118,7 +127,7 @@ fn show(shared: &Shared<'_>) {
 fn refuse_role(shared: &Shared<'_>, command: ManualCommand, text: &str, who: &str) -> Answer {
     tracing::warn!(uid = command.uid, second_uid = command.second_uid, what = text, "refused: not the role");
     let _ = shared.send_manual(&ManualCommand { stage: ManualStage::Role as u32, ..command });
-    let role = Role::Operator.name();
+    let role = role_of(command.what()).name();
     let message = match command.second_uid {
         SYSTEM_UID => format!("refused: to {text} needs the role {role}, which has: {who}; nothing was done"),
         _ => format!("refused: to confirm it needs a second person with the role {role}: {who}; it waits on"),
@@ -249,7 +258,7 @@ fn command_of(config: &Config, request: u64, uid: u32, wish: &Wish, why: &str) -
                 symbol: symbol_of(symbol)?,
                 quantity: *shares,
                 price: *price,
-                side: if *is_buy { SIDE_BUY } else { SIDE_SELL },
+                side: side_of(*is_buy),
                 time_in_force: time_in_force.letter(),
                 post_only: u8::from(*post_only),
                 ..blank(ManualKind::Order)
@@ -267,7 +276,30 @@ fn command_of(config: &Config, request: u64, uid: u32, wish: &Wish, why: &str) -
             }
             Ok(ManualCommand { scope: scope as u32, key: *key, within_ms: *within_ms, ..blank(ManualKind::Flatten) })
         }
+        Wish::Adjust { symbol, strategy, is_buy, shares, price } => {
+            if config.session.is_none() {
+                return Err("no [session] is configured: nothing is traded here, and positions are the opening ones; nothing was done".into());
+            }
+            if !config.strategy.iter().any(|known| known.id == *strategy) {
+                return Err(format!("no [[strategy]] of this instance has the id {strategy}; nothing was done"));
+            }
+            if *shares == 0 || *price <= 0 {
+                return Err("a trade has at least a share, and a price above 0; nothing was done".into());
+            }
+            Ok(ManualCommand {
+                symbol: symbol_of(symbol)?,
+                key: u64::from(*strategy),
+                quantity: *shares,
+                price: *price,
+                side: side_of(*is_buy),
+                ..blank(ManualKind::Adjust)
+            })
+        }
     }
+}
+
+const fn side_of(is_buy: bool) -> u8 {
+    if is_buy { SIDE_BUY } else { SIDE_SELL }
 }
 
 fn symbol_of(text: &str) -> Result<[u8; 8], String> {
@@ -285,6 +317,7 @@ const fn confirmed_of(wish: &Wish) -> Confirmed {
         Wish::Order { .. } => Confirmed::Order,
         Wish::Cancel { .. } => Confirmed::Cancel,
         Wish::Flatten { .. } => Confirmed::Flatten,
+        Wish::Adjust { .. } => Confirmed::Adjust,
     }
 }
 
@@ -300,6 +333,13 @@ fn text_of(config: &Config, wish: &Wish) -> String {
             if *post_only { ", post only" } else { "" }
         ),
         Wish::Cancel { order } => format!("cancel order {order}"),
+        Wish::Adjust { symbol, strategy, is_buy, shares, price } => format!(
+            "adjust {symbol} of {}: {} {shares} at {}.{:04}",
+            name_of(config, ScopeKind::Strategy, u64::from(*strategy)),
+            if *is_buy { "bought" } else { "sold" },
+            price / 10_000,
+            price % 10_000,
+        ),
         Wish::Flatten { kind, key, .. } => {
             let kind = ScopeKind::ALL.iter().copied().find(|known| known.name() == kind);
             format!("flatten {}", kind.map_or_else(|| "?".into(), |kind| name_of(config, kind, *key)))

@@ -22,6 +22,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetLimits};
 use tern_abi::counters::LoopCounter;
+use tern_abi::event::SIDE_BUY;
+use tern_abi::manual::AdjustmentRecord;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_REPLACE, Kind, LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
@@ -86,6 +88,8 @@ pub struct Recovered {
     pub strategy_states: BTreeMap<u16, (u16, Vec<u8>)>,
     /// How far the day is, as operators led it.
     pub led: DayLog,
+    /// Trades of the day that people told, in order. Every run of the day counts them; the venue's log has none of them.
+    pub adjustments: Vec<AdjustmentRecord>,
     /// Limits that are to be set: what came of it follows.
     wanted: Option<SetLimits>,
     /// What the last run was told was held when the day began; it counts once the run has agreed.
@@ -213,6 +217,7 @@ impl Recovered {
                 self.messages = self.messages.saturating_add(u32::from(left));
             }),
             kind if kind == Kind::Start as u16 => start_text(body).map(|text| self.start(header.seq, text)).is_some(),
+            kind if kind == Kind::Adjustment as u16 => read(body, |record| self.adjustments.push(*record)),
             kind if kind == Kind::Day as u16 => {
                 self.led.apply(header, body);
                 true
@@ -258,10 +263,19 @@ impl Recovered {
             let held = RecoveredPosition { shares: *shares, cost: *cost, cash: cost.saturating_neg(), fills: 0 };
             positions.insert((*strategy, *symbol), held);
         }
+        let mut told = self.adjustments.iter().peekable();
+        let mut tell = |positions: &mut BTreeMap<PositionKey, RecoveredPosition>, executions: u64| {
+            while let Some(one) = told.next_if(|one| one.after_executions <= executions) {
+                let position = positions.entry((one.strategy, one.symbol)).or_default();
+                position.trade(one.side == SIDE_BUY, one.quantity, one.price);
+            }
+        };
         for execution in in_order {
-            let symbol = self.symbol(execution.instrument);
-            positions.entry((execution.strategy, symbol)).or_default().trade(execution);
+            tell(&mut positions, execution.place);
+            let position = positions.entry((execution.strategy, self.symbol(execution.instrument))).or_default();
+            position.trade(execution.is_buy, execution.quantity, execution.price);
         }
+        tell(&mut positions, u64::MAX);
         positions
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use tern_abi::command::SetBounds;
-use tern_abi::event::{SIDE_BUY, SIDE_SELL};
+use tern_abi::event::SIDE_SELL;
 use tern_abi::record::{ACTION_NEW, VenueEventKind};
 use zerocopy::IntoBytes;
 
@@ -326,4 +326,47 @@ fn positions_begin_with_what_the_run_that_agreed_was_told_was_held() {
     day.start("day=10 restarted=0 journal_seq=9");
     assert_eq!(shares(&day), []);
     assert_eq!(day.state.unreadable, 0);
+}
+
+#[test]
+fn trades_that_people_told_count_in_their_place_over_restarts() {
+    let told = |after_executions, side, quantity, price| AdjustmentRecord {
+        after_executions,
+        side,
+        quantity,
+        price,
+        strategy: 1,
+        symbol: *b"AAAA    ",
+        ..AdjustmentRecord::default()
+    };
+    let position = |day: &Day| day.state.positions().get(&(1, *b"AAAA    ")).copied().unwrap_or_default();
+    let named = PositionRecord { symbol: *b"AAAA    ", instrument: 3, ..PositionRecord::default() };
+    let mut day = Day::default();
+    day.start("day=9 restarted=0 journal_seq=0");
+    day.outcome(0);
+    day.send(ACTION_NEW, 1, 0, 200);
+    day.accepted(1, 200);
+    day.executed(1, 5, 100, 10_0000, SIDE_BUY, 100);
+    day.give(Kind::Position, named.as_bytes());
+    // Between two trades: sold at a profit of 2 each, and what is bought after it does not change that.
+    day.give(Kind::Adjustment, told(1, SIDE_SELL, 50, 12_0000).as_bytes());
+    day.executed(1, 6, 100, 14_0000, SIDE_BUY, 0);
+    let before = position(&day);
+    assert_eq!((before.shares, before.cost, before.realized()), (150, 50 * 10_0000 + 100 * 14_0000, 50 * 2_0000));
+    // The next run tells the executions again, and of the adjustments nothing.
+    day.start("day=9 restarted=1 journal_seq=9");
+    day.session_seq = 0;
+    day.give(Kind::Position, named.as_bytes());
+    day.accepted(1, 200);
+    day.executed(1, 5, 100, 10_0000, SIDE_BUY, 100);
+    day.executed(1, 6, 100, 14_0000, SIDE_BUY, 0);
+    day.outcome(0);
+    assert_eq!(position(&day), before);
+    day.give(Kind::Adjustment, told(2, SIDE_SELL, 150, 10_0000).as_bytes());
+    assert_eq!((position(&day).shares, position(&day).fills), (0, 4));
+    day.start("day=10 restarted=0 journal_seq=9");
+    assert_eq!(
+        (position(&day), day.state.adjustments.len(), day.state.unreadable),
+        (RecoveredPosition::default(), 0, 0)
+    );
 }

@@ -6,7 +6,7 @@ use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetBounds, SetLimit
 use tern_abi::counters::LoopCounter;
 use tern_abi::day::{DayRecord, DayStep};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
-use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
+use tern_abi::manual::{AdjustmentRecord, ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
 use tern_abi::outlier::OutlierRecord;
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::{
@@ -406,7 +406,7 @@ pub static TABLES: &[Table] = &[
     },
     table! { "manual_commands" of Manual, ManualCommand, raw false, "What a person wanted done by hand, and how far it had come.";
         request U64, "Names it.", |r, _, _| number(r.request);
-        what Text, "`order`, `cancel` or `flatten`.",
+        what Text, "`order`, `cancel`, `flatten` or `adjust`.",
             |r, _, _| known(ManualKind::from_index(r.what as usize).map(ManualKind::name), r.what);
         stage Text, "`do`, or how far it had come.",
             |r, _, _| known(ManualStage::from_index(r.stage as usize).map(ManualStage::name), r.stage);
@@ -414,13 +414,13 @@ pub static TABLES: &[Table] = &[
         second_uid U32 or null, "Of who confirmed it; null = nobody did.",
             |r, _, _| if r.second_uid == u32::MAX { Value::Null } else { number(r.second_uid) };
         why Text, "Why.", |r, _, _| Value::Text(r.why().to_owned().into());
-        symbol Text, "Symbol of an order, else empty.", |r, _, _| symbol(&r.symbol);
-        side Text or null, "Of an order.", |r, _, _| if r.side == 0 { Value::Null } else { side(r.side) };
-        price Money, "Limit price of an order.", |r, _, _| Value::Signed(r.price);
-        quantity U32, "Shares of an order.", |r, _, _| number(r.quantity);
+        symbol Text, "Symbol of an order or an adjustment, else empty.", |r, _, _| symbol(&r.symbol);
+        side Text or null, "Of those.", |r, _, _| if r.side == 0 { Value::Null } else { side(r.side) };
+        price Money, "Limit price of an order, price of an adjustment.", |r, _, _| Value::Signed(r.price);
+        quantity U32, "Shares of those.", |r, _, _| number(r.quantity);
         order_id U32 or null, "Our order id, of a cancel.", |r, _, _| some(r.order);
         scope U32, "Kind of the scope of a flatten.", |r, _, _| number(r.scope);
-        scope_key U64, "Key of the scope of a flatten.", |r, _, _| number(r.key);
+        scope_key U64, "Key of the scope of a flatten; strategy id of an adjustment.", |r, _, _| number(r.key);
     },
     table! { "manual_outcomes" of ManualOutcome, ManualRecord, raw false, "What came of something done by hand.";
         request U64, "The command's.", |r, _, _| number(r.request);
@@ -430,8 +430,19 @@ pub static TABLES: &[Table] = &[
         reason Text or null, "Why the gate refused.",
             |r, _, context| r.reason.checked_sub(1).map_or(Value::Null, |reason| named(&context.names.refusals, reason));
         bound I64, "The bound that was broken, in the unit of the reason.", |r, _, _| Value::Signed(r.limit);
-        value I64, "What it would have become.", |r, _, _| Value::Signed(r.value);
+        value I64, "What it would have become; shares held with an adjustment.", |r, _, _| Value::Signed(r.value);
         count U32, "Positions of a flatten.", |r, _, _| number(r.count);
+        cause_seq U64, "`seq` of the input that led to it.", |r, _, _| number(r.cause_seq);
+    },
+    table! { "adjustments" of Adjustment, AdjustmentRecord, raw false, "A trade told by hand that counts in a position; the venue's log has none of them.";
+        request U64, "The command's.", |r, _, _| number(r.request);
+        account U32, "Account id.", |r, _, _| number(r.account);
+        strategy U32, "Strategy id.", |r, _, _| number(r.strategy);
+        symbol Text, "Symbol.", |r, _, _| symbol(&r.symbol);
+        side Text or null, "Side.", |r, _, _| side(r.side);
+        quantity U32, "Shares.", |r, _, _| number(r.quantity);
+        price Money, "Price of a share.", |r, _, _| Value::Signed(r.price);
+        after_executions U64, "Executions of the day that came before it.", |r, _, _| number(r.after_executions);
         cause_seq U64, "`seq` of the input that led to it.", |r, _, _| number(r.cause_seq);
     },
     table! { "instrument_trust" of InstrumentTrust, InstrumentTrustRecord, raw false, "The book of one instrument lost trust.";

@@ -24,4 +24,4 @@ pub mod steer;
 pub mod vec_recorder;
 
 /// Version of every layout in this crate but the steering one; written last into the segment and checked first.
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;

@@ -1,4 +1,4 @@
-//! What a person does by hand: an order, a cancel, a flatten. Journaled as an input before it takes effect, and what came of it as an
+//! What a person does by hand: an order, a cancel, a flatten, a position set right. Journaled as an input before it takes effect, and what came of it as an
 //! output.
 
 use crate::command::{CommandKind, SYSTEM_UID, WHY_BYTES_MAX, text_of};
@@ -12,6 +12,7 @@ counter_enum! {
         Order = "order": "A new order of the desk.",
         Cancel = "cancel": "A cancel of any open order of the account.",
         Flatten = "flatten": "Orders of a scope are cancelled and its positions closed.",
+        Adjust = "adjust": "A trade that the venue's log does not have counts in a strategy's position.",
     }
 }
 
@@ -43,6 +44,8 @@ counter_enum! {
         Busy = "busy": "Another flatten runs; wait for its end, or flatten all.",
         TooMany = "too_many": "More positions than a flatten takes at once; flatten in parts.",
         Expired = "expired": "The loop took it so long after it was asked for that whoever asked may have asked again: nothing was done.",
+        Adjusted = "adjusted": "The trade is recorded and counts: so many shares are held now.",
+        Unread = "unread": "The venue's log has not been read and compared yet: positions are not known.",
     }
 }
 
@@ -58,13 +61,13 @@ pub struct ManualCommand {
     pub request: u64,
     /// When the daemon handed it to the loop, TAI ns; 0 = it counts whenever it is taken.
     pub handed_ns: u64,
-    /// Limit price of an order, 1/10000.
+    /// Limit price of an order, price of an adjustment's trade, 1/10000.
     pub price: i64,
-    /// Of a flatten: the scope's key.
+    /// Of a flatten: the scope's key. Of an adjustment: the strategy's id.
     pub key: u64,
-    /// Of an order: symbol, space padded.
+    /// Of an order or an adjustment: symbol, space padded.
     pub symbol: [u8; 8],
-    /// Shares of an order.
+    /// Shares of an order or an adjustment.
     pub quantity: u32,
     /// Of a cancel: which order, by any id that it has.
     pub order: u32,
@@ -78,7 +81,7 @@ pub struct ManualCommand {
     pub second_uid: u32,
     /// A [`ManualStage`].
     pub stage: u32,
-    /// Of an order: [`crate::event::SIDE_BUY`] or [`crate::event::SIDE_SELL`].
+    /// Of an order or an adjustment: [`crate::event::SIDE_BUY`] or [`crate::event::SIDE_SELL`].
     pub side: u8,
     /// Of an order: time in force, as in [`crate::record::OrderRecord`].
     pub time_in_force: u8,
@@ -157,7 +160,7 @@ pub struct ManualRecord {
     pub request: u64,
     /// The bound that was broken, in the unit of the reason; 0 where there is none.
     pub limit: i64,
-    /// What it would have become.
+    /// What it would have become; of an adjustment, the shares held with it.
     pub value: i64,
     /// Our order id, or 0.
     pub order: u32,
@@ -167,6 +170,33 @@ pub struct ManualRecord {
     pub reason: u32,
     /// Of a flatten: positions and instruments in it, or left.
     pub count: u32,
+}
+
+/// A trade that no log of the venue has, and that counts in a position because a person says so: one that was made or broken by
+/// phone, or shares that another strategy hands over.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct AdjustmentRecord {
+    /// `seq` of the input that led to it.
+    pub cause_seq: u64,
+    /// The command's.
+    pub request: u64,
+    /// Price of a share, 1/10000.
+    pub price: i64,
+    /// Executions of the day that came before it: a run that hears the venue's log again counts it at the same place.
+    pub after_executions: u64,
+    /// Symbol, space padded.
+    pub symbol: [u8; 8],
+    /// Shares.
+    pub quantity: u32,
+    /// Account id.
+    pub account: u16,
+    /// Strategy id.
+    pub strategy: u16,
+    /// [`crate::event::SIDE_BUY`] or [`crate::event::SIDE_SELL`].
+    pub side: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ pub enum Kind {
     Outlier = 77,
     /// [`crate::manual::ManualRecord`]: what came of a `Manual`.
     ManualOutcome = 78,
+    /// [`crate::manual::AdjustmentRecord`]: a trade that somebody told by hand, before it moved a position.
+    Adjustment = 79,
 }
 
 impl Kind {
@@ -100,6 +102,7 @@ impl Kind {
         Kind::StrategyState,
         Kind::Outlier,
         Kind::ManualOutcome,
+        Kind::Adjustment,
     ];
 
     /// The kind with this value, if known.
@@ -137,6 +140,7 @@ impl Kind {
             Kind::StrategyState => "strategy_state",
             Kind::Outlier => "outlier",
             Kind::ManualOutcome => "manual_outcome",
+            Kind::Adjustment => "adjustment",
         }
     }
 }

@@ -4,8 +4,9 @@ use crate::book::{Books, Memory};
 use crate::fees::Fees;
 use crate::opening::Opened;
 use crate::orders::Execution;
-use crate::units::{Cash, InstrumentId, Price, Side};
+use crate::units::{Cash, InstrumentId, Price, Quantity, Side};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use tern_abi::arena::Arena;
 use tern_abi::prefetch::prefetch_slice;
 use zerocopy::FromZeros;
@@ -22,7 +23,7 @@ pub struct Position {
     pub cost: Cash,
     /// What the venue charged for trading, less what it paid, 1/10000.
     pub fees: Cash,
-    /// Executions counted.
+    /// Executions counted, and trades told by hand.
     pub fills: u64,
 }
 
@@ -77,6 +78,18 @@ impl Position {
     }
 }
 
+/// A trade that no log of the venue has, in its place among the executions of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Adjustment {
+    /// So many executions of the day came before it.
+    pub(crate) after_executions: u64,
+    pub(crate) owner: u8,
+    pub(crate) instrument: InstrumentId,
+    pub(crate) side: Side,
+    pub(crate) price: Price,
+    pub(crate) quantity: Quantity,
+}
+
 /// All positions.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
@@ -86,12 +99,21 @@ pub struct Portfolio {
     fees: Fees,
     /// What was held before the day.
     opened: Box<[Opened]>,
+    /// In order; as many as there is room for from the start.
+    adjusted: Vec<Adjustment>,
 }
 
 impl Portfolio {
-    pub(crate) fn new(owners: usize, instruments: usize, fees: Fees, memory: &mut impl Memory) -> Self {
+    pub(crate) fn new(
+        owners: usize,
+        instruments: usize,
+        fees: Fees,
+        adjustments_max: usize,
+        memory: &mut impl Memory,
+    ) -> Self {
         let positions = memory.arena(owners * instruments);
-        Self { positions, instruments, fees, opened: Box::default() }
+        let adjusted = Vec::with_capacity(adjustments_max);
+        Self { positions, instruments, fees, opened: Box::default(), adjusted }
     }
 
     /// The day begins with these, before anything trades.
@@ -162,10 +184,41 @@ impl Portfolio {
         }
         let fills = position.fills;
         *position = opening;
-        history
-            .filter(|e| !e.broken && e.owner == broken.owner && e.instrument == broken.instrument)
-            .for_each(|e| position.execute(e, &self.fees));
+        let place = (broken.owner, broken.instrument);
+        let mut adjusted = self.adjusted.iter().filter(|one| (one.owner, one.instrument) == place).peekable();
+        for (before, execution) in (0_u64..).zip(history) {
+            while let Some(one) = adjusted.next_if(|one| one.after_executions <= before) {
+                position.trade(one.side, one.quantity, one.price);
+            }
+            if !execution.broken && (execution.owner, execution.instrument) == place {
+                position.execute(execution, &self.fees);
+            }
+        }
+        adjusted.for_each(|one| position.trade(one.side, one.quantity, one.price));
         position.fills = fills;
+    }
+
+    /// Counts a trade that the venue does not tell of. There has to be room for it.
+    pub(crate) fn adjust(&mut self, adjustment: Adjustment) {
+        debug_assert!(self.adjusted.len() < self.adjusted.capacity(), "nothing is allocated here");
+        let index = self.index(usize::from(adjustment.owner), adjustment.instrument);
+        if let Some(position) = index.and_then(|index| self.positions.get_mut(index)) {
+            position.trade(adjustment.side, adjustment.quantity, adjustment.price);
+        }
+        self.adjusted.push(adjustment);
+    }
+
+    /// How many trades of the day were told by hand.
+    pub(crate) const fn adjustments(&self) -> usize {
+        self.adjusted.len()
+    }
+
+    /// Everything that decides what a broken trade leaves, for a hash.
+    pub(crate) fn adjustment_words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.adjusted.iter().flat_map(|one| {
+            let place = u64::from(one.instrument.0) << 16 | u64::from(one.owner) << 8 | one.side as u64;
+            [one.after_executions, place, one.price.0.cast_unsigned(), u64::from(one.quantity)]
+        })
     }
 
     /// Realized and unrealized profit of the strategy with index `owner`, marked at the middle of each book, or at the

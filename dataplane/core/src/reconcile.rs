@@ -9,7 +9,7 @@ use crate::kept::KeptState;
 use crate::orders::Orders;
 use crate::risk::HaltReason;
 use crate::session::{VenueEvent, VenueEventKind};
-use crate::units::{OrderId, Price, Quantity, StrategyId, Symbol};
+use crate::units::{OrderId, Price, Quantity, Side, StrategyId, Symbol};
 use alloc::boxed::Box;
 
 pub use tern_abi::reconcile::Difference;
@@ -51,6 +51,23 @@ pub struct LedgerPosition {
     pub shares: i64,
 }
 
+/// A trade of the day that a person told, as the journal has it: the venue's log does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerAdjustment {
+    /// So many executions of the day came before it.
+    pub after_executions: u64,
+    /// Strategy.
+    pub strategy: StrategyId,
+    /// Symbol.
+    pub symbol: Symbol,
+    /// Side.
+    pub side: Side,
+    /// Price.
+    pub price: Price,
+    /// Shares.
+    pub quantity: Quantity,
+}
+
 /// What the journal says of the day before this run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -62,6 +79,8 @@ pub struct Ledger {
     pub executions: Box<[LedgerExecution]>,
     /// Positions that are not flat.
     pub positions: Box<[LedgerPosition]>,
+    /// Trades that people told, in order. They are no matter of comparison: this is all that is known of them.
+    pub adjustments: Box<[LedgerAdjustment]>,
     /// What strategies handed out last.
     pub states: Box<[(StrategyId, KeptState)]>,
     /// Why trading was stopped, if it was.
@@ -99,6 +118,8 @@ pub(crate) struct Reconcile {
     differences: u64,
     /// The point at which both speak is behind us.
     judged: bool,
+    /// Adjustments that were counted.
+    adjusted: usize,
 }
 
 impl Reconcile {
@@ -109,6 +130,7 @@ impl Reconcile {
             ledger,
             differences: 0,
             judged: false,
+            adjusted: 0,
         }
     }
 
@@ -127,6 +149,15 @@ impl Reconcile {
     /// Whether the comparison of states is due before the message with this number is applied.
     pub(crate) const fn is_due(&self, session_seq: u64) -> bool {
         !self.judged && session_seq > self.ledger.session_seq
+    }
+
+    /// The next trade that a person told, if no more than `executions` of the day come before it. All of them come before the
+    /// journal's end.
+    pub(crate) fn next_adjustment(&mut self, executions: u64) -> Option<LedgerAdjustment> {
+        let next = self.ledger.adjustments.get(self.adjusted).copied();
+        let next = next.filter(|next| next.after_executions <= executions)?;
+        self.adjusted += 1;
+        Some(next)
     }
 
     pub(crate) fn judged(&mut self) {

@@ -1,9 +1,11 @@
 //! What people had done by hand: what left is what they wanted, and a flatten only reduces.
 
 use super::Audit;
+use crate::exposure::WORTH_MAX;
 use crate::finding::Disagreement;
+use crate::ledger::Trade;
 use tern_abi::event::SIDE_BUY;
-use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
+use tern_abi::manual::{AdjustmentRecord, ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
 
 impl Audit {
     /// Only what was to be done can lead to an order.
@@ -11,6 +13,28 @@ impl Audit {
         if wish.stage() == Some(ManualStage::Do) {
             self.wishes.insert(wish.request, *wish);
         }
+    }
+
+    /// A trade that somebody told counts as he told it, once. The venue charges nothing for it.
+    pub(super) fn on_adjustment(&mut self, record: &AdjustmentRecord) {
+        let wish = self.wishes.remove(&record.request).filter(|wish| wish.what() == Some(ManualKind::Adjust));
+        let wanted = wish.map(|wish| (wish.symbol, wish.key, wish.side, wish.price, wish.quantity));
+        let counted = (record.symbol, record.strategy.into(), record.side, record.price, record.quantity);
+        if wanted != Some(counted) {
+            self.disagree(Disagreement::ByHand, 0, wish.map_or(0, |wish| wish.quantity).into(), record.quantity.into());
+        }
+        let owner = (record.account, record.strategy, record.symbol);
+        let shares = i128::from(record.quantity);
+        let shares = if record.side == SIDE_BUY { shares } else { -shares };
+        let trade = Trade { owner, shares, price: record.price.into(), liquidity: 0, number: self.trades_numbered };
+        self.told_by_hand.push((self.trades_numbered, trade));
+        let mut ledger = self.ledgers.get(owner);
+        ledger.trade(trade.shares, trade.price);
+        if let Some(other) = self.traded_back.get_mut(&owner) {
+            other.trade(trade.shares, trade.price);
+        }
+        self.orders.exposures.see(record.symbol, trade.price.clamp(0, WORTH_MAX));
+        self.set_ledger(owner, ledger);
     }
 
     /// The data plane says what came of it, right behind the record of the order.
@@ -42,7 +66,7 @@ impl Audit {
                     self.disagree(Disagreement::FlattenTurns, told.order, 0, after);
                 }
             }
-            Some(ManualKind::Cancel) | None => {
+            Some(ManualKind::Cancel | ManualKind::Adjust) | None => {
                 self.disagree(Disagreement::ByHand, told.order, 0, told.request.into());
             }
         }

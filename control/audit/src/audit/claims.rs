@@ -114,7 +114,14 @@ impl Audit {
     pub(super) fn rebuilt(&self, owner: Owner) -> Ledger {
         let mut ledger = self.opened.get(&owner).copied().unwrap_or_default();
         let trades = self.trades_told.iter().filter_map(|key| self.trades.get(key));
-        trades.filter(|trade| trade.owner == owner).for_each(|trade| ledger.execute(trade, self.fees.as_ref()));
+        let mut by_hand = self.told_by_hand.iter().filter(|(_, told)| told.owner == owner).peekable();
+        for trade in trades.filter(|trade| trade.owner == owner) {
+            while let Some((_, told)) = by_hand.next_if(|(before, _)| *before <= trade.number) {
+                ledger.trade(told.shares, told.price);
+            }
+            ledger.execute(trade, self.fees.as_ref());
+        }
+        by_hand.for_each(|(_, told)| ledger.trade(told.shares, told.price));
         ledger
     }
 }

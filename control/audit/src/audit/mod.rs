@@ -15,7 +15,7 @@ use crate::limits::InForce;
 use crate::orders::{Orders, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tern_abi::command::{Command, SetLimits};
-use tern_abi::manual::{ManualCommand, ManualRecord};
+use tern_abi::manual::{AdjustmentRecord, ManualCommand, ManualRecord};
 use tern_abi::reconcile::ReconcileRecord;
 use tern_abi::record::{
     ConnRecord, InstrumentTrustRecord, Kind, LimitsRecord, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
@@ -60,6 +60,9 @@ pub struct Audit {
     /// Their keys, oldest first, and whether some were forgotten.
     trades_told: VecDeque<(u32, u64)>,
     trades_forgotten: bool,
+    /// How many were told in the day, and trades that people told, each with how many were told before it.
+    trades_numbered: u64,
+    told_by_hand: Vec<(u64, Trade)>,
     /// Whose position the next record says, and nobody checks.
     believed: BTreeSet<Owner>,
     /// The same, of what a position cost and what was paid for it.
@@ -159,6 +162,7 @@ impl Audit {
             Kind::Limits => with(body, |claimed: LimitsRecord, _| self.on_limits(&claimed)),
             Kind::Manual => with(body, |wish: ManualCommand, _| self.on_manual(&wish)),
             Kind::ManualOutcome => with(body, |told: ManualRecord, _| self.on_manual_outcome(&told)),
+            Kind::Adjustment => with(body, |record: AdjustmentRecord, _| self.on_adjustment(&record)),
             Kind::Conn => with(body, |conn: ConnRecord, _| self.on_conn(&conn)),
             Kind::SessionBytes => with(body, |head: SessionHead, bytes| self.on_bytes(head.conn, bytes)),
             Kind::Trust => with(body, |trust: TrustRecord, _| {

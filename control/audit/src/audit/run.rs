@@ -124,6 +124,8 @@ impl Audit {
                 self.trades.clear();
                 self.trades_told.clear();
                 self.trades_forgotten = false;
+                self.trades_numbered = 0;
+                self.told_by_hand.clear();
                 self.ledgers = Ledgers::default();
                 self.believed.clear();
                 self.money_believed.clear();

@@ -166,7 +166,8 @@ impl Audit {
         if shares > leaves {
             self.disagree(Disagreement::OverExecution, order, leaves, shares);
         }
-        let trade = Trade { owner, shares: signed, price, liquidity };
+        let trade = Trade { owner, shares: signed, price, liquidity, number: self.trades_numbered };
+        self.trades_numbered += 1;
         self.trades.insert(key, trade);
         self.trades_told.push_back(key);
         if self.trades_told.len() > TRADES_KEPT

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tern_abi::command::{Command, CommandKind, LimitsOutcome, SetLimits};
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
-use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord};
+use tern_abi::manual::{AdjustmentRecord, ManualCommand, ManualKind, ManualOutcome, ManualRecord};
 use tern_abi::reconcile::{Difference, ReconcileRecord};
 use tern_abi::record::*;
 use tern_abi::segment::{ScopeKind, TradingState};
@@ -193,6 +193,23 @@ impl Day {
         self.record(Kind::ManualOutcome, &[record.as_bytes()]);
     }
 
+    /// The loop counts a trade that somebody told.
+    pub(crate) fn adjusted(&mut self, wish: &ManualCommand) {
+        let ManualCommand { request, symbol, side, price, quantity, .. } = *wish;
+        let record = AdjustmentRecord {
+            cause_seq: self.cause,
+            request,
+            symbol,
+            side,
+            price,
+            quantity,
+            account: 1,
+            strategy: 1,
+            ..AdjustmentRecord::default()
+        };
+        self.record(Kind::Adjustment, &[record.as_bytes()]);
+    }
+
     /// An order record as it is, without an input of its own.
     pub(crate) fn output_order(&mut self, order: OrderRecord) {
         self.record(Kind::Order, &[order.as_bytes()]);
@@ -287,6 +304,12 @@ impl Drop for Folder {
 pub(crate) fn wished(request: u64, quantity: u32) -> ManualCommand {
     let wish = ManualCommand::new(ManualKind::Order, request, 1000, "a test");
     ManualCommand { symbol: *b"TERN    ", side: BUY, price: 10_0000, quantity, ..wish }
+}
+
+/// A trade of strategy 1 at 10.0000 that somebody tells.
+pub(crate) fn told_trade(request: u64, side: u8, quantity: u32) -> ManualCommand {
+    let wish = ManualCommand::new(ManualKind::Adjust, request, 1000, "a test");
+    ManualCommand { symbol: *b"TERN    ", key: 1, side, price: 10_0000, quantity, ..wish }
 }
 
 /// A flatten of all.

@@ -66,7 +66,7 @@ pub enum Tif {
 }
 
 /// A price in the currency unit as 1/10000 of it.
-fn price(text: &str) -> Result<i64, String> {
+pub(super) fn price(text: &str) -> Result<i64, String> {
     let wrong = || "a price above 0 with at most four decimals is needed, for example 12.34".to_owned();
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

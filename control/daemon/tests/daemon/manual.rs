@@ -111,6 +111,36 @@ fn what_is_done_by_hand_is_answered_with_its_order_or_with_the_reason_and_the_bo
 }
 
 #[test]
+fn a_position_is_set_right_by_a_risk_officer_alone_and_only_of_what_there_is() {
+    let adjust = |strategy: u16, symbol: &str, shares: u32| {
+        let rest = format!(r#""strategy":{strategy},"is_buy":true,"shares":{shares},"price":123400"#);
+        format!(r#"{{"adjust":{{"symbol":"{symbol}",{rest}}}}}"#)
+    };
+    let mut bench = Bench::new("adjust", "", DESK);
+    bench.start();
+    bench.until_journaled(10);
+    let told = want(&bench, &adjust(9, "SPY", 100));
+    let is_root = getuid().is_root();
+    match is_root {
+        true => assert_eq!(told["manual"]["outcome"], "adjusted", "{told}"),
+        false => assert!(told["role"]["message"].as_str().is_some_and(|said| said.contains("risk officer")), "{told}"),
+    }
+    for (wrong, why) in [
+        (adjust(8, "SPY", 100), "no [[strategy]] of this instance has the id 8"),
+        (adjust(9, "SPY", 0), "a trade has at least a share"),
+        (adjust(9, "NO SYMBOL", 1), "is not a symbol"),
+    ] {
+        let said = want(&bench, &wrong);
+        assert!(said["error"].as_str().is_some_and(|said| said.contains(why)), "{said}");
+    }
+    bench.stop();
+    let stage = if is_root { ManualStage::Do } else { ManualStage::Role };
+    let found = journaled(&bench);
+    assert_eq!(stages(&found), [(ManualKind::Adjust, stage)]);
+    assert_eq!((found[0].key, found[0].quantity, found[0].symbol), (9, 100, *b"SPY     "));
+}
+
+#[test]
 fn without_a_strategy_for_them_orders_by_hand_are_refused_and_halted_scopes_are_not_flattened() {
     let mut bench = Bench::new("no-desk", "", "");
     bench.start();

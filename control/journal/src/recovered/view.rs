@@ -56,7 +56,7 @@ pub struct RecoveredPosition {
     pub cash: i64,
     /// What the shares held cost, signed like them.
     pub cost: i64,
-    /// Executions that stand.
+    /// Executions that stand, and trades told by hand.
     pub fills: u64,
 }
 
@@ -72,9 +72,9 @@ impl RecoveredPosition {
     }
 
     /// As the data plane counts: a trade against the position realizes its part of the cost, at the average.
-    pub(super) fn trade(&mut self, execution: &RecoveredExecution) {
-        let signed = if execution.is_buy { i64::from(execution.quantity) } else { -i64::from(execution.quantity) };
-        let value = signed.saturating_mul(execution.price);
+    pub(super) fn trade(&mut self, is_buy: bool, quantity: u32, price: i64) {
+        let signed = if is_buy { i64::from(quantity) } else { -i64::from(quantity) };
+        let value = signed.saturating_mul(price);
         self.cash = self.cash.saturating_sub(value);
         self.fills += 1;
         let against = self.shares != 0 && (self.shares > 0) != (signed > 0);
@@ -85,7 +85,7 @@ impl RecoveredPosition {
             // Nearer to zero than the cost was, so it fits.
             (i128::from(self.cost) * i128::from(left) / i128::from(self.shares)) as i64
         } else {
-            left.saturating_mul(execution.price)
+            left.saturating_mul(price)
         };
         self.shares = left;
     }

@@ -47,6 +47,7 @@ const fn may_use_reserve(kind: Kind) -> bool {
             | Kind::Rescue
             | Kind::Manual
             | Kind::ManualOutcome
+            | Kind::Adjustment
             | Kind::Day
             | Kind::Limits
             | Kind::Conn

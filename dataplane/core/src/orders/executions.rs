@@ -55,6 +55,16 @@ impl Executions {
         self.forgotten
     }
 
+    /// How many were told in the day.
+    pub(crate) fn told(&self) -> u64 {
+        let kept = if self.forgotten > 0 || self.is_full() { self.ring.len() } else { self.next };
+        self.forgotten.saturating_add(kept as u64)
+    }
+
+    fn is_full(&self) -> bool {
+        self.ring.last().is_some_and(Option::is_some)
+    }
+
     /// Those kept, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Execution> {
         let (newer, older) = self.ring.split_at(self.next.min(self.ring.len()));

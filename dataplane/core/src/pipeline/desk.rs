@@ -1,5 +1,6 @@
 //! The desk: everything of the pipeline that is neither feed nor session nor strategy.
 
+use super::adjust::ADJUSTMENTS_MAX;
 use super::config::{Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MAX, StrategyConfig};
 use super::flatten::Flatten;
 use super::recovery::Recovery;
@@ -7,7 +8,7 @@ use super::strategies::Lives;
 use super::{PipelineCounter, Turn, output};
 use crate::book::{Books, Instruments, Memory, STREAMS_MAX};
 use crate::opening;
-use crate::orders::{Execution, Executions, OrderIds, OrderNote, OrderState, Orders, Slot};
+use crate::orders::{Executions, OrderIds, OrderNote, OrderState, Orders, Slot};
 use crate::outbox::Outbox;
 use crate::portfolio::{self, Portfolio};
 use crate::probe::Probe;
@@ -126,7 +127,7 @@ impl Desk {
         gate.high_water_at_least(config.high_water);
         gate.set_hours(config.hours);
         gate.set_closes(&config.closes);
-        let mut portfolio = Portfolio::new(owner_count, count, config.fees.clone(), memory);
+        let mut portfolio = Portfolio::new(owner_count, count, config.fees.clone(), ADJUSTMENTS_MAX, memory);
         let opened = opening::place(&config.opening, strategies, &mut instruments)?;
         gate.heed_instruments(&instruments);
         opening::count(&config.opening, &opened, &mut gate);
@@ -391,18 +392,22 @@ impl Desk {
     }
 
     /// Records a position after a change.
-    pub(crate) fn record_position<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, of: &Execution) {
-        let position = self.portfolio.position(usize::from(of.owner), of.instrument);
+    pub(crate) fn record_position<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        (owner, instrument): (u8, InstrumentId),
+    ) {
+        let position = self.portfolio.position(usize::from(owner), instrument);
         let record = PositionRecord {
             shares: position.shares,
             cash: position.cash,
             realized: position.realized(),
             cost: position.cost,
             fees: position.fees,
-            symbol: self.instruments.symbol(of.instrument).map_or([b' '; 8], |symbol| symbol.0),
-            instrument: of.instrument.0,
+            symbol: self.instruments.symbol(instrument).map_or([b' '; 8], |symbol| symbol.0),
+            instrument: instrument.0,
             account: self.config.account.0,
-            strategy: self.owner(usize::from(of.owner)).strategy.0,
+            strategy: self.owner(usize::from(owner)).strategy.0,
         };
         output(turn, self, Kind::Position, record.as_bytes());
     }

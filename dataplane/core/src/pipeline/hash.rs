@@ -31,6 +31,7 @@ impl Desk {
                 words.iter().for_each(|value| hash.add(*value as u64));
             }
         }
+        self.portfolio.adjustment_words().for_each(|word| hash.add(word));
         hash.0
     }
 

@@ -1,5 +1,5 @@
 //! What a person does by hand: an order and a cancel. They go the way of a strategy's intents, through the same gate; a flatten is in
-//! `flatten.rs`.
+//! `flatten.rs`, a position set right in `adjust.rs`.
 
 use super::{Desk, Pipeline, PipelineCounter, Turn, output};
 use crate::feed::Feed;
@@ -27,12 +27,13 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             }
         }
         match wish.what() {
-            Some(ManualKind::Order | ManualKind::Flatten) if wish.is_too_old(turn.now.0) => {
+            Some(ManualKind::Order | ManualKind::Flatten | ManualKind::Adjust) if wish.is_too_old(turn.now.0) => {
                 self.desk.refuse_by_hand(turn, wish.request, ManualOutcome::Expired);
             }
             Some(ManualKind::Order) => self.order_by_hand(turn, wish),
             Some(ManualKind::Cancel) => self.desk.cancel_by_hand(turn, wish),
             Some(ManualKind::Flatten) => self.begin_flatten(turn, wish),
+            Some(ManualKind::Adjust) => self.desk.adjust_by_hand(turn, wish),
             None => self.desk.refuse_by_hand(turn, wish.request, ManualOutcome::Malformed),
         }
     }
@@ -138,6 +139,7 @@ impl Desk {
                 Ok(count) => self.tell_by_hand(turn, ManualRecord { count, ..passes }),
                 Err(outcome) => self.refuse_by_hand(turn, request, outcome),
             },
+            Some(ManualKind::Adjust) => self.check_adjustment(turn, wish),
             None => self.refuse_by_hand(turn, request, ManualOutcome::Malformed),
         }
     }
@@ -178,7 +180,7 @@ impl Desk {
     }
 
     /// The gate refused it.
-    fn refused_by_hand<R: Recorder, P: Probe>(
+    pub(super) fn refused_by_hand<R: Recorder, P: Probe>(
         &mut self,
         turn: &mut Turn<'_, R, P>,
         request: u64,

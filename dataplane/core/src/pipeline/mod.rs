@@ -8,6 +8,7 @@
 //! before its bytes exist. Nothing but inputs changes anything, so the recorded inputs of a day give the same orders
 //! again. Everything that is not feed, session or strategy is on the [`Desk`].
 
+mod adjust;
 mod answers;
 mod buffers;
 mod config;
@@ -29,6 +30,7 @@ mod venue;
 #[cfg(test)]
 mod tests;
 
+pub use adjust::ADJUSTMENTS_MAX;
 pub use config::{
     AfterRestart, Config, ConfigError, HOUSE, STRATEGIES_MAX, SYMBOL_LIMITS_MAX, StrategyConfig, UnknownOrders,
 };

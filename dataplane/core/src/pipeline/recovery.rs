@@ -80,6 +80,11 @@ impl Desk {
         let Recovery::Reconciling(mut reconcile) = core::mem::replace(&mut self.recovery, Recovery::Over) else {
             return;
         };
+        let is_due = reconcile.is_due(event.session_seq) || event.kind == VenueEventKind::CaughtUp;
+        let executions = if is_due { u64::MAX } else { self.executions.told() };
+        while let Some(adjustment) = reconcile.next_adjustment(executions) {
+            self.count_again(turn, &adjustment);
+        }
         if reconcile.is_due(event.session_seq) {
             self.judge(turn, &mut reconcile);
         }

@@ -9,6 +9,7 @@ use crate::probe::{Isolate, Probe};
 use crate::risk::HaltReason;
 use crate::session::{OrderSession, VenueEvent, VenueEventKind};
 use crate::strategy::{Call, OrderEvent, StrategySet};
+use crate::units::{InstrumentId, Price};
 use tern_abi::record::Recorder;
 
 impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
@@ -154,7 +155,7 @@ impl Desk {
             self.count(PipelineCounter::FilledShares, u64::from(fill.quantity));
             let before = self.held(&fill);
             self.portfolio.apply(&fill);
-            self.position_changed(turn, &fill, &before);
+            self.position_changed(turn, (fill.owner, fill.instrument), fill.price, &before);
             self.gate.own_traded(turn.now, fill.instrument);
             self.watch_executions(turn, fill.owner);
         }
@@ -163,7 +164,7 @@ impl Desk {
             let complete = self.executions.forgotten() == 0;
             let before = self.held(&broken);
             self.portfolio.take_out(&broken, self.executions.iter(), complete);
-            self.position_changed(turn, &broken, &before);
+            self.position_changed(turn, (broken.owner, broken.instrument), broken.price, &before);
         }
         match applied.note {
             OrderNote::UnknownExecution | OrderNote::UnknownBreak => self.halt(turn, HaltReason::UnknownExecution),
@@ -182,19 +183,20 @@ impl Desk {
         self.portfolio.position(usize::from(of.owner), of.instrument)
     }
 
-    /// An execution, or the break of one, moved a position that was `before`.
-    fn position_changed<R: Recorder, P: Probe>(
+    /// A trade at `price`, or the break of one, moved a position that was `before`.
+    pub(super) fn position_changed<R: Recorder, P: Probe>(
         &mut self,
         turn: &mut Turn<'_, R, P>,
-        of: &Execution,
+        (owner, instrument): (u8, InstrumentId),
+        price: Price,
         before: &Position,
     ) {
-        let after = self.held(of);
-        self.gate.position_changed((of.owner, of.instrument), of.price, before, &after);
-        self.record_position(turn, of);
+        let after = self.portfolio.position(usize::from(owner), instrument);
+        self.gate.position_changed((owner, instrument), price, before, &after);
+        self.record_position(turn, (owner, instrument));
         // Whatever the book says, what was just paid is a price.
-        let price = self.mark_of(of.instrument).unwrap_or(of.price);
-        self.mark(turn, of.instrument, Some(price));
+        let price = self.mark_of(instrument).unwrap_or(price);
+        self.mark(turn, instrument, Some(price));
     }
 
     /// The venue refused a cancel. Sent again at once it would be refused at once, for ever: it waits.

@@ -5,6 +5,7 @@ use super::bounds::Bounds;
 use super::gate::{Gate, Market, Moment, Refusal, Wants};
 use super::scopes::{Outcome, check_restricted};
 use super::self_trade::own_in_the_way;
+use super::standing::valued;
 use super::{Exposure, HaltReason, Reason, SelfTrade};
 use crate::orders::Orders;
 use crate::units::{Cash, InstrumentId, Price, Quantity, Side, Symbol, TaiNs};
@@ -83,28 +84,49 @@ impl Gate {
         if self.is_halted(instrument) {
             return Err(Refusal::new(Reason::MarketHalted));
         }
-        let quantity_max = bounds.order_quantity_max.max(standing.0);
-        if quantity == 0 || quantity > quantity_max {
-            return Err(Refusal::beyond(Reason::Quantity, i64::from(quantity_max), i64::from(quantity)));
-        }
-        // A symbol's bounds are prices that an order may have, so that these compares ask for both.
-        if price < bounds.price_min || price > bounds.price_max {
-            return out_of_band(price, bounds);
-        }
-        // Neither can overflow: price < 2^31, quantity < 2^32.
-        let notional = price.0 * i64::from(quantity);
-        let notional_max = bounds.order_notional_max.max(standing.1);
-        if notional > notional_max {
-            return Err(Refusal::beyond(Reason::Notional, notional_max, notional));
-        }
+        check_size((price, quantity), standing, bounds)?;
         let Some(reference) = self.reference(now, instrument, market) else {
             return Err(Refusal::new(Reason::NoReference));
         };
+        self.check_collar(price, reference)?;
+        Ok(reference)
+    }
+
+    #[inline(always)]
+    fn check_collar(&self, price: Price, reference: Price) -> Result<(), Refusal> {
         let distance = (price.0 - reference.0).abs();
         if distance * 10_000 > reference.0 * i64::from(self.limits.price_collar_bps) {
             return Err(Refusal::beyond(Reason::Collar, reference.0, price.0));
         }
-        Ok(reference)
+        Ok(())
+    }
+
+    /// A trade that a person tells: what an order that is filled at once would be asked, but for what is about sending one (the
+    /// venue, the session, stops, rates, orders that stand), since none is sent, and a trade that was made has to count while
+    /// trading is stopped too. Only where there is a reference can its price be compared with one. The price at which the shares
+    /// of the instrument count with it.
+    #[cold]
+    pub(crate) fn check_told_trade(
+        &self,
+        now: TaiNs,
+        owner: u8,
+        (instrument, side): (InstrumentId, Side),
+        (price, quantity): (Price, Quantity),
+        market: &Market<'_>,
+    ) -> Result<Cash, Refusal> {
+        let Some(exposure) = self.exposure(instrument) else {
+            return Err(Refusal::new(Reason::UnknownInstrument));
+        };
+        let bounds = self.bounds.row(exposure.bounds);
+        check_size((price, quantity), (0, 0), bounds)?;
+        let reference = self.reference(now, instrument, market);
+        if let Some(reference) = reference {
+            self.check_collar(price, reference)?;
+        }
+        let wants = self.wants(owner, (instrument, side), i64::from(quantity), exposure);
+        self.check_position(&wants, bounds)?;
+        let dearest = reference.map_or(price, |reference| reference.max(price));
+        self.check_stake(&wants, (valued(dearest), 0), exposure)
     }
 
     /// Whether the position of the firm, and that of the strategy, stay within their limits, should everything open on the
@@ -250,10 +272,34 @@ impl Gate {
     }
 }
 
+/// Shares, price and value of an order against what any may have.
+#[inline(always)]
+fn check_size(
+    (price, quantity): (Price, Quantity),
+    standing: (Quantity, Cash),
+    bounds: &Bounds,
+) -> Result<(), Refusal> {
+    let quantity_max = bounds.order_quantity_max.max(standing.0);
+    if quantity == 0 || quantity > quantity_max {
+        return Err(Refusal::beyond(Reason::Quantity, i64::from(quantity_max), i64::from(quantity)));
+    }
+    // A symbol's bounds are prices that an order may have, so that these compares ask for both.
+    if price < bounds.price_min || price > bounds.price_max {
+        return out_of_band(price, bounds);
+    }
+    // Neither can overflow: price < 2^31, quantity < 2^32.
+    let notional = price.0 * i64::from(quantity);
+    let notional_max = bounds.order_notional_max.max(standing.1);
+    if notional > notional_max {
+        return Err(Refusal::beyond(Reason::Notional, notional_max, notional));
+    }
+    Ok(())
+}
+
 /// Why a price is outside: no order may have it, or none in this symbol.
 #[cold]
 #[inline(never)]
-fn out_of_band(price: Price, bounds: &Bounds) -> Result<Price, Refusal> {
+fn out_of_band(price: Price, bounds: &Bounds) -> Result<(), Refusal> {
     if price.0 <= 0 || price > PRICE_MAX {
         return Err(Refusal::beyond(Reason::Price, PRICE_MAX.0, price.0));
     }

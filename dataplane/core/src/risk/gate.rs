@@ -366,7 +366,7 @@ impl Gate {
 
     /// The shares of an instrument count at `price` from now on.
     #[inline]
-    fn count_at(&mut self, instrument: InstrumentId, price: Cash) {
+    pub(crate) fn count_at(&mut self, instrument: InstrumentId, price: Cash) {
         if self.exposure(instrument).is_some_and(|exposure| exposure.valued_at != price) {
             self.revalue(instrument, price);
         }

@@ -16,7 +16,7 @@ use super::gate::{Gate, Wants};
 use super::{Exposure, HaltReason};
 use crate::orders::Order;
 use crate::portfolio::Position;
-use crate::units::{Cash, InstrumentId, Price, Side};
+use crate::units::{Cash, InstrumentId, Price, Quantity, Side};
 use zerocopy::FromZeros;
 
 /// What one owner holds of an instrument, and has open in it.
@@ -187,6 +187,20 @@ impl Gate {
         if grew && price > exposure.valued_at {
             self.revalue(order.instrument, price);
         }
+    }
+
+    /// The price at which the shares of an instrument count with a trade that was let pass before this run: its own, if it adds to
+    /// what an owner holds and is higher.
+    pub(crate) fn price_with(
+        &self,
+        (owner, instrument): (u8, InstrumentId),
+        (side, quantity): (Side, Quantity),
+        price: Price,
+    ) -> Cash {
+        let now = self.exposure(instrument).map_or(0, |exposure| exposure.valued_at);
+        let held = self.owns.get(self.place(instrument, owner)).map_or(0, |own| own.shares);
+        let closes = held.saturating_mul(side.sign()) < 0 && i64::from(quantity) <= held.saturating_abs();
+        if closes { now } else { now.max(valued(price)) }
     }
 
     /// A strategy's position in an instrument changed, by a trade at `price` or the break of one.

@@ -1,5 +1,6 @@
 //! The pipeline between fakes: what goes in, what is recorded, what leaves.
 
+mod adjust;
 mod answers;
 mod bands;
 mod bounds;

@@ -49,7 +49,7 @@ impl Ours {
         Self {
             orders: Orders::new(ORDERS, 2, 1, &mut Heap),
             executions: Executions::new(EXECUTIONS, &mut Heap),
-            portfolio: Portfolio::new(2, 1, crate::fees::Fees::default(), &mut Heap),
+            portfolio: Portfolio::new(2, 1, crate::fees::Fees::default(), 0, &mut Heap),
             gate,
             ids: OrderIds::starting_at(next_id),
             last_session_seq: 0,
