@@ -42,7 +42,12 @@ impl Desk {
     pub(super) fn adjust_by_hand<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, wish: &ManualCommand) {
         let (trade, _) = match self.read_adjustment(turn, wish) {
             Ok(read) => read,
-            Err(why) => return self.not_counted(turn, wish, &why),
+            Err(why) => {
+                if let NotCounted::Refusal(refusal) = &why {
+                    self.count_refusal(refusal.reason);
+                }
+                return self.not_counted(turn, wish, &why);
+            }
         };
         let record = AdjustmentRecord {
             cause_seq: turn.cause_seq,
@@ -82,10 +87,7 @@ impl Desk {
     ) {
         match *why {
             NotCounted::Outcome(outcome) => self.refuse_by_hand(turn, wish.request, outcome),
-            NotCounted::Refusal(refusal) => {
-                self.count_refusal(refusal.reason);
-                self.refused_by_hand(turn, wish.request, 0, refusal);
-            }
+            NotCounted::Refusal(refusal) => self.refused_by_hand(turn, wish.request, 0, refusal),
         }
     }
 

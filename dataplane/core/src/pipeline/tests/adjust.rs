@@ -120,7 +120,7 @@ fn the_gate_refuses_what_an_order_filled_at_once_could_not_be() {
         for told in [checked, told] {
             assert_eq!((outcome(&told), told.reason), (ManualOutcome::Refused, reason as u32 + 1), "{name}");
         }
-        assert_eq!((held(&rig, 0), rig.refused(reason)), (Position::default(), 2), "{name}");
+        assert_eq!((held(&rig, 0), rig.refused(reason)), (Position::default(), 1), "{name}");
         assert!(rig.rec.all::<AdjustmentRecord>(Kind::Adjustment).is_empty(), "{name}");
     }
 }

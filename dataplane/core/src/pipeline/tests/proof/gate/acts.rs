@@ -40,15 +40,23 @@ impl Firm {
         }
     }
 
-    /// An intent of the strategy `owner`.
-    pub(super) fn act(&mut self, owner: usize, intent: &Intent, age_ns: u64) {
-        if let Err(refusal) = self.try_to(owner, intent, age_ns) {
-            self.refusals[refusal.reason.index()] += 1;
-            self.out.push(Outcome::Refused(refusal));
-            if refusal.reason == Reason::SelfTrade {
-                self.clear_the_way(intent);
-            }
+    /// An intent of the strategy `owner`; why it was refused.
+    pub(super) fn act(&mut self, owner: usize, intent: &Intent, age_ns: u64) -> Option<Refusal> {
+        let refusal = self.try_to(owner, intent, age_ns).err()?;
+        self.refusals[refusal.reason.index()] += 1;
+        self.out.push(Outcome::Refused(refusal));
+        if refusal.reason == Reason::SelfTrade {
+            self.clear_the_way(intent);
         }
+        Some(refusal)
+    }
+
+    /// Whether a new order would be let pass.
+    pub(super) fn may_enter(&self, ask: &Ask) -> Result<(), Refusal> {
+        if self.next_id == u32::MAX {
+            return Err(Refusal::new(Reason::IdsExhausted));
+        }
+        self.verdict(NEW, ask)
     }
 
     /// What an intent asks for. A replace or cancel has to name an order of its own that is open.

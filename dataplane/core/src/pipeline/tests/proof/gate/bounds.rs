@@ -107,6 +107,9 @@ impl Firm {
             LimitId::ALL.iter().zip(command.values).for_each(|(id, value)| self.put(*id, value.into()));
             self.change_rate(before);
             self.epoch = command.epoch;
+            if command.bounds.is_meant() {
+                self.put_bounds(&command.bounds);
+            }
         }
         self.out.push(Outcome::Limits(self.epoch, outcome));
         if outcome == LimitsOutcome::Set && self.fault != Some(Fault::LossLater) {
@@ -125,6 +128,7 @@ impl Firm {
             Some(LimitsOutcome::Set) if command.epoch <= command.epoch_seen => LimitsOutcome::Unlike,
             Some(LimitsOutcome::Set) if !is_of_now => LimitsOutcome::Stale,
             Some(LimitsOutcome::Set) if !LimitId::ALL.iter().zip(&command.values).all(in_range) => LimitsOutcome::Range,
+            Some(LimitsOutcome::Set) => self.bounds_outcome(&command.bounds).unwrap_or(LimitsOutcome::Set),
             Some(outcome) => outcome,
         }
     }

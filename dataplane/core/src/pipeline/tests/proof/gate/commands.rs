@@ -88,7 +88,7 @@ impl Maker<'_> {
         let now = self.firm.epoch;
         let seen = if self.random.permille(100) { self.random.below(6) as u32 } else { now };
         let epoch = if self.random.permille(30) { seen } else { seen.saturating_add(1 + self.random.below(2) as u32) };
-        let limits = SetLimits::new(&values, (seen, epoch), 1000, "");
+        let limits = SetLimits { bounds: self.set_bounds(), ..SetLimits::new(&values, (seen, epoch), 1000, "") };
         match self.random.below(100) {
             0..3 => SetLimits { refused: self.random.pick(&[1, 2, 2, 3, 4, 5, u32::MAX]), ..limits },
             3 => SetLimits { count: self.random.pick(&[0, limits.count - 1, limits.count + 1, u32::MAX]), ..limits },

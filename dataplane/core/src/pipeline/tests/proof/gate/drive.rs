@@ -17,6 +17,7 @@ use std::string::String;
 use std::vec::Vec;
 use tern_abi::command::LimitsOutcome;
 use tern_abi::event::BookEvent;
+use tern_abi::manual::{ManualOutcome, ManualRecord};
 use tern_abi::record::{ACTION_CANCEL, ACTION_NEW, Kind, LimitsRecord, OrderRecord, RefusalRecord};
 use zerocopy::FromBytes;
 
@@ -114,6 +115,11 @@ impl Pair {
             Step::SetLimits(limits) => {
                 self.input(Input::SetLimits(limits));
                 self.firm.set_limits(limits);
+                self.firm.end();
+            }
+            Step::Manual(wish) => {
+                self.input(Input::Manual(wish));
+                self.firm.by_hand(wish);
                 self.firm.end();
             }
             Step::Conn(event) => {
@@ -283,6 +289,13 @@ fn outcome(kind: Kind, body: &[u8]) -> Option<Outcome> {
             let record = LimitsRecord::read_from_bytes(body).expect("what came of limits");
             let outcome = LimitsOutcome::from_index(record.outcome as usize).expect("an outcome");
             Some(Outcome::Limits(record.epoch, outcome))
+        }
+        Kind::ManualOutcome => {
+            let record = ManualRecord::read_from_bytes(body).expect("what came of a wish");
+            let outcome = ManualOutcome::from_index(record.outcome as usize).expect("an outcome");
+            let reason = record.reason.checked_sub(1).and_then(|reason| Reason::from_index(reason as usize));
+            let refusal = reason.map(|reason| Refusal { reason, limit: record.limit, value: record.value });
+            Some(Outcome::ByHand(outcome, refusal, record.value.into()))
         }
         _ => None,
     }

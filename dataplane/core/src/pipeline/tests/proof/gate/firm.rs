@@ -9,6 +9,7 @@ use crate::units::{OrderId, Side};
 use std::vec;
 use std::vec::Vec;
 use tern_abi::command::LimitsOutcome;
+use tern_abi::manual::ManualOutcome;
 use tern_abi::segment::{ScopeKind, TradingState};
 
 /// Wide enough that no sum of the model overflows.
@@ -37,6 +38,8 @@ pub(super) struct Trade {
     pub(super) back: bool,
     /// Said by a log that is gone, and not by the one now.
     pub(super) old_log: bool,
+    /// By a person: no execution of the venue's.
+    pub(super) told: bool,
 }
 
 /// What an owner holds of an instrument.
@@ -106,6 +109,8 @@ pub(super) enum Outcome {
     Refused(Refusal),
     /// All limits at once: the epoch in force after it, and what came of it.
     Limits(u32, LimitsOutcome),
+    /// What came of a wish, why not, and the shares or the figure that it says.
+    ByHand(ManualOutcome, Option<Refusal>, Num),
 }
 
 /// What is planted in order to see whether it is found.
@@ -167,6 +172,8 @@ pub(super) enum Fault {
     BandEnds,
     /// The model sends market orders whatever bounds the symbol has.
     MarketInBand,
+    /// The model forgets a trade that a person told.
+    ToldUncounted,
 }
 
 /// An order in a book.
@@ -392,7 +399,8 @@ impl Firm {
 
     /// Executions that are still known, oldest first.
     pub(super) fn known_trades(&self) -> impl Iterator<Item = usize> {
-        let all: Vec<usize> = (0..self.trades.len()).filter(|at| !self.trades[*at].back).collect();
+        let is_execution = |trade: &Trade| !trade.back && !trade.told;
+        let all: Vec<usize> = (0..self.trades.len()).filter(|at| is_execution(&self.trades[*at])).collect();
         let forgotten = all.len().saturating_sub(self.executions_max);
         all.into_iter().skip(forgotten)
     }

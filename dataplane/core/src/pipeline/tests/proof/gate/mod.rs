@@ -5,11 +5,13 @@
 //! in the lists of [`verdict`].
 //!
 //! What decides beside orders and positions is in [`others`] (prints, reference, volume, quotes), [`pace`] (rate, messages
-//! of the day, repeated executions) and [`bounds`] (limits of all and of single symbols, and how they are set). The model
-//! knows no restarts, and no more symbols under a scope than the gate has places for.
+//! of the day, repeated executions), [`bounds`] (limits of all and of single symbols, and how they are set) and [`by_hand`]
+//! (what people do). The model
+//! knows no restarts, no flatten, and no more symbols under a scope than the gate has places for.
 
 mod acts;
 mod bounds;
+mod by_hand;
 mod checks;
 mod commands;
 mod drive;
@@ -43,6 +45,7 @@ use std::time::Instant;
 use std::vec::Vec;
 use steps::{Failing, Maker, Step};
 use tern_abi::command::LimitsOutcome;
+use tern_abi::manual::ManualOutcome;
 use verdict::Ask;
 
 /// Steps of an episode: long enough to fill small tables, short enough that the lists stay so.
@@ -57,18 +60,27 @@ struct Seen {
     sent: u64,
     refused: Vec<u64>,
     limits: [u64; LimitsOutcome::COUNT],
+    by_hand: [u64; ManualOutcome::COUNT],
     promises: u64,
 }
 
 impl Seen {
     fn new() -> Self {
-        Self { steps: 0, sent: 0, refused: std::vec![0; Reason::COUNT], limits: [0; LimitsOutcome::COUNT], promises: 0 }
+        Self {
+            steps: 0,
+            sent: 0,
+            refused: std::vec![0; Reason::COUNT],
+            limits: [0; LimitsOutcome::COUNT],
+            by_hand: [0; ManualOutcome::COUNT],
+            promises: 0,
+        }
     }
     fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.sent += other.sent;
         self.promises += other.promises;
         self.limits.iter_mut().zip(&other.limits).for_each(|(sum, more)| *sum += more);
+        self.by_hand.iter_mut().zip(&other.by_hand).for_each(|(sum, more)| *sum += more);
         self.refused.iter_mut().zip(&other.refused).for_each(|(sum, more)| *sum += more);
     }
 }
@@ -157,6 +169,7 @@ fn one_step(pair: &mut Pair, step: &Step, is_looked_at: bool, seen: &mut Seen) -
             Outcome::Sent { .. } => seen.sent += 1,
             Outcome::Refused(refusal) => seen.refused[refusal.reason.index()] += 1,
             Outcome::Limits(_, outcome) => seen.limits[outcome.index()] += 1,
+            Outcome::ByHand(outcome, ..) => seen.by_hand[outcome.index()] += 1,
         }
     }
     match foreseen {
@@ -226,6 +239,10 @@ fn assert_all_met(seen: &Seen) {
         .collect();
     assert!(missing.is_empty(), "no step of {} was refused for {missing:?}", seen.steps);
     assert!(seen.limits.iter().all(|count| *count > 0), "what came of limits: {:?}", seen.limits);
+    use ManualOutcome::{Adjusted, Canceling, Passes, Refused, Sent};
+    for outcome in [Sent, Refused, Passes, Canceling, Adjusted] {
+        assert!(seen.by_hand[outcome.index()] > 0, "nothing done by hand was {}", outcome.name());
+    }
     assert!(seen.sent * 16 > seen.steps, "{} messages in {} steps: too few pass", seen.sent, seen.steps);
 }
 
@@ -275,6 +292,7 @@ fn faults() -> Vec<Fault> {
         Fault::FillsRevalue,
         Fault::BandEnds,
         Fault::MarketInBand,
+        Fault::ToldUncounted,
     ];
     bounds.chain(ignored).chain(misheard).chain(others).collect()
 }

@@ -153,5 +153,6 @@ fn fill(owner: usize, instrument: usize, side: Side, quantity: Num, price: Num) 
         undone: false,
         back: false,
         old_log: false,
+        told: false,
     }
 }

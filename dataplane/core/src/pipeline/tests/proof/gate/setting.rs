@@ -127,6 +127,7 @@ pub(super) fn config(random: &mut Random) -> Config {
         executions_max: random.pick(&[3, 256]),
         feed_silence_ns_max: 0,
         next_order_id,
+        by_hand: Some(StrategyId(super::by_hand::DESK as u16 + 1)),
         unknown_orders: random.pick(&[UnknownOrders::Cancel, UnknownOrders::Keep]),
         pull_on_distrust: random.permille(500),
         ..Config::default()

@@ -15,6 +15,7 @@ use std::vec;
 use std::vec::Vec;
 use tern_abi::command::{Command, CommandKind, DaemonPulse, SetLimits};
 use tern_abi::event::{BookEvent, EventKind, flags};
+use tern_abi::manual::ManualCommand;
 use tern_abi::segment::{ScopeKind, TradingState};
 
 /// What goes wrong while intents are worked through.
@@ -48,6 +49,7 @@ pub(super) enum Step {
     Command(Command),
     SetLimits(Box<SetLimits>),
     Conn(ConnEvent),
+    Manual(Box<ManualCommand>),
 }
 
 /// Makes steps that know where the model stands.
@@ -70,7 +72,8 @@ impl Maker<'_> {
             402..404 => Step::Timer { intents: self.intents(), failing: Failing::Encode },
             404..500 => self.datagram(),
             500..790 => Step::Venue(self.venue()),
-            790..880 => self.hand_over(),
+            790..850 => self.hand_over(),
+            850..880 => Step::Manual(Box::new(self.wish())),
             880..930 => Step::Wait(self.wait()),
             930..980 => Step::Command(self.command()),
             980..990 => Step::SetLimits(Box::new(self.set_limits())),
@@ -168,7 +171,7 @@ impl Maker<'_> {
         if self.random.permille(500) { order.cancel_target() } else { order.id }
     }
 
-    fn new_order(&mut self) -> Intent {
+    pub(super) fn new_order(&mut self) -> Intent {
         if self.random.permille(50)
             && let Some(last) = self.firm.entered.last()
         {

@@ -289,6 +289,7 @@ impl Firm {
             undone: false,
             back: false,
             old_log: false,
+            told: false,
         });
         self.holdings_changed(instrument, price);
         self.count_execution(owner);
@@ -307,7 +308,7 @@ impl Firm {
         if self.trades[at].broken {
             return;
         }
-        let is_whole = self.trades.iter().filter(|trade| !trade.back).count() <= self.executions_max;
+        let is_whole = self.trades.iter().filter(|trade| !trade.back && !trade.told).count() <= self.executions_max;
         self.trades[at].broken = true;
         self.trades[at].undone = is_whole;
         let trade = self.trades[at];
@@ -317,7 +318,7 @@ impl Firm {
         self.holdings_changed(trade.instrument, trade.price);
     }
 
-    fn holdings_changed(&mut self, instrument: usize, price: Num) {
+    pub(super) fn holdings_changed(&mut self, instrument: usize, price: Num) {
         self.held = Self::holdings(self.trades.iter());
         self.first_value(instrument, price);
         let price = self.mark_of(instrument).unwrap_or(price);

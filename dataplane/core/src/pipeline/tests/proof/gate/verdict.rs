@@ -1,7 +1,7 @@
 //! What the gate must say to an intent: one function a check, in the order in which the first refusal counts.
 
 use super::firm::{Fault, Firm, Num};
-use super::{checks, sums};
+use super::{by_hand, checks, sums};
 use crate::risk::{LimitId, Reason, Refusal};
 use crate::units::Side;
 use tern_abi::segment::{ScopeKind, TradingState};
@@ -113,6 +113,22 @@ pub(super) const REPLACE: &[Check] = &[
     sums::short_sale_price,
     sums::rate,
     sums::messages,
+];
+
+/// For a trade that a person tells.
+pub(super) const TOLD: &[Check] = &[
+    checks::quantity,
+    checks::price,
+    checks::price_band,
+    checks::notional,
+    by_hand::told_collar,
+    sums::position,
+    sums::strategy_position,
+    sums::gross,
+    sums::net,
+    sums::leverage,
+    sums::strategy_gross,
+    sums::strategy_net,
 ];
 
 /// For a cancel of an order of one's own.
