@@ -23,6 +23,8 @@ use tern_abi::segment::ScopeKind;
 
 /// Positions of one flatten.
 pub(super) const TARGETS_MAX: usize = 4096;
+/// Orders of one look, sent or refused: the ring's room was asked for once, before its input, and each has records.
+const STEP_ORDERS_MAX: usize = 32;
 /// From one look to the next: a venue answers within less.
 const STEP_NS: u64 = 5_000_000;
 /// Before an order that was refused, or had no price, is tried again; doubled each time up to the second.
@@ -137,7 +139,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         self.desk.want_cancels(|desk, order| {
             !order.cancel_wanted && order.time_in_force != TimeInForce::Ioc && desk.is_part(part, order)
         });
-        let mut at = 0;
+        let (mut at, mut tries) = (0, 0);
         while let Some(target) = self.desk.flatten.targets.get(at).copied().filter(|_| at < self.desk.flatten.length) {
             if self.desk.is_flat(&target) {
                 self.desk.flatten.length -= 1;
@@ -146,9 +148,17 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
                 continue;
             }
             at += 1;
-            // The rate is everybody's: what is beyond it would only be refused.
-            if turn.now >= target.due && self.desk.gate.rate().allows_order(turn.now) {
-                let next = self.reduce_target(turn, target);
+            if turn.now < target.due || tries >= STEP_ORDERS_MAX {
+                continue;
+            }
+            // Room and rate are everybody's: what is beyond them would only be refused.
+            if let Some(refusal) = self.desk.moment(turn.now, 0, &self.session).blocked() {
+                self.desk.flatten.refusal = Some(refusal);
+                continue;
+            }
+            if self.desk.gate.rate().allows_order(turn.now) {
+                let (next, is_tried) = self.reduce_target(turn, target);
+                tries += usize::from(is_tried);
                 if let Some(place) = self.desk.flatten.targets.get_mut(at - 1) {
                     *place = next;
                 }
@@ -164,23 +174,24 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
     }
 
-    /// Tries to close one position, or a part of it.
-    fn reduce_target<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, target: Target) -> Target {
+    /// Tries to close one position, or a part of it; whether the gate was asked.
+    fn reduce_target<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, target: Target) -> (Target, bool) {
         let owner = self.desk.owner(usize::from(target.owner));
         let intent = match self.desk.closing(owner, target.instrument) {
             Ok(Some(intent)) => intent,
-            Ok(None) => return target,
-            Err(refusal) => return self.desk.wait_after(turn.now, target, refusal),
+            Ok(None) => return (target, false),
+            Err(refusal) => return (self.desk.wait_after(turn.now, target, refusal), false),
         };
         let order = self.desk.ids.next();
-        match self.act_by_hand(turn, owner, &intent) {
+        let next = match self.act_by_hand(turn, owner, &intent) {
             Ok(()) => {
                 let record = ManualRecord { request: self.desk.flatten.request, order, ..told(ManualOutcome::Sent) };
                 self.desk.tell_by_hand(turn, record);
                 Target { pause_ns: 0, ..target }
             }
             Err(refusal) => self.desk.wait_after(turn.now, target, refusal),
-        }
+        };
+        (next, true)
     }
 }
 
@@ -272,7 +283,12 @@ impl Desk {
         // Strategies that hold the opposite of one another: to close the one's would make the firm's position larger.
         let firm = exposure.worst(side, 0).saturating_neg();
         if firm <= 0 {
-            return if exposure.open(side) > 0 { Ok(None) } else { Err(Refusal::new(Reason::ReduceOnly)) };
+            // Its own order that works is waited for; one of another strategy's may rest for ever.
+            return if working > 0 {
+                Ok(None)
+            } else {
+                Err(Refusal::beyond(Reason::ReduceOnly, 0, exposure.open(side)))
+            };
         }
         let top = self.books.top(instrument);
         let best = if side == Side::Sell { top.bid } else { top.ask };

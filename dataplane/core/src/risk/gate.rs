@@ -46,7 +46,7 @@ impl Refusal {
     pub(crate) const fn new(reason: Reason) -> Self {
         Self { reason, limit: 0, value: 0 }
     }
-    pub(super) const fn beyond(reason: Reason, limit: i64, value: i64) -> Self {
+    pub(crate) const fn beyond(reason: Reason, limit: i64, value: i64) -> Self {
         Self { reason, limit, value }
     }
 }
@@ -66,6 +66,13 @@ pub(crate) struct Moment {
     pub(crate) outbox_room: bool,
     /// The ring takes more than the cancels that must always fit.
     pub(crate) ring_room: bool,
+}
+
+impl Moment {
+    /// Why no message can leave at all, if none can.
+    pub(crate) fn blocked(&self) -> Option<Refusal> {
+        check_way_out(self).err()
+    }
 }
 
 /// What the checks look at beside the gate's own tables.

@@ -322,6 +322,53 @@ fn strategies_that_hold_the_opposite_are_not_closed_against_the_firm() {
 }
 
 #[test]
+fn an_order_of_another_strategy_that_may_close_for_it_is_named_as_the_reason() {
+    let (mut rig, lines) = two_with(by_hand());
+    holds(&mut rig, &lines[0], 0, Side::Buy, 100);
+    say(&mut rig, &lines[1], new(0, Side::Sell, 10_5000, 100));
+    rig.venue(accepted(2, 100, 10_5000));
+    quoted(&mut rig, 0);
+    give(&mut rig, &flatten(1, (ScopeKind::Strategy, 1)));
+    while outcomes(&rig, 1).last() != Some(&ManualOutcome::Left) {
+        assert_eq!(later(&mut rig), [], "both filled would turn the firm");
+    }
+    let end = records(&rig, 1).pop().expect("its end");
+    assert_eq!((end.count, end.reason, end.value), (1, Reason::ReduceOnly as u32 + 1, 100), "100 are on offer already");
+}
+
+#[test]
+fn one_look_sends_no_more_than_the_ring_is_sure_to_take() {
+    const SYMBOLS: u32 = 70;
+    let held = |number| {
+        let symbol = Symbol::new(&alloc::format!("S{number}")).expect("a symbol");
+        OpeningPosition { strategy: StrategyId(1), symbol, shares: 100, cost: 1000_0000 }
+    };
+    let mut config = Config { opening: (0..SYMBOLS).map(held).collect(), ..by_hand() };
+    (config.limits.orders_per_second_max, config.limits.order_burst_max) = (1_000_000, 100_000);
+    let mut rig = Rig::ready(config, SYMBOLS, (Script::default(), Script::default()));
+    for instrument in 0..SYMBOLS {
+        quoted(&mut rig, instrument);
+    }
+    let mut looks = Vec::from([give(&mut rig, &flatten(1, FIRM)).1.len()]);
+    while looks.iter().sum::<usize>() < SYMBOLS as usize && looks.len() < 100 {
+        looks.push(later(&mut rig).len());
+    }
+    assert_eq!(looks, [16, 16, 16, 16, 6], "as many as wait for TCP at once");
+    assert_eq!(rig.pipeline.desk().refusals().iter().sum::<u64>(), 0, "none was asked for in vain");
+    // Nor are all that the gate refuses asked for in one look.
+    let mut config = Config { opening: (0..SYMBOLS).map(held).collect(), ..by_hand() };
+    config.limits.order_notional_max = 1;
+    let mut rig = Rig::ready(config, SYMBOLS, (Script::default(), Script::default()));
+    for instrument in 0..SYMBOLS {
+        quoted(&mut rig, instrument);
+    }
+    give(&mut rig, &flatten(1, FIRM));
+    assert_eq!(rig.rec.all::<RefusalRecord>(Kind::Refusal).len(), 32);
+    later(&mut rig);
+    assert_eq!(rig.rec.all::<RefusalRecord>(Kind::Refusal).len(), 64);
+}
+
+#[test]
 fn several_symbols_go_at_the_pace_of_the_rate_and_none_is_refused_for_it() {
     let (mut rig, lines) = two_with(by_hand());
     for instrument in 0..2 {
