@@ -289,7 +289,7 @@ pub struct CopyFact {
 pub struct PendingFact {
     /// Its number, for `tern confirm`.
     pub id: u64,
-    /// `order`, `cancel` or `flatten`.
+    /// `order`, `cancel`, `flatten` or `adjust`.
     pub what: String,
     /// What is wanted, for people.
     pub text: String,
@@ -301,6 +301,8 @@ pub struct PendingFact {
     pub since_ns: u64,
     /// Until when it can be confirmed, TAI ns.
     pub until_ns: u64,
+    /// Who confirmed it: then it is on its way to the data plane, and waits no more.
+    pub confirmed_by: Option<u32>,
 }
 
 /// What the daemon did at the venue in the place of a data plane that was gone.

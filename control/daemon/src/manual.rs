@@ -101,9 +101,15 @@ pub(crate) fn tell_dropped(shared: &Shared<'_>, waited: &[PendingFact]) {
         let what = ManualKind::ALL.iter().copied().find(|kind| kind.name() == fact.what)?;
         Some(ManualCommand::new(what, fact.id, fact.uid, &fact.why))
     };
-    over(shared, waited.iter().filter_map(known), ManualStage::Dropped);
-    let said = waited.iter().map(|fact| {
-        format!("dropped what waited for a second person: {} (asked by uid {}): ask again", fact.text, fact.uid)
+    over(shared, waited.iter().filter(|fact| fact.confirmed_by.is_none()).filter_map(known), ManualStage::Dropped);
+    let said = waited.iter().map(|fact| match fact.confirmed_by {
+        None => format!("dropped what waited for a second person: {} (asked by uid {}): ask again", fact.text, fact.uid),
+        // Only the journal knows whether the loop had it.
+        Some(uid) => format!(
+            "{} (asked by uid {}, confirmed by uid {uid}) was on its way when ternd was killed: look for request {} in `tern journal cat --kind \
+             manual,manual_outcome` before asking again",
+            fact.text, fact.uid, fact.id
+        ),
     });
     shared.update(|facts| facts.leftovers.extend(said));
 }
@@ -146,6 +152,7 @@ fn wait_for_second(shared: &Shared<'_>, command: ManualCommand, text: String) ->
         why: command.why().into(),
         since_ns,
         until_ns: since_ns.saturating_add(within_s.saturating_mul(1_000_000_000)),
+        confirmed_by: None,
     };
     // Journaled first: what waits was asked for by somebody.
     let asked = ManualCommand { stage: ManualStage::Asked as u32, ..command };
@@ -165,6 +172,7 @@ fn carry_out(shared: &Shared<'_>, command: &ManualCommand, patience: Duration) -
     // One that somebody confirmed waits no longer: the journal says that it ended here.
     let drop_confirmed = || {
         if command.second_uid != SYSTEM_UID {
+            shared.pending.handed_over(command.request);
             over(shared, std::iter::once(*command), ManualStage::Dropped);
         }
     };
@@ -174,7 +182,12 @@ fn carry_out(shared: &Shared<'_>, command: &ManualCommand, patience: Duration) -
     }
     let request = command.request;
     shared.told.expect(request);
-    let Ok(ticket) = shared.send_manual(command) else {
+    let sent = shared.send_manual(command);
+    if sent.is_ok() && command.second_uid != SYSTEM_UID {
+        shared.pending.handed_over(request);
+        show(shared);
+    }
+    let Ok(ticket) = sent else {
         shared.told.take(request);
         drop_confirmed();
         return Answer::Error("the command ring is full: the data plane takes no commands; no order was sent".into());

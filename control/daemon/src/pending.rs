@@ -18,9 +18,16 @@ pub(crate) struct Waiting {
     until: Instant,
 }
 
-/// See the module.
+/// See the module. What was confirmed is told among [`facts`](Self::facts) until it was handed over: a daemon that is killed
+/// in between leaves word of it.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(Mutex<Vec<Waiting>>);
+pub(crate) struct Pending(Mutex<Lists>);
+
+#[derive(Debug, Default)]
+struct Lists {
+    waiting: Vec<Waiting>,
+    confirmed: Vec<PendingFact>,
+}
 
 /// Why nothing is confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +41,7 @@ pub(crate) enum NotConfirmed {
 impl Pending {
     /// Has `command` wait until `now` is `within` later; whether there was room.
     pub(crate) fn add(&self, command: ManualCommand, fact: PendingFact, now: Instant, within: Duration) -> bool {
-        let mut all = self.lock();
+        let all = &mut self.lock().waiting;
         let has_room = all.len() < PENDING_MAX;
         if has_room {
             all.push(Waiting { command, fact, until: now + within });
@@ -42,14 +49,16 @@ impl Pending {
         has_room
     }
 
-    /// What waits, oldest first.
+    /// What waits, oldest first, and what is being handed over.
     pub(crate) fn facts(&self) -> Vec<PendingFact> {
-        self.lock().iter().map(|waiting| waiting.fact.clone()).collect()
+        let lists = self.lock();
+        let waiting = lists.waiting.iter().map(|waiting| waiting.fact.clone());
+        waiting.chain(lists.confirmed.iter().cloned()).collect()
     }
 
     /// The one with this number, to be looked at.
     pub(crate) fn find(&self, id: u64) -> Option<Waiting> {
-        self.lock().iter().find(|waiting| waiting.fact.id == id).cloned()
+        self.lock().waiting.iter().find(|waiting| waiting.fact.id == id).cloned()
     }
 
     /// Takes out what `uid` confirms at `now`: it is done once.
@@ -57,18 +66,25 @@ impl Pending {
     /// # Errors
     /// Why it is not confirmed.
     pub(crate) fn confirm(&self, id: u64, uid: u32, now: Instant) -> Result<Waiting, NotConfirmed> {
-        let mut all = self.lock();
+        let Lists { waiting: all, confirmed } = &mut *self.lock();
         let found = all.iter().position(|waiting| waiting.fact.id == id && now < waiting.until);
         let place = found.ok_or(NotConfirmed::Absent)?;
         if all[place].fact.uid == uid {
             return Err(NotConfirmed::Same);
         }
-        Ok(all.remove(place))
+        let taken = all.remove(place);
+        confirmed.push(PendingFact { confirmed_by: Some(uid), ..taken.fact.clone() });
+        Ok(taken)
+    }
+
+    /// What was confirmed under this number is handed over, or over without that.
+    pub(crate) fn handed_over(&self, id: u64) {
+        self.lock().confirmed.retain(|fact| fact.id != id);
     }
 
     /// Takes out what nobody confirmed until `now`.
     pub(crate) fn lapsed(&self, now: Instant) -> Vec<Waiting> {
-        let mut all = self.lock();
+        let all = &mut self.lock().waiting;
         let (lapsed, left) = all.drain(..).partition(|waiting| now >= waiting.until);
         *all = left;
         lapsed
@@ -76,10 +92,10 @@ impl Pending {
 
     /// Takes out everything.
     pub(crate) fn drop_all(&self) -> Vec<Waiting> {
-        std::mem::take(&mut *self.lock())
+        std::mem::take(&mut self.lock().waiting)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
+    fn lock(&self) -> MutexGuard<'_, Lists> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,6 +119,10 @@ mod tests {
         assert_eq!(pending.confirm(1, 1001, at(60)).err(), Some(NotConfirmed::Absent), "too late");
         let done = pending.confirm(1, 1001, at(59)).expect("another user, in time");
         assert_eq!((done.command.request, done.command.uid), (1, 1000));
+        let told: Vec<(u64, Option<u32>)> = pending.facts().iter().map(|fact| (fact.id, fact.confirmed_by)).collect();
+        assert_eq!(told, [(1, Some(1001))], "until it is handed over");
+        pending.handed_over(1);
+        assert!(pending.facts().is_empty());
         assert_eq!(pending.confirm(1, 1001, at(59)).err(), Some(NotConfirmed::Absent), "once");
         for id in 0..PENDING_MAX as u64 {
             assert!(ask(id, 1000, id), "{id}");
