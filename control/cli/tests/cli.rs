@@ -284,7 +284,7 @@ fn a_cancel_all_reports_what_became_of_the_orders_of_then() {
                     plane.cancel_all.begin(7);
                     plane.cancel_all.set_pending(left);
                 }
-                writeln!(stream, r#"{{"version":6,"answer":{{"command":{{"taken":{taken}}}}}}}"#).expect("it is taken");
+                writeln!(stream, r#"{{"version":7,"answer":{{"command":{{"taken":{taken}}}}}}}"#).expect("it is taken");
             });
             bench.json(&["cancel-all", "--timeout-ms", "50"])
         });
@@ -367,7 +367,7 @@ fn a_scope_is_lifted_by_the_daemon_unless_somebody_came_after_the_look() {
                 BufReader::new(stream.try_clone().expect("a socket")).read_line(&mut line).expect("a request");
                 assert!(line.contains(r#"{"lift":{"kind":"strategy","key":1,"changes":1}}"#), "{line}");
                 plane.scopes_seen.set(plane.scopes.version());
-                writeln!(stream, r#"{{"version":6,"answer":{answer}}}"#).expect("it is taken");
+                writeln!(stream, r#"{{"version":7,"answer":{answer}}}"#).expect("it is taken");
             });
             bench.json(&["resume", "--scope", "strategy:1", "--timeout-ms", "100"])
         });
@@ -396,7 +396,7 @@ fn answer_resume(listener: &UnixListener, plane: &DataPlaneEnds<'_>, late_kill: 
         }
         Err(state) => format!(r#"{{"killed_since":{{"kills":{}}}}}"#, state.kills()),
     };
-    writeln!(stream, r#"{{"version":6,"answer":{answer}}}"#).expect("it is taken");
+    writeln!(stream, r#"{{"version":7,"answer":{answer}}}"#).expect("it is taken");
     seen
 }
 

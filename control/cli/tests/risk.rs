@@ -249,7 +249,7 @@ fn set_sends_what_changes_against_the_epoch_that_was_seen() {
         })
     };
     let answer = |verdict: &str, epoch: u32, message: &str| {
-        json!({ "version": 6, "answer": { "limits": { "verdict": verdict, "epoch": epoch, "message": message } } })
+        json!({ "version": 7, "answer": { "limits": { "verdict": verdict, "epoch": epoch, "message": message } } })
             .to_string()
     };
     let (output, asked) =
@@ -270,7 +270,7 @@ fn set_sends_what_changes_against_the_epoch_that_was_seen() {
     let (output, _) = ask(&["position_max=5"], r#"{"version":3,"answer":{"something":{"of":"then"}}}"#);
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("ternd speaks protocol version 3, this tern 6"), "{}", stderr(&output));
-    let (output, _) = ask(&["position_max=5"], r#"{"version":6,"answer":{"error":"no data plane runs"}}"#);
+    let (output, _) = ask(&["position_max=5"], r#"{"version":7,"answer":{"error":"no data plane runs"}}"#);
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -437,7 +437,7 @@ fn what_is_done_by_hand_is_asked_of_the_daemon_and_each_outcome_has_its_exit_cod
 
     let listener = UnixListener::bind(bench.config.paths.control_socket()).expect("a socket");
     let ask = |arguments: &[&str], answer: Value| {
-        let line = json!({ "version": 6, "answer": answer }).to_string();
+        let line = json!({ "version": 7, "answer": answer }).to_string();
         std::thread::scope(|scope| {
             let daemon = scope.spawn(|| answered(&listener, &line));
             let output = bench.tern(&[&["--json"][..], arguments].concat());

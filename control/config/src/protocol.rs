@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::{DaemonFacts, PendingFact, RescueFact};
 
 /// Version of this protocol; both sides say theirs.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// Longest line that is taken, bytes.
 pub const LINE_BYTES_MAX: usize = 65_536;
@@ -451,7 +451,7 @@ mod tests {
         });
         assert_eq!(
             line.unwrap_or_default(),
-            r#"{"version":6,"ask":{"set_limits":{"epoch":3,"values":{"position_max":5},"why":"calmer"}}}"#
+            r#"{"version":7,"ask":{"set_limits":{"epoch":3,"values":{"position_max":5},"why":"calmer"}}}"#
         );
         assert_eq!(version_of(br#"{"version":3,"ask":{"set_limit":{"limit":3,"value":-5}}}"#), Some(3));
         assert_eq!((version_of(b"{}"), version_of(b"nonsense")), (None, None));

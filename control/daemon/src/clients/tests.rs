@@ -76,7 +76,7 @@ impl World<'_> {
     }
 }
 
-const OK: &[u8] = br#"{"version":6,"ask":"cancel_all"}
+const OK: &[u8] = br#"{"version":7,"ask":"cancel_all"}
 "#;
 
 /// The line that comes; empty when the connection ends.
@@ -123,14 +123,14 @@ fn garbage_is_answered_counted_and_does_not_end_the_connection() {
             b"\n",
             b"\0\xff\xfe\n",
             b"GET / HTTP/1.1\r\n",
-            b"{\"version\":6}\n",
+            b"{\"version\":7}\n",
             b"{\"version\":-1}\n",
             deep.as_bytes(),
         ];
         for line in lines {
             stream.write_all(line).expect("taken");
             let answer = said(&stream);
-            assert!(answer.contains("not a request of protocol version 6"), "{line:?}: {answer}");
+            assert!(answer.contains("not a request of protocol version 7"), "{line:?}: {answer}");
         }
         stream.write_all(OK).expect("taken");
         assert!(said(&stream).contains("lifted"));
@@ -142,7 +142,7 @@ fn garbage_is_answered_counted_and_does_not_end_the_connection() {
 fn another_version_is_told_which_side_is_to_be_upgraded() {
     with("version", &BOUNDS, |world| {
         let newer = world.ask(b"{\"version\":99,\"ask\":{\"beam_up\":{\"who\":[1,2,3]}},\"more\":null}\n");
-        assert!(newer.contains("protocol version 6, the client 99") && newer.contains("upgrade ternd"), "{newer}");
+        assert!(newer.contains("protocol version 7, the client 99") && newer.contains("upgrade ternd"), "{newer}");
         let older = world.ask(b"{\"version\":1,\"ask\":\"kill\"}\n");
         assert!(older.contains("the client 1") && older.contains("upgrade tern,"), "{older}");
         assert_eq!(world.host.asked.load(Ordering::Relaxed), 0, "a request of another version was carried out");
@@ -185,7 +185,7 @@ fn slow_half_open_idle_and_deaf_clients_lose_their_place_in_time() {
             closed.shutdown(std::net::Shutdown::Write).expect("half closed");
             assert!(is_ended(&closed), "it will never ask");
             let mut deaf = world.connect();
-            deaf.write_all(b"{\"version\":6,\"ask\":\"journal\"}\n").expect("taken");
+            deaf.write_all(b"{\"version\":7,\"ask\":\"journal\"}\n").expect("taken");
             world.until("slow", 2);
             world.until("deaf", 1);
             world.until("idle", 1);

@@ -20,7 +20,7 @@ fn managed(more: &str) -> String {
 }
 
 fn ask(bench: &Bench, ask: &str) -> Value {
-    let answer = bench.ask(&format!(r#"{{"version":6,"ask":{ask}}}"#));
+    let answer = bench.ask(&format!(r#"{{"version":7,"ask":{ask}}}"#));
     serde_json::from_str(&answer).expect("JSON")
 }
 

@@ -44,7 +44,7 @@ fn a_full_disk_stops_trading_and_loses_no_record() {
     bench.until("the data plane heeds it", || !words.trading.get().0);
     let published = words.next_seq.get();
     let kills = words.kill.state().kills();
-    let resume = format!(r#"{{"version":6,"ask":{{"resume":{{"kills":{kills}}}}}}}"#);
+    let resume = format!(r#"{{"version":7,"ask":{{"resume":{{"kills":{kills}}}}}}}"#);
     let answer = bench.ask(&resume);
     assert!(answer.contains("the journal takes no records: ") && words.kill.state().killed(), "{answer}");
 

@@ -68,7 +68,7 @@ impl Host {
 
 /// Whether it was done, and what was said; an error is not done.
 fn ask(bench: &Bench, ask: &str) -> (bool, String) {
-    let answer: Value = serde_json::from_str(&bench.ask(&format!(r#"{{"version":6,"ask":{ask}}}"#))).expect("JSON");
+    let answer: Value = serde_json::from_str(&bench.ask(&format!(r#"{{"version":7,"ask":{ask}}}"#))).expect("JSON");
     let answer = &answer["answer"];
     let found = &answer["allotment"];
     let said = [&answer["error"], &answer["role"]["message"], &found["message"]].into_iter().find_map(Value::as_str);

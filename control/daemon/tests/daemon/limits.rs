@@ -20,7 +20,7 @@ fn set_bounds(bench: &Bench, epoch: u32, symbol: &str, [seen, wanted]: [[u32; 2]
 }
 
 fn verdict(bench: &Bench, ask: &str) -> (String, u64, String) {
-    let answer = bench.ask(&format!(r#"{{"version":6,"ask":{ask}}}"#));
+    let answer = bench.ask(&format!(r#"{{"version":7,"ask":{ask}}}"#));
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
     let limits = &answer["answer"]["limits"];
     match answer["answer"]["error"].as_str() {
@@ -121,7 +121,7 @@ fn loosening_needs_the_risk_officer_and_the_refusal_is_journaled() {
     assert_eq!(set(&bench, 0, r#"{"position_max":900}"#, "tighter").0, "set");
     assert_eq!(set(&bench, 1, r#"{"position_max":901}"#, "and back").0, "role");
     let taken = r#""answer":{"command":{"taken":true}}"#;
-    assert!(bench.ask(r#"{"version":6,"ask":"kill"}"#).contains(taken), "a kill asks for no role");
+    assert!(bench.ask(r#"{"version":7,"ask":"kill"}"#).contains(taken), "a kill asks for no role");
     bench.stop();
     let (commands, outcomes) = journaled(&bench);
     assert_eq!(outcomes, [LimitsOutcome::Role, LimitsOutcome::Set, LimitsOutcome::Role]);

@@ -35,7 +35,7 @@ fn a_clean_stop_seals_the_journal_and_leaves_nothing_running() {
     let mut bench = Bench::new("clean", "", "");
     bench.start();
     bench.until_journaled(200);
-    assert!(bench.ask(r#"{"version":6,"ask":"status"}"#).contains("\"status\""));
+    assert!(bench.ask(r#"{"version":7,"ask":"status"}"#).contains("\"status\""));
     let pid = bench.data_plane().expect("a pid file");
     bench.stop();
     assert!(bench.verified().records >= 200);
@@ -67,11 +67,11 @@ fn without_the_role_a_command_is_refused_and_journaled_and_a_kill_is_not() {
     let mut bench = Bench::new("roles", "", roles);
     bench.start();
     bench.until_journaled(50);
-    let accepted = bench.ask(r#"{"version":6,"ask":{"accept_differences":{"seen":1}}}"#);
+    let accepted = bench.ask(r#"{"version":7,"ask":{"accept_differences":{"seen":1}}}"#);
     assert!(accepted.contains("\"role\"") && accepted.contains("needs the role risk officer"), "{accepted}");
     let taken = r#""taken":true"#;
-    assert!(bench.ask(r#"{"version":6,"ask":"cancel_all"}"#).contains(taken), "a group that is not there bars nobody");
-    assert!(bench.ask(r#"{"version":6,"ask":"kill"}"#).contains(taken), "a kill asks for no role");
+    assert!(bench.ask(r#"{"version":7,"ask":"cancel_all"}"#).contains(taken), "a group that is not there bars nobody");
+    assert!(bench.ask(r#"{"version":7,"ask":"kill"}"#).contains(taken), "a kill asks for no role");
     bench.stop();
     let refused: Vec<(u32, u32)> = commands_of(&bench)
         .iter()
@@ -86,9 +86,9 @@ fn what_a_second_person_has_to_confirm_waits_for_one() {
     let mut bench = Bench::new("second", "", "[roles]\nsecond_person = [\"resume\"]\n");
     bench.start();
     bench.until_journaled(50);
-    assert!(bench.ask(r#"{"version":6,"ask":"kill"}"#).contains(r#""taken":true"#));
+    assert!(bench.ask(r#"{"version":7,"ask":"kill"}"#).contains(r#""taken":true"#));
     for _ in 0..2 {
-        let answer = bench.ask(r#"{"version":6,"ask":{"resume":{"kills":1}}}"#);
+        let answer = bench.ask(r#"{"version":7,"ask":{"resume":{"kills":1}}}"#);
         assert!(answer.contains(r#""second_person":{"within_s":120}"#), "the same person twice is one: {answer}");
     }
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
@@ -203,33 +203,33 @@ fn commands_of_the_socket_reach_the_loop_with_the_callers_uid() {
     bench.start();
     bench.until_journaled(10);
     let taken = r#""answer":{"command":{"taken":true}}"#;
-    assert!(bench.ask(r#"{"version":6,"ask":"kill"}"#).contains(taken));
+    assert!(bench.ask(r#"{"version":7,"ask":"kill"}"#).contains(taken));
     // Restricted by whoever may write the segment, lifted by the daemon, by nobody who has not seen it.
     let lift =
-        |seen: u16| format!(r#"{{"version":6,"ask":{{"lift":{{"kind":"strategy","key":1,"changes":{seen}}}}}}}"#);
+        |seen: u16| format!(r#"{{"version":7,"ask":{{"lift":{{"kind":"strategy","key":1,"changes":{seen}}}}}}}"#);
     assert!(bench.ask(&lift(9)).contains(r#"{"not_lifted":{"changes":null}}"#), "nothing to lift");
     let scope =
         Scope { kind: ScopeKind::Strategy, key: 1, state: TradingState::Halted, uid: 5, since_ns: 77, changes: 0 };
     bench.view().restrict(&scope).expect("room");
     assert!(bench.ask(&lift(0)).contains(r#"{"not_lifted":{"changes":1}}"#));
     assert!(bench.ask(&lift(1)).contains(r#""answer":"lifted""#));
-    let strange = r#"{"version":6,"ask":{"lift":{"kind":"planet","key":1,"changes":0}}}"#;
+    let strange = r#"{"version":7,"ask":{"lift":{"kind":"planet","key":1,"changes":0}}}"#;
     assert!(bench.ask(strange).contains("no kind of scope is called `planet`"));
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
     let refused = r#""answer":{"killed_since":{"kills":1}}"#;
     bench.until("the alert", || {
         std::fs::read_to_string(bench.config.paths.alerts_facts()).is_ok_and(|text| text.contains("trading_stopped"))
     });
-    assert!(bench.ask(r#"{"version":6,"ask":{"resume":{"kills":0}}}"#).contains(refused), "it has not seen the kill");
+    assert!(bench.ask(r#"{"version":7,"ask":{"resume":{"kills":0}}}"#).contains(refused), "it has not seen the kill");
     assert!(bench.view().segment().expect("a segment").kill.state().killed());
-    assert!(bench.ask(r#"{"version":6,"ask":{"resume":{"kills":1}}}"#).contains(taken));
+    assert!(bench.ask(r#"{"version":7,"ask":{"resume":{"kills":1}}}"#).contains(taken));
     assert!(!bench.view().segment().expect("a segment").kill.state().killed());
 
     for (line, why) in [
-        (r#"{"version":9,"ask":"status"}"#, "protocol version 6, the client 9"),
+        (r#"{"version":9,"ask":"status"}"#, "protocol version 7, the client 9"),
         // As the version before it asked: not a request of this one, and answered by version all the same.
-        (r#"{"version":3,"ask":{"set_limit":{"limit":3,"value":5}}}"#, "protocol version 6, the client 3"),
-        (r#"{"version":6,"ask":"fly"}"#, "unknown variant `fly`"),
+        (r#"{"version":3,"ask":{"set_limit":{"limit":3,"value":5}}}"#, "protocol version 7, the client 3"),
+        (r#"{"version":7,"ask":"fly"}"#, "unknown variant `fly`"),
         ("not json", "not a request"),
         ("", "not a request"),
     ] {
@@ -253,8 +253,8 @@ fn a_kill_between_the_daemons_look_and_the_loops_refuses_the_resume() {
     let mut bench = Bench::new("late-kill", "late_kill", "");
     bench.start();
     bench.until_journaled(10);
-    assert!(bench.ask(r#"{"version":6,"ask":"kill"}"#).contains(r#""taken":true"#));
-    let answer = bench.ask(r#"{"version":6,"ask":{"resume":{"kills":1}}}"#);
+    assert!(bench.ask(r#"{"version":7,"ask":"kill"}"#).contains(r#""taken":true"#));
+    let answer = bench.ask(r#"{"version":7,"ask":{"resume":{"kills":1}}}"#);
     assert!(answer.contains(r#""killed_since":{"kills":2}"#), "{answer}");
     let view = bench.view();
     let words = view.segment().expect("a segment");

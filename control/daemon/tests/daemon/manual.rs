@@ -24,7 +24,7 @@ fn order(shares: u32) -> String {
 }
 
 fn ask(bench: &Bench, wish: &str, more: &str) -> Value {
-    let answer = bench.ask(&format!(r#"{{"version":6,"ask":{{"manual":{{"wish":{wish},"why":"a test",{more}}}}}}}"#));
+    let answer = bench.ask(&format!(r#"{{"version":7,"ask":{{"manual":{{"wish":{wish},"why":"a test",{more}}}}}}}"#));
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
     answer["answer"].clone()
 }
@@ -44,7 +44,7 @@ fn confirm_as(bench: &Bench, uid: u32, id: u64) -> String {
     }
     const CLIENT: &str = "import socket, sys\nto = socket.socket(socket.AF_UNIX)\nto.connect(sys.argv[1])\n\
         to.sendall(sys.argv[2].encode() + b'\\n')\nprint(to.makefile().readline())";
-    let line = format!(r#"{{"version":6,"ask":{{"confirm":{{"id":{id}}}}}}}"#);
+    let line = format!(r#"{{"version":7,"ask":{{"confirm":{{"id":{id}}}}}}}"#);
     let mut client = Command::new("python3");
     client.arg("-c").arg(CLIENT).arg(socket).arg(line).current_dir("/").uid(uid).gid(uid);
     let output = client.output().expect("python3 runs");
@@ -116,7 +116,15 @@ fn a_position_is_set_right_by_a_risk_officer_alone_and_only_of_what_there_is() {
         let rest = format!(r#""strategy":{strategy},"is_buy":true,"shares":{shares},"price":123400"#);
         format!(r#"{{"adjust":{{"symbol":"{symbol}",{rest}}}}}"#)
     };
-    let mut bench = Bench::new("adjust", "", DESK);
+    let mut bench = Bench::new("no-session", "", DESK);
+    bench.start();
+    bench.until_journaled(10);
+    let said = want(&bench, &adjust(9, "SPY", 100));
+    assert!(said["error"].as_str().is_some_and(|said| said.contains("no [session] is configured")), "{said}");
+    bench.stop();
+    let session =
+        "[session]\nvenue = \"itch_ouch\"\naddress = \"127.0.0.1:9\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n";
+    let mut bench = Bench::new("adjust", "", &format!("{session}{DESK}"));
     bench.start();
     bench.until_journaled(10);
     let told = want(&bench, &adjust(9, "SPY", 100));
@@ -181,9 +189,9 @@ fn it_waits_for_another_user_and_what_nobody_confirms_is_told_as_over() {
     let waits = want(&bench, &order(100));
     let id = waits["waits"]["id"].as_u64().unwrap_or_else(|| panic!("{waits}"));
     assert_eq!(waits["waits"]["within_s"], 5);
-    let pending = bench.ask(r#"{"version":6,"ask":"pending"}"#);
+    let pending = bench.ask(r#"{"version":7,"ask":"pending"}"#);
     assert!(pending.contains(&id.to_string()) && pending.contains("buy 100 SPY at 12.3400, day"), "{pending}");
-    let confirm = |bench: &Bench, id: u64| bench.ask(&format!(r#"{{"version":6,"ask":{{"confirm":{{"id":{id}}}}}}}"#));
+    let confirm = |bench: &Bench, id: u64| bench.ask(&format!(r#"{{"version":7,"ask":{{"confirm":{{"id":{id}}}}}}}"#));
     let same = confirm(&bench, id);
     assert!(same.contains("\"role\"") && same.contains("second person"), "the same user is none: {same}");
     assert!(confirm(&bench, id + 1).contains("waits (any more)"));
@@ -193,7 +201,7 @@ fn it_waits_for_another_user_and_what_nobody_confirms_is_told_as_over() {
     assert!(confirm_as(&bench, SOMEBODY, second).contains("waits (any more)"), "once");
     assert_eq!(want(&bench, r#"{"cancel":{"order":3}}"#)["manual"]["outcome"], "canceling", "not asked of a cancel");
     // Nobody comes.
-    bench.until("it lapses", || !bench.ask(r#"{"version":6,"ask":"pending"}"#).contains(&id.to_string()));
+    bench.until("it lapses", || !bench.ask(r#"{"version":7,"ask":"pending"}"#).contains(&id.to_string()));
     assert!(confirm(&bench, id).contains("waits (any more)"));
     // The next daemon says what it dropped.
     let flatten = r#"{"flatten":{"kind":"firm","key":0,"within_ms":1000}}"#;
@@ -205,7 +213,7 @@ fn it_waits_for_another_user_and_what_nobody_confirms_is_told_as_over() {
         bench.facts().leftovers.iter().any(|said| said.contains("flatten firm") && said.contains("ask again"))
     });
     bench.until("a daemon that answers", || bench.config.paths.control_socket().exists());
-    assert!(!bench.ask(r#"{"version":6,"ask":"pending"}"#).contains("flatten"), "nothing waits there");
+    assert!(!bench.ask(r#"{"version":7,"ask":"pending"}"#).contains("flatten"), "nothing waits there");
     assert!(want(&bench, flatten)["waits"]["id"].is_u64());
     // One that was confirmed, and was being handed over: only the journal knows whether the loop had it.
     bench.signal(Signal::SIGKILL);

@@ -47,7 +47,7 @@ fn systemd_hears_that_it_works_lives_and_ends() {
     bench.tell(Signal::SIGHUP);
     bench.until("SIGHUP is answered", || manager.has_said("RELOADING=1"));
     assert!(bench.log().contains("nothing is loaded anew"), "{}", bench.log());
-    assert!(bench.ask(r#"{"version":6,"ask":"kill"}"#).contains("true"));
+    assert!(bench.ask(r#"{"version":7,"ask":"kill"}"#).contains("true"));
     bench.until("the kill is told", || manager.has_said("STATUS=no order leaves: killed"));
     bench.stop();
     assert!(manager.has_said("STOPPING=1") && manager.has_said("EXTEND_TIMEOUT_USEC="), "{:?}", manager.said);
@@ -101,7 +101,7 @@ fn an_instance_of_another_name_takes_neither_the_folders_nor_the_journal_of_this
         let whose = bench.config.file().display().to_string();
         assert!(text.contains(key) && text.contains("another ternd") && text.contains(&whose), "{text}");
     }
-    assert!(bench.ask(r#"{"version":6,"ask":"status"}"#).contains("status"), "its socket is gone");
+    assert!(bench.ask(r#"{"version":7,"ask":"status"}"#).contains("status"), "its socket is gone");
     bench.stop();
     assert!(!std::path::Path::new(&format!("{segment}-other")).exists(), "something was made before it was refused");
 }
