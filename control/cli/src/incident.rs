@@ -6,16 +6,18 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tern_abi::ABI_VERSION;
 use tern_abi::record::Kind;
-use tern_config::{Config, Secret};
-use tern_journal::{JOURNAL_VERSION, SegmentFacts, segment_facts, sha256_of};
+use tern_config::Config;
+use tern_journal::{JOURNAL_VERSION, Reader, SegmentFacts, segment_facts, sha256_of};
 
 use crate::args::{ConfigVerb, DayVerb, Which};
-use crate::outcome::{Failure, JSON_VERSION, Outcome};
+use crate::outcome::{Failure, JSON_VERSION, Outcome, exit};
 use crate::record_text::{names_of_start, to_json};
+use crate::secrets::Secrets;
 use crate::status::{self, tai_ns};
 use crate::table::{grouped, tai_time};
 use crate::target::Target;
@@ -25,8 +27,6 @@ use crate::{alerts, config, day, live, records, risk};
 const LOG_BYTES_MAX: u64 = 16 << 20;
 /// Records as text; the segments have the others.
 const RECORDS_MAX: u64 = 200_000;
-/// A password that is shorter is too likely to be a part of other words.
-const SECRET_BYTES_MIN: usize = 4;
 /// What of the host may matter.
 const HOST: [&str; 10] = [
     "/proc/version",
@@ -41,17 +41,20 @@ const HOST: [&str; 10] = [
     "/sys/devices/system/clocksource/clocksource0/current_clocksource",
 ];
 
+/// A segment by its number; nothing more is known of one whose header cannot be read.
+type Listed = (u64, Option<SegmentFacts>);
+
 /// The folder that is filled.
 struct Bundle {
     folder: PathBuf,
     /// What may be in no text of it.
-    secrets: Vec<String>,
+    secrets: Secrets,
     files: Vec<Value>,
     missing: Vec<Value>,
 }
 
 impl Bundle {
-    fn new(folder: &Path, secrets: Vec<String>) -> Result<Self, Failure> {
+    fn new(folder: &Path, secrets: Secrets) -> Result<Self, Failure> {
         let made = DirBuilder::new().mode(0o700).create(folder);
         made.map_err(|error| {
             Failure::failed(format!("{}: cannot be made: {error}; name a folder that is not there", folder.display()))
@@ -84,7 +87,7 @@ impl Bundle {
 
     /// The text without passwords.
     fn hidden(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, Secret::HIDDEN))
+        self.secrets.hide(text)
     }
 
     fn text(&mut self, name: &str, text: &str) {
@@ -142,9 +145,13 @@ pub(crate) fn collect(which: &Which, to: &Path, minutes: u32, around: Option<&st
     };
     let span_ns = u64::from(minutes) * 60_000_000_000;
     let (from_ns, until_ns) = (middle_ns.saturating_sub(span_ns), middle_ns.saturating_add(span_ns));
-    // It was loaded a moment ago.
-    let loaded = which.config.as_ref().and_then(|file| Config::load(file).ok());
-    let mut bundle = Bundle::new(to, loaded.as_ref().map(secrets).unwrap_or_default())?;
+    // It was loaded a moment ago. An instance that is only named has its configuration where the units look for it.
+    let usual = || which.instance.as_ref().map(|name| PathBuf::from(format!("/etc/tern/{name}.toml")));
+    let loaded = which.config.clone().or_else(usual).and_then(|file| Config::load(&file).ok());
+    let mut bundle = Bundle::new(to, loaded.as_ref().map(Secrets::of).unwrap_or_default())?;
+    if loaded.is_none() {
+        bundle.lacks("passwords", "the configuration is not known (--config), so they were looked for in no text: look before it leaves the host");
+    }
     match &loaded {
         Some(config) => bundle.text("config/effective.toml", &config.effective_toml()),
         None => bundle
@@ -157,14 +164,19 @@ pub(crate) fn collect(which: &Which, to: &Path, minutes: u32, around: Option<&st
     bundle.outcome("alerts", alerts::show(&target));
     bundle.outcome("risk", risk::show(&target));
     bundle.outcome("day", day::run(&target, &DayVerb::Status { all: true }));
-    facts_and_logs(&mut bundle, &target, minutes);
+    facts_and_logs(&mut bundle, &target, now_ns, (from_ns, until_ns));
     for file in HOST {
         bundle.copy_text(&format!("host{file}"), Path::new(file));
     }
-    let segments = slice(&mut bundle, &target.paths.journal, from_ns, until_ns);
-    let read = lines(&mut bundle, &target.paths.journal, from_ns, until_ns);
-    if let Err(why) = read {
-        bundle.lacks("the rest of records.jsonl", &why);
+    let journal = &target.paths.journal;
+    let found = listed(&mut bundle, journal);
+    let segments = slice(&mut bundle, journal, &found, (from_ns, until_ns));
+    let read = lines(&mut bundle, journal, start_before(journal, &found, from_ns), (from_ns, until_ns));
+    let has_time = !matches!(read, Ok(Span { count: 0, .. }));
+    match read {
+        Err(why) => bundle.lacks("the rest of records.jsonl", &why),
+        Ok(span) if span.count == 0 => bundle.lacks("records", &span.outside(&found)),
+        Ok(_) => {}
     }
     let manifest = json!({
         "version": JSON_VERSION, "tern": env!("CARGO_PKG_VERSION"), "abi_version": ABI_VERSION, "journal_version": JOURNAL_VERSION,
@@ -190,26 +202,28 @@ pub(crate) fn collect(which: &Which, to: &Path, minutes: u32, around: Option<&st
         ));
     }
     let json = json!({ "folder": to, "manifest_sha256": hash, "files": bundle.files.len(), "missing": bundle.missing });
-    Ok(Outcome::ok(text, json))
+    Ok(Outcome { text, json, code: if has_time { exit::OK } else { exit::UNHEALTHY } })
 }
 
-/// The passwords of a configuration.
-fn secrets(config: &Config) -> Vec<String> {
-    let session = config.session.iter().map(|session| &session.password);
-    let all = session.chain(config.drop_copy.iter().map(|copy| &copy.password));
-    all.map(|secret| secret.reveal().to_owned()).filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect()
-}
-
-fn facts_and_logs(bundle: &mut Bundle, target: &Target, minutes: u32) {
+fn facts_and_logs(bundle: &mut Bundle, target: &Target, now_ns: u64, (from_ns, until_ns): (u64, u64)) {
     for file in ["daemon.json", "dataplane.json", "audit.json", "alerts.json", "latency.json"] {
         bundle.copy_text(&format!("run/{file}"), &target.paths.run.join(file));
     }
     for file in ["dataplane.log", "audit.log", "metrics.log", "audit.jsonl", "drop_copy.jsonl"] {
         bundle.copy_text(&format!("logs/{file}"), &target.paths.run.join(file));
     }
-    let since = format!("-{minutes}min");
-    let arguments = ["--no-pager", "--output=short-iso-precise", "--since", &since, "_COMM=ternd"];
-    let said = Command::new("journalctl").args(arguments).stdin(Stdio::null()).output();
+    // What the unit said, and what systemd said of it, in the time of the records. systemd counts in the time of the wall.
+    let wall_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let wall = |at_ns: u64| match at_ns.checked_sub(now_ns) {
+        Some(later_ns) => format!("@{}", wall_s.saturating_add(later_ns / 1_000_000_000)),
+        None => format!("@{}", wall_s.saturating_sub((now_ns - at_ns).div_ceil(1_000_000_000))),
+    };
+    let unit = format!("ternd@{}.service", target.name);
+    let said = Command::new("journalctl")
+        .args(["--no-pager", "--output=short-iso-precise", "--since", &wall(from_ns), "--until", &wall(until_ns)])
+        .args([&format!("_SYSTEMD_UNIT={unit}"), "+", &format!("UNIT={unit}")])
+        .stdin(Stdio::null())
+        .output();
     match said {
         Ok(said) if said.status.success() => bundle.text("logs/ternd.log", &String::from_utf8_lossy(&said.stdout)),
         Ok(said) => bundle.lacks("logs/ternd.log", String::from_utf8_lossy(&said.stderr).trim()),
@@ -218,10 +232,9 @@ fn facts_and_logs(bundle: &mut Bundle, target: &Target, minutes: u32) {
     }
 }
 
-/// Copies every segment that may have records of the time, whole and as it is, with the head and the seals: by those it can be
-/// proven later that these are the bytes that were written.
-fn slice(bundle: &mut Bundle, journal: &Path, from_ns: u64, until_ns: u64) -> Vec<Value> {
-    let mut found: Vec<(u64, Option<SegmentFacts>)> = Vec::new();
+/// The segments that are there, in order, with what their headers say.
+fn listed(bundle: &mut Bundle, journal: &Path) -> Vec<Listed> {
+    let mut found: Vec<Listed> = Vec::new();
     let listed = fs::read_dir(journal).map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
     let number = |name: &str| name.strip_suffix(".journal").and_then(|stem| stem.parse::<u64>().ok());
     match listed {
@@ -233,6 +246,27 @@ fn slice(bundle: &mut Bundle, journal: &Path, from_ns: u64, until_ns: u64) -> Ve
         Err(error) => bundle.lacks("journal", &format!("{}: {error}", journal.display())),
     }
     found.sort_by_key(|(number, _)| *number);
+    found
+}
+
+/// `seq` of the start record of the run that `at_ns` falls into, or of the first there is; 0 if no header says anything. Each run begins a
+/// segment of its own.
+fn start_before(journal: &Path, found: &[Listed], at_ns: u64) -> u64 {
+    let facts: Vec<&SegmentFacts> = found.iter().filter_map(|(_, facts)| facts.as_ref()).collect();
+    let first = facts.first().map_or(0, |facts| facts.first_seq);
+    let begins_with_start = |facts: &&&SegmentFacts| {
+        let opened = Reader::open_near(journal, facts.first_seq).ok();
+        opened.is_some_and(|mut reader| {
+            matches!(reader.next(), Ok(Some(record)) if record.kind() == Some(Kind::Start) && record.header.seq >= facts.first_seq)
+        })
+    };
+    let before = facts.iter().rev().filter(|facts| facts.first_tai_ns <= at_ns);
+    before.clone().find(begins_with_start).map_or(first, |facts| facts.first_seq)
+}
+
+/// Copies every segment that may have records of the time, whole and as it is, with the head and the seals: by those it can be
+/// proven later that these are the bytes that were written.
+fn slice(bundle: &mut Bundle, journal: &Path, found: &[Listed], (from_ns, until_ns): (u64, u64)) -> Vec<Value> {
     let begins = |at: usize| found.get(at).and_then(|(_, facts)| facts.as_ref()).map(|facts| facts.first_tai_ns);
     let mut segments = Vec::new();
     let mut wanted = Vec::new();
@@ -260,17 +294,52 @@ fn slice(bundle: &mut Bundle, journal: &Path, from_ns: u64, until_ns: u64) -> Ve
     segments
 }
 
+/// What was found of the time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    /// Records in it, of whatever kind.
+    count: u64,
+    /// Time of the first record that was read, and of the last.
+    first_ns: Option<u64>,
+    last_ns: u64,
+}
+
+impl Span {
+    /// Says what there is when nothing of the time is there.
+    fn outside(&self, found: &[Listed]) -> String {
+        let first = found.iter().find_map(|(_, facts)| facts.as_ref()).map(|facts| facts.first_tai_ns);
+        match (first.or(self.first_ns), self.last_ns) {
+            (None, _) => "the journal has no records".into(),
+            (Some(first_ns), 0) => {
+                format!("none is of the time that was asked for: the journal begins {}", tai_time(first_ns))
+            }
+            (Some(first_ns), last_ns) => format!(
+                "none is of the time that was asked for: the journal begins {}; the last one before it, or of all, is of {}",
+                tai_time(first_ns),
+                tai_time(last_ns)
+            ),
+        }
+    }
+}
+
 /// The records of the time as objects, a line each, but for market data, measurements and raw bytes.
-fn lines(bundle: &mut Bundle, journal: &Path, from_ns: u64, until_ns: u64) -> Result<(), String> {
+fn lines(bundle: &mut Bundle, journal: &Path, begins: u64, (from_ns, until_ns): (u64, u64)) -> Result<Span, String> {
     let left_out =
         [Kind::Datagram, Kind::Stages, Kind::SessionBytes, Kind::Timer, Kind::Counters].map(|kind| kind as u16);
-    let (mut names, mut text, mut count) = (Default::default(), String::new(), 0);
-    let begins = tern_journal::index::last_day_begins(journal).unwrap_or(0);
+    let (mut names, mut text, mut count, mut span) = (Default::default(), String::new(), 0, Span::default());
     let read = records::for_each(journal, begins, |header, body| {
         names = names_of_start(header, body).unwrap_or_else(|| std::mem::take(&mut names));
-        if (from_ns..=until_ns).contains(&header.tai_ns) && !left_out.contains(&header.kind) {
-            text.push_str(&format!("{}\n", to_json(header, body, &names, 0)));
-            count += 1;
+        if header.tai_ns > until_ns {
+            return false;
+        }
+        span.first_ns = span.first_ns.or(Some(header.tai_ns));
+        span.last_ns = header.tai_ns;
+        if header.tai_ns >= from_ns {
+            span.count += 1;
+            if !left_out.contains(&header.kind) {
+                text.push_str(&format!("{}\n", to_json(header, body, &names, 0)));
+                count += 1;
+            }
         }
         count < RECORDS_MAX
     });
@@ -279,7 +348,7 @@ fn lines(bundle: &mut Bundle, journal: &Path, from_ns: u64, until_ns: u64) -> Re
         Ok(None) if count >= RECORDS_MAX => {
             Err(format!("more than {} records: the segments have them", grouped(RECORDS_MAX)))
         }
-        Ok(None) => Ok(()),
+        Ok(None) => Ok(span),
         Ok(Some(damage)) => Err(damage.to_string()),
         Err(failure) => Err(failure.message),
     }

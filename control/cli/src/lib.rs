@@ -38,6 +38,7 @@ mod roll;
 mod scope;
 mod seal;
 mod second;
+mod secrets;
 mod status;
 mod story;
 mod table;

@@ -281,3 +281,37 @@ fn an_incident_is_collected_whatever_is_dead_and_without_passwords() {
     assert_eq!(again.status.code(), Some(1), "a folder that is there is not written to");
     assert!(String::from_utf8_lossy(&again.stderr).contains("name a folder that is not there"));
 }
+
+/// What happened on an earlier day is found there, and a time of which the journal has nothing is told so.
+#[test]
+fn an_incident_of_an_earlier_day_has_its_records_and_one_of_no_day_says_what_there_is() {
+    const DAY_NS: u64 = 86_400_000_000_000;
+    let mut bench = Bench::new("incident-days", 1 << 20);
+    for day in 1..=3 {
+        bench.since_ns = day * DAY_NS;
+        bench.start(&format!("next_order_id=0 restarted=0 day={day} journal_seq=0"));
+        bench.order(day as u32);
+        bench.end_day();
+    }
+    let collect = |name: &str, around_ns: u64| {
+        let to = bench.folder.join(name);
+        let around = around_ns.to_string();
+        let (code, told) =
+            bench.json(&["incident", "--to", to.to_str().expect("text"), "--around", &around, "--minutes", "5"]);
+        let records = std::fs::read_to_string(to.join("records.jsonl")).expect("it is there");
+        let seqs: Vec<u64> = records
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["seq"].as_u64().expect("a number"))
+            .collect();
+        (code, told["missing"].to_string(), seqs)
+    };
+    let (code, missing, seqs) = collect("second", 2 * DAY_NS);
+    assert_eq!((code, seqs), (0, vec![3, 4]), "{missing}");
+    let (code, _, seqs) = collect("first", DAY_NS + 2);
+    assert_eq!((code, seqs), (0, vec![1, 2]));
+    for (name, around_ns) in [("before", 1), ("between", 2 * DAY_NS + DAY_NS / 2), ("after", 9 * DAY_NS)] {
+        let (code, missing, seqs) = collect(name, around_ns);
+        assert_eq!((code, seqs), (3, vec![]), "{name}");
+        assert!(missing.contains("none is of the time that was asked for: the journal begins 1970-01-02"), "{missing}");
+    }
+}

@@ -15,6 +15,8 @@ pub(crate) struct Bench {
     pub(crate) folder: PathBuf,
     journal: Writer,
     pub(crate) seq: u64,
+    /// When records are of, before their number.
+    pub(crate) since_ns: u64,
 }
 
 impl Bench {
@@ -33,13 +35,14 @@ impl Bench {
         std::fs::write(folder.join("tern.toml"), text).expect("a file");
         let options = Options { segment_bytes, ..Options::new("recover") };
         let (journal, _) = Writer::open(&folder.join("journal"), options).expect("a journal");
-        Self { folder, journal, seq: 0 }
+        Self { folder, journal, seq: 0, since_ns: 0 }
     }
 
     pub(crate) fn give(&mut self, kind: Kind, body: &[u8]) {
         self.seq += 1;
         let body_bytes = body.len() as u32;
-        let header = RecordHeader { seq: self.seq, tai_ns: self.seq, kind: kind as u16, flags: 0, body_bytes };
+        let tai_ns = self.since_ns + self.seq;
+        let header = RecordHeader { seq: self.seq, tai_ns, kind: kind as u16, flags: 0, body_bytes };
         self.journal.append(&header, body).expect("room");
         self.journal.flush().expect("room");
     }
