@@ -35,6 +35,8 @@ pub(crate) struct Bounds {
     pub(crate) clients: usize,
     /// Those of them that are kept for root.
     pub(crate) for_root: usize,
+    /// Those of the others that are kept for users who have none yet: a few users with many connections keep nobody out.
+    pub(crate) for_newcomers: usize,
     /// Connections of one user, root excepted.
     pub(crate) of_user: usize,
     /// How long a line may take from its first byte to its last, and an answer until it is taken.
@@ -52,6 +54,7 @@ impl Bounds {
     pub(crate) const DAEMON: Self = Self {
         clients: 32,
         for_root: 4,
+        for_newcomers: 8,
         of_user: 8,
         line: Duration::from_secs(10),
         idle: Duration::from_secs(60),
@@ -146,6 +149,11 @@ impl Seats {
         }
         if uid != 0 && own >= bounds.of_user {
             return Err(format!("the user {uid} has {own} connections already; `tern kill` needs none"));
+        }
+        if uid != 0 && own > 0 && all >= places.saturating_sub(bounds.for_newcomers) {
+            return Err(format!(
+                "{all} clients are connected already, and the user {uid} is one of them: what is left is for others; `tern kill` needs no connection"
+            ));
         }
         *taken.entry(uid).or_insert(0) += 1;
         Ok(Seat { seats: self, uid })

@@ -232,7 +232,8 @@ fn thousands_of_connections_are_turned_away_and_leave_no_trace() {
 
 #[test]
 fn a_user_has_a_share_of_the_places_and_some_are_roots() {
-    let (seats, bounds) = (Seats::default(), Bounds { clients: 12, for_root: 2, of_user: 4, ..BOUNDS });
+    let (seats, bounds) =
+        (Seats::default(), Bounds { clients: 12, for_root: 2, for_newcomers: 0, of_user: 4, ..BOUNDS });
     let take = |uid| seats.take(uid, &bounds);
     let own: Vec<_> = (0..4).map(|_| take(1000).expect("a place")).collect();
     assert!(take(1000).expect_err("a fifth").contains("the user 1000 has 4 connections"));
@@ -252,4 +253,25 @@ fn requests_come_at_once_up_to_a_burst_and_then_one_after_the_other() {
     let waits: Vec<u128> = (0..5).map(|_| pace.wait(at(0)).as_millis()).collect();
     assert_eq!(waits, [0, 0, 0, 20, 40]);
     assert_eq!(pace.wait(at(10_000)), Duration::ZERO, "forgotten in time");
+}
+
+/// As the daemon has them: however many connections a few users want, a user who has none finds a place.
+#[test]
+fn a_few_users_with_many_connections_keep_no_other_out() {
+    let (seats, bounds) = (Seats::default(), Bounds::DAEMON);
+    let mut held = Vec::new();
+    for uid in 1000..1004 {
+        held.extend((0..bounds.clients).filter_map(|_| seats.take(uid, &bounds).ok()));
+    }
+    assert_eq!(
+        held.len(),
+        bounds.clients - bounds.for_root - bounds.for_newcomers + 1,
+        "the fourth has one all the same"
+    );
+    let operator = seats.take(2000, &bounds).expect("a place for somebody else");
+    let refused = seats.take(2000, &bounds).expect_err("a second one is another's");
+    assert!(refused.contains("what is left is for others"), "{refused}");
+    assert!(seats.take(0, &bounds).is_ok());
+    drop((held, operator));
+    assert!(seats.lock().is_empty());
 }
