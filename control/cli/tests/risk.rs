@@ -269,7 +269,7 @@ fn set_sends_what_changes_against_the_epoch_that_was_seen() {
     // A daemon of the release before.
     let (output, _) = ask(&["position_max=5"], r#"{"version":3,"answer":{"something":{"of":"then"}}}"#);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("ternd speaks protocol version 3, this tern 6"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("ternd speaks protocol version 3, this tern 7"), "{}", stderr(&output));
     let (output, _) = ask(&["position_max=5"], r#"{"version":7,"answer":{"error":"no data plane runs"}}"#);
     assert_eq!(output.status.code(), Some(1));
 }

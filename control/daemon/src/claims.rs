@@ -84,19 +84,31 @@ fn holder_of(file: &File) -> String {
     let unknown = || "whose process is not seen from here".to_owned();
     let Ok(facts) = file.metadata() else { return unknown() };
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let Some(pid) = pid_in(&locks, facts.ino()) else { return unknown() };
+    let Some(pid) = pid_in(&locks, facts.dev(), facts.ino()) else { return unknown() };
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let arguments = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
     format!("pid {pid}: {}", arguments.trim_end())
 }
 
-/// The process with a flock(2) on the inode: `1: FLOCK ADVISORY WRITE 4711 fe:00:5678 0 EOF`.
-fn pid_in(locks: &str, inode: u64) -> Option<u32> {
+/// The process with a flock(2) on the inode: `1: FLOCK ADVISORY WRITE 4711 fe:00:5678 0 EOF`. Other devices have inodes with the same
+/// number; some file systems tell stat(2) a device that the table of locks does not have, and then the number has to be the only one.
+fn pid_in(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    let place = |text: &str| {
+        let (of, number) = text.rsplit_once(':')?;
+        let (major, minor) = of.split_once(':')?;
+        let device = nix::libc::makedev(u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
+        Some((device, number.parse::<u64>().ok()?))
+    };
     let fields = locks.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    let of_inode = |place: &&str| place.rsplit_once(':').is_some_and(|(_, found)| found.parse() == Ok(inode));
-    fields
-        .filter(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5).filter(|place| of_inode(place)).is_some())
-        .find_map(|fields| fields.get(4)?.parse().ok())
+    let held: Vec<(u64, u32)> = fields
+        .filter(|fields| fields.get(1) == Some(&"FLOCK"))
+        .filter_map(|fields| Some((place(fields.get(5)?)?, fields.get(4)?.parse().ok()?)))
+        .filter(|((_, number), _)| *number == inode)
+        .map(|((of, _), pid)| (of, pid))
+        .collect();
+    let of_device = held.iter().find(|(of, _)| *of == device);
+    let only = held.first().filter(|_| held.len() == 1);
+    of_device.or(only).map(|(_, pid)| *pid)
 }
 
 #[cfg(test)]
@@ -120,6 +132,14 @@ mod tests {
     #[test]
     fn the_holder_of_a_lock_is_found_by_its_inode() {
         let locks = "1: POSIX  ADVISORY  WRITE 7 fe:00:5678 0 EOF\n2: FLOCK  ADVISORY  WRITE 4711 fe:00:5678 0 EOF\n";
-        assert_eq!((pid_in(locks, 5678), pid_in(locks, 678), pid_in("", 1)), (Some(4711), None, None));
+        let here = nix::libc::makedev(0xfe, 0);
+        assert_eq!(
+            (pid_in(locks, here, 5678), pid_in(locks, here, 678), pid_in("", here, 1)),
+            (Some(4711), None, None)
+        );
+        assert_eq!(pid_in(locks, 99, 5678), Some(4711), "the only one");
+        let both = format!("{locks}3: FLOCK  ADVISORY  WRITE 4712 08:11:5678 0 EOF\n4: FLOCK nonsense\n");
+        let there = nix::libc::makedev(8, 0x11);
+        assert_eq!([here, there, 99].map(|device| pid_in(&both, device, 5678)), [Some(4711), Some(4712), None]);
     }
 }

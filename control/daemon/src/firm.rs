@@ -104,6 +104,10 @@ pub(crate) fn allows(
 /// Moves a part of this instance's allotment to another one, or finishes a move that is half done.
 pub(crate) fn carry_out(shared: &Shared<'_>, uid: u32, wanted: Option<Move>, patience: Duration) -> Answer {
     let Some(firm) = &shared.firm else { return no_firm() };
+    // What is half done is finished all the same: until then it belongs to nobody.
+    if let Some(why) = wanted.as_ref().and_then(|_| crate::day::frozen(shared)) {
+        return Answer::Error(why);
+    }
     let is_down = down::stays_down(shared);
     let can_tighten = || if is_down { Ok(()) } else { in_force(shared) };
     if let Err(why) = wanted.as_ref().map_or(Ok(()), |wanted| is_reason(&wanted.why)).and_then(|()| can_tighten()) {

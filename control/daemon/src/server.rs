@@ -195,7 +195,11 @@ fn lift_to(shared: &Shared<'_>, most: TradingState, changes: u16) -> Answer {
     let state = shared.day.log().state.name();
     match scopes.loosen(&wanted) {
         Err(Some(found)) if found.changes > changes => Answer::NotLifted { changes: Some(found.changes) },
-        _ => Answer::Error(format!(
+        Ok(()) => Answer::Error(format!(
+            "loosened, but not lifted: the trading day is {state}, so the whole firm is {} from now on and until an operator arms it",
+            most.name()
+        )),
+        Err(_) => Answer::Error(format!(
             "the trading day is {state}: the whole firm is {} until an operator arms it; `tern day status` says what is next",
             most.name()
         )),

@@ -212,8 +212,13 @@ pub(crate) fn segment_near(folder: &Path, seq: u64) -> Result<u64, JournalError>
     let (mut low, mut high) = (*span.start(), *span.end().max(span.start()));
     while low < high {
         let middle = low + (high - low).div_ceil(2);
-        let scan = Scan::open(&segment_path(folder, middle), middle)?;
-        if scan.header().first_seq <= seq { low = middle } else { high = middle - 1 }
+        match Scan::open(&segment_path(folder, middle), middle) {
+            Ok(scan) if scan.header().first_seq <= seq => low = middle,
+            Ok(_) => high = middle - 1,
+            // Deleted since the span was read, and with it what lies before it.
+            Err(JournalError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => low = middle + 1,
+            Err(error) => return Err(error),
+        }
     }
     Ok(low)
 }

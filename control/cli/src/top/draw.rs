@@ -93,11 +93,16 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, app: &App, snapshot: &Snapshot, 
     let right = format!("{paused}{}", snapshot.at);
     let left = format!("{}  ", snapshot.instance);
     let room = width.saturating_sub(left.chars().count() + right.chars().count() + 1);
-    let state = look.fit(&snapshot.state.1, room);
+    // Nothing is looked at while it is paused: what is shown was so.
+    let (mood, state) = match app.paused {
+        true => (Mood::Plain, format!("was {}", snapshot.state.1)),
+        false => (snapshot.state.0, snapshot.state.1.clone()),
+    };
+    let state = look.fit(&state, room);
     let gap = " ".repeat(width.saturating_sub(left.chars().count() + state.chars().count() + right.chars().count()));
     let first = Line::from(vec![
         Span::styled(look.fit(&left, width), look.style(Mood::Heading)),
-        Span::styled(state, look.style(snapshot.state.0)),
+        Span::styled(state, look.style(mood)),
         Span::raw(gap),
         Span::raw(right),
     ]);

@@ -53,6 +53,13 @@ fn at_80x24_every_panel_has_a_place() {
 }
 
 #[test]
+fn what_is_paused_says_what_was_and_not_what_is() {
+    let app = App { paused: true, ..App::default() };
+    let lines = screen(&app, &snapshot(), (80, 24), UTF8);
+    assert!(lines[0].starts_with("demo  was TRADING") && lines[0].contains("PAUSED"), "{lines:#?}");
+}
+
+#[test]
 fn a_larger_screen_shows_more_and_a_panel_can_have_all_of_it() {
     let lines = screen(&App::default(), &snapshot(), (120, 60), UTF8);
     assert!(lines.join("\n").contains("counter 10"), "{lines:#?}");
