@@ -102,6 +102,8 @@ def adjusted(out, _options):
         venues = theirs.positions().get(symbol, (0, 0))
         ours = [sum(body[key] for (_, _, name), body in journal.claimed.items() if name == symbol) for key in ("shares", "cash")]
         assert ours == [venues[0] + 9, venues[1] - 9 * cent(price)], (ours, venues)
+        said = today.tern.tern("positions")
+        assert said["told_by_hand"] == 3 and not said["mismatches"], said["mismatches"]
         recovered = today.tern.tern("recover", check=False)
         assert recovered["comparison"]["agreed_or_accepted"], recovered
         code, said = today.tern.replay()

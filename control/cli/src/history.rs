@@ -170,13 +170,17 @@ pub(crate) fn positions(folder: &Path) -> Result<Outcome, Failure> {
         money(realized),
         money(fees)
     ));
+    let told = fold.trades.told().len();
+    if told > 0 {
+        text.push_str(&format!("{told} trades of the day were told by hand (`tern journal cat --kind adjustment`)\n"));
+    }
     if !mismatches.is_empty() {
         text.push_str(&format!("MISMATCH: {} positions differ from the sum of the executions\n", mismatches.len()));
     }
     let code = damage_note(damage.as_ref(), &mut text);
     let list: Vec<Value> = fold.positions.iter().map(|(key, position)| position_json(position, key)).collect();
     let json = json!({ "unit": "1/10000", "positions": list, "cash": cash as i64, "realized": realized as i64,
-        "fees": fees as i64, "mismatches": mismatches });
+        "fees": fees as i64, "told_by_hand": told, "mismatches": mismatches });
     Ok(Outcome { text, json, code: if code == exit::OK && !mismatches.is_empty() { exit::FAILED } else { code } })
 }
 

@@ -10,7 +10,7 @@ mod trades;
 use std::collections::BTreeMap;
 
 use tern_abi::command::SYSTEM_UID;
-use tern_abi::manual::{ManualCommand, ManualKind, ManualOutcome, ManualRecord};
+use tern_abi::manual::{AdjustmentRecord, ManualCommand, ManualKind, ManualOutcome, ManualRecord};
 use tern_abi::record::{
     ACTION_CANCEL, ACTION_NEW, ACTION_REPLACE, Kind, OrderEventRecord, OrderRecord, PositionRecord, RecordHeader,
     RefusalRecord, ShedRecord, StageRecord, StartRecord, StateRecord, TrustRecord,
@@ -138,6 +138,7 @@ impl Fold {
             }),
             Some(Kind::Manual) => read(body, |wish: ManualCommand| self.wished(&wish)),
             Some(Kind::ManualOutcome) => read(body, |told: ManualRecord| self.done_by_hand(&told)),
+            Some(Kind::Adjustment) => read(body, |told: AdjustmentRecord| self.trades.tell(told)),
             Some(Kind::State) => read(body, |state: StateRecord| self.trading = Some(state)),
             Some(_) => true,
             None => false,

@@ -1,5 +1,6 @@
 use super::*;
 use tern_abi::event::{SIDE_BUY, SIDE_SELL};
+use tern_abi::manual::AdjustmentRecord;
 use tern_abi::record::{STAGES, Stage, VenueEventKind};
 use zerocopy::IntoBytes;
 
@@ -187,4 +188,28 @@ fn positions_are_those_of_the_last_day_with_what_it_began_with() {
         assert_eq!((traded.shares, traded.cash, traded.fills), (ends, -9_0000 * i128::from(ends), 1), "day {day}");
     }
     assert_eq!((feed.fold.trades.repeated, feed.fold.trades.iter().count()), (0, 2));
+}
+
+#[test]
+fn a_trade_that_people_told_is_part_of_the_sums_until_the_day_ends() {
+    let mut feed = Feeder::default();
+    let start = |feed: &mut Feeder, day: u32| {
+        feed.add(Kind::Start, &[StartRecord::default().as_bytes(), format!("#run day={day}\n").as_bytes()].concat());
+    };
+    start(&mut feed, 5);
+    let told = AdjustmentRecord {
+        account: 1,
+        symbol: *b"AAPL    ",
+        quantity: 40,
+        price: 9_0000,
+        side: SIDE_SELL,
+        ..AdjustmentRecord::default()
+    };
+    feed.add(Kind::Adjustment, told.as_bytes());
+    start(&mut feed, 5);
+    let traded = feed.fold.trades.traded()[&(1, "AAPL".to_owned())];
+    assert_eq!((traded.shares, traded.cash, traded.fills), (-40, 40 * 9_0000, 0), "a restart does not tell it again");
+    assert_eq!((feed.fold.trades.told().len(), feed.fold.unreadable), (1, 0));
+    start(&mut feed, 6);
+    assert!(feed.fold.trades.traded().is_empty());
 }

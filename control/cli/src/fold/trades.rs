@@ -1,10 +1,11 @@
-//! Executions, and the shares and cash that they add up to: computed from the venue's messages alone, beside the
-//! positions that the pipeline recorded.
+//! Executions, and the shares and cash that they add up to: computed from the venue's messages and the trades that people told alone,
+//! beside the positions that the pipeline recorded.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tern_abi::event::SIDE_BUY;
+use tern_abi::manual::AdjustmentRecord;
 use tern_abi::record::{OrderEventRecord, VenueEventKind};
 use tern_journal::Opening;
 
@@ -61,6 +62,8 @@ pub struct Trades {
     day: u32,
     /// What was held when it began.
     opening: Vec<Opening>,
+    /// Trades of it that people told.
+    told: Vec<AdjustmentRecord>,
     /// Executions that were said again and counted once.
     pub repeated: u64,
     /// Breaks of executions that are not here.
@@ -76,11 +79,22 @@ impl Trades {
     /// Another day of the venue begins.
     pub(super) fn new_day(&mut self) {
         self.day += 1;
+        self.told.clear();
     }
 
     /// A run says what was held when the day began.
     pub(super) fn open(&mut self, opening: Vec<Opening>) {
         self.opening = opening;
+    }
+
+    /// Somebody told a trade that the venue does not.
+    pub(super) fn tell(&mut self, told: AdjustmentRecord) {
+        self.told.push(told);
+    }
+
+    /// Trades of the last day that people told, in order.
+    pub fn told(&self) -> &[AdjustmentRecord] {
+        &self.told
     }
 
     /// By account and symbol, of the last day and with what was held when it began: that counts as bought at what it cost.
@@ -90,6 +104,12 @@ impl Trades {
             let sum = sums.entry((held.account, super::symbol_text(&held.symbol))).or_default();
             sum.shares = sum.shares.saturating_add(held.shares);
             sum.cash -= i128::from(held.cost);
+        }
+        for told in &self.told {
+            let sum = sums.entry((told.account, super::symbol_text(&told.symbol))).or_default();
+            let shares = if told.side == SIDE_BUY { i64::from(told.quantity) } else { -i64::from(told.quantity) };
+            sum.shares = sum.shares.saturating_add(shares);
+            sum.cash -= i128::from(shares) * i128::from(told.price);
         }
         for (_, execution) in self.executions.range((self.day, 0, 0, 0)..) {
             let sum = sums.entry((execution.account, execution.symbol.clone())).or_default();
