@@ -552,6 +552,81 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Two strategies, whichever way each leans, and the whole firm flattened: what works never closes more than its owner holds, and in
+    /// the end nothing is held but the opposite of one another.
+    #[test]
+    fn of_two_strategies_neither_is_taken_through_zero_and_the_firm_ends_flat(
+        holdings in [(any::<bool>(), 1_u32..400), (any::<bool>(), 1_u32..400)],
+        steps in proptest::collection::vec((0_usize..2, step()), 0..40)
+    ) {
+        let (mut rig, lines) = two_with(by_hand());
+        for (owner, (is_long, held)) in holdings.into_iter().enumerate() {
+            holds(&mut rig, &lines[owner], 0, if is_long { Side::Buy } else { Side::Sell }, held);
+            // The same order again at once would be refused.
+            rig.now = rig.now.plus(10_000_000_000);
+        }
+        quoted(&mut rig, 0);
+        rig.input(Input::Command(&Command::set_state(ScopeKind::Firm, 0, TradingState::ReduceOnly, 5)));
+        give(&mut rig, &ManualCommand { within_ms: 2_000, ..flatten(1, FIRM) });
+        let mut trades = 1000;
+        let began = [position(&rig, 0), position(&rig, 1)];
+        let look = |rig: &Rig<Two>| -> Result<(), TestCaseError> {
+            for (owner, before) in began.into_iter().enumerate() {
+                let held = position(rig, owner);
+                prop_assert!(held.signum() * before.signum() >= 0 && held.abs() <= before.abs(), "{before} became {held}");
+                let open = rig.pipeline.desk().orders().open().filter(|order| usize::from(order.owner) == owner);
+                let working: i64 = open.map(|order| i64::from(order.exposure())).sum();
+                prop_assert!(working <= held.abs(), "{working} work against {held}");
+            }
+            Ok(())
+        };
+        for (owner, step) in steps {
+            let open: Vec<(u32, u32)> =
+                rig.pipeline.desk().orders().open().map(|order| (order.id().0, order.leaves())).collect();
+            match step {
+                Step::Say { sell, quantity } => {
+                    let side = if sell { Side::Sell } else { Side::Buy };
+                    say(&mut rig, &lines[owner], new(0, side, if sell { 10_2000 } else { 9_8000 }, quantity));
+                }
+                Step::Fill { place, quantity } => {
+                    let Some((id, leaves)) = open.get(place) else { continue };
+                    trades += 1;
+                    rig.venue(executed(*id, quantity.min(*leaves), 10_0000, trades));
+                }
+                Step::Cancel { place } => {
+                    let Some((id, leaves)) = open.get(place) else { continue };
+                    rig.venue(told(VenueEventKind::Canceled, *id, *leaves));
+                }
+                Step::Wait => { later(&mut rig); }
+            }
+            rig.sent();
+            look(&rig)?;
+        }
+        for _ in 0..4_000 {
+            if matches!(outcomes(&rig, 1).last(), Some(ManualOutcome::Flat | ManualOutcome::Left)) {
+                break;
+            }
+            let open: Vec<(u32, u32)> =
+                rig.pipeline.desk().orders().open().map(|order| (order.id().0, order.leaves())).collect();
+            for (id, leaves) in open {
+                trades += 1;
+                rig.venue(executed(id, leaves, 10_0000, trades));
+            }
+            look(&rig)?;
+            later(&mut rig);
+        }
+        let end = records(&rig, 1).pop().expect("it is over");
+        let held = [position(&rig, 0), position(&rig, 1)];
+        if end.outcome == ManualOutcome::Flat as u32 {
+            prop_assert_eq!(held, [0, 0]);
+        } else {
+            prop_assert_eq!((end.outcome, end.reason), (ManualOutcome::Left as u32, Reason::ReduceOnly as u32 + 1));
+            prop_assert!(held[0] == -held[1] && held[0] != 0, "{held:?} are left of {began:?}");
+        }
+    }
+}
+
 #[test]
 fn what_was_done_by_hand_replays_to_the_byte() {
     let symbol = Symbol::new("S0").expect("a symbol");
