@@ -5,6 +5,7 @@ pub mod burst;
 pub mod decode;
 pub mod encode;
 pub mod journal;
+pub mod memory;
 pub mod query;
 pub mod recovery;
 pub mod ring;
@@ -21,6 +22,7 @@ pub type Run = fn(Plan) -> Vec<Row>;
 
 /// Every metric, in the order of a packet's path.
 pub const ALL: &[(&str, Run)] = &[
+    ("memory_wait", memory::memory_wait),
     ("itch_decode", decode::itch_decode),
     ("book_full_depth", book::book_full_depth),
     ("book_real_day", book::book_real_day),
