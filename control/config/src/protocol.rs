@@ -446,7 +446,7 @@ mod tests {
     fn requests_look_as_documented() {
         let values = BTreeMap::from([("position_max".to_owned(), 5)]);
         let line = serde_json::to_string(&Request {
-            version: 6,
+            version: PROTOCOL_VERSION,
             ask: Ask::SetLimits { epoch: 3, values, why: "calmer".into() },
         });
         assert_eq!(
