@@ -78,7 +78,7 @@ impl Firm {
         if is_named && self.may_stand(instrument, side, price) {
             return true;
         }
-        let last = self.trades.iter().rev().find(|trade| !trade.back && trade.instrument == instrument);
+        let last = self.trades.iter().rev().find(|trade| !trade.back && !trade.told && trade.instrument == instrument);
         let is_lately = last.is_some_and(|trade| Num::from(self.now / TICK_NS - trade.at / TICK_NS) <= SECOND_TICKS);
         let known: Vec<usize> = self.known_trades().collect();
         let mut recent = known.iter().rev().take(RECENT);
