@@ -67,10 +67,12 @@ impl Firm {
         self.symbol(instrument).is_some_and(|limits| limits.restricted)
     }
 
-    /// The lowest and the highest price that an order in an instrument may have, where that is said.
+    /// The lowest and the highest price that an order in an instrument may have, where that is said and is not what any order
+    /// may have.
     pub(super) fn price_band(&self, instrument: usize) -> (Option<Num>, Option<Num>) {
-        let of = |price: Option<Price>| price.map(|price| Num::from(price.0));
-        self.symbol(instrument).map_or((None, None), |limits| (of(limits.price_min), of(limits.price_max)))
+        let of = |price: Option<Price>, any: Num| price.map(|price| Num::from(price.0)).filter(|price| *price != any);
+        let of = |limits: &SymbolLimits| (of(limits.price_min, 1), of(limits.price_max, super::checks::PRICE_MAX));
+        self.symbol(instrument).map_or((None, None), of)
     }
 
     /// Shares that may be sold short in an instrument.
