@@ -13,8 +13,8 @@ LISTEN = ("--set", f"metrics.listen=\"127.0.0.1:{prometheus.METRICS}\"")
 # scrape, rule and group intervals of a second each, on two cores that everything shares
 LIMIT_S = 12.0
 FLOOD_S, SCRAPERS, HERTZ = 5, 4, 100
-# ratio of medians; two cores run the loop, the exchange, the daemon, the scrapers and whatever else the host does
-MEDIAN_RATIO_MAX = 1.5
+# a loop that waits for a scraper, or for one that hangs, takes milliseconds; how much less it takes is the benchmark's (`loop_under_load`)
+WAITS_NS = 1_000_000
 
 
 def metrics_rules(_out, _options):
@@ -177,7 +177,7 @@ def metrics_flood(out, _options):
     ratios = [took["flood"][at] / took["quiet"][at] for at in (0.5, 0.99)]
     assert got.get("whole", 0) > SCRAPERS * HERTZ * FLOOD_S * turns * 0.5 and not got.get("torn"), got
     assert cut > 0, "none that hangs was cut off"
-    assert ratios[0] <= MEDIAN_RATIO_MAX, f"tick to order {took}, scraped and not"
+    assert took["flood"][0.5] < WAITS_NS, f"tick to order {took}, scraped and not"
     return (f"{sum(got.values())} scrapes ({', '.join(f'{count} {name}' for name, count in got.items())}), {cut:.0f} that hung cut off; tick to order "
             f"p50 {took['quiet'][0.5]} -> {took['flood'][0.5]} ns ({ratios[0]:.2f}), p99 {took['quiet'][0.99]} -> {took['flood'][0.99]} ns ({ratios[1]:.2f}), "
             f"{took['quiet']['n']} and {took['flood']['n']} orders; nothing lost, both sides agree")
