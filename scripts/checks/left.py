@@ -24,7 +24,7 @@ def nothing_left(out, options):
         began = time.monotonic()
         code = demo(out, how, rng)
         # before it can heed one, a signal ends it: a shell says the same of both
-        assert code in (EXIT[how], -getattr(signal, how, 0)), f"after {how}: exit {code}"
+        assert code in (EXIT[how], -getattr(signal, how, 0)), f"after {how}: exit {code}, its last words: {words(out)}"
         after = settled(before)
         changed = {name: sorted(after[name] ^ before[name])[:6] for name in before if after[name] != before[name]}
         assert not changed, f"after {how}: {changed}"
@@ -36,8 +36,8 @@ def nothing_left(out, options):
 def demo(out, how, rng):
     """Starts a demo as a shell would, in a process group of its own, and ends it."""
     command = [sys.executable, DEMO, "--seconds", "4", "--instruments", "400", "--orders", "200000", "--out", out]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-                               start_new_session=True)
+    with open(f"{out}.said", "w", encoding="utf-8") as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, stdin=subprocess.DEVNULL, start_new_session=True)
     if how == "end":
         return process.wait(120)
     time.sleep(rng.uniform(0.1, 5))
@@ -46,6 +46,11 @@ def demo(out, how, rng):
     else:
         process.send_signal(getattr(signal, how))
     return process.wait(60)
+
+
+def words(out):
+    with open(f"{out}.said", encoding="utf-8", errors="replace") as file:
+        return file.read()[-1500:]
 
 
 def settled(before):
