@@ -193,13 +193,14 @@ fn lift_to(shared: &Shared<'_>, most: TradingState, changes: u16) -> Answer {
     let (kind, key) = (ScopeKind::Firm, 0);
     let wanted = Scope { kind, key, state: most, uid: SYSTEM_UID, since_ns: clock::tai_ns(), changes };
     let state = shared.day.log().state.name();
+    let was_further = scopes.find(kind, key).is_some_and(|scope| scope.state as u8 > most as u8);
     match scopes.loosen(&wanted) {
         Err(Some(found)) if found.changes > changes => Answer::NotLifted { changes: Some(found.changes) },
-        Ok(()) => Answer::Error(format!(
+        Ok(()) if was_further => Answer::Error(format!(
             "loosened, but not lifted: the trading day is {state}, so the whole firm is {} from now on and until an operator arms it",
             most.name()
         )),
-        Err(_) => Answer::Error(format!(
+        _ => Answer::Error(format!(
             "the trading day is {state}: the whole firm is {} until an operator arms it; `tern day status` says what is next",
             most.name()
         )),
