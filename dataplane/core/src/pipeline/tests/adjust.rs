@@ -142,9 +142,12 @@ fn what_is_only_asked_moves_nothing_and_what_makes_no_sense_is_told_so() {
     assert_eq!(held(&rig, 0), Position::default());
 }
 
+/// What stops trading.
+type Stop = (&'static str, fn(&mut Rig<Two>));
+
 #[test]
 fn a_position_can_be_set_right_while_trading_is_stopped_and_closing_is_never_refused() {
-    let stops: [(&str, fn(&mut Rig<Two>)); 3] = [
+    let stops: [Stop; 3] = [
         ("killed", |rig| rig.command(CommandKind::Kill)),
         ("halted", |rig| rig.input(Input::Command(&Command::set_state(ScopeKind::Firm, 0, TradingState::Halted, 5)))),
         ("untrusted", |rig| rig.feed_aged(Some(crate::feed::Distrust::Gap), &[], 0)),
