@@ -115,7 +115,9 @@ fn status(target: &Target, all: bool) -> Result<Outcome, Failure> {
         false => "; not led here (day.managed = false): orders leave as the limits let them\n".into(),
     });
     answer.checks.iter().for_each(|check| text.push_str(&check_line(check)));
-    if let Some(next) = next(&answer.state).filter(|_| answer.managed) {
+    let is_held = answer.state == "armed" && answer.most != "running";
+    let next = if is_held { Some("tern day arm (the firm is held still)") } else { next(&answer.state) };
+    if let Some(next) = next.filter(|_| answer.managed) {
         text.push_str(&format!("next: {next}\n"));
     }
     text.push_str(&entries_text(&answer.entries, all));

@@ -82,6 +82,14 @@ pub(crate) fn most(shared: &Shared<'_>) -> TradingState {
     if is_today { log.state.most() } else { DayState::New.most() }
 }
 
+/// What leaves by the day: what it lets leave at most, and no more than it let as yet. An arming whose record came late has let nothing
+/// leave.
+fn lets(shared: &Shared<'_>) -> TradingState {
+    let most = most(shared);
+    let held = shared.segment.words().scopes.find(ScopeKind::Firm, 0).filter(|scope| scope.uid == SYSTEM_UID);
+    held.map(|scope| scope.state).filter(|state| *state as u8 > most as u8).unwrap_or(most)
+}
+
 /// Why limits may not be loosened now, if they may not.
 pub(crate) fn frozen(shared: &Shared<'_>) -> Option<String> {
     let until_s = shared.config.frozen_until(crate::drain::day::utc_s())?;

@@ -31,14 +31,17 @@ const ENTRIES_TOLD: usize = 100;
 const UNTIL_NS_MAX: u64 = 24 * 3_600_000_000_000;
 
 /// Why a step is not done.
+#[derive(Default)]
 struct Refused {
     why: Vec<String>,
     open_orders: u64,
+    /// Its record was handed to the loop and is not in the journal yet: it counts as soon as it is there.
+    is_under_way: bool,
 }
 
 impl From<String> for Refused {
     fn from(why: String) -> Self {
-        Self { why: vec![why], open_orders: 0 }
+        Self { why: vec![why], ..Self::default() }
     }
 }
 
@@ -83,7 +86,9 @@ pub(crate) fn step(shared: &Shared<'_>, uid: u32, step: &StepDay, why: &str) -> 
             .to_owned()
             .into()),
     };
-    if let Err(refused) = &outcome {
+    if let Err(refused) = &outcome
+        && !refused.is_under_way
+    {
         // What is refused is journaled where it can be; that it could not be takes nothing from the refusal.
         let text = format!("{}: {}", name(step), refused.why.join("; "));
         let _ = shared.send_day(&record(DayStep::Refused, day, uid, 0, &text));
@@ -108,7 +113,7 @@ const fn name(step: &StepDay) -> &'static str {
 fn answer(shared: &Shared<'_>, outcome: Result<(), Refused>) -> DayAnswer {
     let log = shared.day.log();
     let (done, refused) = match outcome {
-        Ok(()) => (true, Refused { why: Vec::new(), open_orders: 0 }),
+        Ok(()) => (true, Refused::default()),
         Err(refused) => (false, refused),
     };
     DayAnswer {
@@ -118,7 +123,7 @@ fn answer(shared: &Shared<'_>, outcome: Result<(), Refused>) -> DayAnswer {
         managed: shared.config.day.managed,
         state: log.state.name().into(),
         day: log.day,
-        most: super::most(shared).name().into(),
+        most: super::lets(shared).name().into(),
         seal: shared.facts().journal.seal.filter(|_| log.state == DayState::Sealed),
         entries: log.entries.iter().skip(log.entries.len().saturating_sub(ENTRIES_TOLD)).map(super::fact).collect(),
         checks: checks::all(shared, &log),
@@ -211,7 +216,7 @@ fn green(shared: &Shared<'_>, log: &DayLog, of: &[&str]) -> Result<(), Refused> 
         .filter(|check| check.stops() && is_asked(check))
         .map(|check| format!("{}: {}; {}", check.name, check.found, check.todo))
         .collect();
-    if red.is_empty() { Ok(()) } else { Err(Refused { why: red, open_orders: 0 }) }
+    if red.is_empty() { Ok(()) } else { Err(Refused { why: red, ..Refused::default() }) }
 }
 
 /// Which files the day begins with.
@@ -241,8 +246,17 @@ fn journal(shared: &Shared<'_>, wanted: &Wanted<'_>, step: DayStep, text: &str) 
     send(shared, wanted, step, 0, text)
 }
 
-/// Has the loop record it, and waits until the journal has it.
+/// Has the loop record it, and waits until the journal has it. Where the journal cannot be written nothing is handed over: a step
+/// that was refused must not count once the disk is mended. One that meets the trouble on its way is under way, and is called so.
 fn send(shared: &Shared<'_>, wanted: &Wanted<'_>, step: DayStep, until_ns: u64, text: &str) -> Result<(), Refused> {
+    let trouble = shared.facts().journal.trouble;
+    if !trouble.is_empty() {
+        let restricted = match step {
+            DayStep::WindDown | DayStep::Closed => "; what it restricts is in force already",
+            _ => "; nothing was changed",
+        };
+        return Err(format!("the journal cannot be written ({trouble}): mend that, then ask again{restricted}").into());
+    }
     let before = shared.day.log().entries.last().map_or(0, |entry| entry.seq);
     let full = || Refused::from("the command ring is full: the data plane takes no commands".to_owned());
     shared.send_day(&record(step, wanted.day, wanted.uid, until_ns, text)).map_err(|_| full())?;
@@ -252,10 +266,21 @@ fn send(shared: &Shared<'_>, wanted: &Wanted<'_>, step: DayStep, until_ns: u64, 
     };
     match wait(JOURNAL_PATIENCE, is_there) {
         true => Ok(()),
-        false => {
-            Err("the journal does not have it yet: see `tern day status` in a moment, then ask again".to_owned().into())
-        }
+        false => Err(Refused { is_under_way: true, ..Refused::from(under_way(step)) }),
     }
+}
+
+/// What becomes of a step whose record the journal does not have yet.
+fn under_way(step: DayStep) -> String {
+    let then = match step {
+        DayStep::Armed => ", but no order leaves by it: `tern day arm` again lets the firm run",
+        _ => "",
+    };
+    format!(
+        "not refused, but not done: the journal does not have the step `{}` yet, and it counts as soon as it has{then}; see \
+         `tern day status`",
+        step.name()
+    )
 }
 
 fn wait(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
@@ -332,7 +357,7 @@ fn close(shared: &Shared<'_>) -> Result<(), Refused> {
             "{some} orders are open or not answered; `tern orders` lists them, `tern kill` cancels whatever holds them"
         ),
     };
-    Err(Refused { why: vec![why], open_orders })
+    Err(Refused { why: vec![why], open_orders, is_under_way: false })
 }
 
 /// Whether the journal, the venue's log and the second opinion agree.
@@ -365,7 +390,7 @@ fn agree(shared: &Shared<'_>, log: &DayLog) -> Result<(), Refused> {
     if let Err(red) = green(shared, log, &["audit", "drop_copy", "journal"]) {
         why.extend(red.why);
     }
-    if why.is_empty() { Ok(()) } else { Err(Refused { why, open_orders }) }
+    if why.is_empty() { Ok(()) } else { Err(Refused { why, open_orders, is_under_way: false }) }
 }
 
 /// Seals the journal, once the disk has the record that says so.

@@ -5,13 +5,13 @@ use std::os::unix::net::UnixStream;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tern_abi::segment::{Scope, ScopeKind, TradingState};
-use tern_journal::day_log;
+use tern_journal::{DayEntry, day_log};
 
 use crate::bench::Bench;
 use crate::limits::{groups, set};
 
 /// `[session]` of a venue that is not there, and what leads the day.
-fn managed(more: &str) -> String {
+pub(crate) fn managed(more: &str) -> String {
     let (own, _) = groups();
     format!(
         "[session]\nvenue = \"itch_ouch\"\naddress = \"127.0.0.1:9\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n{more}\
@@ -25,7 +25,7 @@ fn ask(bench: &Bench, ask: &str) -> Value {
 }
 
 /// Whether the step is done, the state after it, and why not.
-fn step(bench: &Bench, step: &str) -> (bool, String, String) {
+pub(crate) fn step(bench: &Bench, step: &str) -> (bool, String, String) {
     let answer = ask(bench, &format!(r#"{{"step_day":{{"step":{step},"why":"a test"}}}}"#));
     let day = &answer["answer"]["day"];
     let state = day["state"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
@@ -36,9 +36,14 @@ fn waive(bench: &Bench, check: &str) {
     let until_ns = u64::MAX / 2;
     let refused = step(bench, &format!(r#"{{"waive":{{"check":"{check}","until_ns":{until_ns}}}}}"#));
     assert!(!refused.0 && refused.2.contains("at most 24 hours"), "{refused:?}");
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64;
-    let done = step(bench, &format!(r#"{{"waive":{{"check":"{check}","until_ns":{}}}}}"#, now + 3_600_000_000_000));
+    let done = step(bench, &waiver(check));
     assert!(done.0, "{check}: {done:?}");
+}
+
+/// A waiver for an hour.
+pub(crate) fn waiver(check: &str) -> String {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64;
+    format!(r#"{{"waive":{{"check":"{check}","until_ns":{}}}}}"#, now + 3_600_000_000_000)
 }
 
 fn firm(bench: &Bench) -> TradingState {
@@ -118,6 +123,45 @@ fn a_day_is_led_step_by_step_and_outlives_the_daemon() {
         assert!(steps.contains(&wanted), "{wanted} is not among {steps:?}");
     }
     assert!(bench.verified().records > 0);
+}
+
+#[test]
+fn a_step_whose_record_is_late_is_not_called_refused_and_an_arming_that_came_late_lets_nothing_leave() {
+    let patient = "heartbeat_loss_ms = 60000\n";
+    let mut bench = Bench::new("late", "", &(managed("") + "[day]\nmanaged = true\n[daemon]\n" + patient));
+    bench.start();
+    until_the_day_is_known(&bench);
+    let checks = ["reference", "opening", "session", "feed", "audit", "alerts", "disk", "scopes"];
+    checks.iter().for_each(|check| waive(&bench, check));
+    assert!(step(&bench, "\"prepare\"").0);
+    bench.until("ready", || step(&bench, "\"ready\"").0);
+    // The daemon holds the firm from its start; the fake data plane does not do it by itself.
+    bench.signal(Signal::SIGKILL);
+    bench.start();
+    until_the_day_is_known(&bench);
+    bench.until("the new daemon holds the firm", || firm(&bench) == TradingState::CancelOnly);
+
+    // The loop stands still, and so does the way into the journal.
+    bench.kill_data_plane(Signal::SIGSTOP);
+    let late = step(&bench, "\"arm\"");
+    bench.kill_data_plane(Signal::SIGCONT);
+    assert!(
+        !late.0 && late.2.contains("not refused, but not done") && late.2.contains("`tern day arm` again"),
+        "{late:?}"
+    );
+    let state = || ask(&bench, "\"look_at_day\"")["answer"]["day"].clone();
+    bench.until("the record is there", || state()["state"] == "armed");
+    assert_eq!((state()["most"].as_str(), firm(&bench)), (Some("cancel_only"), TradingState::CancelOnly));
+    let armed = step(&bench, "\"arm\"");
+    assert_eq!(
+        (armed.0, firm(&bench), state()["most"].as_str()),
+        (true, TradingState::Running, Some("running")),
+        "{armed:?}"
+    );
+    bench.stop();
+    let log = day_log(&bench.config.paths.journal).expect("readable");
+    let refused = |entry: &&DayEntry| entry.step.name() == "refused" && entry.text.starts_with("arm");
+    assert_eq!(log.entries.iter().find(refused).map(|entry| &entry.text), None, "the arming was not refused");
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use tern_journal::day_log;
+
 use crate::bench::Bench;
+use crate::day::{managed, step, waiver};
 
 /// A small tmpfs, unmounted at the end.
 struct Disk<'a>(&'a Path);
@@ -30,7 +33,8 @@ impl Drop for Disk<'_> {
 
 #[test]
 fn a_full_disk_stops_trading_and_loses_no_record() {
-    let mut bench = Bench::new("disk", "", "[journal]\nsegment_bytes = 1048576\n");
+    let mut bench =
+        Bench::new("disk", "", &(managed("") + "[day]\nmanaged = true\n[journal]\nsegment_bytes = 1048576\n"));
     let folder = bench.config.paths.journal.clone();
     if !tern_hw::testnet::privileged("a_full_disk_stops_trading_and_loses_no_record") {
         return;
@@ -48,6 +52,12 @@ fn a_full_disk_stops_trading_and_loses_no_record() {
     let answer = bench.ask(&resume);
     assert!(answer.contains("the journal takes no records: ") && words.kill.state().killed(), "{answer}");
 
+    // A step of the day is refused at once, not handed over: it must not count once there is room again.
+    let refused = step(&bench, &waiver("reference"));
+    assert!(
+        !refused.0 && refused.2.contains("the journal cannot be written") && refused.2.contains("nothing was changed")
+    );
+
     disk.grow("size=64m");
     bench.until("the journal goes on", || words.journaled_seq.get() >= published - 1);
     bench.until("no trouble any more", || bench.facts().journal.trouble.is_empty());
@@ -56,5 +66,8 @@ fn a_full_disk_stops_trading_and_loses_no_record() {
     assert!(answer.contains("taken\":true") && !words.kill.state().killed(), "{answer}");
     bench.stop();
     assert!(bench.verified().last_seq >= published - 1);
+    let log = day_log(&folder).expect("readable");
+    let steps: Vec<&str> = log.entries.iter().map(|entry| entry.step.name()).collect();
+    assert!(steps.contains(&"refused") && !steps.contains(&"waived"), "{steps:?}");
     drop(disk);
 }
