@@ -8,7 +8,9 @@ use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
 
 use libbpf_cargo::SkeletonBuilder;
-use tern_abi::steer::{self, FrameRecord, SteerCounter, SteerFacts, SubscriptionKey, SubscriptionValue, names};
+use tern_abi::steer::{
+    self, FrameRecord, QueueClaim, SteerCounter, SteerFacts, SubscriptionKey, SubscriptionValue, names,
+};
 
 const SOURCE: &str = "src/steer.bpf.c";
 /// Debian and Ubuntu keep `asm/types.h` in the multiarch folder, which clang does not search for the BPF target.
@@ -48,6 +50,9 @@ fn abi_header() -> String {
         define(&mut header, name, value.into());
     }
     define(&mut header, "STEER_COUNTER_COUNT", SteerCounter::COUNT);
+    define(&mut header, "STEER_QUEUES", steer::STEER_QUEUES);
+    define(&mut header, "COUNTERS_OF_NOBODY", steer::COUNTERS_OF_NOBODY as usize);
+    define(&mut header, "CLAIM_BYTES", size_of::<QueueClaim>());
     header.push_str("enum steer_counter {\n");
     for counter in SteerCounter::ALL {
         writeln!(header, "\tSTEER_{} = {},", counter.name().to_uppercase(), counter.index()).expect("String takes all");
@@ -65,10 +70,12 @@ fn abi_header() -> String {
     }
     layout!("frame_record", FrameRecord, version kind stream payload_offset payload_bytes queue line reserved arrival_tai_ns nic_ns);
     layout!("subscription_key", SubscriptionKey, group port padding);
-    layout!("subscription_value", SubscriptionValue, stream line reserved);
-    layout!("steer_facts", SteerFacts, version attach_mode nic_stamp clock interface_index program_id tai_minus_monotonic_ns);
+    layout!("subscription_value", SubscriptionValue, stream line wanted);
+    layout!("steer_facts", SteerFacts, version attach_mode nic_stamp clock interface_index program_id tai_minus_monotonic_ns netns_inode);
     assert_that(&mut header, "sizeof(struct frame_record)", steer::FRAME_RECORD_BYTES);
-    for name in [names::PROGRAM, names::PROGRAM_NIC, names::SUBSCRIPTIONS, names::OWN_ADDRESSES, names::COUNTERS] {
+    for name in
+        [names::PROGRAM, names::PROGRAM_NIC, names::SUBSCRIPTIONS, names::OWN_ADDRESSES, names::COUNTERS, names::CLAIMS]
+    {
         assert!(name.len() <= 15, "the kernel truncates `{name}` to 15 characters");
     }
     header

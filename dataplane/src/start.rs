@@ -211,7 +211,7 @@ impl Run<'_> {
                 rx_ring: port.ring_frames,
                 zero_copy: if port.zero_copy == AutoOff::Auto { ZeroCopy::Prefer } else { ZeroCopy::Never },
                 huge_pages: port.huge_pages == AutoOff::Auto,
-                ..XdpConfig::new(port.interface.clone(), *queue, self.config.paths.bpf().join(&port.interface))
+                ..XdpConfig::new(port.interface.clone(), *queue, self.config.paths.pins(&port.interface))
             })?;
             opened.fallbacks().iter().for_each(|text| report.fallback(text.clone()));
             ports.push(opened);

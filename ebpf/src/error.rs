@@ -13,7 +13,8 @@ pub enum SteerError {
     /// Another XDP program holds the interface.
     #[error(
         "interface `{interface}` already carries the XDP program `{program}` (id {program_id}, {mode}), which was not \
-         attached from {pins}; nothing was replaced. Detach it with `{remedy}`",
+         attached from {pins}; nothing was replaced. Where it is an instance's of yours, give both the same `paths.bpf`; else detach it \
+         with `{remedy}`",
         pins = .pins.display()
     )]
     ForeignProgram {
@@ -29,6 +30,44 @@ pub enum SteerError {
         pins: PathBuf,
         /// A command that detaches it.
         remedy: String,
+    },
+    /// Another instance has the queue.
+    #[error(
+        "queue {queue} of interface `{interface}` is that of the instance whose run folder is {}; give this one another queue \
+         (`port.queues`), or stop that one",
+        .holder.display()
+    )]
+    Taken {
+        /// The interface.
+        interface: String,
+        /// The queue.
+        queue: u32,
+        /// The run folder of the instance that has it.
+        holder: PathBuf,
+    },
+    /// The program of the other instances on the interface cannot be shared.
+    #[error(
+        "the XDP program of `{interface}` cannot be shared: {why}; {holders} uses it and was left alone: stop what uses it, then start \
+         this one first"
+    )]
+    Unfit {
+        /// The interface.
+        interface: String,
+        /// What is in the way.
+        why: String,
+        /// The run folders of the instances that use it.
+        holders: String,
+    },
+    /// No place is kept for the queue.
+    #[error(
+        "interface `{interface}`: queue {queue} cannot be steered to, {} is the highest; see `port.queues`",
+        tern_abi::steer::STEER_QUEUES - 1
+    )]
+    Queue {
+        /// The interface.
+        interface: String,
+        /// The queue.
+        queue: u32,
     },
     /// The kernel refused to load the program.
     #[error("loading the XDP program for `{interface}` failed: {source}{log}")]

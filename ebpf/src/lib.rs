@@ -3,15 +3,19 @@
 //! [`Steer::attach`] loads the program (bound to the device where its driver can stamp frames, plain otherwise),
 //! attaches it (native, generic as fallback) and pins its maps and its link in a bpffs of Tern's own. The link is
 //! pinned on purpose: the death of the process that attached it does not stop market data. [`Steer::detach`] undoes all
-//! of it. Other processes work on the pins through [`SteerPins::open`].
+//! of it. Other processes work on the pins through [`SteerPins::open`]. Instances on one interface share the program, each with queues
+//! of its own (adr/0045).
 //!
 //! A mount made inside `ip netns exec` is seen by that command's children alone, and it dies with them: processes that
 //! share the pins enter the namespace by `nsenter --net=…`, or find a bpffs that was mounted before.
 
 mod bpffs;
+mod claims;
 mod error;
 mod load;
+mod lock;
 mod pins;
+mod steer;
 mod sys;
 
 #[allow(
@@ -31,5 +35,5 @@ mod skeleton {
 
 pub use bpffs::{ensure_bpffs, is_bpffs, release_bpffs};
 pub use error::SteerError;
-pub use load::{AttachPreference, ClockPreference, Steer, SteerConfig};
 pub use pins::{SteerCounts, SteerPins, Subscription};
+pub use steer::{AttachPreference, ClockPreference, Steer, SteerConfig};

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT)
 /*
  * Steers frames for Tern to the AF_XDP socket of the queue they came in on, with a record in front; passes everything
- * else to the kernel. Each frame adds one to exactly one counter.
+ * else to the kernel. Each frame adds one to exactly one counter of its queue.
+ *
+ * One program serves all instances on an interface. Each has queues of its own, and what it wants is kept by queue, in
+ * the values of the maps: so one lookup tells where a frame belongs, and also that it came in on the wrong queue.
  *
  * UDP checksums are not verified here: the program would have to read the whole payload. The record is not part of the
  * frame, so what lies behind it is byte for byte what the NIC delivered.
@@ -39,7 +42,7 @@ struct subscription_key {
 struct subscription_value {
 	__u16 stream;
 	__u8 line;
-	__u8 reserved;
+	__u8 wanted;
 };
 
 struct steer_facts {
@@ -50,13 +53,31 @@ struct steer_facts {
 	__u32 interface_index;
 	__u32 program_id;
 	__u64 tai_minus_monotonic_ns;
+	__u64 netns_inode;
 };
 
 #include "steer_abi.h"
 
+/* By RX queue: what the instance that has it wants. */
+struct subscription {
+	struct subscription_value of[STEER_QUEUES];
+};
+
+struct own_address {
+	__u8 wanted[STEER_QUEUES];
+};
+
+/* Whose a queue is; for the loaders alone. */
+struct queue_claim {
+	__u8 owner[CLAIM_BYTES];
+};
+
+struct steer_counts {
+	__u64 outcomes[STEER_COUNTER_COUNT];
+};
+
 #define MAX_SUBSCRIPTIONS 4096
 #define MAX_OWN_ADDRESSES 64
-#define MAX_QUEUES 256
 #define MAX_VLAN_TAGS 2
 
 #define IP_MORE_FRAGMENTS 0x2000
@@ -83,29 +104,36 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_SUBSCRIPTIONS);
 	__type(key, struct subscription_key);
-	__type(value, struct subscription_value);
+	__type(value, struct subscription);
 } subscriptions SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_OWN_ADDRESSES);
 	__type(key, __be32);
-	__type(value, __u32);
+	__type(value, struct own_address);
 } own_addresses SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, MAX_QUEUES);
+	__uint(max_entries, STEER_QUEUES);
 	__type(key, __u32);
 	__type(value, __u32);
 } sockets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, STEER_COUNTER_COUNT);
+	__uint(max_entries, COUNTERS_OF_NOBODY + 1);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct steer_counts);
 } steer_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, STEER_QUEUES);
+	__type(key, __u32);
+	__type(value, struct queue_claim);
+} queue_claims SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -128,20 +156,30 @@ struct cargo {
 	__u8 line;
 };
 
-static __always_inline void count(__u32 outcome)
+static __always_inline void count(__u32 queue, __u32 outcome)
 {
-	__u64 *counter = bpf_map_lookup_elem(&steer_counters, &outcome);
+	struct steer_counts *counts;
 
-	if (counter)
-		*counter += 1; /* per CPU, and XDP does not nest */
+	if (queue >= STEER_QUEUES)
+		queue = COUNTERS_OF_NOBODY;
+	counts = bpf_map_lookup_elem(&steer_counters, &queue);
+	if (counts && outcome < STEER_COUNTER_COUNT)
+		counts->outcomes[outcome] += 1; /* per CPU, and XDP does not nest */
 }
 
-static __always_inline bool is_own_address(__be32 address)
+/* `here` for an address that the queue's instance has, `nobodys` for one that no instance has. */
+static __always_inline __u32 classify_address(__be32 address, __u32 queue, __u32 here, __u32 nobodys)
 {
-	return bpf_map_lookup_elem(&own_addresses, &address) != NULL;
+	struct own_address *own = bpf_map_lookup_elem(&own_addresses, &address);
+
+	if (!own)
+		return nobodys;
+	if (queue >= STEER_QUEUES || !own->wanted[queue])
+		return STEER_PASS_OTHER_QUEUE;
+	return here;
 }
 
-static __always_inline __u32 classify_arp(void *at, void *end)
+static __always_inline __u32 classify_arp(void *at, void *end, __u32 queue)
 {
 	struct arp_ipv4 *arp = at;
 
@@ -150,14 +188,15 @@ static __always_inline __u32 classify_arp(void *at, void *end)
 	if (arp->hardware_type != bpf_htons(1) || arp->protocol_type != bpf_htons(ETH_P_IP) ||
 	    arp->hardware_bytes != ETH_ALEN || arp->protocol_bytes != 4)
 		return STEER_PASS_ARP_OTHER;
-	return is_own_address(arp->target_protocol) ? STEER_REDIRECT_ARP : STEER_PASS_ARP_OTHER;
+	return classify_address(arp->target_protocol, queue, STEER_REDIRECT_ARP, STEER_PASS_ARP_OTHER);
 }
 
-static __always_inline __u32 classify_udp(struct iphdr *ip, __u32 segment_bytes, void *data, void *end,
+static __always_inline __u32 classify_udp(struct iphdr *ip, __u32 segment_bytes, void *data, void *end, __u32 queue,
 					  struct cargo *cargo)
 {
 	struct udphdr *udp = (void *)(ip + 1);
-	struct subscription_value *subscription;
+	struct subscription_value *wanted;
+	struct subscription *subscription;
 	struct subscription_key key = {};
 	__u32 udp_bytes;
 
@@ -171,14 +210,19 @@ static __always_inline __u32 classify_udp(struct iphdr *ip, __u32 segment_bytes,
 	subscription = bpf_map_lookup_elem(&subscriptions, &key);
 	if (!subscription)
 		return STEER_PASS_UNSUBSCRIBED;
-	cargo->stream = subscription->stream;
-	cargo->line = subscription->line;
+	if (queue >= STEER_QUEUES)
+		return STEER_PASS_OTHER_QUEUE;
+	wanted = &subscription->of[queue];
+	if (!wanted->wanted)
+		return STEER_PASS_OTHER_QUEUE;
+	cargo->stream = wanted->stream;
+	cargo->line = wanted->line;
 	cargo->payload_offset = (void *)(udp + 1) - data;
 	cargo->payload_bytes = udp_bytes - sizeof(*udp);
 	return STEER_REDIRECT_UDP;
 }
 
-static __always_inline __u32 classify_ipv4(void *at, void *data, void *end, struct cargo *cargo)
+static __always_inline __u32 classify_ipv4(void *at, void *data, void *end, __u32 queue, struct cargo *cargo)
 {
 	struct iphdr *ip = at;
 	__u32 packet_bytes;
@@ -195,11 +239,11 @@ static __always_inline __u32 classify_ipv4(void *at, void *data, void *end, stru
 		return STEER_PASS_TRUNCATED;
 	switch (ip->protocol) {
 	case IPPROTO_UDP:
-		return classify_udp(ip, packet_bytes - sizeof(*ip), data, end, cargo);
+		return classify_udp(ip, packet_bytes - sizeof(*ip), data, end, queue, cargo);
 	case IPPROTO_TCP:
 		if (packet_bytes < sizeof(*ip) + sizeof(struct tcphdr))
 			return STEER_PASS_TRUNCATED;
-		return is_own_address(ip->daddr) ? STEER_REDIRECT_TCP : STEER_PASS_TCP_OTHER;
+		return classify_address(ip->daddr, queue, STEER_REDIRECT_TCP, STEER_PASS_TCP_OTHER);
 	default:
 		return STEER_PASS_PROTOCOL;
 	}
@@ -210,8 +254,8 @@ static __always_inline bool is_vlan(__be16 type)
 	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
 }
 
-/* The outcome of a frame, were there a socket for it; fills `cargo` for datagrams. */
-static __always_inline __u32 classify(void *data, void *end, struct cargo *cargo)
+/* The outcome of a frame on a queue, were there a socket for it; fills `cargo` for datagrams. */
+static __always_inline __u32 classify(void *data, void *end, __u32 queue, struct cargo *cargo)
 {
 	struct ethhdr *ethernet = data;
 	void *at = ethernet + 1;
@@ -235,9 +279,9 @@ static __always_inline __u32 classify(void *data, void *end, struct cargo *cargo
 	if (is_vlan(type))
 		return STEER_PASS_VLAN_DEPTH;
 	if (type == bpf_htons(ETH_P_IP))
-		return classify_ipv4(at, data, end, cargo);
+		return classify_ipv4(at, data, end, queue, cargo);
 	if (type == bpf_htons(ETH_P_ARP))
-		return classify_arp(at, end);
+		return classify_arp(at, end, queue);
 	return STEER_PASS_NOT_IP;
 }
 
@@ -253,9 +297,9 @@ static __always_inline __u64 arrival_tai_ns(void)
 }
 
 /* Counts `outcome` and passes the frame on. */
-static __always_inline int pass(__u32 outcome)
+static __always_inline int pass(__u32 queue, __u32 outcome)
 {
-	count(outcome);
+	count(queue, outcome);
 	return XDP_PASS;
 }
 
@@ -267,7 +311,7 @@ static __always_inline int steer(struct xdp_md *ctx, __u64 arrival_ns, __u64 nic
 	struct cargo cargo = {};
 	__u16 kind;
 
-	outcome = classify(data, end, &cargo);
+	outcome = classify(data, end, queue, &cargo);
 	switch (outcome) {
 	case STEER_REDIRECT_UDP:
 		kind = FRAME_UDP;
@@ -279,14 +323,14 @@ static __always_inline int steer(struct xdp_md *ctx, __u64 arrival_ns, __u64 nic
 		kind = FRAME_ARP;
 		break;
 	default:
-		return pass(outcome);
+		return pass(queue, outcome);
 	}
 
 	/* Before the head moves: without a socket the kernel must get the frame as it came. */
 	if (!bpf_map_lookup_elem(&sockets, &queue))
-		return pass(STEER_PASS_NO_SOCKET);
+		return pass(queue, STEER_PASS_NO_SOCKET);
 	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(*record)))
-		return pass(STEER_PASS_NO_HEADROOM);
+		return pass(queue, STEER_PASS_NO_HEADROOM);
 	record = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
 	if ((void *)(record + 1) > end)
@@ -303,13 +347,13 @@ static __always_inline int steer(struct xdp_md *ctx, __u64 arrival_ns, __u64 nic
 	record->nic_ns = nic_ns;
 
 	if (bpf_redirect_map(&sockets, queue, XDP_PASS) == XDP_REDIRECT) {
-		count(outcome);
+		count(queue, outcome);
 		return XDP_REDIRECT;
 	}
 	/* The socket closed since the lookup. */
 	if (bpf_xdp_adjust_head(ctx, sizeof(*record)))
 		return XDP_ABORTED;
-	return pass(STEER_PASS_NO_SOCKET);
+	return pass(queue, STEER_PASS_NO_SOCKET);
 }
 
 SEC("xdp")

@@ -54,6 +54,12 @@ pub(crate) fn interface_index(name: &str) -> Option<u32> {
     (index != 0).then_some(index)
 }
 
+/// The network namespace of the calling thread, as `stat /proc/thread-self/ns/net` names it.
+pub(crate) fn netns_inode() -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata("/proc/thread-self/ns/net")?.ino())
+}
+
 pub(crate) fn file_system_magic(path: &Path) -> io::Result<libc::c_long> {
     let path = c_path(path)?;
     // SAFETY: statfs is plain data, for which zeroes are valid.

@@ -227,12 +227,12 @@ fn pins_of_another_version_are_refused() {
     let mut value = facts.lookup(&[0; 4], MapFlags::ANY).expect("reads").expect("is there");
     value[..2].copy_from_slice(&77u16.to_ne_bytes());
     facts.update(&[0; 4], &value, MapFlags::ANY).expect("writes");
-    let error = SteerPins::open(steer.pins().dir()).map(drop).expect_err("refused");
+    let error = SteerPins::open(steer.pins().dir(), &[0]).map(drop).expect_err("refused");
     let said = format!("have layout version 77, this program knows {}", tern_abi::steer::STEER_VERSION);
     assert!(error.to_string().contains(&said), "{error}");
     let config = steer_config(&net, |_| {});
     assert!(net.enter(Side::Appliance, || Steer::adopt(&config)).expect("looks").is_none());
-    let error = SteerPins::open(Path::new("/nowhere")).map(drop).expect_err("refused");
+    let error = SteerPins::open(Path::new("/nowhere"), &[0]).map(drop).expect_err("refused");
     assert!(matches!(error, SteerError::Pin { .. }), "{error}");
     let error = net
         .enter(Side::Appliance, || Steer::attach(&steer_config(&net, |config| config.interface = "nosuch0".into())))

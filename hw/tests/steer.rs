@@ -306,7 +306,7 @@ fn subscriptions_change_while_frames_flow() {
     let peer = peer_socket(&net);
     let udp = FrameBuilder::new().udp(SENDER, (GROUP, PORT), b"x");
     let syn = FrameBuilder::new().tcp_syn(SENDER, (OWN, 1));
-    let pins = tern_ebpf::SteerPins::open(steer.pins().dir()).expect("another process opens the pins");
+    let pins = tern_ebpf::SteerPins::open(steer.pins().dir(), &[0]).expect("another process opens the pins");
     let counted = |frame: &[u8], counter| {
         let before = pins.counters().expect("reads");
         peer.send(frame).expect("sends");

@@ -241,7 +241,7 @@ fn more_frames_than_one_kick_sends_all_leave() {
 fn each_queue_has_its_own_port() {
     const COUNT: u16 = 400;
     let Some(net) = TestNet::with_queues("txdp", "each_queue_has_its_own_port", 2) else { return };
-    let steer = attach(&net, |_| {});
+    let steer = attach(&net, |config| config.queues = vec![0, 1]);
     let mut first = open(&net, &steer, |config| config.queue = 0);
     let mut second = open(&net, &steer, |config| config.queue = 1);
     let peer = peer_socket(&net);

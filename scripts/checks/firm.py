@@ -22,7 +22,7 @@ ENDS = ("canceled", "executed", "rejected")
 
 
 class Instance(venue.Tern):
-    """One of the firm's: a kernel-socket port, as the interface's XDP program is one instance's alone."""
+    """One of the firm's, on a kernel-socket port: shared_interface is about the other."""
 
     def __init__(self, name, number, options, out, network):
         self.name = name

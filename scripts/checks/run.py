@@ -52,6 +52,7 @@ CHECKS = {
     "strategy_crash": ("strategy", True, True),
     "sandbox_forbidden": ("sandboxed", True, True),
     "firm_of_two": ("firm", True, True),
+    "shared_interface": ("shared", True, True),
     "overnight": ("overnight", True, True),
     "day": ("day", True, True),
     "silent_venue": ("silent", True, True),

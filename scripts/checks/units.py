@@ -8,6 +8,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UNITS = os.path.join(HERE, "..", "..", "packaging", "systemd")
+MOUNT = "run-tern-bpf.mount"
 PROGRAMS = ("ternd", "tern-metrics", "tern-audit", "tern-sink")
 # Exposure that `systemd-analyze security` may find, tenths of 0 to 10: what each has to keep is said in the unit.
 EXPOSURE_MAX = {"ternd@.service": 50, "tern-metrics@.service": 30, "tern-audit@.service": 35, "tern-sink@.service": 35}
@@ -17,6 +18,9 @@ def units(_out, _options):
     if not shutil.which("systemd-analyze"):
         return "SKIP: systemd-analyze is not here: nothing is known of the units"
     with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(os.path.join(UNITS, MOUNT), folder)
+        said = run("verify", "--man=no", os.path.join(folder, MOUNT))
+        assert said.returncode == 0 and not said.stdout.strip(), f"{MOUNT}: {said.stdout}"
         found = [f"{name} {check(name, folder)}" for name in EXPOSURE_MAX]
         account(folder)
     return "exposure of 0 to 10: " + ", ".join(found) + "; users, groups and folders are made"

@@ -290,6 +290,7 @@ class Tern:
         names = ("xsk_rx_dropped", "xsk_rx_ring_full", "socket_overflow")
         drops = {name: self.counters["xdp_statistics"][name] for name in names}
         drops["veth_venue_tx_dropped"] = self.link
+        drops["steer_pass_other_queue"] = self.counters["steer"].get("pass_other_queue", 0)
         drops["steer_pass_no_socket"] = self.counters["steer"].get("pass_no_socket", 0)
         drops["steer_pass_unsubscribed"] = self.counters["steer"].get("pass_unsubscribed", 0)
         drops["steer_pass_no_headroom"] = self.counters["steer"].get("pass_no_headroom", 0)

@@ -26,6 +26,7 @@ mod packet;
 mod pages;
 mod picture;
 mod picture_outliers;
+mod pins;
 mod problems;
 mod query;
 mod record_text;

@@ -1,16 +1,14 @@
 //! `tern counters`: read from the segment, the pinned maps and the facts files, with ternd or without.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 use tern_abi::counters::LoopCounter;
 use tern_abi::segment::{REFUSAL_WORDS, Segment};
-use tern_abi::steer::{SteerCounter, names};
+use tern_abi::steer::SteerCounter;
 use tern_config::facts::{Named, name_at};
 use tern_hw::segment::SegmentView;
 
 use crate::outcome::{Failure, Outcome};
+use crate::pins::Pins;
 use crate::table::{Align, Table, grouped};
 use crate::target::Target;
 
@@ -108,7 +106,7 @@ fn refusals(target: &Target, segment: &Segment<'_>) -> Section {
 fn steer_section(target: &Target, view: &SegmentView) -> Section {
     let facts = target.daemon_facts();
     let pinned = match &target.interface {
-        Some(interface) => read_steer(&target.paths.bpf().join(interface).join(names::COUNTERS)),
+        Some(interface) => Pins::read(&target.paths, interface).and_then(|pins| pins.counted()).map(|found| found.own),
         None => Err("the interface is not known; give --config".into()),
     };
     let read = pinned.or_else(|why| {
@@ -125,18 +123,4 @@ fn steer_section(target: &Target, view: &SegmentView) -> Section {
         Err(why) => (Vec::new(), Some(why)),
     };
     Section { name: "steer", rows, absent }
-}
-
-/// Sums the per-CPU counters of the pinned map.
-pub(crate) fn read_steer(pin: &Path) -> Result<BTreeMap<String, u64>, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", pin.display());
-    let data = aya::maps::MapData::from_pin(pin).map_err(|error| wrong(&error))?;
-    let map =
-        aya::maps::PerCpuArray::<_, u64>::try_from(aya::maps::Map::PerCpuArray(data)).map_err(|error| wrong(&error))?;
-    let mut counters = BTreeMap::new();
-    for counter in SteerCounter::ALL {
-        let values = map.get(&(counter.index() as u32), 0).map_err(|error| wrong(&error))?;
-        counters.insert(counter.name().to_owned(), values.iter().sum());
-    }
-    Ok(counters)
 }

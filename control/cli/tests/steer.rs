@@ -52,9 +52,9 @@ fn the_pinned_counters_are_those_of_the_program() {
         ..SegmentSpec::new("steer")
     };
     let _segment = DataPlaneSegment::open(&spec).expect("a segment");
-    let steer = net
-        .enter(Side::Appliance, || Steer::attach(&SteerConfig::new(APPLIANCE_INTERFACE, config.paths.bpf())))
-        .expect("attaches");
+    let wanted =
+        SteerConfig { owner: config.paths.run.clone(), ..SteerConfig::new(APPLIANCE_INTERFACE, &config.paths.bpf) };
+    let steer = net.enter(Side::Appliance, || Steer::attach(&wanted)).expect("attaches");
     steer.pins().subscribe(Subscription { group: GROUP, port: PORT, stream: 7, line: 0 }).expect("subscribes");
     let said = counters(&config);
     assert_eq!(said["steer"][SteerCounter::PassNoSocket.name()], 0, "{said}");

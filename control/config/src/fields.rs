@@ -20,9 +20,16 @@ pub const FIELDS: &[Field] = &[
     field("paths.segment", "\"auto\" or an absolute path on tmpfs or hugetlbfs, for example \"/dev/shm/tern-demo\""),
     field("paths.journal", "an absolute path of a folder, for example \"/var/lib/tern/demo/journal\""),
     field("paths.run", "an absolute path of a folder, at most 96 bytes, for example \"/run/tern/demo\""),
+    field(
+        "paths.bpf",
+        "an absolute path of a folder that is not in paths.run or paths.journal, for example \"/run/tern/bpf\"",
+    ),
     field("port.kind", "\"xdp\" or \"socket\""),
     field("port.interface", "the name of a network interface (`ip link` lists them), for example \"eth1\""),
-    field("port.queues", "a list of different RX queue numbers (`ethtool -l` counts them), for example [0]"),
+    field(
+        "port.queues",
+        "a list of different RX queue numbers from 0 to 255 (`ethtool -l` counts them), for example [0]",
+    ),
     field("port.attach", "\"auto\", \"native\" or \"generic\""),
     field("port.zero_copy", "\"auto\" or \"off\""),
     field("port.ring_frames", "a power of two from 64 to 131072; below 32768 bursts may be dropped"),

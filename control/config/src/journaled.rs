@@ -23,7 +23,7 @@ impl Config {
     pub fn journaled(text: &str) -> Result<(Self, Vec<Problem>), Problems> {
         let (mut config, mut odd) = parse_known(text)?;
         config.source = Source::new(Path::new(FILE), text);
-        config.fill_paths();
+        config.paths.fill(&config.instance.name);
         for (field, is_named) in [
             ("reference.file", matches!(&config.reference, Some(Reference { file: Some(_), .. }))),
             ("opening.file", matches!(&config.opening, Some(Opening { file: Some(_), .. }))),

@@ -89,7 +89,7 @@ impl Config {
             return Err(source.problem_at("include", "nothing can be included here".into(), None).into());
         }
         config.source = source;
-        config.fill_paths();
+        config.paths.fill(&config.instance.name);
         let unread = [config.fill_reference().err(), config.fill_opening().err()];
         let mut problems = validate::problems(&config);
         problems.extend(unread.into_iter().flatten());
@@ -127,20 +127,6 @@ impl Config {
         let own = [("config", self.file().to_owned())];
         let included = self.include.iter().map(|file| ("include", folder.join(file)));
         own.into_iter().chain(included).chain(self.named.iter().cloned()).collect()
-    }
-
-    fn fill_paths(&mut self) {
-        let defaults = Paths::of(&self.instance.name);
-        let paths = &mut self.paths;
-        for (path, default) in [
-            (&mut paths.segment, defaults.segment),
-            (&mut paths.journal, defaults.journal),
-            (&mut paths.run, defaults.run),
-        ] {
-            if path.as_os_str().is_empty() {
-                *path = default;
-            }
-        }
     }
 
     fn fill_drop_copy_password(&mut self) -> Result<(), Problem> {

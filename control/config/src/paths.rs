@@ -15,8 +15,11 @@ pub struct Paths {
     pub segment: PathBuf,
     /// Folder of the journal's files.
     pub journal: PathBuf,
-    /// Folder of the control socket, the bpffs pins and the pid files.
+    /// Folder of the control socket and the pid files.
     pub run: PathBuf,
+    /// Where a bpffs is or gets mounted, with the pins of the XDP programs; by default `bpf` beside the run folder. Instances on one
+    /// interface share its program and have this in common.
+    pub bpf: PathBuf,
 }
 
 impl Paths {
@@ -26,7 +29,30 @@ impl Paths {
             segment: AUTO.into(),
             journal: format!("/var/lib/tern/{instance}/journal").into(),
             run: format!("/run/tern/{instance}").into(),
+            bpf: "/run/tern/bpf".into(),
         }
+    }
+
+    /// Fills what is empty: the bpffs lies beside the run folder, wherever that is.
+    pub(crate) fn fill(&mut self, instance: &str) {
+        let defaults = Self::of(instance);
+        for (path, default) in [
+            (&mut self.segment, defaults.segment),
+            (&mut self.journal, defaults.journal),
+            (&mut self.run, defaults.run),
+        ] {
+            if path.as_os_str().is_empty() {
+                *path = default;
+            }
+        }
+        if self.bpf.as_os_str().is_empty() {
+            self.bpf = self.run.with_file_name("bpf");
+        }
+    }
+
+    /// Where the pins of an interface are.
+    pub fn pins(&self, interface: &str) -> PathBuf {
+        self.bpf.join(interface)
     }
 
     /// The segment's file; `None` = on hugetlbfs where one is mounted with enough free pages, else in `/dev/shm`.
@@ -36,10 +62,6 @@ impl Paths {
     /// The daemon's control socket.
     pub fn control_socket(&self) -> PathBuf {
         self.run.join("tern.sock")
-    }
-    /// Where a bpffs of our own is mounted and everything of the XDP program is pinned.
-    pub fn bpf(&self) -> PathBuf {
-        self.run.join("bpf")
     }
     /// Pid file of the daemon.
     pub fn daemon_pid(&self) -> PathBuf {

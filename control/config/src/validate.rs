@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use tern_abi::segment::INSTANCE_BYTES_MAX;
+use tern_abi::steer::STEER_QUEUES;
 
 use crate::managed::FREEZE_MINUTES_MAX;
 use crate::problem::Problem;
@@ -13,6 +14,8 @@ use crate::types::{Config, PortKind, Session};
 
 /// Longest path of a Unix socket: `sun_path` without its final zero (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// The last RX queue that can be steered to.
+const QUEUE_MAX: u32 = STEER_QUEUES as u32 - 1;
 
 /// Highest price an order may have: OUCH 5.0, 1.2.
 pub(crate) const PRICE_MAX: u32 = 1_999_999_900;
@@ -79,10 +82,23 @@ impl Check<'_> {
         }
         let paths = &self.config.paths;
         let segment = paths.segment_file().unwrap_or(Path::new("/"));
-        for (field, path) in [("paths.segment", segment), ("paths.journal", &paths.journal), ("paths.run", &paths.run)]
-        {
+        for (field, path) in [
+            ("paths.segment", segment),
+            ("paths.journal", &paths.journal),
+            ("paths.run", &paths.run),
+            ("paths.bpf", &paths.bpf),
+        ] {
             if !path.is_absolute() {
                 self.wrong(field, format!("`{}` is not an absolute path", path.display()));
+            }
+        }
+        // What is shared is locked for a moment in the folder above it, and an instance has its own folders locked for good.
+        for (field, own) in [("paths.run", &paths.run), ("paths.journal", &paths.journal)] {
+            if [Some(paths.bpf.as_path()), paths.bpf.parent()].contains(&Some(own.as_path())) {
+                self.wrong(
+                    "paths.bpf",
+                    format!("`{}` is in {field}, which is this instance's alone", paths.bpf.display()),
+                );
             }
         }
         let socket = paths.control_socket();
@@ -104,6 +120,9 @@ impl Check<'_> {
         for (index, queue) in port.queues.iter().enumerate() {
             if port.queues.iter().take(index).any(|earlier| earlier == queue) {
                 self.wrong(&format!("port.queues[{index}]"), format!("queue {queue} is named twice"));
+            }
+            if *queue > QUEUE_MAX {
+                self.wrong(&format!("port.queues[{index}]"), format!("queue {queue} is beyond the last, {QUEUE_MAX}"));
             }
         }
         self.power_of_two("port.ring_frames", port.ring_frames.into(), 64..=131_072);

@@ -5,9 +5,10 @@ use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use tern_config::{Config, Core, PortKind};
+use tern_config::{Config, Core, Paths, PortKind};
 
 use crate::DaemonError;
+use crate::process::Process;
 
 /// The claims, as long as this lives.
 #[derive(Debug, Default)]
@@ -79,6 +80,23 @@ fn taken(key: &str, what: &str, holder: &str) -> DaemonError {
     DaemonError::Taken { key: key.into(), what: what.into(), holder: holder.into() }
 }
 
+/// Whether the instance with this run folder lives: its daemon, which has the folder locked, or its data plane, which outlives the
+/// daemon. What cannot be told counts as alive: it is not for others to clear.
+pub(crate) fn lives(run: &Path) -> bool {
+    let Ok(facts) = fs::metadata(run) else { return false };
+    let Ok(locks) = fs::read_to_string("/proc/locks") else { return true };
+    if pid_in(&locks, facts.dev(), facts.ino()).is_some() {
+        return true;
+    }
+    let paths = Paths { run: run.into(), ..Paths::default() };
+    let Some(pid) = fs::read_to_string(paths.dataplane_pid()).ok().and_then(|text| text.trim().parse().ok()) else {
+        return false;
+    };
+    // Its number may be another's by now: all that a daemon starts is told a configuration.
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    Process::find(pid).is_some() && arguments.split(|byte| *byte == 0).any(|argument| argument == b"--config")
+}
+
 /// Who has the lock on a file, as /proc says.
 fn holder_of(file: &File) -> String {
     let unknown = || "whose process is not seen from here".to_owned();
@@ -127,6 +145,40 @@ mod tests {
         assert_eq!(other.claim(&folder), None);
         assert_eq!(other.claim(Path::new("/nonexistent")), None, "left to whoever needs it");
         fs::remove_dir(&folder).expect("it is empty");
+    }
+
+    #[test]
+    fn an_instance_lives_while_its_daemon_or_its_data_plane_does() {
+        let run = std::env::temp_dir().join(format!("tern-lives-{}", std::process::id()));
+        assert!(!lives(&run), "there is no such folder");
+        fs::create_dir_all(&run).expect("a folder");
+        assert!(!lives(&run), "nobody has it");
+        let mut daemon = Claims::default();
+        assert_eq!(daemon.claim(&run), None);
+        assert!(lives(&run));
+        drop(daemon);
+        assert!(!lives(&run));
+        let paths = Paths { run: run.clone(), ..Paths::default() };
+        fs::write(paths.dataplane_pid(), format!("{}\n", std::process::id())).expect("a file");
+        assert!(!lives(&run), "this process was started without --config: the number is another's by now");
+        let program = ["-c", "read line", "data plane", "--config", "x"];
+        let mut child = std::process::Command::new("sh")
+            .args(program)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("a shell starts");
+        fs::write(paths.dataplane_pid(), format!("{}\n", child.id())).expect("a file");
+        // Its arguments are seen a moment after it was started.
+        let begun = std::time::Instant::now();
+        while !lives(&run) {
+            assert!(begun.elapsed().as_secs() < 10, "the data plane outlives its daemon");
+            std::thread::yield_now();
+        }
+        child.kill().expect("it lives");
+        assert!(!lives(&run), "it is dead and waits for its parent");
+        child.wait().expect("it is dead");
+        assert!(!lives(&run));
+        fs::remove_dir_all(&run).expect("a folder");
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The XDP program: attached for the data plane, adopted after a daemon's death, detached at the end.
+//! The XDP program: attached for the data plane, or joined where another instance has it on the interface; adopted after a daemon's
+//! death, left or detached at the end.
 
 use tern_config::{Attach, Config, PortKind};
 use tern_ebpf::{AttachPreference, Steer, SteerConfig, SteerError, Subscription};
 
+use crate::claims;
 use crate::shared::Shared;
 
 /// The XDP program of the instance; nothing for the socket port.
@@ -23,7 +25,10 @@ impl<'a> Steering<'a> {
                 Attach::Native => AttachPreference::Native,
                 Attach::Generic => AttachPreference::Generic,
             },
-            ..SteerConfig::new(&config.port.interface, config.paths.bpf())
+            queues: config.port.queues.clone(),
+            owner: config.paths.run.clone(),
+            lives: claims::lives,
+            ..SteerConfig::new(&config.port.interface, &config.paths.bpf)
         };
         let adopted = if data_plane_runs { Steer::adopt(&wanted)? } else { None };
         if data_plane_runs && adopted.is_none() {

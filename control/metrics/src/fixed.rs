@@ -71,7 +71,7 @@ pub(crate) const FIXED: &[Row] = rows! {
     // ---- feed
     Gauge StreamTrusted "stream_trusted" ["stream"] Trust: "1 while the books of the stream are trusted." => "see `feed_untrusted` and `feed_silent`";
     // ---- port
-    Counter Steer "steer_frames" ["outcome"] Steering: "Frames by what the XDP program did with them, read once a second." => "`pass_no_socket`, `pass_unsubscribed` and `pass_no_headroom` are packets that the loop did not get: compare `[[feed]]` and `port.queues` with the NIC";
+    Counter Steer "steer_frames" ["outcome"] Steering: "Frames by what the XDP program did with them, read once a second: those on the queues of this instance, and those on queues that are nobody's." => "`pass_other_queue`, `pass_no_socket`, `pass_unsubscribed` and `pass_no_headroom` are packets that the loop did not get: compare `[[feed]]` and `port.queues` with the NIC";
     // ---- session
     Gauge SessionReady "session_ready" ["session"] Session: "1 while orders can be sent on the session." => "see `session_down`";
     // ---- record

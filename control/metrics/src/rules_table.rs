@@ -135,13 +135,13 @@ pub(crate) const OWN: &[Own] = &[
     Own {
         name: "TernFramesNotSteered",
         severity: Warning,
-        expr: r#"increase(tern_steer_frames_total{outcome=~"pass_no_socket|pass_no_headroom"}[1m]) > 0"#,
+        expr: r#"increase(tern_steer_frames_total{outcome=~"pass_other_queue|pass_no_socket|pass_no_headroom"}[1m]) > 0"#,
         for_s: 0,
-        help: "Frames for the loop were passed to the kernel: a queue without a socket, or no room for the record.",
-        todo: "see that `port.queues` names all queues that the NIC spreads to (`ethtool -x`)",
-        fires: &[(r#"tern_steer_frames_total{outcome="pass_no_socket"}"#, "0 0 0 5x10")],
+        help: "Frames for the loop were passed to the kernel: they came in on another queue than ours, on one without a socket, or without room for the record.",
+        todo: "see that `port.queues` names all queues that the NIC spreads to (`ethtool -x`, `ethtool -n`); `tern xdp why` says which queue they came in on, and whose it is",
+        fires: &[(r#"tern_steer_frames_total{outcome="pass_other_queue"}"#, "0 0 0 5x10")],
         silent: &[(r#"tern_steer_frames_total{outcome="redirect_udp"}"#, "0+100x12")],
-        labels: &[("outcome", "pass_no_socket")],
+        labels: &[("outcome", "pass_other_queue")],
         at_s: 30,
     },
     Own {

@@ -9,7 +9,15 @@
 pub const FRAME_RECORD_BYTES: usize = 32;
 
 /// Version of the record's layout and of the maps; a mismatch is refused.
-pub const STEER_VERSION: u16 = 2;
+pub const STEER_VERSION: u16 = 3;
+
+/// RX queues of an interface that the maps have a place for. Those beyond carry nothing for us.
+pub const STEER_QUEUES: usize = 256;
+
+/// Row of the counters' map behind those of the queues: of the queues that have no place, and what a queue had counted before an
+/// instance claimed it. Every instance counts it, as it counts the queues that are nobody's: so its sums never go down when another
+/// instance takes one of these.
+pub const COUNTERS_OF_NOBODY: u32 = STEER_QUEUES as u32;
 
 /// `FrameRecord::kind`: a UDP datagram of a subscribed group and port.
 pub const FRAME_UDP: u16 = 1;
@@ -81,7 +89,8 @@ pub struct SubscriptionKey {
     pub padding: [u8; 2],
 }
 
-/// Value of the subscription map: what the record of a datagram says of where it belongs.
+/// What the record of a datagram says of where it belongs; the value of the subscription map has one for each RX queue
+/// (`[SubscriptionValue; STEER_QUEUES]`), for each queue has its instance and each instance its streams.
 #[repr(C)]
 #[derive(
     Clone,
@@ -100,8 +109,43 @@ pub struct SubscriptionValue {
     pub stream: u16,
     /// Line of the stream: 0 = A, 1 = B.
     pub line: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1 where the instance of the queue wants it, else 0.
+    pub wanted: u8,
+}
+
+/// Length of [`QueueClaim::owner`] in bytes.
+pub const CLAIM_BYTES: usize = 128;
+
+/// Whose a queue is. The program does not read it.
+#[repr(C)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+pub struct QueueClaim {
+    /// What tells instances apart, their run folder, then zeroes; all zero: nobody's.
+    pub owner: [u8; CLAIM_BYTES],
+}
+
+impl QueueClaim {
+    /// Of an owner; what is longer than there is room is cut.
+    pub fn of(owner: &[u8]) -> Self {
+        let mut claim = Self { owner: [0; CLAIM_BYTES] };
+        claim.owner.iter_mut().zip(owner).for_each(|(to, from)| *to = *from);
+        claim
+    }
+
+    /// The owner, empty if it is nobody's.
+    pub fn name(&self) -> &[u8] {
+        self.owner.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
 }
 
 /// `SteerFacts::attach_mode`: the driver runs the program.
@@ -143,18 +187,22 @@ pub struct SteerFacts {
     pub program_id: u32,
     /// What [`CLOCK_MONOTONIC_OFFSET`] adds, ns.
     pub tai_minus_monotonic_ns: u64,
+    /// Inode of the network namespace that has the interface: names and indices of interfaces are a namespace's own.
+    pub netns_inode: u64,
 }
 
 /// Names of the BPF maps, the program and the pins.
 pub mod names {
-    /// Hash map [`super::SubscriptionKey`] -> [`super::SubscriptionValue`].
+    /// Hash map [`super::SubscriptionKey`] -> `[`[`super::SubscriptionValue`]`; `[`super::STEER_QUEUES`]`]`.
     pub const SUBSCRIPTIONS: &str = "subscriptions";
-    /// Hash map of our own IPv4 addresses (network byte order) -> `u32` 1.
+    /// Hash map of our own IPv4 addresses (network byte order) -> `[u8; `[`super::STEER_QUEUES`]`]`, 1 on the queues whose instance has it.
     pub const OWN_ADDRESSES: &str = "own_addresses";
     /// XSKMAP: RX queue index -> AF_XDP socket.
     pub const SOCKETS: &str = "sockets";
-    /// Per-CPU array of `u64`, one per [`super::SteerCounter`].
+    /// Per-CPU array, RX queue index or [`super::COUNTERS_OF_NOBODY`] -> `[u64; `[`super::SteerCounter::COUNT`]`]`.
     pub const COUNTERS: &str = "steer_counters";
+    /// Array, RX queue index -> [`super::QueueClaim`].
+    pub const CLAIMS: &str = "queue_claims";
     /// Array with one [`super::SteerFacts`].
     pub const FACTS: &str = "steer_facts";
     /// The XDP program (at most 15 characters).
@@ -208,7 +256,8 @@ counter_enum! {
         PassProtocol = "pass_protocol": "IPv4 packets neither UDP nor TCP, passed to the kernel.",
         PassUnsubscribed = "pass_unsubscribed": "UDP datagrams of no subscription, passed to the kernel.",
         PassTcpOther = "pass_tcp_other": "TCP segments to other addresses, passed to the kernel.",
-        PassNoSocket = "pass_no_socket": "Frames for us on a queue without an AF_XDP socket, passed to the kernel.",
+        PassOtherQueue = "pass_other_queue": "Frames that are wanted, but not on the queue that they came in on, passed to the kernel: no instance has the queue, or one that does not want them.",
+        PassNoSocket = "pass_no_socket": "Frames for us on a queue of ours that has no AF_XDP socket now, passed to the kernel.",
         PassNoHeadroom = "pass_no_headroom": "Frames for us with no room in front for the record, passed to the kernel.",
     }
 }

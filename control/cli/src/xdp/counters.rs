@@ -33,8 +33,8 @@ pub(crate) fn groups(before: &Moment, after: &Moment) -> [Group; 3] {
         LinkCounter::ALL.iter().map(row).collect()
     });
     let steer = both(&before.steer, &after.steer).map(|(then, now)| {
-        let of = |moment: &std::collections::BTreeMap<String, u64>, counter: &SteerCounter| {
-            moment.get(counter.name()).copied().unwrap_or(0)
+        let of = |moment: &crate::pins::Counted, counter: &SteerCounter| {
+            moment.own.get(counter.name()).copied().unwrap_or(0)
         };
         let row = |counter: &SteerCounter| counted(counter.name(), counter.help(), of(then, counter), of(now, counter));
         SteerCounter::ALL.iter().map(row).collect()

@@ -26,6 +26,8 @@ pub(crate) struct Evidence {
     pub(crate) after: Moment,
     pub(crate) seconds: f64,
     pub(crate) groups: [Group; 3],
+    /// Frames by the queue that they came in on while they were wanted on another.
+    pub(crate) astray: BTreeMap<u32, u64>,
     /// What the loop counted meanwhile; none without a segment.
     pub(crate) counted: Option<Vec<u64>>,
     /// Frames to the group that the kernel got, by shape; or why that is not known.
@@ -84,9 +86,17 @@ impl Evidence {
         let of_map = look.pins.iter().flat_map(|pins| &pins.subscriptions);
         let counted = (before.counters.zip(after.counters))
             .map(|(then, now)| now.iter().zip(then).map(|(now, then)| now.saturating_sub(then)).collect());
+        let strays =
+            |moment: &Moment| moment.steer.as_ref().map_or_else(|_| BTreeMap::new(), |found| found.astray.clone());
+        let then = strays(&before);
+        let astray = (strays(&after).into_iter())
+            .map(|(queue, now)| (queue, now.saturating_sub(then.get(&queue).copied().unwrap_or(0))))
+            .filter(|(_, added)| *added > 0)
+            .collect();
         Ok(Self {
             group,
             port,
+            astray,
             seconds: (after.at - before.at).as_secs_f64(),
             groups: counters::groups(&before, &after),
             counted,
@@ -96,7 +106,7 @@ impl Evidence {
             recorded: tail.map(|tail| tail.lines),
             configured: feeds().find(|feed| feed.port == port).map(|feed| (feed.stream, feed.line.index())).or_else(
                 || {
-                    let is_it = |known: &&super::look::Subscription| (known.group, known.port) == (group, port);
+                    let is_it = |known: &&crate::pins::Subscription| (known.group, known.port) == (group, port);
                     // Without a file the map says what was wanted.
                     of_map
                         .clone()

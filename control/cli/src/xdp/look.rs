@@ -4,23 +4,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
 use std::time::{Instant, UNIX_EPOCH};
 
-use aya::maps::{Array, HashMap, Map, MapData};
 use aya::programs::links::LinkType;
 use aya::programs::{loaded_links, loaded_programs};
 use tern_abi::counters::LoopCounter;
 use tern_abi::segment::{DISTRUSTED, STREAMS, TRUSTED};
-use tern_abi::steer::{STEER_VERSION, SteerFacts, SubscriptionKey, SubscriptionValue, names};
 use tern_config::PortKind;
 use tern_config::facts::name_at;
 use tern_hw::interface;
 use tern_hw::link::{Link, link};
 use tern_hw::xdp::{SocketLook, sockets_of};
-use zerocopy::FromBytes;
 
-use crate::live::read_steer;
+use crate::pins::{Counted, Pins};
 use crate::status::tai_ns;
 use crate::target::Target;
 
@@ -39,44 +35,28 @@ pub(crate) struct Program {
     pub(crate) uid: Option<u32>,
     /// Of the link that keeps it attached; none where it was attached without one.
     pub(crate) link: Option<u32>,
-    /// It is the one whose pins this instance has.
+    /// It is the one on which this instance has its queues.
     pub(crate) is_ours: bool,
 }
 
-/// An entry of the subscription map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Subscription {
-    pub(crate) group: Ipv4Addr,
-    pub(crate) port: u16,
-    pub(crate) stream: u16,
-    pub(crate) line: u8,
-}
-
-/// What the pins of the interface say.
-#[derive(Clone, Debug)]
-pub(crate) struct Pins {
-    pub(crate) facts: SteerFacts,
-    pub(crate) subscriptions: Vec<Subscription>,
-}
-
 /// What moves: looked at twice, it gives rates.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Moment {
     pub(crate) at: Instant,
     pub(crate) link: Result<Link, String>,
-    pub(crate) steer: Result<BTreeMap<String, u64>, String>,
+    pub(crate) steer: Result<Counted, String>,
     pub(crate) sockets: Result<Vec<SocketLook>, String>,
     /// By index of [`LoopCounter`]; none without a segment.
     pub(crate) counters: Option<[u64; LoopCounter::COUNT]>,
 }
 
 /// What stays.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Look {
     pub(crate) interface: String,
     pub(crate) is_xdp: bool,
     pub(crate) pins: Result<Pins, String>,
-    /// There are pins of this instance for the interface, readable or not.
+    /// There are pins for the interface, readable or not.
     pub(crate) has_pins: bool,
     pub(crate) programs: Result<Vec<Program>, String>,
     /// RX queues in use.
@@ -105,14 +85,14 @@ impl Look {
             Some(port) => port.kind == PortKind::Xdp,
             None => facts.ports.iter().any(|port| port.kind == "xdp"),
         };
-        let pins = read_pins(&pins_dir(target, &interface));
-        let ours = pins.as_ref().ok().map(|pins| pins.facts.program_id);
+        let pins = Pins::read(&target.paths, &interface);
+        let ours = pins.as_ref().ok().filter(|pins| !pins.queues.is_empty()).map(|pins| pins.facts.program_id);
         let mut look = Self {
             is_xdp,
             programs: link(&interface)
                 .map_err(|error| no_interface(&interface, &error))
                 .map(|link| link.programs.iter().map(|(hook, id)| program(id, hook, Some(id) == ours)).collect()),
-            has_pins: pins_dir(target, &interface).join(names::FACTS).exists(),
+            has_pins: Pins::exist(&target.paths, &interface),
             pins,
             rx_queues: interface::rx_queues(&interface).ok(),
             queues: Vec::new(),
@@ -155,7 +135,6 @@ impl Look {
 
 impl Moment {
     pub(crate) fn take(target: &Target, look: &Look) -> Self {
-        let pin = pins_dir(target, &look.interface).join(names::COUNTERS);
         let sockets = match look.data_plane {
             Some(pid) if pid != 0 => sockets_of(pid).map_err(|error| {
                 format!("the sockets of process {pid}: {error} (needs the right to trace it: root or CAP_SYS_PTRACE)")
@@ -165,7 +144,7 @@ impl Moment {
         let counters = target.segment().ok().and_then(|view| Some(view.segment().ok()?.counters.snapshot()));
         Self {
             link: link(&look.interface).map_err(|error| no_interface(&look.interface, &error)),
-            steer: read_steer(&pin),
+            steer: look.pins.as_ref().map_err(Clone::clone).and_then(Pins::counted),
             sockets,
             counters,
             at: Instant::now(),
@@ -178,10 +157,6 @@ fn no_interface(interface: &str, error: &std::io::Error) -> String {
         "interface `{interface}`: {error}; `ip link` lists those of this network namespace, `nsenter --net=/proc/PID/ns/net tern \
          ...` looks in that of process PID"
     )
-}
-
-fn pins_dir(target: &Target, interface: &str) -> PathBuf {
-    target.paths.bpf().join(interface)
 }
 
 fn program(id: u32, hook: &'static str, is_ours: bool) -> Program {
@@ -198,33 +173,6 @@ fn program(id: u32, hook: &'static str, is_ours: bool) -> Program {
     };
     found.link = loaded_links().filter_map(Result::ok).find(is_its).map(|info| info.id());
     found
-}
-
-fn read_pins(dir: &Path) -> Result<Pins, String> {
-    let wrong = |name: &str, error: &dyn std::fmt::Display| format!("{}: {error}", dir.join(name).display());
-    let open = |name: &'static str| MapData::from_pin(dir.join(name)).map_err(|error| wrong(name, &error));
-    let facts = Array::<_, [u8; size_of::<SteerFacts>()]>::try_from(Map::Array(open(names::FACTS)?))
-        .and_then(|map| map.get(&0, 0))
-        .map_err(|error| wrong(names::FACTS, &error))?;
-    let facts = SteerFacts::read_from_bytes(&facts).map_err(|error| wrong(names::FACTS, &error))?;
-    if facts.version != STEER_VERSION {
-        let what = format!("layout version {}, this tern knows {STEER_VERSION}", facts.version);
-        return Err(wrong(names::FACTS, &what));
-    }
-    let map = HashMap::<_, [u8; size_of::<SubscriptionKey>()], [u8; size_of::<SubscriptionValue>()]>::try_from(
-        Map::HashMap(open(names::SUBSCRIPTIONS)?),
-    )
-    .map_err(|error| wrong(names::SUBSCRIPTIONS, &error))?;
-    // An entry that goes while they are read is not subscribed any more.
-    let entry = |(key, value): ([u8; 8], [u8; 4])| {
-        let key = SubscriptionKey::read_from_bytes(&key).ok()?;
-        let value = SubscriptionValue::read_from_bytes(&value).ok()?;
-        let port = u16::from_be_bytes(key.port);
-        Some(Subscription { group: key.group.into(), port, stream: value.stream, line: value.line })
-    };
-    let mut subscriptions: Vec<Subscription> = map.iter().filter_map(Result::ok).filter_map(entry).collect();
-    subscriptions.sort_unstable();
-    Ok(Pins { facts, subscriptions })
 }
 
 /// The groups of an interface in `/proc/net/igmp` of the calling thread's network namespace.

@@ -8,9 +8,10 @@ use tern_abi::steer::{ATTACH_GENERIC, ATTACH_NATIVE, CLOCK_TAI};
 use tern_hw::xdp::SocketLook;
 
 use super::counters;
-use super::look::{Look, Moment, Program, STUCK_NS, Subscription};
+use super::look::{Look, Moment, Program, STUCK_NS};
 use super::tail::Tail;
 use crate::outcome::{Failure, Outcome, exit};
+use crate::pins::{Pins, Subscription};
 use crate::status::tai_ns;
 use crate::table::{Align, Table, duration, grouped, utc_time};
 use crate::target::Target;
@@ -49,7 +50,10 @@ pub(crate) fn status(target: &Target, seconds: f64, all: bool) -> Result<Outcome
         Err(why) => line("program", why.clone()),
     }
     match &look.pins {
-        Ok(pins) => line("pins", facts_text(pins.facts)),
+        Ok(pins) => {
+            line("pins", facts_text(pins.facts));
+            line("queues", queues_text(pins));
+        }
         Err(why) if look.is_xdp => line("pins", format!("not read: {why}")),
         Err(_) => {}
     }
@@ -85,6 +89,7 @@ pub(crate) fn status(target: &Target, seconds: f64, all: bool) -> Result<Outcome
         "nic_stamp": look.pins.as_ref().ok().map(|pins| pins.facts.nic_stamp == 1),
         "data_plane": look.data_plane,
         "queues": look.queues,
+        "claims": look.pins.as_ref().map(|pins| claims_json(pins, &after)).unwrap_or_default(),
         "sockets": after.sockets.as_ref().map(|all| sockets_json(&look, all)).unwrap_or_default(),
         "subscriptions": rows.iter().map(|row| row_json(&look, row, tail.as_ref().ok())).collect::<Vec<_>>(),
         "seconds": seconds,
@@ -94,6 +99,24 @@ pub(crate) fn status(target: &Target, seconds: f64, all: bool) -> Result<Outcome
     });
     let code = if problems.is_empty() { exit::OK } else { exit::UNHEALTHY };
     Ok(Outcome { text, json, code })
+}
+
+/// Whose the queues are.
+fn queues_text(pins: &Pins) -> String {
+    if pins.claims.is_empty() {
+        return "nobody has one".into();
+    }
+    let whose = |(queue, owner): (&u32, &std::path::PathBuf)| match pins.queues.contains(queue) {
+        true => format!("{queue} ours"),
+        false => format!("{queue} of {}", owner.display()),
+    };
+    pins.claims.iter().map(whose).collect::<Vec<_>>().join(", ")
+}
+
+fn claims_json(pins: &Pins, now: &Moment) -> Vec<Value> {
+    let astray = |queue: &u32| now.steer.as_ref().ok().map(|found| found.astray.get(queue).copied().unwrap_or(0));
+    let one = |(queue, owner): (&u32, &std::path::PathBuf)| json!({ "queue": queue, "owner": owner, "ours": pins.queues.contains(queue), "astray": astray(queue) });
+    pins.claims.iter().map(one).collect()
 }
 
 /// What keeps packets from the loop, whatever the stream.
@@ -115,6 +138,9 @@ fn problems(target: &Target, look: &Look, now: &Moment) -> Vec<String> {
             None => "no XDP program is attached: ternd attaches it at its start".into(),
             Some(_) if look.has_pins && look.pins.is_err() => {
                 "whose program is attached cannot be said without the pins".into()
+            }
+            Some(other) if look.pins.as_ref().is_ok_and(|pins| pins.facts.program_id == other.id) => {
+                "the program attached serves other instances, and none of its queues is this one's: ternd joins it at its start".into()
             }
             Some(other) => format!("the program attached is another one: {} (id {})", other.name, other.id),
         });

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 use tern_abi::counters::LoopCounter;
+use tern_abi::steer::COUNTERS_OF_NOBODY;
 
 use super::evidence::Evidence;
 use super::frame::Shape;
@@ -168,6 +169,15 @@ fn program(evidence: &Evidence) -> Step {
                 (None, Some(other), Err(why)) if evidence.look.has_pins => {
                     step(is, Verdict::Unknown, format!("{} (id {}); the pins: {why}", other.name, other.id), "")
                 }
+                (None, Some(other), Ok(pins)) if pins.facts.program_id == other.id => step(
+                    is,
+                    Verdict::Cause("no_queue"),
+                    format!(
+                        "{} (id {}) serves other instances, and none of its queues is this one's",
+                        other.name, other.id
+                    ),
+                    "start ternd, which joins it",
+                ),
                 (None, Some(other), _) => step(
                     is,
                     Verdict::Cause("foreign_program"),
@@ -289,9 +299,28 @@ fn queue(evidence: &Evidence) -> Step {
     let passed = evidence.kernel_got(|shape| *shape == Shape::Udp(evidence.port));
     let no_socket = evidence.added("steer", "pass_no_socket").unwrap_or(0);
     let no_room = evidence.added("steer", "pass_no_headroom").unwrap_or(0);
+    let astray: u64 = evidence.astray.values().sum();
     let queues = &evidence.look.queues;
     let of = evidence.look.rx_queues.map_or_else(String::new, |all| format!(" of {all}"));
     let has = format!("sockets on queues {queues:?}{of}");
+    let name = &evidence.look.interface;
+    if passed > 0 && astray > 0 {
+        return step(
+            is,
+            Verdict::Cause("wrong_queue"),
+            format!(
+                "{} of its datagrams came to the kernel; frames that are wanted on another queue came on {} ({has})",
+                grouped(passed),
+                astray_text(evidence)
+            ),
+            format!(
+                "steer it: `ethtool -N {name} flow-type udp4 dst-ip {} dst-port {} action {}`, or put the queue into port.queues",
+                evidence.group,
+                evidence.port,
+                queues.first().copied().unwrap_or(0)
+            ),
+        );
+    }
     if passed > 0 && no_room > 0 && no_socket == 0 {
         let what = format!("{} frames without room for the record", grouped(no_room));
         return step(
@@ -302,24 +331,33 @@ fn queue(evidence: &Evidence) -> Step {
         );
     }
     if passed > 0 && no_socket > 0 {
-        let name = &evidence.look.interface;
         return step(
             is,
-            Verdict::Cause("wrong_queue"),
+            Verdict::Cause("no_socket"),
             format!(
-                "{} of its datagrams came on a queue without a socket ({has}; pass_no_socket +{no_socket})",
+                "{} of its datagrams came on a queue of ours without a socket ({has}; pass_no_socket +{no_socket})",
                 grouped(passed)
             ),
-            format!(
-                "steer it: `ethtool -N {name} flow-type udp4 dst-ip {} dst-port {} action {}`, or put the queue into port.queues",
-                evidence.group,
-                evidence.port,
-                queues.first().copied().unwrap_or(0)
-            ),
+            "see dataplane.log: the data plane opens one on each of port.queues at its start",
         );
     }
-    let odd = if no_socket > 0 { Verdict::Odd } else { Verdict::Fine };
-    step(is, odd, format!("{has}; pass_no_socket +{no_socket}"), "")
+    let odd = if no_socket > 0 || astray > 0 { Verdict::Odd } else { Verdict::Fine };
+    let also = if astray > 0 { format!("; others came astray on {}", astray_text(evidence)) } else { String::new() };
+    step(is, odd, format!("{has}; pass_no_socket +{no_socket}{also}"), "")
+}
+
+/// On which queues frames came that are wanted on others, and whose those are.
+fn astray_text(evidence: &Evidence) -> String {
+    let claims = evidence.look.pins.as_ref().ok().map(|pins| &pins.claims);
+    let one = |(queue, added): (&u32, &u64)| {
+        let place =
+            if *queue == COUNTERS_OF_NOBODY { "a queue beyond the last".to_owned() } else { format!("queue {queue}") };
+        match claims.and_then(|claims| claims.get(queue)) {
+            Some(owner) => format!("{place} of {} (+{})", owner.display(), grouped(*added)),
+            None => format!("{place}, which is nobody's (+{})", grouped(*added)),
+        }
+    };
+    evidence.astray.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn sockets(evidence: &Evidence) -> Step {

@@ -86,7 +86,7 @@ fn turn(config: &Config, net: &TestNet, faults: &Faults, ready: &AtomicBool) {
     };
     let mut segment = DataPlaneSegment::open(&spec).expect("a segment");
     let plane = segment.ends().expect("its ends");
-    let pins = config.paths.bpf().join(APPLIANCE_INTERFACE);
+    let pins = config.paths.pins(APPLIANCE_INTERFACE);
     let mut wanted = XdpConfig::new(APPLIANCE_INTERFACE, 0, pins);
     (wanted.rx_frames, wanted.rx_ring, wanted.tx_frames, wanted.huge_pages) = (RING, RING, 64, false);
     let mut port = net.enter(Side::Appliance, || XdpPort::open(&wanted)).expect("opens");
@@ -168,9 +168,11 @@ fn a_stream_that_arrives_is_shown_and_each_planted_fault_is_named() {
     };
     let config = config(net.dir());
     let attach = |bpf: &Path| {
-        net.enter(Side::Appliance, || Steer::attach(&SteerConfig::new(APPLIANCE_INTERFACE, bpf))).expect("attaches")
+        let owner = config.paths.run.clone();
+        let wanted = SteerConfig { owner, ..SteerConfig::new(APPLIANCE_INTERFACE, bpf) };
+        net.enter(Side::Appliance, || Steer::attach(&wanted)).expect("attaches")
     };
-    let steer = attach(&config.paths.bpf());
+    let steer = attach(&config.paths.bpf);
     let wanted = Subscription { group: GROUP, port: PORT, stream: STREAM, line: 0 };
     steer.pins().subscribe(wanted).expect("subscribes");
     // A socket is of the namespace in which it is made, and joining makes one.
@@ -210,14 +212,14 @@ fn a_stream_that_arrives_is_shown_and_each_planted_fault_is_named() {
             sleep(Duration::from_millis(1));
         }
         let send = |bytes: Option<Vec<u8>>| *frame.lock().expect("nobody panics with it") = bytes;
-        let no_socket = || steer.pins().counters().expect("readable").get(tern_abi::steer::SteerCounter::PassNoSocket);
+        let astray = || steer.pins().counters().expect("readable").get(tern_abi::steer::SteerCounter::PassOtherQueue);
         // Which queue a flow takes is the kernel's choice: one for each is looked for.
         let [mut here, mut elsewhere] = [None, None];
         for source_port in 4000..4064 {
-            let before = no_socket();
+            let before = astray();
             peer.send(&datagram(source_port, PORT)).expect("it is sent");
             sleep(Duration::from_millis(5));
-            *(if no_socket() == before { &mut here } else { &mut elsewhere }) = Some(datagram(source_port, PORT));
+            *(if astray() == before { &mut here } else { &mut elsewhere }) = Some(datagram(source_port, PORT));
         }
         let (here, elsewhere) = (here.expect("a flow for queue 0"), elsewhere.expect("a flow for queue 1"));
         send(Some(here.clone()));

@@ -13,7 +13,7 @@ const GROUP: &str = "239.77.1.1";
 const PORT: u16 = 26400;
 
 fn pins(bench: &Bench) -> SteerPins {
-    SteerPins::open(&bench.config.paths.bpf().join(APPLIANCE_INTERFACE)).expect("the program is pinned")
+    SteerPins::open(&bench.config.paths.pins(APPLIANCE_INTERFACE), &[0]).expect("the program is pinned")
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn the_program_is_attached_adopted_cleared_and_detached() {
     assert_ne!(pins(&bench).facts().program_id, program);
     assert_eq!(pins(&bench).subscriptions().expect("readable"), wanted);
     bench.stop();
-    assert!(!bench.config.paths.bpf().exists(), "the bpffs is unmounted and gone");
+    assert!(!bench.config.paths.bpf.exists(), "the bpffs is unmounted and gone");
     assert_eq!(bench.facts().steer[unserved], 0, "the last counters are kept in the facts");
     bench.verified();
 }
