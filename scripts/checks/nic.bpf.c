@@ -29,4 +29,4 @@ int steer(struct __sk_buff *skb)
 	return -1; /* TC_ACT_UNSPEC: on its way */
 }
 
-char license[] __attribute__((section("license"), used)) = "Dual MIT/GPL";
+char _license[] __attribute__((section("license"), used)) = "Dual MIT/GPL";

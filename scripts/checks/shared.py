@@ -128,7 +128,8 @@ def day(today, two, exchange):
     two.wait_ready()
     said = xdp(two)
     assert said["programs"][0]["id"] == program and claims(said) == owners, said["claims"]
-    assert f"cleared queue 1 of {two.run_folder}" in " ".join(two.tern("status", check=False)["leftovers"]), two.tern("status", check=False)
+    left = two.tern("status", check=False)["daemon"]["leftovers"]
+    assert any(f"cleared queue 1 of {two.run_folder}" in text for text in left), left
     today.wait("the second hears its market again", lambda: two.tern("counters", check=False)["feed"]["datagrams"] > 100)
 
     # it leaves, after its venue; then so does the first, and nothing is left

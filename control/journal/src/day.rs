@@ -7,6 +7,7 @@ use crate::recover::segment_span;
 use crate::recovered::{day_begin_of, last_start, run_value, start_text};
 use crate::scan::Scan;
 use std::path::Path;
+use std::sync::Arc;
 use tern_abi::day::{DayRecord, DayState, DayStep};
 use tern_abi::record::{Kind, RecordHeader, StartRecord};
 use zerocopy::{FromBytes, IntoBytes};
@@ -53,6 +54,8 @@ pub struct DayLog {
     pub entries: Vec<DayEntry>,
     /// Entries that are left out.
     pub left_out: u64,
+    /// `seq` and text of the last run's start record.
+    pub run: Option<(u64, Arc<str>)>,
 }
 
 impl DayLog {
@@ -62,6 +65,7 @@ impl DayLog {
             let text = start_text(body).unwrap_or_default();
             let day = run_value(text, DAY).and_then(|value| value.parse().ok());
             self.begin(day, day_begin_of(body, header.seq));
+            self.run = Some((header.seq, text.into()));
         } else if header.kind == Kind::Day as u16
             && let Ok((record, _)) = DayRecord::read_from_prefix(body)
         {

@@ -132,12 +132,13 @@ pub fn followers(folder: &Path) -> Result<Vec<Follower>, JournalError> {
     Ok(found)
 }
 
-/// Takes a follower away: nothing waits for it any more. Whether there was one.
+/// Takes a follower away: nothing waits for it any more. Whether there was one. Whatever [`followers`] lists can be taken away, also a
+/// file that somebody put there under a name that no follower has.
 ///
 /// # Errors
 /// `Io`.
 pub fn forget(folder: &Path, name: &str) -> Result<bool, JournalError> {
-    if !is_follower_name(name) {
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
         return Ok(false);
     }
     let path = path_of(folder, name);

@@ -215,7 +215,9 @@ fn a_forged_beginning_is_found_by_everybody() {
     fs::write(&path, earlier.to_text()).expect("ours");
     assert!(matches!(folder.open(), Err(JournalError::Missing(_))));
     assert!(!verify(&folder.0).expect("readable").is_whole());
-    fs::write(&path, &text).expect("ours");
+    // As docs/OPERATIONS.md says: the deletion's own file has the same text.
+    fs::copy(folder.0.join("seals").join(deletion.file_name()), &path).expect("ours");
+    assert_eq!(fs::read(&path).expect("there"), text);
     assert!(verify_with(&folder.0, &seals).expect("readable").is_whole());
     // A seal kept elsewhere that says otherwise of the end of what was deleted.
     let elsewhere = Seal { head: tern_journal::Head { chain, ..head }, ..deletion.seal.clone() };
@@ -337,6 +339,10 @@ fn a_follower_that_is_behind_holds_back_what_it_needs() {
     assert_eq!((&made.delete, held(&made)), (&None, vec!["odd".to_owned()]));
     assert!(!forget(&folder.0, "../head").expect("not a name") && !forget(&folder.0, "none").expect("none"));
     assert!(forget(&folder.0, "odd").expect("a disk"));
+    // A file by a name that no follower has is one that holds back, too.
+    fs::write(folder.0.join("followers/copy of near (1)"), "").expect("ours");
+    assert_eq!(held(&plan(&folder.0, 1).expect("whole")), ["copy of near (1)"]);
+    assert!(forget(&folder.0, "copy of near (1)").expect("a disk"));
     assert_eq!(followers(&folder.0).expect("readable").len(), 2);
     let (made, deletion) = delete_now(&folder, 1);
     assert_eq!((held(&made).len(), deletion.map(|one| one.seal)), (0, Some(seals[3].clone())));

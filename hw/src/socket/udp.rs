@@ -36,6 +36,7 @@ impl std::fmt::Debug for Receiver {
 }
 
 impl Receiver {
+    /// Made before the process shuts itself in: the sandbox lets no adjtimex(2) through, and no further socket of this kind.
     pub(super) fn new() -> Self {
         // SAFETY: plain data with null pointers, for which zeroes are valid.
         let (header, vector): (libc::mmsghdr, libc::iovec) = unsafe { (mem::zeroed(), mem::zeroed()) };

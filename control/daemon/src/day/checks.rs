@@ -1,7 +1,5 @@
 //! What has to be so before orders may leave: one entry each, by name, with what was found and what to do.
 
-use std::path::Path;
-
 use tern_abi::day::DayStep;
 use tern_abi::segment::{CONNS, STREAMS, ScopeKind, SessionState, TRUSTED, TradingState};
 use tern_config::alerts::AlertsFacts;
@@ -10,7 +8,6 @@ use tern_config::facts::{AuditFacts, Names, name_at};
 use tern_config::protocol::DayCheck;
 use tern_config::{Config, Date, flat};
 use tern_journal::DayLog;
-use tern_journal::recovered::last_start;
 
 use crate::clock;
 use crate::drain::day::utc_s;
@@ -41,7 +38,7 @@ pub(super) fn all(shared: &Shared<'_>, log: &DayLog) -> Vec<DayCheck> {
     check("data_plane", false, data_plane(shared));
     check("day", false, day(shared, log));
     let files = match &loaded {
-        Ok(config) => same_as_running(config, &shared.config.paths.journal),
+        Ok(config) => same_as_running(config, shared, log),
         Err(problems) => Err((problems.to_string(), "put the file right; `tern config check` shows the lines")),
     };
     check("files", false, files);
@@ -85,9 +82,9 @@ fn day(shared: &Shared<'_>, log: &DayLog) -> Found {
 }
 
 /// The files as they are now, against what the data plane began with. What is set live may differ.
-fn same_as_running(config: &Config, journal: &Path) -> Found {
-    let began = last_start(journal).map_err(|error| (error.to_string(), "see `tern journal verify`"))?;
-    let Some((header, text)) = began else {
+fn same_as_running(config: &Config, shared: &Shared<'_>, log: &DayLog) -> Found {
+    let began = shared.day.run(log, &shared.config.paths.journal);
+    let Some((seq, text)) = began.map_err(|error| (error.to_string(), "see `tern journal verify`"))? else {
         return Err(("the journal has no start record".into(), "wait until the data plane has started"));
     };
     let running = flat::values(Names::split_start_text(&text).0);
@@ -99,7 +96,7 @@ fn same_as_running(config: &Config, journal: &Path) -> Found {
         .map(String::as_str)
         .collect();
     match differ.len() {
-        0 => Ok(format!("{} and what it names: as at the start (seq {})", config.file().display(), header.seq)),
+        0 => Ok(format!("{} and what it names: as at the start (seq {seq})", config.file().display())),
         more => Err((
             format!("{} differs from what runs in {more} keys: {}", config.file().display(), listed(&differ)),
             "restart ternd, so that the data plane reads them, or put them back (`tern config diff`)",

@@ -7,13 +7,15 @@
 mod checks;
 mod steps;
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tern_abi::command::SYSTEM_UID;
 use tern_abi::day::{DayRecord, DayState, DayStep};
 use tern_abi::segment::{Scope, ScopeKind, TradingState};
 use tern_config::protocol::DayEntryFact;
-use tern_journal::{DayEntry, DayLog};
+use tern_journal::recovered::last_start;
+use tern_journal::{DayEntry, DayLog, JournalError};
 
 pub(crate) use self::steps::{look, step};
 use crate::clock;
@@ -24,7 +26,12 @@ use crate::shared::Shared;
 pub(crate) struct Leading {
     log: Mutex<DayLog>,
     stepping: Mutex<()>,
+    /// What a daemon of before saw the run begin with, once it was looked for.
+    found: Mutex<Option<Run>>,
 }
+
+/// `seq` and text of a run's start record.
+type Run = (u64, Arc<str>);
 
 impl Leading {
     /// The journal says something new.
@@ -39,6 +46,16 @@ impl Leading {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+
+    /// What the last run began with. It is in the log once it passed by; of a run that was adopted the journal is read, and once: that may
+    /// be gigabytes, and whoever may look at the day may do so often.
+    fn run(&self, log: &DayLog, journal: &Path) -> Result<Option<Run>, JournalError> {
+        let mut found = lock(&self.found);
+        if log.run.is_none() && found.is_none() {
+            *found = last_start(journal)?.map(|(header, text)| (header.seq, text.into()));
+        }
+        Ok(log.run.clone().or_else(|| found.clone()))
     }
 
     /// What it said last.
