@@ -307,6 +307,18 @@ const LIES: &[Planted] = &[
         day.wish(wished(5, 100));
         day.sent_by_hand(5, new(1, SELL, 100));
     }),
+    ("an order by hand that waits where one to fill at once was wanted", Lie::ByHand, |day| {
+        day.wish(ManualCommand { time_in_force: b'3', ..wished(5, 100) });
+        day.sent_by_hand(5, OrderRecord { time_in_force: b'0', ..new(1, BUY, 100) });
+    }),
+    ("an order by hand that takes where one was to wait", Lie::ByHand, |day| {
+        day.wish(ManualCommand { post_only: 1, ..wished(5, 100) });
+        day.sent_by_hand(5, new(1, BUY, 100));
+    }),
+    ("an order by hand that is another strategy's", Lie::ByHand, |day| {
+        day.wish(wished(5, 100));
+        day.sent_by_hand(5, OrderRecord { strategy: 2, ..new(1, BUY, 100) });
+    }),
     ("a flatten that goes through zero", Lie::FlattenTurns, |day| {
         day.live(new(1, BUY, 100));
         day.said(&executed(1, 100, 7));
@@ -336,6 +348,22 @@ const LIES: &[Planted] = &[
         day.wish(ManualCommand { key: 2, ..told_trade(5, BUY, 100) });
         day.adjusted(&told_trade(5, BUY, 100));
         day.position(100);
+    }),
+    ("a told trade of more shares than an order may have", Lie::OrderQuantity, |day| {
+        day.wish(told_trade(5, BUY, 1001));
+        day.adjusted(&told_trade(5, BUY, 1001));
+        day.position(1001);
+    }),
+    ("a told trade worth more than an order may be", Lie::OrderNotional, |day| {
+        let told = ManualCommand { price: 100_0001, ..told_trade(5, BUY, 1000) };
+        day.wish(told);
+        day.adjusted(&told);
+    }),
+    ("a told trade beyond the position", Lie::Position, |day| {
+        day.live(new(1, BUY, 1000));
+        day.wish(told_trade(5, BUY, 501));
+        day.adjusted(&told_trade(5, BUY, 501));
+        day.position(501);
     }),
     ("a position without a trade that was told", Lie::PositionClaim, |day| {
         day.wish(told_trade(5, BUY, 100));

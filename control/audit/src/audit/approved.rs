@@ -1,7 +1,7 @@
 //! Approved orders, against what was in force.
 
 use super::Audit;
-use crate::exposure::{Span, WORTH_MAX};
+use crate::exposure::{Owner, Span, WORTH_MAX};
 use crate::finding::Disagreement;
 use crate::limits::{Limits, PRICE_MAX};
 use crate::orders::{Chain, Life, Pending, Standing};
@@ -40,6 +40,7 @@ impl Audit {
             self.disagree(Disagreement::PriceBand, order.order, bound.into(), order.price.into());
         }
         self.check_rate(&limits, order.order);
+        self.sent_last = Some(*order);
         match order.action {
             ACTION_NEW => self.on_new(&limits, order, is_reused),
             ACTION_REPLACE => self.on_replace(&limits, order),
@@ -73,7 +74,7 @@ impl Audit {
             unsent_on: None,
         });
         self.count_at(order, outcome.price);
-        self.check_position(limits, order, is_buy);
+        self.check_position(limits, owner, order.order, is_buy);
         self.check_money(limits, order, &outcome);
         let open = self.orders.open();
         if open > limits.open_orders_max.into() {
@@ -104,7 +105,7 @@ impl Audit {
         });
         // One that adds no share is a way out, whatever the position is.
         if after.is_some_and(|after| after > before) {
-            self.check_position(limits, order, is_buy);
+            self.check_position(limits, (order.account, order.strategy, order.symbol), order.order, is_buy);
         }
         if let Some(outcome) = outcome {
             self.count_at(order, outcome.price);
@@ -190,14 +191,15 @@ impl Audit {
         }
     }
 
-    pub(super) fn check_position(&mut self, limits: &Limits, order: &OrderRecord, is_buy: bool) {
-        let worst = self.orders.exposures.stake(order.symbol).worst(is_buy);
+    /// With what was just counted: an order, or a trade that was told (then `order` is 0).
+    pub(super) fn check_position(&mut self, limits: &Limits, owner: Owner, order: u32, is_buy: bool) {
+        let worst = self.orders.exposures.stake(owner.2).worst(is_buy);
         if worst > limits.position_max.into() {
-            self.disagree(Disagreement::Position, order.order, limits.position_max.into(), worst);
+            self.disagree(Disagreement::Position, order, limits.position_max.into(), worst);
         }
-        let own = self.orders.exposures.own((order.account, order.strategy, order.symbol)).worst(is_buy);
+        let own = self.orders.exposures.own(owner).worst(is_buy);
         if own > limits.strategy_position_max.into() {
-            self.disagree(Disagreement::StrategyPosition, order.order, limits.strategy_position_max.into(), own);
+            self.disagree(Disagreement::StrategyPosition, order, limits.strategy_position_max.into(), own);
         }
     }
 }

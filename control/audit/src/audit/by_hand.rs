@@ -4,8 +4,27 @@ use super::Audit;
 use crate::exposure::WORTH_MAX;
 use crate::finding::Disagreement;
 use crate::ledger::Trade;
+use serde::Deserialize;
 use tern_abi::event::SIDE_BUY;
 use tern_abi::manual::{AdjustmentRecord, ManualCommand, ManualKind, ManualOutcome, ManualRecord, ManualStage};
+use tern_abi::record::OrderRecord;
+use tern_config::MANUAL;
+
+/// The strategy that has the orders sent by hand, as the effective configuration says.
+pub(super) fn strategy_of_configuration(text: &str) -> Option<u16> {
+    #[derive(Deserialize)]
+    struct Effective {
+        #[serde(default)]
+        strategy: Vec<Strategy>,
+    }
+    #[derive(Deserialize)]
+    struct Strategy {
+        name: String,
+        id: u16,
+    }
+    let effective: Effective = toml::from_str(text).ok()?;
+    effective.strategy.into_iter().find(|strategy| strategy.name == MANUAL).map(|strategy| strategy.id)
+}
 
 impl Audit {
     /// Only what was to be done can lead to an order.
@@ -15,7 +34,8 @@ impl Audit {
         }
     }
 
-    /// A trade that somebody told counts as he told it, once. The venue charges nothing for it.
+    /// A trade that somebody told counts as he told it, once, within the limits of an order that is filled at once. The venue charges nothing
+    /// for it.
     pub(super) fn on_adjustment(&mut self, record: &AdjustmentRecord) {
         let wish = self.wishes.remove(&record.request).filter(|wish| wish.what() == Some(ManualKind::Adjust));
         let wanted = wish.map(|wish| (wish.symbol, wish.key, wish.side, wish.price, wish.quantity));
@@ -35,6 +55,28 @@ impl Audit {
         }
         self.orders.exposures.see(record.symbol, trade.price.clamp(0, WORTH_MAX));
         self.set_ledger(owner, ledger);
+        let Some(limits) = self.limits.as_ref().map(|limits| limits.of(record.symbol, record.strategy)) else {
+            self.disagree(Disagreement::NoLimits, 0, 0, 0);
+            return;
+        };
+        let quantity = i128::from(record.quantity);
+        if record.quantity == 0 || quantity > limits.order_quantity_max.into() {
+            self.disagree(Disagreement::OrderQuantity, 0, limits.order_quantity_max.into(), quantity);
+        }
+        if quantity * i128::from(record.price) > limits.order_notional_max.into() {
+            let found = quantity * i128::from(record.price);
+            self.disagree(Disagreement::OrderNotional, 0, limits.order_notional_max.into(), found);
+        }
+        self.check_position(&limits, owner, 0, record.side == SIDE_BUY);
+    }
+
+    /// Whether an order is as somebody wanted it, and the one's who has those that are sent by hand.
+    fn is_as_wanted(&self, order: &OrderRecord, wish: &ManualCommand) -> bool {
+        const POST_ONLY: u8 = 1;
+        let wanted = (wish.symbol, wish.side, wish.price, wish.quantity, wish.time_in_force, wish.post_only != 0);
+        let sent = (order.symbol, order.side, order.price, order.quantity, order.time_in_force);
+        let sent = (sent.0, sent.1, sent.2, sent.3, sent.4, order.flags & POST_ONLY != 0);
+        wanted == sent && self.by_hand == Some(order.strategy)
     }
 
     /// The data plane says what came of it, right behind the record of the order.
@@ -49,8 +91,8 @@ impl Audit {
         };
         match wish.what() {
             Some(ManualKind::Order) => {
-                let wanted = (wish.symbol, wish.side == SIDE_BUY, wish.price, i128::from(wish.quantity));
-                if wanted != (chain.symbol, chain.is_buy, chain.price, chain.total) {
+                let sent = self.sent_last.filter(|sent| sent.order == told.order);
+                if !sent.is_some_and(|sent| self.is_as_wanted(&sent, &wish)) {
                     self.disagree(Disagreement::ByHand, told.order, wish.quantity.into(), chain.total);
                 }
                 // One order a wish: another one has nothing that it could be by.

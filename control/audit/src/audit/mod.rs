@@ -83,6 +83,10 @@ pub struct Audit {
     told_now: usize,
     broken_now: bool,
     last_order: u32,
+    /// The order record before this one.
+    sent_last: Option<OrderRecord>,
+    /// The strategy that has the orders sent by hand, by the configuration of the run.
+    by_hand: Option<u16>,
     /// When new orders and replaces were sent, within the last second.
     sent_ns: VecDeque<u64>,
     killed: bool,

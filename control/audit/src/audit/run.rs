@@ -1,7 +1,7 @@
 //! Runs, connections and commands: what is in force, and whether anything may be sent.
 
-use super::Audit;
 use super::money::Losses;
+use super::{Audit, by_hand};
 use crate::exposure::{Owner, WORTH_MAX};
 use crate::finding::Disagreement;
 use crate::ledger::{Fees, Ledger, Ledgers};
@@ -28,6 +28,7 @@ impl Audit {
         self.limits = InForce::of_configuration(text).map(|limits| limits.tightened_by(before.as_ref()));
         self.opening = opening::of_configuration(text).unwrap_or_default();
         self.fees = Fees::of_configuration(text);
+        self.by_hand = by_hand::strategy_of_configuration(text);
         self.reasons = Names::split_start_text(text).1.refusals.into_iter().map(|reason| reason.name).collect();
         self.instruments.clear();
         self.losses = Losses::default();

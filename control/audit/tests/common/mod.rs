@@ -25,7 +25,8 @@ pub(crate) const LIMITS: &str = "[limits]\norder_quantity_max = 1000\norder_noti
     [[limits.symbol]]\nsymbol = \"BAND\"\nprice_min = 90000\nprice_max = 110000\n\
     [[limits.symbol]]\nsymbol = \"ABOVE\"\nprice_min = 90000\n\
     [[limits.strategy]]\nid = 9\nposition_max = 300\n\
-    [reference.price_bands]\nBAND = [80000, 100000]\nLISTED = [95000, 105000]\n";
+    [reference.price_bands]\nBAND = [80000, 100000]\nLISTED = [95000, 105000]\n\
+    [[strategy]]\nname = \"manual\"\nid = 1\n";
 
 /// The day so far.
 pub(crate) struct Day {
