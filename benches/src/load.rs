@@ -149,7 +149,7 @@ impl Load {
         let mut server = command.arg("--config").arg(&self.config).spawn().expect("it can be started");
         while self.wait() {
             let got = TcpStream::connect(("127.0.0.1", self.metrics_port)).and_then(|mut line| {
-                line.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+                line.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
                 let mut page = String::new();
                 line.read_to_string(&mut page)?;
                 Ok(page.contains("tern_loop_iterations"))
