@@ -109,7 +109,7 @@ pub fn loop_under_load(plan: Plan) -> Vec<Row> {
     let Some(load) = Load::new("loop_under_load", &file, &config.paths.journal, METRICS_PORT) else {
         return Vec::new();
     };
-    let runs = plan.runs.max(RUNS_MIN);
+    let runs = plan.runs.max(RUNS_MIN) * plan.scale;
     let (loaded, alone) = std::thread::scope(|scope| {
         // A thread of its own: where it is pinned, the others of this process are not.
         let begun = scope.spawn(|| {
