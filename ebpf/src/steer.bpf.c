@@ -167,15 +167,15 @@ static __always_inline void count(__u32 queue, __u32 outcome)
 		counts->outcomes[outcome] += 1; /* per CPU, and XDP does not nest */
 }
 
-/* `here` for an address that the queue's instance has, `nobodys` for one that no instance has. */
-static __always_inline __u32 classify_address(__be32 address, __u32 queue, __u32 here, __u32 nobodys)
+/* `here` for an address that the queue's instance has, `elsewhere` for another one's, `nobodys` for one that none has. */
+static __always_inline __u32 classify_address(__be32 address, __u32 queue, __u32 here, __u32 elsewhere, __u32 nobodys)
 {
 	struct own_address *own = bpf_map_lookup_elem(&own_addresses, &address);
 
 	if (!own)
 		return nobodys;
 	if (queue >= STEER_QUEUES || !own->wanted[queue])
-		return STEER_PASS_OTHER_QUEUE;
+		return elsewhere;
 	return here;
 }
 
@@ -188,7 +188,8 @@ static __always_inline __u32 classify_arp(void *at, void *end, __u32 queue)
 	if (arp->hardware_type != bpf_htons(1) || arp->protocol_type != bpf_htons(ETH_P_IP) ||
 	    arp->hardware_bytes != ETH_ALEN || arp->protocol_bytes != 4)
 		return STEER_PASS_ARP_OTHER;
-	return classify_address(arp->target_protocol, queue, STEER_REDIRECT_ARP, STEER_PASS_ARP_OTHER);
+	return classify_address(arp->target_protocol, queue, STEER_REDIRECT_ARP, STEER_PASS_ARP_OTHER_QUEUE,
+				STEER_PASS_ARP_OTHER);
 }
 
 static __always_inline __u32 classify_udp(struct iphdr *ip, __u32 segment_bytes, void *data, void *end, __u32 queue,
@@ -243,7 +244,8 @@ static __always_inline __u32 classify_ipv4(void *at, void *data, void *end, __u3
 	case IPPROTO_TCP:
 		if (packet_bytes < sizeof(*ip) + sizeof(struct tcphdr))
 			return STEER_PASS_TRUNCATED;
-		return classify_address(ip->daddr, queue, STEER_REDIRECT_TCP, STEER_PASS_TCP_OTHER);
+		return classify_address(ip->daddr, queue, STEER_REDIRECT_TCP, STEER_PASS_OTHER_QUEUE,
+					STEER_PASS_TCP_OTHER);
 	default:
 		return STEER_PASS_PROTOCOL;
 	}

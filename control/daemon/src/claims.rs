@@ -4,11 +4,16 @@
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tern_config::{Config, Core, Paths, PortKind};
 
 use crate::DaemonError;
 use crate::process::Process;
+
+/// So often a lock that somebody has is tried again, and how long is waited before.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The claims, as long as this lives.
 #[derive(Debug, Default)]
@@ -67,12 +72,21 @@ impl Claims {
     /// refused by whoever needs it.
     fn claim(&mut self, folder: &Path) -> Option<String> {
         let file = File::open(folder).ok()?;
-        match file.try_lock() {
-            Ok(()) => self.held.push(file),
-            Err(TryLockError::WouldBlock) => return Some(holder_of(&file)),
-            Err(TryLockError::Error(error)) => tracing::debug!("{}: cannot be claimed: {error}", folder.display()),
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => {
+                    self.held.push(file);
+                    return None;
+                }
+                // It may be somebody who only asks whether anybody lives there.
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::Error(error)) => {
+                    tracing::debug!("{}: cannot be claimed: {error}", folder.display());
+                    return None;
+                }
+            }
         }
-        None
+        Some(holder_of(&file))
     }
 }
 
@@ -83,11 +97,12 @@ fn taken(key: &str, what: &str, holder: &str) -> DaemonError {
 /// Whether the instance with this run folder lives: its daemon, which has the folder locked, or its data plane, which outlives the
 /// daemon. What cannot be told counts as alive: it is not for others to clear.
 pub(crate) fn lives(run: &Path) -> bool {
-    let Ok(facts) = fs::metadata(run) else { return false };
-    let Ok(locks) = fs::read_to_string("/proc/locks") else { return true };
-    if pid_in(&locks, facts.dev(), facts.ino()).is_some() {
+    let Ok(folder) = File::open(run) else { return run.exists() };
+    // Asked of the lock itself: the table of locks has none of other process namespaces. Whoever claims it meanwhile tries again.
+    if folder.try_lock_shared().is_err() {
         return true;
     }
+    drop(folder);
     let paths = Paths { run: run.into(), ..Paths::default() };
     let Some(pid) = fs::read_to_string(paths.dataplane_pid()).ok().and_then(|text| text.trim().parse().ok()) else {
         return false;
@@ -156,6 +171,17 @@ mod tests {
         let mut daemon = Claims::default();
         assert_eq!(daemon.claim(&run), None);
         assert!(lives(&run));
+        // Somebody who asks is not in the way of somebody who claims.
+        let asks = File::open(&run).expect("a folder");
+        drop(daemon);
+        asks.try_lock_shared().expect("nobody has it");
+        let asking = std::thread::spawn(move || {
+            std::thread::sleep(PAUSE);
+            drop(asks);
+        });
+        let mut daemon = Claims::default();
+        assert_eq!(daemon.claim(&run), None);
+        asking.join().expect("it ends");
         drop(daemon);
         assert!(!lives(&run));
         let paths = Paths { run: run.clone(), ..Paths::default() };
@@ -168,14 +194,17 @@ mod tests {
             .spawn()
             .expect("a shell starts");
         fs::write(paths.dataplane_pid(), format!("{}\n", child.id())).expect("a file");
-        // Its arguments are seen a moment after it was started.
-        let begun = std::time::Instant::now();
-        while !lives(&run) {
-            assert!(begun.elapsed().as_secs() < 10, "the data plane outlives its daemon");
-            std::thread::yield_now();
-        }
+        // Its arguments are seen a moment after it was started, and its end a moment after it was killed.
+        let until = |wanted: bool, what: &str| {
+            let begun = std::time::Instant::now();
+            while lives(&run) != wanted {
+                assert!(begun.elapsed().as_secs() < 10, "{what}");
+                std::thread::yield_now();
+            }
+        };
+        until(true, "the data plane outlives its daemon");
         child.kill().expect("it lives");
-        assert!(!lives(&run), "it is dead and waits for its parent");
+        until(false, "it is dead and waits for its parent");
         child.wait().expect("it is dead");
         assert!(!lives(&run));
         fs::remove_dir_all(&run).expect("a folder");

@@ -250,6 +250,7 @@ counter_enum! {
         PassNotIp = "pass_not_ip": "Frames of other EtherTypes passed to the kernel.",
         PassVlanDepth = "pass_vlan_depth": "Frames with more VLAN tags than are parsed, passed to the kernel.",
         PassArpOther = "pass_arp_other": "ARP frames that do not concern our addresses, passed to the kernel.",
+        PassArpOtherQueue = "pass_arp_other_queue": "ARP frames for an address that is wanted on another queue than the one that they came in on, passed to the kernel: most NICs bring all ARP to one queue, and tell it apart by destination MAC alone.",
         PassTruncated = "pass_truncated": "Frames shorter than their headers claim, passed to the kernel.",
         PassIpOptions = "pass_ip_options": "IPv4 packets with options (or a bad header length), passed to the kernel.",
         PassFragment = "pass_fragment": "IPv4 fragments passed to the kernel.",
