@@ -190,7 +190,11 @@ impl Steer {
             pins.clear(&[*queue])?;
             leftovers.push(format!("cleared queue {queue} of {}, which is gone", owner.display()));
         }
-        pins.claim(&config.owner)?;
+        if let Err(error) = pins.claim(&config.owner) {
+            // The first error is the one to report; whatever this cannot clear, the next start does.
+            let _ = pins.clear(&config.queues);
+            return Err(error);
+        }
         Ok(Self { config: config.clone(), link, pins, fallbacks, leftovers })
     }
 

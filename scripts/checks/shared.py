@@ -100,6 +100,10 @@ def day(today, two, exchange):
     assert [said["programs"][0]["id"] for said in saw] == [program] * 2, "two programs"
     why = one.tern("xdp", "why", f"{venue.GROUP}:{venue.PORT}", "--seconds", "0.5", check=False)
     assert why["cause"] is None, why
+    # the pictures of docs/OPERATIONS.md are these
+    one.tern("xdp", "status", "--svg", f"{today.out}/xdp.svg", check=False)
+    why = one.tern("xdp", "why", f"{GROUP}:{venue.PORT}", "--seconds", "0.5", "--svg", f"{today.out}/xdp-why.svg", check=False)
+    assert why["cause"] == "not_subscribed", why
 
     # a third cannot have what is the second's
     third = Second(today.options, f"{today.out}/three", today.network)

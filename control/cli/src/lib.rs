@@ -42,6 +42,7 @@ mod second;
 mod secrets;
 mod status;
 mod story;
+mod svg;
 mod table;
 mod target;
 mod top;

@@ -16,6 +16,9 @@ pub enum XdpVerb {
         /// Also counters that are zero.
         #[arg(long)]
         all: bool,
+        /// Also draws what it says as a picture in this file.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// What the loop is given now, as a pcap file with arrival times in nanoseconds, out of the journal as it grows: the loop
     /// is not touched. Exit code 3 when nothing came.
@@ -42,5 +45,8 @@ pub enum XdpVerb {
         /// How long to look.
         #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = crate::xdp::seconds)]
         seconds: f64,
+        /// Also draws what it says as a picture in this file.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
 }

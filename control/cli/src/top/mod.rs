@@ -3,7 +3,6 @@
 mod draw;
 mod model;
 mod state;
-mod svg;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +21,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 
 use crate::control;
 use crate::outcome::{Failure, Outcome, exit};
+use crate::svg;
 use crate::target::Target;
 use draw::{Look, draw};
 use model::Snapshot;

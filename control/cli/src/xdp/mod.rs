@@ -10,11 +10,17 @@ mod status;
 mod tail;
 mod why;
 
+use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use crate::args::XdpVerb;
 use crate::outcome::{Failure, Outcome};
+use crate::svg;
 use crate::target::Target;
+
+/// Of a picture.
+const PICTURE_COLUMNS: u16 = 150;
 
 /// Carries out a verb; without one, `status`.
 ///
@@ -23,12 +29,21 @@ use crate::target::Target;
 pub(crate) fn run(target: &Target, verb: Option<&XdpVerb>) -> Result<Outcome, Failure> {
     match verb {
         None => status::status(target, 1.0, false),
-        Some(XdpVerb::Status { seconds, all }) => status::status(target, *seconds, *all),
+        Some(XdpVerb::Status { seconds, all, svg }) => drawn(status::status(target, *seconds, *all)?, svg.as_deref()),
         Some(XdpVerb::Capture { seconds, count, group, out }) => {
             capture::capture(target, *seconds, *count, *group, out)
         }
-        Some(XdpVerb::Why { stream, seconds }) => why::why(target, *stream, *seconds),
+        Some(XdpVerb::Why { stream, seconds, svg }) => drawn(why::why(target, *stream, *seconds)?, svg.as_deref()),
     }
+}
+
+/// The same, and what it says as a picture in a file.
+fn drawn(outcome: Outcome, svg: Option<&Path>) -> Result<Outcome, Failure> {
+    if let Some(path) = svg {
+        fs::write(path, svg::of_text(&outcome.text, PICTURE_COLUMNS))
+            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    }
+    Ok(outcome)
 }
 
 /// `GROUP:PORT`, as the command line has it.

@@ -342,9 +342,12 @@ fn shown(net: &TestNet, config: &Config, program_id: u32) {
         assert!(counters[group][name]["per_second"].as_f64() > Some(0.0), "{counters:#}");
     }
     assert!(counters["xdp_statistics"]["rx_dropped"]["value"].is_u64(), "{counters:#}");
-    let text = tern(net, config, &["xdp"]);
+    let picture = net.dir().join("xdp.svg").display().to_string();
+    let text = tern(net, config, &["xdp", "status", "--svg", &picture]);
     let text = String::from_utf8_lossy(&text.stdout);
-    for part in ["native", "ours", "queue 0 copy", "239.77.1.1:26400", "on tern0", "trusted", "redirect_udp"] {
+    let picture = std::fs::read_to_string(picture).expect("it was drawn");
+    assert!(picture.starts_with("<svg ") && picture.contains("239.77.1.1:26400"), "{picture}");
+    for part in ["native", "0 ours", "queue 0 copy", "239.77.1.1:26400", "on tern0", "trusted", "redirect_udp"] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }

@@ -4,6 +4,7 @@ use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tern_abi::command::SYSTEM_UID;
 use tern_abi::segment::{Scope, ScopeKind, TradingState};
 use tern_journal::{DayEntry, day_log};
 
@@ -13,9 +14,13 @@ use crate::limits::{groups, set};
 /// `[session]` of a venue that is not there, and what leads the day.
 pub(crate) fn managed(more: &str) -> String {
     let (own, _) = groups();
+    format!("{}[roles]\nrisk_officer = \"{own}\"\n", venue_not_there(more))
+}
+
+/// `[session]` of a venue that is not there.
+pub(crate) fn venue_not_there(more: &str) -> String {
     format!(
-        "[session]\nvenue = \"itch_ouch\"\naddress = \"127.0.0.1:9\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n{more}\
-         [roles]\nrisk_officer = \"{own}\"\n"
+        "[session]\nvenue = \"itch_ouch\"\naddress = \"127.0.0.1:9\"\nuser = \"A\"\npassword = \"b\"\naccount = 1\n{more}"
     )
 }
 
@@ -115,6 +120,23 @@ fn a_day_is_led_step_by_step_and_outlives_the_daemon() {
     assert_eq!((wound.0, firm(&bench)), (true, TradingState::ReduceOnly), "{wound:?}");
     let refused = step(&bench, r#"{"reconcile":{"rolled":null}}"#);
     assert!(!refused.0 && refused.1 == "wind_down", "{refused:?}");
+    // What a user restricts further is lifted as far as the day lets the firm run, and then it is the day's again.
+    let halted = Scope { state: TradingState::Halted, ..users };
+    let lift = |changes: u16| {
+        let answer = ask(&bench, &format!(r#"{{"lift":{{"kind":"firm","key":0,"changes":{changes}}}}}"#));
+        answer["answer"].clone()
+    };
+    let stale = restricted(&halted);
+    let changes = restricted(&Scope { uid: 4712, ..halted });
+    assert_eq!(lift(stale)["not_lifted"]["changes"], changes, "somebody restricted it since");
+    assert_eq!(firm(&bench), TradingState::Halted);
+    let said = lift(changes)["error"].to_string();
+    assert!(said.contains("loosened, but not lifted: the trading day is wind_down"), "{said}");
+    let found = bench.view().segment().expect("a segment").scopes.find(ScopeKind::Firm, 0).expect("a place");
+    assert_eq!((found.state, found.uid), (TradingState::ReduceOnly, SYSTEM_UID));
+    let said = lift(found.changes)["error"].to_string();
+    assert!(said.contains("the whole firm is reduce_only until an operator arms it"), "{said}");
+    assert_eq!(firm(&bench), TradingState::ReduceOnly);
     bench.stop();
     let log = day_log(&bench.config.paths.journal).expect("readable");
     assert_eq!(log.state.name(), "wind_down");
@@ -164,16 +186,25 @@ fn a_step_whose_record_is_late_is_not_called_refused_and_an_arming_that_came_lat
     assert_eq!(log.entries.iter().find(refused).map(|entry| &entry.text), None, "the arming was not refused");
 }
 
-#[test]
-fn before_the_open_nothing_is_loosened_but_by_a_risk_officers_word() {
+/// The freeze is lifted for ten minutes.
+pub(crate) fn unfreeze() -> String {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64;
+    format!(r#"{{"unfreeze":{{"until_ns":{}}}}}"#, now + 600_000_000_000)
+}
+
+/// The venue's day is moved so that the open is in an hour or two, whatever the hour of the test: within a freeze of 90 minutes.
+pub(crate) fn opens_soon() -> String {
     let minutes = |more: u64| {
         let utc_s = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
         (utc_s / 60 + more) % 1440
     };
-    // The venue's day is moved so that the open is in an hour or two, whatever the hour of the test.
     let at = |minutes: u64| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-    let hours = format!("day_starts = \"{}\"\norders_from = \"{}\"\n", at(minutes(1380)), at(minutes(60)));
-    let mut bench = Bench::new("freeze", "", &(managed(&hours) + "[day]\nfreeze_minutes = 90\n"));
+    format!("day_starts = \"{}\"\norders_from = \"{}\"\n", at(minutes(1380)), at(minutes(60)))
+}
+
+#[test]
+fn before_the_open_nothing_is_loosened_but_by_a_risk_officers_word() {
+    let mut bench = Bench::new("freeze", "", &(managed(&opens_soon()) + "[day]\nfreeze_minutes = 90\n"));
     bench.start();
     until_the_day_is_known(&bench);
     let tighter = set(&bench, 0, r#"{"position_max":900}"#, "calmer");
@@ -182,8 +213,7 @@ fn before_the_open_nothing_is_loosened_but_by_a_risk_officers_word() {
     assert!(refused.0 == "refused" && refused.2.contains("tern day unfreeze"), "{refused:?}");
     let refused = step(&bench, "\"arm\"");
     assert!(!refused.0 && refused.2.contains("day.managed"), "{refused:?}");
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64;
-    let lifted = step(&bench, &format!(r#"{{"unfreeze":{{"until_ns":{}}}}}"#, now + 600_000_000_000));
+    let lifted = step(&bench, &unfreeze());
     assert!(lifted.0, "{lifted:?}");
     let looser = set(&bench, 1, r#"{"position_max":950}"#, "busier");
     assert_eq!(looser.0, "set", "{looser:?}");

@@ -1,6 +1,7 @@
 //! Two instances of a firm on one host: neither gets above its allotment, and what one gives the other gets.
 
 use crate::bench::Bench;
+use crate::day::{opens_soon, step, unfreeze, venue_not_there};
 use crate::limits::{groups, journaled, set};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -23,8 +24,13 @@ struct Host {
 
 /// Instances `a` and `b`, which have half of everything each: 2000 shares a symbol, and 1000 in force.
 fn host(name: &str, mode: &'static str) -> Host {
+    host_with(name, mode, "")
+}
+
+/// The same, with more in the configuration of `a`.
+fn host_with(name: &str, mode: &'static str, more: &str) -> Host {
     let roles = format!("[roles]\nrisk_officer = \"{}\"\n", groups().0);
-    let mut a = Bench::new(&format!("{name}-a"), mode, &format!("{roles}[daemon]\nrestarts_max = 0\n"));
+    let mut a = Bench::new(&format!("{name}-a"), mode, &format!("{roles}[daemon]\nrestarts_max = 0\n{more}"));
     let mut b = Bench::new(&format!("{name}-b"), "", &roles);
     let (firm, ledger) = (a.folder.join("firm.toml"), a.folder.join("firm").join("acme.json"));
     let mut text = format!("[firm]\nname = \"acme\"\nledger = \"{}\"\n[total]\n{}", ledger.display(), amounts(2));
@@ -135,6 +141,22 @@ fn no_instance_gets_above_its_allotment_and_what_one_gives_the_other_may_set() {
     assert_eq!(why, ["a quiet day for a", "and back", "tighter", "and back"]);
     let (set, range) = (LimitsOutcome::Set, LimitsOutcome::Range);
     assert_eq!(outcomes, [set, range, set, set]);
+}
+
+#[test]
+fn before_the_open_no_allotment_moves_but_by_a_risk_officers_word() {
+    let more = venue_not_there(&opens_soon()) + "[day]\nfreeze_minutes = 90\n";
+    let mut host = host_with("frozen", "", &more);
+    host.start();
+    let (done, why) = give(&host.a, 100);
+    assert!(!done && why.contains("nothing is loosened in the 90 minutes before"), "{why}");
+    assert_eq!(host.ceilings(), (Some(2000), Some(2000)));
+    let lifted = step(&host.a, &unfreeze());
+    assert!(lifted.0, "{lifted:?}");
+    assert_eq!(give(&host.a, 100), (true, String::new()));
+    assert_eq!(host.ceilings(), (Some(1900), Some(2100)));
+    host.a.stop();
+    host.b.stop();
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use ratatui::buffer::{Buffer, Cell};
-use ratatui::style::{Color, Modifier};
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
 
 /// Of a cell, pixels.
 const WIDTH: u32 = 9;
@@ -12,8 +13,27 @@ const MARGIN: u32 = 10;
 const FOREGROUND: &str = "#d8dee9";
 const BACKGROUND: &str = "#14181f";
 
+/// What a terminal of so many columns would show of a text: longer lines are cut. A line that begins with a verdict has its colour.
+pub(crate) fn of_text(text: &str, columns: u16) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let mut buffer = Buffer::empty(Rect::new(0, 0, columns, height));
+    for (row, line) in (0..height).zip(lines) {
+        let colour = match line.split_whitespace().next() {
+            Some("CAUSE" | "PROBLEM") => Color::Red,
+            Some("odd" | "unknown") => Color::Yellow,
+            Some("ok") => Color::Green,
+            _ => Color::Reset,
+        };
+        let is_long = line.chars().count() > usize::from(columns);
+        let kept = line.chars().take(usize::from(columns) - usize::from(is_long)).chain(is_long.then_some('…'));
+        buffer.set_string(0, row, kept.collect::<String>(), Style::default().fg(colour));
+    }
+    svg(&buffer)
+}
+
 /// The picture, complete.
-pub(super) fn svg(buffer: &Buffer) -> String {
+pub(crate) fn svg(buffer: &Buffer) -> String {
     let (columns, lines) = (u32::from(buffer.area.width), u32::from(buffer.area.height));
     let (width, height) = (columns * WIDTH + 2 * MARGIN, lines * HEIGHT + 2 * MARGIN);
     let mut text = format!(
@@ -67,4 +87,17 @@ fn run_of_cells(text: &mut String, run: &[&Cell], column: u32, line: u32) {
         "<text x=\"{x}\" y=\"{}\" fill=\"{colour}\"{weight} textLength=\"{width}\" lengthAdjust=\"spacingAndGlyphs\">{escaped}</text>",
         y + 14
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_drawn_as_a_terminal_shows_it() {
+        let picture = of_text("ok  <1>\nCAUSE it is longer than the screen\n\nrest\n", 20);
+        assert!(picture.starts_with("<svg ") && picture.contains("height=\"92\""), "{picture}");
+        assert!(picture.contains(">ok  &lt;1&gt;") && picture.contains("CAUSE it is longer …"), "{picture}");
+        assert!(picture.contains("fill=\"#ff7a80\"") && picture.contains("fill=\"#8fd18f\""), "{picture}");
+    }
 }
