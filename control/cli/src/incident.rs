@@ -171,12 +171,16 @@ pub(crate) fn collect(which: &Which, to: &Path, minutes: u32, around: Option<&st
     let journal = &target.paths.journal;
     let found = listed(&mut bundle, journal);
     let segments = slice(&mut bundle, journal, &found, (from_ns, until_ns));
-    let read = lines(&mut bundle, journal, start_before(journal, &found, from_ns), (from_ns, until_ns));
-    let has_time = !matches!(read, Ok(Span { count: 0, .. }));
-    match read {
-        Err(why) => bundle.lacks("the rest of records.jsonl", &why),
-        Ok(span) if span.count == 0 => bundle.lacks("records", &span.outside(&found)),
-        Ok(_) => {}
+    let span = lines(&mut bundle, journal, &found, (from_ns, until_ns));
+    if span.is_cut {
+        let why = format!("more than {} records: the segments have them", grouped(RECORDS_MAX));
+        bundle.lacks("the rest of records.jsonl", &why);
+    }
+    for damage in &span.damages {
+        bundle.lacks("records.jsonl is not whole", damage);
+    }
+    if span.count == 0 {
+        bundle.lacks("records", &span.outside(&found));
     }
     let manifest = json!({
         "version": JSON_VERSION, "tern": env!("CARGO_PKG_VERSION"), "abi_version": ABI_VERSION, "journal_version": JOURNAL_VERSION,
@@ -202,7 +206,12 @@ pub(crate) fn collect(which: &Which, to: &Path, minutes: u32, around: Option<&st
         ));
     }
     let json = json!({ "folder": to, "manifest_sha256": hash, "files": bundle.files.len(), "missing": bundle.missing });
-    Ok(Outcome { text, json, code: if has_time { exit::OK } else { exit::UNHEALTHY } })
+    let code = match span {
+        Span { damages, .. } if !damages.is_empty() => exit::DAMAGED,
+        Span { count: 0, .. } => exit::UNHEALTHY,
+        _ => exit::OK,
+    };
+    Ok(Outcome { text, json, code })
 }
 
 fn facts_and_logs(bundle: &mut Bundle, target: &Target, now_ns: u64, (from_ns, until_ns): (u64, u64)) {
@@ -295,13 +304,17 @@ fn slice(bundle: &mut Bundle, journal: &Path, found: &[Listed], (from_ns, until_
 }
 
 /// What was found of the time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Span {
     /// Records in it, of whatever kind.
     count: u64,
     /// Time of the first record that was read, and of the last.
     first_ns: Option<u64>,
     last_ns: u64,
+    /// There were more than are written down.
+    is_cut: bool,
+    /// Where the journal could not be read on; behind each the next segment was read.
+    damages: Vec<String>,
 }
 
 impl Span {
@@ -322,34 +335,45 @@ impl Span {
     }
 }
 
-/// The records of the time as objects, a line each, but for market data, measurements and raw bytes.
-fn lines(bundle: &mut Bundle, journal: &Path, begins: u64, (from_ns, until_ns): (u64, u64)) -> Result<Span, String> {
+/// The records of the time as objects, a line each, but for market data, measurements and raw bytes. Behind damage it goes on with the
+/// next segment.
+fn lines(bundle: &mut Bundle, journal: &Path, found: &[Listed], (from_ns, until_ns): (u64, u64)) -> Span {
     let left_out =
         [Kind::Datagram, Kind::Stages, Kind::SessionBytes, Kind::Timer, Kind::Counters].map(|kind| kind as u16);
     let (mut names, mut text, mut count, mut span) = (Default::default(), String::new(), 0, Span::default());
-    let read = records::for_each(journal, begins, |header, body| {
-        names = names_of_start(header, body).unwrap_or_else(|| std::mem::take(&mut names));
-        if header.tai_ns > until_ns {
-            return false;
-        }
-        span.first_ns = span.first_ns.or(Some(header.tai_ns));
-        span.last_ns = header.tai_ns;
-        if header.tai_ns >= from_ns {
-            span.count += 1;
-            if !left_out.contains(&header.kind) {
-                text.push_str(&format!("{}\n", to_json(header, body, &names, 0)));
-                count += 1;
+    let mut begins = start_before(journal, found, from_ns);
+    loop {
+        let (mut reached, mut is_past) = (begins, false);
+        let read = records::for_each(journal, begins, |header, body| {
+            reached = reached.max(header.seq);
+            names = names_of_start(header, body).unwrap_or_else(|| std::mem::take(&mut names));
+            is_past = header.tai_ns > until_ns;
+            if is_past {
+                return false;
             }
+            span.first_ns = span.first_ns.or(Some(header.tai_ns));
+            span.last_ns = header.tai_ns;
+            if header.tai_ns >= from_ns {
+                span.count += 1;
+                if !left_out.contains(&header.kind) {
+                    text.push_str(&format!("{}\n", to_json(header, body, &names, 0)));
+                    count += 1;
+                }
+            }
+            count < RECORDS_MAX
+        });
+        span.is_cut = count >= RECORDS_MAX;
+        match read {
+            Ok(None) => break,
+            Ok(Some(damage)) => span.damages.push(damage.to_string()),
+            Err(failure) => span.damages.push(failure.message),
         }
-        count < RECORDS_MAX
-    });
-    bundle.text("records.jsonl", &text);
-    match read {
-        Ok(None) if count >= RECORDS_MAX => {
-            Err(format!("more than {} records: the segments have them", grouped(RECORDS_MAX)))
+        let behind = found.iter().filter_map(|(_, facts)| facts.as_ref().map(|facts| facts.first_seq));
+        match behind.filter(|seq| *seq > reached).min() {
+            Some(next) if !is_past => begins = next,
+            _ => break,
         }
-        Ok(None) => Ok(span),
-        Ok(Some(damage)) => Err(damage.to_string()),
-        Err(failure) => Err(failure.message),
     }
+    bundle.text("records.jsonl", &text);
+    span
 }

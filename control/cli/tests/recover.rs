@@ -255,7 +255,7 @@ fn an_incident_is_collected_whatever_is_dead_and_without_passwords() {
         output.expect("it runs")
     };
     let output = collect(&["--around", "10", "--minutes", "1"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(told["manifest_sha256"], tern_journal::sha256_of(&to.join("manifest.json")).expect("there"));
     let manifest: serde_json::Value =
@@ -275,7 +275,7 @@ fn an_incident_is_collected_whatever_is_dead_and_without_passwords() {
     let text = std::fs::read_to_string(to.join("logs/dataplane.log")).expect("there");
     assert_eq!(text, "login of A with <hidden>\n");
     let missing = manifest["missing"].to_string();
-    assert!(missing.contains("the rest of records.jsonl") && missing.contains("\"status\""), "{missing}");
+    assert!(missing.contains("records.jsonl is not whole") && missing.contains("\"status\""), "{missing}");
     assert!(std::fs::read_to_string(to.join("records.jsonl")).expect("there").lines().count() >= 3);
     let again = collect(&[]);
     assert_eq!(again.status.code(), Some(1), "a folder that is there is not written to");
@@ -314,4 +314,18 @@ fn an_incident_of_an_earlier_day_has_its_records_and_one_of_no_day_says_what_the
         assert_eq!((code, seqs), (3, vec![]), "{name}");
         assert!(missing.contains("none is of the time that was asked for: the journal begins 1970-01-02"), "{missing}");
     }
+    // Behind damage it goes on with the next segment, and says that it is not whole.
+    let segment = bench.folder.join("journal").join("00000002.journal");
+    let mut bytes = std::fs::read(&segment).expect("readable");
+    let last = bytes.len() - 20;
+    bytes[last] ^= 1;
+    std::fs::write(&segment, &bytes).expect("written");
+    let to = bench.folder.join("all");
+    let around = (2 * DAY_NS).to_string();
+    let all = ["incident", "--to", to.to_str().expect("text"), "--around", &around, "--minutes", "2880"];
+    let (code, told) = bench.json(&all);
+    let records = std::fs::read_to_string(to.join("records.jsonl")).expect("it is there");
+    let has = |seq: u64| records.contains(&format!("\"seq\":{seq},"));
+    assert_eq!((code, has(1), has(2), has(5), has(6)), (4, true, true, true, true), "{records}");
+    assert!(told["missing"].to_string().contains("records.jsonl is not whole"), "{told}");
 }
