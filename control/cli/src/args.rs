@@ -206,7 +206,7 @@ pub enum Verb {
     Day(DayVerb),
     /// Collects all that an incident is looked into by in a new folder: journal, limits and their history, counters, logs, host.
     /// Passwords are not in it. Works with ternd and data plane dead, and on a damaged journal. Exit code 3 when the journal has nothing of
-    /// that time: it says what it has.
+    /// that time: it says what it has; 4 when a part of it cannot be read: it goes on behind that.
     Incident {
         /// The folder; it is made, for its owner alone.
         #[arg(long, value_name = "FOLDER")]
