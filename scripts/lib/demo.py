@@ -70,6 +70,7 @@ def watch(options, exchange, tern):
     began = time.monotonic()
     while exchange.running():
         if not tern.running():
+            sandbox.heed_interrupt()
             raise RuntimeError(f"ternd ended early (exit {tern.process.returncode}); its log: {tern.log}")
         if time.monotonic() > deadline:
             raise RuntimeError(f"the exchange did not end in time; its log: {exchange.log}")
@@ -77,6 +78,7 @@ def watch(options, exchange, tern):
         if status:
             progress(f"{time.monotonic() - began:5.1f} s  " + "  ".join(f"{k} {v:,}" for k, v in status.items()))
         time.sleep(0.5)
+    sandbox.heed_interrupt(0)
     progress("")
     if exchange.process.returncode != 0:
         raise RuntimeError(f"tern-exchange: exit {exchange.process.returncode}; its log: {exchange.log}")

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 INSIDE = "TERN_SANDBOX"
 
@@ -20,6 +21,7 @@ def enter(script):
     if os.environ.get(INSIDE) == "1":
         prepare()
         # from here on an interrupt is an exception that the script can clean up after; one that came before comes now
+        signal.signal(signal.SIGINT, interrupted)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return
     if os.geteuid() != 0:
@@ -36,6 +38,22 @@ def enter(script):
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: (inner.kill(), sys.exit(128 + number)))
     sys.exit(inner.wait())
+
+
+interrupts = []
+
+
+def interrupted(_number, _frame):
+    """Also noted: an exception that comes up while Python cleans an object away is dropped."""
+    interrupts.append(True)
+    raise KeyboardInterrupt
+
+
+def heed_interrupt(seconds=0.5):
+    """Raises it where one came, or comes within some time: to a process that ended of it it may have come before it came here."""
+    time.sleep(0 if interrupts else seconds)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def die_with_parent():

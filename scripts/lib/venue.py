@@ -224,6 +224,7 @@ class Tern:
         deadline = time.monotonic() + seconds
         while not os.path.exists(os.path.join(self.run_folder, "dataplane.json")):
             if not self.running():
+                sandbox.heed_interrupt()
                 raise RuntimeError(f"ternd ended (exit {self.process.returncode}):\n{tail(self.log)}")
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the data plane was not ready after {seconds:.0f} s:\n{tail(self.log)}")
