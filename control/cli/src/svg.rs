@@ -71,14 +71,20 @@ fn look(cell: &Cell) -> (&'static str, Option<&'static str>, bool) {
 fn run_of_cells(text: &mut String, run: &[&Cell], column: u32, line: u32) {
     let Some(first) = run.first() else { return };
     let (colour, behind, is_bold) = look(first);
-    let (x, y, width) = (MARGIN + column * WIDTH, MARGIN + line * HEIGHT, run.len() as u32 * WIDTH);
+    let (mut x, y, mut width) = (MARGIN + column * WIDTH, MARGIN + line * HEIGHT, run.len() as u32 * WIDTH);
     if let Some(behind) = behind {
         let _ = writeln!(text, "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"{behind}\"/>");
     }
     let letters: String = run.iter().map(|cell| cell.symbol()).collect();
-    if letters.trim().is_empty() {
+    let letters = letters.trim_end_matches(' ');
+    if letters.is_empty() {
         return;
     }
+    let before = letters.len() - letters.trim_start_matches(' ').len();
+    x += before as u32 * WIDTH;
+    width -= (before + run.len() - letters.chars().count()) as u32 * WIDTH;
+    // Browsers make one of several spaces, whatever the picture says of it.
+    let letters = letters.trim_start_matches(' ').replace(' ', "\u{a0}");
     let weight = if is_bold { " font-weight=\"bold\"" } else { "" };
     let escaped = letters.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     // The length holds the columns together, whatever font is there.
@@ -97,7 +103,7 @@ mod tests {
     fn a_text_is_drawn_as_a_terminal_shows_it() {
         let picture = of_text("ok  <1>\nCAUSE it is longer than the screen\n\nrest\n", 20);
         assert!(picture.starts_with("<svg ") && picture.contains("height=\"92\""), "{picture}");
-        assert!(picture.contains(">ok  &lt;1&gt;") && picture.contains("CAUSE it is longer …"), "{picture}");
+        assert!(picture.contains(">ok\u{a0}\u{a0}&lt;1&gt;") && picture.contains("longer\u{a0}…"), "{picture}");
         assert!(picture.contains("fill=\"#ff7a80\"") && picture.contains("fill=\"#8fd18f\""), "{picture}");
     }
 }

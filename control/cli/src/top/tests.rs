@@ -110,7 +110,7 @@ fn a_picture_is_well_formed_and_escapes() {
     odd.panels[1].lines[0].1 = "a<b & \"c\"\u{1b}[31m".into();
     let text = svg::svg(&picture(&App::default(), &odd, None, UTF8).expect("drawn"));
     assert!(text.starts_with("<svg ") && text.ends_with("</svg>\n"));
-    assert!(text.contains("a&lt;b &amp; ") && !text.contains('\u{1b}'), "{text}");
+    assert!(text.contains("a&lt;b\u{a0}&amp;\u{a0}") && !text.contains('\u{1b}'), "{text}");
     assert!(text.contains("#8fd18f"), "TRADING is green");
 }
 
