@@ -173,7 +173,7 @@ def agrees(today, instance, died):
     theirs = compare.Exchange(today.exchange.orders_log, instance.user)
     only_ours, only_theirs = compare.orders(journal, theirs)
     assert not only_theirs, f"{instance.name}: only at the exchange: {only_theirs[:5]}"
-    unexplained = session.Session.not_in_a_tail(OneOf(instance), journal, compare.without(only_ours, journal.taken_back))
+    unexplained = session.Session.not_in_a_tail(session.OneOf(instance), journal, compare.without(only_ours, journal.taken_back))
     assert not unexplained, f"{instance.name}: only in the journal: {unexplained[:5]}"
     sums = {} if died else compare.differences(journal.positions(), theirs.positions())
     unheard = set(journal.fills) - {(fill["user_ref"], fill["match_number"]) for fill in theirs.fills}
@@ -183,13 +183,6 @@ def agrees(today, instance, died):
     found = instance.audit()
     assert found["disagreements"] == 0, found["found"]
     return len(theirs.fills)
-
-
-class OneOf:
-    """What a session asks of its instance."""
-
-    def __init__(self, tern):
-        self.tern = tern
 
 
 def changes(instance):

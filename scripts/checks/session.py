@@ -184,6 +184,13 @@ def failed(findings):
     return {check["name"] for check in findings["checks"] if not check["ok"]}
 
 
+class OneOf:
+    """What a session is asked of another instance than its own."""
+
+    def __init__(self, tern):
+        self.tern = tern
+
+
 def kill(pid):
     """SIGKILL, and wait until the process is gone (or only its parent's to bury)."""
     os.kill(pid, signal.SIGKILL)

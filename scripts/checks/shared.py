@@ -169,13 +169,6 @@ def of_two(two, exchange):
     journal, theirs = compare.Journal(two.binary("tern"), two.config), compare.Exchange(exchange.orders_log)
     only_ours, only_theirs = compare.orders(journal, theirs)
     assert not only_theirs, f"only at the exchange: {only_theirs[:5]}"
-    unexplained = session.Session.not_in_a_tail(OneOf(two), journal, compare.without(only_ours, journal.taken_back))
+    unexplained = session.Session.not_in_a_tail(session.OneOf(two), journal, compare.without(only_ours, journal.taken_back))
     assert not unexplained, f"only in the journal: {unexplained[:5]}"
     return len(theirs.orders)
-
-
-class OneOf:
-    """What a session asks of its instance."""
-
-    def __init__(self, tern):
-        self.tern = tern

@@ -223,6 +223,16 @@ fn every_command_reads_a_journal_whose_first_days_were_deleted_and_says_what_wen
     }
 }
 
+/// Flips a bit near the end of a segment; its bytes then.
+fn damage_the_end_of(bench: &Bench, segment: &str) -> Vec<u8> {
+    let path = bench.folder.join("journal").join(segment);
+    let mut bytes = std::fs::read(&path).expect("readable");
+    let last = bytes.len() - 20;
+    bytes[last] ^= 1;
+    std::fs::write(&path, &bytes).expect("written");
+    bytes
+}
+
 /// An incident is collected with nothing running, from a journal that is damaged, and no password is in any file of it.
 #[test]
 fn an_incident_is_collected_whatever_is_dead_and_without_passwords() {
@@ -236,11 +246,7 @@ fn an_incident_is_collected_whatever_is_dead_and_without_passwords() {
     );
     std::fs::write(&config, text).expect("written");
     std::fs::write(bench.folder.join("run").join("dataplane.log"), "login of A with hush-hush\n").expect("written");
-    let segment = bench.folder.join("journal").join("00000001.journal");
-    let mut bytes = std::fs::read(&segment).expect("readable");
-    let last = bytes.len() - 20;
-    bytes[last] ^= 1;
-    std::fs::write(&segment, &bytes).expect("written");
+    let bytes = damage_the_end_of(&bench, "00000001.journal");
 
     let to = bench.folder.join("bundle");
     let collect = |times: &[&str]| {
@@ -315,11 +321,7 @@ fn an_incident_of_an_earlier_day_has_its_records_and_one_of_no_day_says_what_the
         assert!(missing.contains("none is of the time that was asked for: the journal begins 1970-01-02"), "{missing}");
     }
     // Behind damage it goes on with the next segment, and says that it is not whole.
-    let segment = bench.folder.join("journal").join("00000002.journal");
-    let mut bytes = std::fs::read(&segment).expect("readable");
-    let last = bytes.len() - 20;
-    bytes[last] ^= 1;
-    std::fs::write(&segment, &bytes).expect("written");
+    damage_the_end_of(&bench, "00000002.journal");
     let to = bench.folder.join("all");
     let around = (2 * DAY_NS).to_string();
     let all = ["incident", "--to", to.to_str().expect("text"), "--around", &around, "--minutes", "2880"];

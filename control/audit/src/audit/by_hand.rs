@@ -63,9 +63,9 @@ impl Audit {
         if record.quantity == 0 || quantity > limits.order_quantity_max.into() {
             self.disagree(Disagreement::OrderQuantity, 0, limits.order_quantity_max.into(), quantity);
         }
-        if quantity * i128::from(record.price) > limits.order_notional_max.into() {
-            let found = quantity * i128::from(record.price);
-            self.disagree(Disagreement::OrderNotional, 0, limits.order_notional_max.into(), found);
+        let value = quantity * i128::from(record.price);
+        if value > limits.order_notional_max.into() {
+            self.disagree(Disagreement::OrderNotional, 0, limits.order_notional_max.into(), value);
         }
         self.check_position(&limits, owner, 0, record.side == SIDE_BUY);
     }
@@ -74,8 +74,8 @@ impl Audit {
     fn is_as_wanted(&self, order: &OrderRecord, wish: &ManualCommand) -> bool {
         const POST_ONLY: u8 = 1;
         let wanted = (wish.symbol, wish.side, wish.price, wish.quantity, wish.time_in_force, wish.post_only != 0);
-        let sent = (order.symbol, order.side, order.price, order.quantity, order.time_in_force);
-        let sent = (sent.0, sent.1, sent.2, sent.3, sent.4, order.flags & POST_ONLY != 0);
+        let is_post_only = order.flags & POST_ONLY != 0;
+        let sent = (order.symbol, order.side, order.price, order.quantity, order.time_in_force, is_post_only);
         wanted == sent && self.by_hand == Some(order.strategy)
     }
 

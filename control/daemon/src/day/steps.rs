@@ -357,7 +357,7 @@ fn close(shared: &Shared<'_>) -> Result<(), Refused> {
             "{some} orders are open or not answered; `tern orders` lists them, `tern kill` cancels whatever holds them"
         ),
     };
-    Err(Refused { why: vec![why], open_orders, is_under_way: false })
+    Err(Refused { open_orders, ..Refused::from(why) })
 }
 
 /// Whether the journal, the venue's log and the second opinion agree.
@@ -390,7 +390,7 @@ fn agree(shared: &Shared<'_>, log: &DayLog) -> Result<(), Refused> {
     if let Err(red) = green(shared, log, &["audit", "drop_copy", "journal"]) {
         why.extend(red.why);
     }
-    if why.is_empty() { Ok(()) } else { Err(Refused { why, open_orders, is_under_way: false }) }
+    if why.is_empty() { Ok(()) } else { Err(Refused { why, open_orders, ..Refused::default() }) }
 }
 
 /// Seals the journal, once the disk has the record that says so.
