@@ -8,6 +8,18 @@ pub fn prefetch_read<T: ?Sized>(value: &T) {
     hint(core::ptr::from_ref(value).cast());
 }
 
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
+
+/// Starts to load every cache line of `value`, from its first byte on: for what lies across several.
+#[inline(always)]
+pub fn prefetch_whole<T>(value: &T) {
+    let at = core::ptr::from_ref(value).cast::<i8>();
+    for offset in (0..size_of::<T>()).step_by(LINE_BYTES) {
+        hint(at.wrapping_add(offset));
+    }
+}
+
 /// Starts to load the cache line at an address, any address: for one that was chosen without a branch.
 #[inline(always)]
 pub fn prefetch_address(at: *const u8) {
@@ -26,7 +38,6 @@ pub fn prefetch_slice<T>(slice: &[T], index: usize) {
 /// follow find them here.
 #[inline(always)]
 pub(crate) fn prefetch_write(at: *const u8, bytes: usize) {
-    const LINE_BYTES: usize = 64;
     for offset in (0..bytes).step_by(LINE_BYTES) {
         hint_write(at.wrapping_add(offset));
     }
@@ -67,6 +78,7 @@ mod tests {
         }
         prefetch_slice::<u64>(&[], 0);
         prefetch_read("text");
+        prefetch_whole(&[0_u8; 300]);
         prefetch_write(table.as_ptr().cast(), 10_000);
         assert_eq!(table, [1; 64]);
     }

@@ -228,6 +228,12 @@ impl<'a> Ctx<'a> {
     pub fn orders(&self, instrument: InstrumentId) -> impl Iterator<Item = &'a Order> {
         self.desk.orders.own(self.owner, instrument)
     }
+    /// Whether an open order of the account may stand on a side at a price: where this says no, none does, and what the book
+    /// shows there is others'. One compare, which says no for most prices.
+    #[inline]
+    pub fn may_stand(&self, instrument: InstrumentId, side: Side, price: Price) -> bool {
+        self.desk.gate.may_stand(instrument, side, price)
+    }
     /// This strategy's order with this id, open or recently dead.
     #[inline]
     pub fn order(&self, id: OrderId) -> Option<&'a Order> {

@@ -179,6 +179,10 @@ impl Market {
 /// a wide spread, a fair price of theirs would follow itself.
 fn foreign_best(ctx: &Ctx<'_>, instrument: InstrumentId, side: Side, best: Level) -> Option<(Price, u64)> {
     let foreign = |level: Level| {
+        // Mostly none of ours stands there, and then neither they nor their places in the book are looked at.
+        if !ctx.may_stand(instrument, side, level.price) {
+            return (level.quantity > 0).then_some((level.price, level.quantity));
+        }
         let at_it = ctx.orders(instrument).filter(|order| order.side() == side && order.price() == level.price);
         // The venue may have acknowledged an order that the feed has not shown yet.
         let own = at_it.filter_map(|order| ctx.books().order(order.venue_order()));

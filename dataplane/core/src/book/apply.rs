@@ -73,6 +73,16 @@ impl Books {
         }
     }
 
+    /// Asks for what an event names as soon as it is decoded: it is on its way while the rest of the datagram is looked at.
+    #[inline(always)]
+    pub(crate) fn prefetch_named(&self, event: &BookEvent) {
+        if self.prefetches {
+            self.orders.prefetch(event.order);
+            prefetch_slice(&self.lines, event.instrument as usize);
+            BOTH.iter().for_each(|side| self.prices.prefetch(BookSide::new(event.instrument, *side)));
+        }
+    }
+
     /// The first pass for few events. Both sides whatever the event: the strategies look at both.
     #[inline(always)]
     fn prefetch_tops(&self, event: &BookEvent) {

@@ -6,7 +6,7 @@ use crate::index::Index;
 use crate::session::TimeInForce;
 use crate::units::{InstrumentId, OrderId, Price, Side, StrategyId, TaiNs, TraderId};
 use tern_abi::arena::Arena;
-use tern_abi::prefetch::{prefetch_read, prefetch_slice};
+use tern_abi::prefetch::{prefetch_read, prefetch_slice, prefetch_whole};
 
 /// Place of an order in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ struct Ends {
 
 const NO_ENDS: Ends = Ends { first: NONE, last: NONE };
 
+/// On lines of its own: whoever looks at an order asks for these three before.
+#[repr(align(64))]
 #[derive(Clone, Debug)]
 struct Row {
     order: Order,
@@ -132,8 +134,7 @@ impl Orders {
     pub(crate) fn prefetch_own_orders(&self, owner: usize, instrument: InstrumentId) {
         let Some(ends) = self.own_index(owner, instrument).and_then(|index| self.own.get(index)) else { return };
         for row in [ends.first, ends.last].into_iter().filter_map(|place| self.rows.get(place as usize)) {
-            prefetch_read(&row.order);
-            prefetch_read(&row.links);
+            prefetch_whole(row);
         }
     }
 
@@ -142,8 +143,7 @@ impl Orders {
     pub(crate) fn prefetch_next(&self, id: u32) {
         let place = if (self.used as usize) < self.rows.len() { self.used } else { self.dead.first };
         if let Some(row) = self.rows.get(place as usize) {
-            prefetch_read(&row.order);
-            prefetch_read(&row.links);
+            prefetch_whole(row);
         }
         if let Some(last) = self.rows.get(self.open.last as usize) {
             prefetch_read(&last.links);
@@ -165,6 +165,20 @@ impl Orders {
         let is_it =
             |place: u32| self.rows.get(place as usize).is_some_and(|r| r.order.id == id || r.order.pending == id);
         if id.0 == 0 { None } else { self.index.find(id.0, is_it).map(Slot) }
+    }
+
+    /// [`slot`](Self::slot), of an order that is most likely the oldest or the newest one of a strategy in an instrument: there
+    /// the strategy has just looked, and the way by the id leads to lines that no near cache has.
+    #[inline]
+    pub(crate) fn slot_near(&self, id: OrderId, owner: usize, instrument: InstrumentId) -> Option<Slot> {
+        let ends = self.own_index(owner, instrument).and_then(|index| self.own.get(index)).copied().unwrap_or(NO_ENDS);
+        let is_it = |place: &u32| {
+            let order = self.rows.get(*place as usize).map(|row| &row.order);
+            order.is_some_and(|order| id.0 != 0 && (order.id == id || order.pending == id))
+        };
+        let found = [ends.first, ends.last].into_iter().find(is_it).map(Slot);
+        debug_assert!(found.is_none() || found == self.slot(id), "an id names one order");
+        found.or_else(|| self.slot(id))
     }
 
     #[inline]
@@ -366,5 +380,35 @@ impl Order {
     /// An order just sent, or just heard of.
     pub(crate) const fn new(id: OrderId, instrument: InstrumentId, side: Side, price: Price, leaves: u32) -> Self {
         Self { id, instrument, side, price, leaves, ..BLANK }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::Heap;
+
+    #[test]
+    fn an_order_is_found_near_where_a_strategy_looked_and_everywhere_else() {
+        let mut orders = Orders::new(8, 2, 2, &mut Heap);
+        let [here, there] = [InstrumentId(0), InstrumentId(1)];
+        let mut insert = |id: u32, owner: u8, instrument| {
+            let order = Order { owner, ..Order::new(OrderId(id), instrument, Side::Buy, Price(100), 10) };
+            orders.insert(order).expect("there is room")
+        };
+        let slots =
+            [insert(1, 0, here), insert(2, 0, here), insert(3, 0, here), insert(4, 1, here), insert(5, 0, there)];
+        orders.set_pending(slots[2], OrderId(9));
+        for (id, slot) in [(1, 0), (2, 1), (3, 2), (9, 2), (4, 3), (5, 4)] {
+            for owner in 0..3 {
+                for instrument in [here, there, InstrumentId::NONE] {
+                    let found = orders.slot_near(OrderId(id), owner, instrument);
+                    assert_eq!(found, Some(slots[slot]), "{id}, looked at {instrument:?} of {owner}");
+                }
+            }
+        }
+        orders.bury(slots[0], crate::orders::OrderState::Filled);
+        assert_eq!(orders.slot_near(OrderId(1), 0, here), Some(slots[0]), "a dead one stays known");
+        assert_eq!((orders.slot_near(OrderId(0), 0, here), orders.slot_near(OrderId(7), 0, here)), (None, None));
     }
 }

@@ -1,5 +1,6 @@
 //! Where feed and session leave what they decode, before anything acts on it.
 
+use super::ahead::Ahead;
 use crate::book::{Books, Instruments};
 use crate::feed::EventSink;
 use crate::session::{OrderSink, VenueEvent, VenueEventKind};
@@ -100,12 +101,18 @@ pub(crate) struct FeedSink<'a> {
     pub(crate) instruments: &'a mut Instruments,
     pub(crate) books: &'a mut Books,
     pub(crate) stream: StreamId,
+    /// In a short datagram: what an event leads to is asked for as soon as the event is there.
+    pub(crate) ahead: Option<Ahead<'a>>,
 }
 
 impl EventSink for FeedSink<'_> {
     #[inline]
     fn event(&mut self, event: BookEvent) {
         self.events.flags |= event.flags;
+        if let Some(ahead) = &self.ahead {
+            self.books.prefetch_named(&event);
+            ahead.ask(InstrumentId(event.instrument));
+        }
         self.events.push(event);
     }
 

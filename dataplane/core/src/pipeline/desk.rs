@@ -73,6 +73,8 @@ pub struct Desk {
     /// The daemon's heartbeat is missed.
     pub(crate) daemon_silent: bool,
     pub(super) flatten: Flatten,
+    /// Where a book changed last, and so where a strategy most likely acts. Decides nothing.
+    pub(super) looked_at: InstrumentId,
 }
 
 impl Desk {
@@ -166,6 +168,7 @@ impl Desk {
             recovery: Recovery::Over,
             daemon_silent: false,
             flatten: Flatten::default(),
+            looked_at: InstrumentId::NONE,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Market data: a datagram is decoded whole, its lines prefetched, its events applied, then the strategies are told.
 
+use super::ahead::Ahead;
 use super::buffers::FeedSink;
 use super::{Desk, Pipeline, PipelineCounter, Turn, output};
 use crate::book::{BookChange, BookError, STREAMS_MAX};
@@ -16,6 +17,10 @@ use zerocopy::IntoBytes;
 /// Events whose lines are asked for ahead of their use; more would push one another out of the nearest cache.
 const PREFETCH_EVENTS: usize = 32;
 
+/// A datagram of so few bytes holds the market's answers of a moment, and every miss of it is waited for: what its events
+/// lead to is asked for as each is decoded. In a longer one that takes more than it gives.
+const SHORT_BYTES: usize = 200;
+
 impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     /// One datagram of a stream.
     #[inline]
@@ -30,16 +35,16 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
     ) {
         self.desk.count(PipelineCounter::Datagrams, 1);
         self.events.clear();
-        let mut sink = FeedSink {
-            events: &mut self.events,
-            instruments: &mut self.desk.instruments,
-            books: &mut self.desk.books,
-            stream,
-        };
+        let is_short = payload.len() <= SHORT_BYTES;
+        let desk = &mut self.desk;
+        let actors = desk.actors();
+        let ahead = is_short.then_some(Ahead::new((&desk.gate, &desk.orders, &desk.portfolio), actors));
+        let (instruments, books) = (&mut desk.instruments, &mut desk.books);
+        let mut sink = FeedSink { events: &mut self.events, instruments, books, stream, ahead };
         let state = self.feed.on_payload(turn.now, stream, line, payload, &mut sink);
         turn.probe.mark(Stage::Decoded);
         self.desk.gate.heed_instruments(&self.desk.instruments);
-        self.apply_events(turn, Some(stream));
+        self.apply_events(turn, Some(stream), is_short);
         // Before any strategy is asked: it must not act on books that this very datagram made worthless.
         self.desk.follow_feed(turn, stream, state);
         self.mark_positions(turn);
@@ -59,15 +64,20 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
             self.events.note_listing(event);
             self.events.push(*event);
         }
-        self.apply_events(turn, None);
+        self.apply_events(turn, None, false);
         self.mark_positions(turn);
         turn.probe.mark(Stage::Book);
         self.tell_strategies(turn, isolate, 0);
     }
 
-    /// Applies the decoded events and notes what changed.
+    /// Applies the decoded events and notes what changed. What they lead to was asked for as they were decoded, or is now.
     #[inline]
-    fn apply_events<R: Recorder, P: Probe>(&mut self, turn: &mut Turn<'_, R, P>, stream: Option<StreamId>) {
+    fn apply_events<R: Recorder, P: Probe>(
+        &mut self,
+        turn: &mut Turn<'_, R, P>,
+        stream: Option<StreamId>,
+        was_asked: bool,
+    ) {
         self.changes.clear();
         if self.desk.can_trade() {
             self.desk.orders.prefetch_next(self.desk.ids.next());
@@ -75,16 +85,19 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         let has_listings = self.events.take_listings();
         let events = self.events.as_slice();
         for group in events.chunks(PREFETCH_EVENTS) {
-            self.desk.prefetch(group, Desk::prefetch_instrument);
+            if !was_asked {
+                self.desk.ask_ahead(group);
+            }
             self.desk.books.prefetch(group);
             // While the books waited for their lines, those that lead to the orders have come.
-            self.desk.prefetch(group, Desk::prefetch_orders);
+            self.desk.ask_for_orders(group);
             for event in group {
                 if has_listings && event.flags & flags::LISTING != 0 {
                     self.desk.gate.heed_listing(turn.now, event);
                 }
                 match self.desk.books.apply(event) {
                     Ok(change) => {
+                        self.desk.looked_at = change.instrument;
                         if let Some((price, shares)) = change.traded {
                             self.desk.printed(turn.now, event, &change, (price, shares));
                         }
@@ -147,39 +160,6 @@ impl Desk {
     #[cold]
     fn is_own_order(&self, instrument: InstrumentId, reference: u64) -> bool {
         reference != 0 && self.orders.in_instrument(instrument).any(|order| order.venue_order == reference)
-    }
-
-    /// Asks for what strategies and gate will look at, should these events make them act: behind millions of orders that
-    /// came and went it is in no near cache.
-    #[inline]
-    fn prefetch(&self, events: &[BookEvent], lines_of: impl Fn(&Self, InstrumentId)) {
-        if !self.can_trade() {
-            return;
-        }
-        let mut before = InstrumentId::NONE;
-        for event in events {
-            let instrument = InstrumentId(event.instrument);
-            if instrument != before {
-                lines_of(self, instrument);
-                before = instrument;
-            }
-        }
-    }
-
-    #[inline]
-    fn prefetch_instrument(&self, instrument: InstrumentId) {
-        self.gate.prefetch(instrument);
-        for owner in 0..self.owners().len() - 1 {
-            self.orders.prefetch_own(owner, instrument);
-            self.portfolio.prefetch(owner, instrument);
-        }
-    }
-
-    #[inline]
-    fn prefetch_orders(&self, instrument: InstrumentId) {
-        for owner in 0..self.owners().len() - 1 {
-            self.orders.prefetch_own_orders(owner, instrument);
-        }
     }
 
     /// An event did not fit: the book it belongs to is not the venue's any more, nor that of the order it names.

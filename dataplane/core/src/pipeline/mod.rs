@@ -9,6 +9,7 @@
 //! again. Everything that is not feed, session or strategy is on the [`Desk`].
 
 mod adjust;
+mod ahead;
 mod answers;
 mod buffers;
 mod config;

@@ -327,7 +327,7 @@ impl Desk {
     /// The strategy's open order with this id, by the name it has or will have.
     fn own_slot(&self, owner: Owner, id: OrderId) -> Result<Slot, Refusal> {
         self.orders
-            .slot(id)
+            .slot_near(id, owner.index.into(), self.looked_at)
             .filter(|slot| {
                 self.orders.get(*slot).is_some_and(|o| o.owner == owner.index && !matches!(o.life, Life::Dead(_)))
             })

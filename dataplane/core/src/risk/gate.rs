@@ -244,6 +244,9 @@ impl Gate {
     pub(crate) fn prefetch(&self, instrument: InstrumentId) {
         prefetch_slice(&self.exposures, instrument.index());
         prefetch_slice(&self.sights, instrument.index());
+        prefetch_slice(&self.owns, instrument.index() * self.owner_count);
+        prefetch_slice(&self.sides, instrument.index());
+        self.listings.prefetch(instrument);
     }
 
     /// Every instrument's exposure, by instrument id.

@@ -7,6 +7,7 @@ use crate::units::{InstrumentId, Price, Quantity, Symbol, TaiNs};
 use alloc::boxed::Box;
 use alloc::vec;
 use tern_abi::event::{BookEvent, EventKind};
+use tern_abi::prefetch::prefetch_slice;
 
 /// Shares of a round lot until a directory says: of a feed that has none, every print counts.
 const ROUND_LOT: Quantity = 1;
@@ -39,6 +40,12 @@ impl Listings {
     pub(super) fn new(instruments: usize) -> Self {
         let unknown = Listing { round_lot: ROUND_LOT, indication: 0, indicated_at: 0 };
         Self { all: vec![unknown; instruments].into_boxed_slice(), closes: Box::default() }
+    }
+
+    /// Asks for what is said of an instrument.
+    #[inline]
+    pub(super) fn prefetch(&self, instrument: InstrumentId) {
+        prefetch_slice(&self.all, instrument.index());
     }
 
     #[inline]

@@ -33,6 +33,12 @@ impl Gate {
         sight.map_or((false, false), |sight| (sight.own.may_stand(side, price), sight.has_own_trade(now)))
     }
 
+    /// Whether an open order of `side` may stand at `price`: none does where this says no.
+    #[inline]
+    pub(crate) fn may_stand(&self, instrument: InstrumentId, side: Side, price: Price) -> bool {
+        self.sights.get(instrument.index()).is_some_and(|sight| sight.own.may_stand(side, price))
+    }
+
     /// What others traded in an instrument and its reference, by instrument, for a hash of what decides.
     pub(crate) fn sight_words(&self) -> impl Iterator<Item = u64> + '_ {
         self.sights.iter().flat_map(super::sight::Sight::words)
