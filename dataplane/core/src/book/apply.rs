@@ -63,6 +63,7 @@ impl Books {
     #[inline]
     pub fn prefetch(&self, events: &[BookEvent]) {
         if !self.prefetches {
+            events.iter().for_each(|event| self.prefetch_addressed(event));
             return;
         }
         if events.len() <= FEW_EVENTS {
@@ -70,6 +71,17 @@ impl Books {
         }
         for events in events.chunks(PREFETCH_MAX) {
             self.prefetch_chunk(events);
+        }
+    }
+
+    /// All that is asked for in small tables: what the message alone is the address of.
+    #[inline(always)]
+    fn prefetch_addressed(&self, event: &BookEvent) {
+        self.orders.prefetch(event.order);
+        if event.kind == EventKind::Add
+            && let Some(key) = added_level(event)
+        {
+            self.levels.prefetch(key);
         }
     }
 
