@@ -98,8 +98,7 @@ impl Books {
     /// The first pass for few events. Both sides whatever the event: the strategies look at both.
     #[inline(always)]
     fn prefetch_tops(&self, event: &BookEvent) {
-        self.orders.prefetch(event.order);
-        BOTH.iter().for_each(|side| self.prices.prefetch(BookSide::new(event.instrument, *side)));
+        self.prefetch_named(event);
         let Some(line) = self.lines.get(event.instrument as usize) else { return };
         line.sides.iter().for_each(|best| self.levels.prefetch_slot(best.level));
         for (best, side) in line.sides.iter().zip(BOTH) {
