@@ -65,6 +65,7 @@ impl Housekeeping {
         let counters = &words.counters;
         counters.set(LoopCounter::ClockSteps, self.steps.count);
         counters.set(LoopCounter::ClockSteppedNs, self.steps.stepped_ns);
+        counters.set(LoopCounter::ClockAheadNs, self.steps.ahead_ns());
         // A thread that cannot be asked is about to end: its last counts stay.
         if let Some(counts) = self.thread.as_ref().and_then(|thread| thread.read().ok()) {
             counters.set(LoopCounter::LoopSwitches, counts.switches);
@@ -121,6 +122,12 @@ struct Steps {
 }
 
 impl Steps {
+    /// How far our clock is ahead of one that was set back.
+    fn ahead_ns(&self) -> u64 {
+        let ahead_ns = self.left_ns.min(0).unsigned_abs();
+        if ahead_ns > STEP_NS { ahead_ns } else { 0 }
+    }
+
     /// Whether it was set since the last correction, which was so long ago.
     fn note(&mut self, found: Correction, since: Duration) -> bool {
         let by_ns = found.offset_ns.saturating_sub(self.left_ns).unsigned_abs();
@@ -156,5 +163,10 @@ mod tests {
         // The thread came two seconds late: it was slewed all the while.
         let late = Correction { offset_ns: -9_000_000, jumped: false };
         assert!(!steps.note(late, Duration::from_secs(2)), "{steps:?}");
+        assert_eq!(steps.ahead_ns(), 9_000_000);
+        let nearly = Correction { offset_ns: -900_000, jumped: false };
+        assert!(!steps.note(nearly, Duration::from_secs(2)) && steps.ahead_ns() == 0, "{steps:?}");
+        let behind = Correction { offset_ns: 5_000_000, jumped: true };
+        assert!(steps.note(behind, Duration::from_millis(100)) && steps.ahead_ns() == 0, "{steps:?}");
     }
 }

@@ -118,6 +118,8 @@ struct Waiting {
     /// How things stood before it, and the looks when it came.
     before: Standing,
     looks: u64,
+    /// How far the loop's clock was ahead of the kernel's.
+    ahead_ns: u64,
 }
 
 /// See the module.
@@ -178,7 +180,8 @@ impl Tails {
         let threshold_ns = self.usual.each_ref().map(|usual| usual.threshold_ns);
         let record = OutlierRecord { threshold_ns, ..record };
         let looks = counters.get(LoopCounter::LoopLooks);
-        let new = Waiting { record, at: now, before: self.before, looks };
+        let ahead_ns = counters.get(LoopCounter::ClockAheadNs);
+        let new = Waiting { record, at: now, before: self.before, looks, ahead_ns };
         if let Some(place) = self.waiting.get_mut(self.count) {
             *place = new;
             self.count += 1;
@@ -237,13 +240,13 @@ impl Tails {
 /// looked before it.
 fn told(one: &Waiting, last: &Standing) -> OutlierRecord {
     if one.before.at == TaiNs(0) {
-        return one.record;
+        return OutlierRecord { stepped_ns: one.ahead_ns, ..one.record };
     }
     let few = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
     OutlierRecord {
         window_ns: last.at.since(one.before.at),
         stood_ns: last.stood_ns.saturating_sub(one.before.stood_ns),
-        stepped_ns: last.stepped_ns.saturating_sub(one.before.stepped_ns),
+        stepped_ns: last.stepped_ns.saturating_sub(one.before.stepped_ns).max(one.ahead_ns),
         switches: few(last.switches, one.before.switches),
         faults: few(last.faults, one.before.faults),
         ..one.record
@@ -327,6 +330,26 @@ mod tests {
         assert_eq!((told[0].switches, told[0].stood_ns, told[0].window_ns), (1, 400_000, 699_900));
         assert_eq!(told[0].threshold_ns[0], THRESHOLD_AT_START_NS);
         assert_eq!(counters.get(LoopCounter::Outliers), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_still_ahead_of_the_kernels_is_told_long_after_it_was_set() {
+        let (mut tails, counters) = (Tails::default(), Counters::new());
+        counters.set(LoopCounter::ClockSteppedNs, 80_000_000);
+        counters.set(LoopCounter::ClockAheadNs, 60_000_000);
+        for looks in 1..4 {
+            counters.set(LoopCounter::LoopLooks, looks);
+            tails.settle(&counters, TaiNs(looks), false, |_| Ok(()));
+        }
+        let record = OutlierRecord { stages: stages(1, 60_000_500, 10), ..OutlierRecord::default() };
+        tails.keep(&counters, record, TaiNs(4));
+        counters.set(LoopCounter::LoopLooks, 5);
+        let mut told = None;
+        tails.settle(&counters, TaiNs(5), false, |record| {
+            told = Some((record.stepped_ns, record.window_ns));
+            Ok(())
+        });
+        assert_eq!(told, Some((60_000_000, 3)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::panel::Panel;
 
 /// Levels among the counters.
 pub(crate) const fn is_level(counter: LoopCounter) -> bool {
-    matches!(counter, C::OpenOrders | C::OrdersUnanswered | C::HighWater)
+    matches!(counter, C::OpenOrders | C::OrdersUnanswered | C::HighWater | C::ClockAheadNs)
 }
 
 /// What a counter's value is multiplied by: those in ns are served in seconds, the base unit.
@@ -105,7 +105,8 @@ pub(crate) const fn place(counter: LoopCounter) -> Panel {
         | C::LoopFaults
         | C::LoopStoodNs
         | C::ClockSteps
-        | C::ClockSteppedNs => Panel::Loop,
+        | C::ClockSteppedNs
+        | C::ClockAheadNs => Panel::Loop,
     }
 }
 
@@ -219,7 +220,7 @@ pub(crate) const fn todo(counter: LoopCounter) -> &'static str {
         C::LoopFaults => {
             "a few at the start; later ones are memory that is not locked: give the data plane CAP_IPC_LOCK or a higher memlock"
         }
-        C::ClockSteps | C::ClockSteppedNs => {
+        C::ClockSteps | C::ClockSteppedNs | C::ClockAheadNs => {
             "see the host's time daemon: it should slew the clock, and never step it in market hours"
         }
         C::HighWater => "none: drawdown is measured from it",

@@ -375,7 +375,7 @@ pub static TABLES: &[Table] = &[
         switches U32, "Times that the kernel took the core from the loop's thread.", |r, _, _| number(r.switches);
         faults U32, "Page faults of the loop's thread.", |r, _, _| number(r.faults);
         stood_ns U64, "The loop's thread was ready to run and had no core.", |r, _, _| number(r.stood_ns);
-        stepped_ns U64, "By how much the kernel's clock was set.", |r, _, _| number(r.stepped_ns);
+        stepped_ns U64, "By how much the kernel's clock was set; at least by how far the loop's was still ahead of it.", |r, _, _| number(r.stepped_ns);
     },
     table! { "trust" of Trust, TrustRecord, raw false, "The books of a stream gained or lost trust.";
         stream U32, "Stream id.", |r, _, _| number(r.stream);

@@ -114,6 +114,7 @@ counter_enum! {
         LoopStoodNs = "loop_stood_ns": "Time that the loop's thread was ready to run and had no core, ns.",
         ClockSteps = "clock_steps": "Times that the kernel's clock was set by more than a millisecond.",
         ClockSteppedNs = "clock_stepped_ns": "By how much, all times together and whichever way, ns.",
+        ClockAheadNs = "clock_ahead_ns": "How far the loop's clock is ahead of the kernel's, which was set back, ns: it is worked off (a level, not a count).",
     }
 }
 

@@ -65,7 +65,7 @@ pub struct OutlierRecord {
     pub window_ns: u64,
     /// The loop's thread was ready to run and had no core, ns.
     pub stood_ns: u64,
-    /// By how much the kernel's clock was set, ns, whichever way.
+    /// By how much the kernel's clock was set, ns, whichever way; at least by how far the loop's was still ahead of it.
     pub stepped_ns: u64,
     /// Times that the kernel took the core from the loop's thread.
     pub switches: u32,

@@ -75,6 +75,9 @@ impl Cause {
 /// The cause, from what the part says, what the loop did meanwhile, and how things stood; and that for people.
 pub(super) fn of(part: Option<&Part>, sample: &Sample) -> (Cause, String) {
     let Some(part) = part else { return (Cause::None, "no part of it is longer than usual".into()) };
+    if is_step(part.ns, sample.apart_ns) {
+        return (Cause::ClockStep, format!("the kernel's clock was set by {}", duration(sample.apart_ns)));
+    }
     if let Some(kept) = &sample.kept
         && let Some(told) = of_kernel(part, sample, kept)
     {
@@ -88,12 +91,15 @@ pub(super) fn of(part: Option<&Part>, sample: &Sample) -> (Cause, String) {
     }
 }
 
+/// Whether clocks that are so far apart explain what took so long: a span between stamps of both is longer by just that. Not by
+/// what is beyond the median: where clocks stay apart, the median has it as well.
+const fn is_step(took_ns: u64, apart_ns: u64) -> bool {
+    took_ns > TAKEN_NS && apart_ns >= took_ns / 2 && apart_ns / 2 <= took_ns
+}
+
 /// What the kernel is known to have done around it, if that explains it.
 fn of_kernel(part: &Part, sample: &Sample, kept: &OutlierRecord) -> Option<(Cause, String)> {
     let excess = part.excess();
-    if kept.stepped_ns >= excess / 2 && excess > TAKEN_NS {
-        return Some((Cause::ClockStep, format!("the kernel's clock was set by {}", duration(kept.stepped_ns))));
-    }
     // Many short inputs explain a wait; one long one may have been interrupted itself.
     let is_burst = part.name == "wait" && is_explained(part, sample) && !is_one(part, sample);
     if kept.stood_ns >= excess - excess / 4 && kept.switches > 0 && excess > TAKEN_NS && !is_burst {

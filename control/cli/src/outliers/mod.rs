@@ -5,6 +5,7 @@
 //! may be of any datagram and say how things stood.
 
 mod cause;
+mod clock;
 mod inputs;
 
 use std::cmp::Reverse;
@@ -22,6 +23,7 @@ use crate::outcome::{Failure, Outcome};
 use crate::records;
 use crate::table::{duration, grouped, tai_time};
 pub(crate) use cause::Cause;
+use clock::Clocks;
 use inputs::{Around, Inputs};
 use tern_journal::Damage;
 
@@ -51,6 +53,8 @@ struct Sample {
     /// How things stood, if the loop kept it apart.
     kept: Option<OutlierRecord>,
     around: Around,
+    /// By how much the clocks of its stamps may differ: the kernel's was set about then.
+    apart_ns: u64,
 }
 
 /// What a span is, from the stamps of a sample.
@@ -138,7 +142,7 @@ impl Sample {
         let json = json!({ "span": span, "ns": self.span_ns, "cause_seq": stages.cause_seq, "order": stages.order,
             "arrival_ns": stages.arrival_ns, "backlog": stages.backlog,
             "payload_bytes": self.around.input.map(|input| input.bytes), "stage_ns": stamps_json(stages), "parts": parts,
-            "blamed": blamed.map(|part| part.name), "cause": cause.name(), "likely": likely,
+            "blamed": blamed.map(|part| part.name), "cause": cause.name(), "likely": likely, "clocks_apart_ns": self.apart_ns,
             "kept": self.kept.as_ref().map(record_json) });
         Told { at_ns, ns: self.span_ns, cause, text: format!("{part}{likely}"), json }
     }
@@ -163,6 +167,7 @@ pub(crate) struct Found {
 pub(crate) fn find(folder: &Path, span: &'static str, beyond: f64, limit: usize) -> Result<Found, Failure> {
     let (mut all, mut of_span) = (Latencies::default(), Span::new(span, ""));
     let mut kept: HashMap<u64, OutlierRecord> = HashMap::new();
+    let mut clocks = Clocks::default();
     let damage = records::for_each(folder, 0, |header, body| {
         match Kind::from_u16(header.kind) {
             Some(Kind::Stages) => {
@@ -176,6 +181,7 @@ pub(crate) fn find(folder: &Path, span: &'static str, beyond: f64, limit: usize)
                     kept.insert(record.stages.cause_seq, record);
                 }
             }
+            Some(Kind::Counters) => clocks.push(header.tai_ns, body),
             _ => {}
         }
         true
@@ -184,7 +190,7 @@ pub(crate) fn find(folder: &Path, span: &'static str, beyond: f64, limit: usize)
     // The histogram knows a value to a thousandth: some more are looked at than there are beyond the percentile.
     let least_ns = threshold_ns - threshold_ns / 500;
     kept.retain(|_, record| span_ns(span, &record.stages).is_some_and(|ns| ns >= least_ns));
-    let mut found = collect(folder, span, least_ns, &kept)?;
+    let mut found = collect(folder, span, least_ns, &kept, &clocks)?;
     found.sort_by_key(|sample| (Reverse(sample.span_ns), sample.stages.cause_seq));
     let most = ((samples as f64 * (100.0 - beyond) / 100.0).ceil() as usize).max(1);
     let mut others = 0;
@@ -204,6 +210,7 @@ fn collect(
     span: &str,
     least_ns: u64,
     kept: &HashMap<u64, OutlierRecord>,
+    clocks: &Clocks,
 ) -> Result<Vec<Sample>, Failure> {
     let mut inputs = Inputs::default();
     let mut found: Vec<Sample> = Vec::new();
@@ -215,7 +222,8 @@ fn collect(
                     if let Some(span_ns) = span_ns(span, &stages).filter(|ns| *ns >= least_ns)
                         && !kept.contains_key(&stages.cause_seq)
                     {
-                        found.push(Sample { span_ns, stages, kept: None, around: inputs.around(&stages) });
+                        let apart_ns = clocks.apart_ns(stages.arrival_ns, span_ns);
+                        found.push(Sample { span_ns, stages, kept: None, around: inputs.around(&stages), apart_ns });
                     }
                 }
             }
@@ -225,7 +233,10 @@ fn collect(
                 if let Some(record) = kept.get(&header.seq) {
                     let (stages, span_ns) = (record.stages, span_ns(span, &record.stages).unwrap_or(0));
                     inputs.ended(&stages);
-                    found.push(Sample { span_ns, stages, kept: Some(*record), around: inputs.around(&stages) });
+                    let apart_ns = clocks.apart_ns(stages.arrival_ns, span_ns);
+                    let apart_ns = if apart_ns == 0 { record.stepped_ns } else { apart_ns };
+                    let around = inputs.around(&stages);
+                    found.push(Sample { span_ns, stages, kept: Some(*record), around, apart_ns });
                 }
             }
             _ => {}

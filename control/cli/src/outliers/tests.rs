@@ -1,6 +1,7 @@
 //! Slow samples planted in a journal, and what is said of them.
 
 use super::*;
+use tern_abi::counters::LoopCounter;
 use tern_abi::record::{DatagramHead, RecordHeader};
 use tern_journal::{Options, Writer};
 use zerocopy::IntoBytes;
@@ -149,7 +150,8 @@ fn planted() -> Vec<Planted> {
             OutlierRecord { switches: 1, stood_ns: 890_000, ..kept },
             "1 involuntary switches",
         ),
-        one(Cause::ClockStep, wait, none, OutlierRecord { stepped_ns: 5_000_000, ..kept }, "clock was set by 5.00 ms"),
+        one(Cause::ClockStep, wait, none, OutlierRecord { stepped_ns: 1_000_000, ..kept }, "clock was set by 1.00 ms"),
+        one(Cause::Host, wait, none, OutlierRecord { stepped_ns: 5_000_000, turn_ns: 880_000, ..kept }, "not running"),
         one(Cause::PageFault, slow(2, 900_000), none, OutlierRecord { faults: 2, ..kept }, "2 page faults"),
         one(Cause::RingFull, slow(1, 900_000), none, OutlierRecord { order_used: 800, ..kept }, "800 of 1_024 slots"),
         one(Cause::Delivery, wait, none, OutlierRecord { turn_ns: 300, ..kept }, "brought the frame late"),
@@ -231,4 +233,45 @@ fn a_wait_is_laid_to_what_the_loop_did_to_a_burst_or_to_the_host() {
         assert_eq!((&said["blamed"], &said["parts"][0]["median_ns"]), (&json!("wait"), &json!(500)), "{said}");
         assert!(said["likely"].as_str().is_some_and(|likely| likely.contains(words)), "{said}");
     }
+}
+
+/// Neither the loop's own records nor their order in time name a step that came a second ago: the counters do.
+#[test]
+fn samples_that_the_loop_did_not_keep_are_laid_to_a_clock_that_was_set_about_then() {
+    const SECOND_NS: u64 = 1_000_000_000;
+    let step_ns = 80_000_000;
+    let mut bench = Bench::new("clock");
+    let counters = |stepped_ns, ahead_ns| {
+        let counters = tern_abi::counters::Counters::new();
+        counters.set(LoopCounter::ClockSteppedNs, stepped_ns);
+        counters.set(LoopCounter::ClockAheadNs, ahead_ns);
+        counters.snapshot()
+    };
+    let took = |wait_ns| [wait_ns, 100, 200, 50, 40, 10];
+    for second in 1..20 {
+        let stepped_ns = if second > 9 { step_ns } else { 0 };
+        // Set at 9.1 s; back, and caught up with until 13.
+        let ahead_ns = if matches!(second, 11..13) { 60_000_000 } else { 0 };
+        bench.give(Kind::Counters, second * SECOND_NS, counters(stepped_ns, ahead_ns).as_bytes());
+        bench.order(second * SECOND_NS + 500_000, 0, USUAL);
+        match second {
+            9 => bench.order(9 * SECOND_NS + 700_000_000, 0, took(99_000_000)),
+            12 => bench.order(12 * SECOND_NS + 200_000_000, 0, took(60_500_000)),
+            // As long, and long after; and far longer or shorter than the step.
+            17 => bench.order(17 * SECOND_NS + 100_000_000, 0, took(81_000_000)),
+            10 => bench.order(10 * SECOND_NS + 200_000_000, 0, took(300_000_000)),
+            8 => bench.order(8 * SECOND_NS + 900_000_000, 0, took(20_000_000)),
+            _ => continue,
+        };
+    }
+    bench.flush();
+    let said = outliers(&bench.folder, WHOLE, 75.0, 5).expect("a journal").json;
+    let causes: Vec<(u64, &str)> = said["outliers"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| Some((one["parts"][0]["ns"].as_u64()? / 1_000_000, one["cause"].as_str()?)))
+        .collect();
+    let expected = [(300, "host"), (99, "clock_step"), (81, "host"), (60, "clock_step"), (20, "host")];
+    assert_eq!(causes, expected, "{said}");
 }
