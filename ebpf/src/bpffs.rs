@@ -21,7 +21,7 @@ pub fn is_bpffs(dir: &Path) -> Result<bool, SteerError> {
     match sys::file_system_magic(dir) {
         Ok(magic) => Ok(magic == libc::BPF_FS_MAGIC),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(SteerError::Path { operation: "examining", path: dir.into(), source }),
+        Err(error) => Err(SteerError::Path { operation: "examining", path: dir.into(), error }),
     }
 }
 
@@ -33,11 +33,11 @@ pub fn ensure_bpffs(dir: &Path) -> Result<bool, SteerError> {
     if is_bpffs(dir)? {
         return Ok(false);
     }
-    fs::create_dir_all(dir).map_err(|source| SteerError::Path { operation: "creating", path: dir.into(), source })?;
-    sys::mount_bpffs(dir).map_err(|source| SteerError::Path {
+    fs::create_dir_all(dir).map_err(|error| SteerError::Path { operation: "creating", path: dir.into(), error })?;
+    sys::mount_bpffs(dir).map_err(|error| SteerError::Path {
         operation: "mounting a bpffs on",
         path: dir.into(),
-        source,
+        error,
     })?;
     Ok(true)
 }
@@ -48,12 +48,12 @@ pub fn ensure_bpffs(dir: &Path) -> Result<bool, SteerError> {
 /// # Errors
 /// [`SteerError::Path`] when the kernel refuses.
 pub fn release_bpffs(dir: &Path) -> Result<(), SteerError> {
-    let failed = |operation, source| SteerError::Path { operation, path: dir.into(), source };
+    let failed = |operation, error| SteerError::Path { operation, path: dir.into(), error };
     if dir == Path::new(SYSTEM_BPFFS) || !is_bpffs(dir)? {
         return Ok(());
     }
-    for entry in fs::read_dir(dir).map_err(|source| failed("listing", source))? {
-        let name = entry.map_err(|source| failed("listing", source))?.file_name();
+    for entry in fs::read_dir(dir).map_err(|error| failed("listing", error))? {
+        let name = entry.map_err(|error| failed("listing", error))?.file_name();
         if !KERNEL_ENTRIES.iter().any(|kernel| name == *kernel) {
             return Ok(());
         }
@@ -64,10 +64,10 @@ pub fn release_bpffs(dir: &Path) -> Result<(), SteerError> {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Ok(()),
         // Not a mount point: a folder that somebody made inside of a bpffs of theirs.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-        Err(source) => return Err(failed("unmounting", source)),
+        Err(error) => return Err(failed("unmounting", error)),
     }
     match fs::remove_dir(dir) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("removing", source)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing", error)),
         _ => Ok(()),
     }
 }

@@ -47,10 +47,10 @@ impl Claims {
     pub(crate) fn set(&self, queue: u32, owner: Option<&Path>) -> Result<(), SteerError> {
         let claim = QueueClaim::of(owner.map_or(&[], |owner| owner.as_os_str().as_bytes()));
         let written = self.map.update(&queue.to_ne_bytes(), claim.as_bytes(), MapFlags::ANY);
-        written.map_err(|source| SteerError::Map { operation: format!("claiming queue {queue}"), source })
+        written.map_err(|error| SteerError::Map { operation: format!("claiming queue {queue}"), error })
     }
 }
 
-fn reading(source: libbpf_rs::Error) -> SteerError {
-    SteerError::Map { operation: "reading whose the queues are".into(), source }
+fn reading(error: libbpf_rs::Error) -> SteerError {
+    SteerError::Map { operation: "reading whose the queues are".into(), error }
 }

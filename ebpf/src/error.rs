@@ -70,12 +70,12 @@ pub enum SteerError {
         queue: u32,
     },
     /// The kernel refused to load the program.
-    #[error("loading the XDP program for `{interface}` failed: {source}{log}")]
+    #[error("loading the XDP program for `{interface}` failed: {error:#}{log}")]
     Load {
         /// The interface.
         interface: String,
         /// What libbpf returned.
-        source: libbpf_rs::Error,
+        error: libbpf_rs::Error,
         /// The end of libbpf's log, preceded by a line break, or nothing.
         log: String,
     },
@@ -102,39 +102,39 @@ pub enum SteerError {
     },
     /// A pin is missing or cannot be opened.
     #[error(
-        "cannot open the pin {}: {source}; is ternd running with this instance, and does this process have CAP_BPF?",
+        "cannot open the pin {}: {error:#}; is ternd running with this instance, and does this process have CAP_BPF?",
         .path.display()
     )]
     Pin {
         /// The pin.
         path: PathBuf,
         /// What the kernel reported.
-        source: libbpf_rs::Error,
+        error: libbpf_rs::Error,
     },
     /// A map refused an operation.
-    #[error("{operation} failed: {source}")]
+    #[error("{operation} failed: {error:#}")]
     Map {
         /// What was tried.
         operation: String,
         /// What the kernel reported.
-        source: libbpf_rs::Error,
+        error: libbpf_rs::Error,
     },
     /// A file-system operation on the bpffs failed.
-    #[error("{operation} {} failed: {source}", .path.display())]
+    #[error("{operation} {} failed: {error}", .path.display())]
     Path {
         /// What was tried.
         operation: &'static str,
         /// On what.
         path: PathBuf,
         /// What the kernel reported.
-        source: io::Error,
+        error: io::Error,
     },
     /// Another system call failed.
-    #[error("{operation} failed: {source}")]
+    #[error("{operation} failed: {error}")]
     System {
         /// What was tried.
         operation: String,
         /// What the kernel reported.
-        source: io::Error,
+        error: io::Error,
     },
 }

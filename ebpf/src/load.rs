@@ -45,7 +45,7 @@ impl Loaded {
     fn write_facts(&self, facts: SteerFacts) -> Result<(), SteerError> {
         let Some((_, map)) = self.maps.iter().find(|(name, _)| *name == names::FACTS) else { return Ok(()) };
         map.update(&0u32.to_ne_bytes(), facts.as_bytes(), MapFlags::ANY)
-            .map_err(|source| SteerError::Map { operation: "writing the steering facts".into(), source })
+            .map_err(|error| SteerError::Map { operation: "writing the steering facts".into(), error })
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn load_and_attach(
 ) -> Result<(Loaded, OwnedFd, SteerFacts, Vec<String>), SteerError> {
     let mut fallbacks = Vec::new();
     let netns_inode = sys::netns_inode()
-        .map_err(|source| SteerError::System { operation: "asking for the network namespace".into(), source })?;
+        .map_err(|error| SteerError::System { operation: "asking for the network namespace".into(), error })?;
     let mut facts = SteerFacts { interface_index: index, netns_inode, ..SteerFacts::default() };
 
     if config.nic_stamp && config.attach != AttachPreference::Generic {
@@ -92,7 +92,7 @@ fn attach(
     facts.program_id = loaded.program_id;
     if facts.clock == CLOCK_MONOTONIC_OFFSET {
         facts.tai_minus_monotonic_ns = sys::tai_minus_monotonic_ns()
-            .map_err(|source| SteerError::System { operation: "reading CLOCK_TAI".into(), source })?;
+            .map_err(|error| SteerError::System { operation: "reading CLOCK_TAI".into(), error })?;
         // The program needs the offset from its first frame; the version still says that pins are not ready.
         facts.version = 0;
         loaded.write_facts(*facts)?;
@@ -123,7 +123,7 @@ fn hint(error: &io::Error) -> &'static str {
 /// Loads the device-bound program for `device`, or the plain one.
 fn load(config: &SteerConfig, device: Option<u32>) -> Result<Loaded, SteerError> {
     let log = LibbpfLog::capture();
-    let failed = |source| SteerError::Load { interface: config.interface.clone(), source, log: log.tail() };
+    let failed = |error| SteerError::Load { interface: config.interface.clone(), error, log: log.tail() };
     let mut storage = MaybeUninit::uninit();
     let mut open = SteerSkelBuilder::default().open(&mut storage).map_err(failed)?;
     let has_tai = config.clock == ClockPreference::Tai && sys::has_tai_helper();
@@ -150,9 +150,9 @@ fn load(config: &SteerConfig, device: Option<u32>) -> Result<Loaded, SteerError>
     let program = program
         .as_fd()
         .try_clone_to_owned()
-        .map_err(|source| SteerError::System { operation: "duplicating the program's descriptor".into(), source })?;
+        .map_err(|error| SteerError::System { operation: "duplicating the program's descriptor".into(), error })?;
     let program_id = sys::program_id(program.as_fd())
-        .map_err(|source| SteerError::System { operation: "asking for the program's id".into(), source })?;
+        .map_err(|error| SteerError::System { operation: "asking for the program's id".into(), error })?;
     Ok(Loaded { program, program_id, clock: if has_tai { CLOCK_TAI } else { CLOCK_MONOTONIC_OFFSET }, maps })
 }
 

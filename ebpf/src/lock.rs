@@ -28,14 +28,14 @@ impl SteerLock {
             Some(parent) if parent != Path::new("") => parent.into(),
             _ => ".".into(),
         };
-        let failed = |operation, source| SteerError::Path { operation, path: folder.clone(), source };
-        fs::create_dir_all(&folder).map_err(|source| failed("creating", source))?;
-        let file = File::open(&folder).map_err(|source| failed("opening", source))?;
+        let failed = |operation, error| SteerError::Path { operation, path: folder.clone(), error };
+        fs::create_dir_all(&folder).map_err(|error| failed("creating", error))?;
+        let file = File::open(&folder).map_err(|error| failed("opening", error))?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _folder: file }),
-                Err(TryLockError::Error(source)) => return Err(failed("locking", source)),
+                Err(TryLockError::Error(error)) => return Err(failed("locking", error)),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(PAUSE),
                 Err(TryLockError::WouldBlock) => {
                     let why = "another process has held the lock for 10 s: `grep FLOCK /proc/locks` says which";

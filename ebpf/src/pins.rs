@@ -108,7 +108,7 @@ impl SteerPins {
         sys::open_pin(&path)
             .and_then(|link| sys::link_interface(link.as_fd()))
             .map(|index| index != 0 && index == self.facts.interface_index)
-            .map_err(|source| SteerError::Path { operation: "reading the link pin", path, source })
+            .map_err(|error| SteerError::Path { operation: "reading the link pin", path, error })
     }
 
     /// The queues that somebody has, with whose they are: what [`crate::SteerConfig::owner`] says.
@@ -153,7 +153,7 @@ impl SteerPins {
             let value = self
                 .subscriptions
                 .lookup(&bytes, MapFlags::ANY)
-                .map_err(|source| SteerError::Map { operation: "reading the subscriptions".into(), source })?;
+                .map_err(|error| SteerError::Map { operation: "reading the subscriptions".into(), error })?;
             // Gone between the two calls: not subscribed any more.
             let Some(value) = value else { continue };
             let of = |queue: &u32| {
@@ -216,12 +216,12 @@ impl SteerPins {
         let found = self.counters.lookup_percpu(&row.to_ne_bytes(), MapFlags::ANY);
         found
             .map(Option::unwrap_or_default)
-            .map_err(|source| SteerError::Map { operation: format!("reading the counters of row {row}"), source })
+            .map_err(|error| SteerError::Map { operation: format!("reading the counters of row {row}"), error })
     }
 
     fn set_row(&self, row: u32, values: &[Vec<u8>]) -> Result<(), SteerError> {
         let written = self.counters.update_percpu(&row.to_ne_bytes(), values, MapFlags::ANY);
-        written.map_err(|source| SteerError::Map { operation: format!("writing the counters of row {row}"), source })
+        written.map_err(|error| SteerError::Map { operation: format!("writing the counters of row {row}"), error })
     }
 
     /// Gives our queues to `owner`, with their counters at zero: what they counted while they were nobody's stays nobody's. The caller
@@ -284,7 +284,7 @@ fn set_on(
     place: &[u8],
     operation: impl Fn() -> String,
 ) -> Result<bool, SteerError> {
-    let failed = |source| SteerError::Map { operation: operation(), source };
+    let failed = |error| SteerError::Map { operation: operation(), error };
     let old = map.lookup(key, MapFlags::ANY).map_err(failed)?;
     let mut value = old.clone().unwrap_or_else(|| vec![0; map.value_size() as usize]);
     let mut had = false;
@@ -310,19 +310,19 @@ fn delete(map: &MapHandle, key: &[u8], operation: impl FnOnce() -> String) -> Re
     match map.delete(key) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == libbpf_rs::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(SteerError::Map { operation: operation(), source }),
+        Err(error) => Err(SteerError::Map { operation: operation(), error }),
     }
 }
 
 pub(crate) fn open_map(dir: &Path, name: &str) -> Result<MapHandle, SteerError> {
     let path = dir.join(name);
-    MapHandle::from_pinned_path(&path).map_err(|source| SteerError::Pin { path, source })
+    MapHandle::from_pinned_path(&path).map_err(|error| SteerError::Pin { path, error })
 }
 
 fn read_facts(map: &MapHandle) -> Result<SteerFacts, SteerError> {
     let value = map
         .lookup(&0u32.to_ne_bytes(), MapFlags::ANY)
-        .map_err(|source| SteerError::Map { operation: "reading the steering facts".into(), source })?;
+        .map_err(|error| SteerError::Map { operation: "reading the steering facts".into(), error })?;
     // A value of another length is another version's.
     Ok(value.and_then(|value| SteerFacts::read_from_bytes(&value).ok()).unwrap_or_default())
 }

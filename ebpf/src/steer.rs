@@ -261,7 +261,7 @@ impl Steer {
             Ok(()) => {}
             // Already detached, by an operator or with its interface.
             Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {}
-            Err(source) => return Err(SteerError::Path { operation: "detaching the link", path: dir, source }),
+            Err(error) => return Err(SteerError::Path { operation: "detaching the link", path: dir, error }),
         }
         // The link is detached, but its pin still reads as one; closing it first lets the program go with the pin.
         drop(self.link);
@@ -298,7 +298,7 @@ fn interface_index(config: &SteerConfig) -> Result<u32, SteerError> {
 }
 
 pub(crate) fn path_step<T>(operation: &'static str, path: &Path, result: io::Result<T>) -> Result<T, SteerError> {
-    result.map_err(|source| SteerError::Path { operation, path: path.into(), source })
+    result.map_err(|error| SteerError::Path { operation, path: path.into(), error })
 }
 
 /// Detaches and removes what lies in `dir`; says what it found.
@@ -326,9 +326,9 @@ fn clear_leftovers(dir: &Path) -> Result<Vec<String>, SteerError> {
 
 /// An error if any XDP program is attached: ours are gone by now.
 fn refuse_foreign(config: &SteerConfig, index: u32) -> Result<(), SteerError> {
-    let attached = sys::attached(index).map_err(|source| SteerError::System {
+    let attached = sys::attached(index).map_err(|error| SteerError::System {
         operation: format!("asking which XDP programs `{}` carries", config.interface),
-        source,
+        error,
     })?;
     let (program_id, mode, keyword) = match attached {
         sys::Attached { native: 0, generic: 0, offloaded: 0 } => return Ok(()),

@@ -101,19 +101,19 @@ pub enum DaemonError {
         holder: String,
     },
     /// A file or a system call.
-    #[error("{what}: {source}")]
+    #[error("{what}: {error}")]
     Io {
         /// What was tried, and on what.
         what: String,
         /// What was reported.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
 impl DaemonError {
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
-        move |source| Self::Io { what, source }
+        move |error| Self::Io { what, error }
     }
 }
 

@@ -70,15 +70,15 @@ pub enum SocketOpenError {
     #[error("socket port: {0}")]
     Config(String),
     /// The interface is not there.
-    #[error("interface `{interface}`: {source}; `ip link` lists those of this network namespace")]
+    #[error("interface `{interface}`: {error}; `ip link` lists those of this network namespace")]
     Interface {
         /// The interface.
         interface: String,
         /// What the kernel reported.
-        source: io::Error,
+        error: io::Error,
     },
     /// A socket could not be set up.
-    #[error("socket for {group}:{port} on `{interface}`: {step}: {source}")]
+    #[error("socket for {group}:{port} on `{interface}`: {step}: {error}")]
     Socket {
         /// The interface.
         interface: String,
@@ -89,7 +89,7 @@ pub enum SocketOpenError {
         /// What was tried.
         step: &'static str,
         /// What the kernel reported.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -132,7 +132,7 @@ impl SocketPort {
             )));
         }
         let index = sys::interface_index(&config.interface)
-            .map_err(|source| SocketOpenError::Interface { interface: config.interface.clone(), source })?;
+            .map_err(|error| SocketOpenError::Interface { interface: config.interface.clone(), error })?;
         let mut fallbacks = Vec::new();
         let mut sockets = Vec::with_capacity(config.subscriptions.len());
         for subscription in &config.subscriptions {
@@ -292,7 +292,7 @@ fn open_socket(
     let SocketSubscription { group, port, .. } = *subscription;
     let failed = |step: &'static str| {
         let interface = config.interface.clone();
-        move |source| SocketOpenError::Socket { interface, group, port, step, source }
+        move |error| SocketOpenError::Socket { interface, group, port, step, error }
     };
     let socket = sys::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0).map_err(failed("opening"))?;
     let fd = socket.as_raw_fd();

@@ -107,12 +107,12 @@ pub enum XdpOpenError {
         reason: String,
     },
     /// The interface is not there.
-    #[error("interface `{interface}`: {source}; `ip link` lists those of this network namespace")]
+    #[error("interface `{interface}`: {error}; `ip link` lists those of this network namespace")]
     Interface {
         /// The interface.
         interface: String,
         /// What the kernel reported.
-        source: io::Error,
+        error: io::Error,
     },
     /// Frames of this MTU do not fit.
     #[error(
@@ -139,35 +139,35 @@ pub enum XdpOpenError {
     },
     /// The frame memory could not be made.
     #[error(
-        "AF_XDP frame memory of {bytes} bytes: {source} (RLIMIT_MEMLOCK counts unless the process has CAP_IPC_LOCK)"
+        "AF_XDP frame memory of {bytes} bytes: {error} (RLIMIT_MEMLOCK counts unless the process has CAP_IPC_LOCK)"
     )]
     Memory {
         /// Its size.
         bytes: u64,
         /// What the kernel reported.
-        source: io::Error,
+        error: io::Error,
     },
     /// The socket could not be bound to the queue.
-    #[error("AF_XDP socket on `{interface}` queue {queue}: {source}{hint}")]
+    #[error("AF_XDP socket on `{interface}` queue {queue}: {error}{hint}")]
     Bind {
         /// The interface.
         interface: String,
         /// The queue.
         queue: u32,
         /// What the kernel reported.
-        source: io::Error,
+        error: io::Error,
         /// What that most often means, or nothing.
         hint: &'static str,
     },
     /// The socket could not be put into the XSKMAP.
-    #[error("putting the AF_XDP socket of queue {queue} into {}: {source}", .map.display())]
+    #[error("putting the AF_XDP socket of queue {queue} into {}: {error:#}", .map.display())]
     Register {
         /// The queue.
         queue: u32,
         /// The pin of the map.
         map: PathBuf,
         /// What the kernel reported.
-        source: libbpf_rs::Error,
+        error: libbpf_rs::Error,
     },
 }
 
@@ -189,7 +189,7 @@ impl XdpPort {
         let steer = read_steer_facts(&config.pins_dir)?;
         let mut fallbacks = Vec::new();
         let mut rings = open_rings(config, &mut fallbacks)?;
-        let zero_copy = rings.zero_copy().map_err(|source| bind_error(config, source))?;
+        let zero_copy = rings.zero_copy().map_err(|error| bind_error(config, error))?;
         if config.zero_copy == ZeroCopy::Prefer && !zero_copy && fallbacks.is_empty() {
             fallbacks.push("copies frames: the kernel did not grant zero-copy and gave no reason".into());
         }
@@ -266,7 +266,7 @@ impl Port for XdpPort {
 
 fn check_mtu(config: &XdpConfig) -> Result<(), XdpOpenError> {
     let mtu_bytes = sys::interface_mtu(&config.interface)
-        .map_err(|source| XdpOpenError::Interface { interface: config.interface.clone(), source })?;
+        .map_err(|error| XdpOpenError::Interface { interface: config.interface.clone(), error })?;
     let mtu_bytes_max = config.frame_room_bytes().saturating_sub(LINK_HEADER_BYTES);
     if mtu_bytes > mtu_bytes_max {
         return Err(XdpOpenError::Mtu {
@@ -295,10 +295,10 @@ fn read_steer_facts(dir: &Path) -> Result<SteerFacts, XdpOpenError> {
 fn open_rings(config: &XdpConfig, fallbacks: &mut Vec<String>) -> Result<Rings, XdpOpenError> {
     if config.zero_copy != ZeroCopy::Never {
         match bind_patiently(config, true) {
-            Err(XdpOpenError::Bind { source, .. })
-                if config.zero_copy == ZeroCopy::Prefer && source.raw_os_error() != Some(libc::EBUSY) =>
+            Err(XdpOpenError::Bind { error, .. })
+                if config.zero_copy == ZeroCopy::Prefer && error.raw_os_error() != Some(libc::EBUSY) =>
             {
-                fallbacks.push(format!("copies frames: the driver refused zero-copy ({source})"));
+                fallbacks.push(format!("copies frames: the driver refused zero-copy ({error})"));
             }
             Err(error) => return Err(error),
             Ok((rings, note)) => {
@@ -317,8 +317,8 @@ fn bind_patiently(config: &XdpConfig, zero_copy: bool) -> Result<(Rings, Option<
     let deadline = Instant::now() + BUSY_RETRY;
     loop {
         match Rings::open(config, zero_copy) {
-            Err(XdpOpenError::Bind { source, .. })
-                if source.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline =>
+            Err(XdpOpenError::Bind { error, .. })
+                if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline =>
             {
                 thread::sleep(BUSY_PAUSE);
             }
@@ -327,8 +327,8 @@ fn bind_patiently(config: &XdpConfig, zero_copy: bool) -> Result<(Rings, Option<
     }
 }
 
-fn bind_error(config: &XdpConfig, source: io::Error) -> XdpOpenError {
-    let hint = match source.raw_os_error() {
+fn bind_error(config: &XdpConfig, error: io::Error) -> XdpOpenError {
+    let hint = match error.raw_os_error() {
         Some(libc::EBUSY) => "; another socket holds the queue: is another data plane running?",
         Some(libc::EINVAL) => "; has the interface that many queues? `ethtool -l` tells",
         Some(libc::EPERM) => "; CAP_NET_RAW is needed",
@@ -336,12 +336,12 @@ fn bind_error(config: &XdpConfig, source: io::Error) -> XdpOpenError {
         Some(libc::ENETDOWN) => "; the interface is down: `ip link set` it up",
         _ => "",
     };
-    XdpOpenError::Bind { interface: config.interface.clone(), queue: config.queue, source, hint }
+    XdpOpenError::Bind { interface: config.interface.clone(), queue: config.queue, error, hint }
 }
 
 fn register(config: &XdpConfig, rings: &Rings) -> Result<(), XdpOpenError> {
     let path = config.pins_dir.join(names::SOCKETS);
     MapHandle::from_pinned_path(&path)
         .and_then(|map| map.update(&config.queue.to_ne_bytes(), &rings.raw_fd().to_ne_bytes(), MapFlags::ANY))
-        .map_err(|source| XdpOpenError::Register { queue: config.queue, map: path, source })
+        .map_err(|error| XdpOpenError::Register { queue: config.queue, map: path, error })
 }

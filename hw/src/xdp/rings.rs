@@ -88,7 +88,7 @@ impl Rings {
             .build();
         let interface: Interface = config.interface.parse().map_err(|_| XdpOpenError::Interface {
             interface: config.interface.clone(),
-            source: io::Error::from(io::ErrorKind::InvalidInput),
+            error: io::Error::from(io::ErrorKind::InvalidInput),
         })?;
         // SAFETY: the memory is not shared with another socket, and no program is loaded.
         let opened = unsafe { Socket::new(socket_config, &umem, &interface, config.queue) };
@@ -384,7 +384,7 @@ fn make_umem(config: &XdpConfig, slots: u32) -> Result<(Umem, Vec<FrameDesc>, bo
         Ok((umem, descs)) => Ok((umem, descs, false, note)),
         Err(error) => Err(XdpOpenError::Memory {
             bytes: u64::from(slots) * u64::from(config.frame_size_bytes),
-            source: os_error(&error),
+            error: os_error(&error),
         }),
     }
 }
