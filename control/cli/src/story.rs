@@ -21,6 +21,14 @@ use crate::record_text::{names_of_start, to_json};
 use crate::records;
 use crate::table::{duration, grouped, money, tai_time};
 
+/// So many records behind an input its stages are looked for.
+const OUTPUTS_MAX: u64 = 256;
+
+/// The last record that they may be.
+const fn last_of(cause: u64) -> u64 {
+    cause.saturating_add(OUTPUTS_MAX)
+}
+
 /// [`OrderRecord::flags`]: sent by the system, not by a strategy.
 const FLAG_SYSTEM: u8 = 2;
 
@@ -77,6 +85,8 @@ struct Story {
     position_of: Option<(u16, u32)>,
     /// Messages of the venue's log that were heard: after a restart it tells them again.
     told: BTreeSet<(u64, u8)>,
+    /// Datagrams whose stages were told.
+    timed: BTreeSet<u64>,
 }
 
 impl Story {
@@ -94,6 +104,7 @@ impl Story {
             state: None,
             position_of: None,
             told: BTreeSet::new(),
+            timed: BTreeSet::new(),
         }
     }
 
@@ -118,7 +129,6 @@ impl Story {
             }
             Some(Kind::Stages) => {
                 if let Ok(stages) = StageRecord::read_from_bytes(body)
-                    && stages.order != 0
                     && self.ids.contains(&stages.order)
                 {
                     self.timed(&stages);
@@ -201,22 +211,50 @@ impl Story {
     }
 
     fn timed(&mut self, stages: &StageRecord) {
+        self.timed.insert(stages.cause_seq);
         // A record has the time of its input; the stage says when the gate was done with it.
         let risk_ns = stages.stage_ns[Stage::Risk as usize];
         let is_its = |step: &&mut Step| matches!(step.rank, Rank::Sent { order } if order == stages.order);
         if let Some(step) = self.steps.iter_mut().rev().find(is_its).filter(|_| risk_ns != 0) {
             step.tai_ns = risk_ns;
         }
-        for (name, ns) in STAGE_NAMES.iter().zip(stages.stage_ns).filter(|(_, ns)| *ns != 0) {
+        for (index, (name, ns)) in STAGE_NAMES.iter().zip(stages.stage_ns).enumerate().filter(|(_, (_, ns))| *ns != 0) {
             let waiting = if *name == "frame_seen" { format!(", {} behind it", stages.backlog) } else { String::new() };
+            // Frame, decoding and book are of all orders of the datagram.
+            let is_of_another = index > Stage::Book as usize && stages.order != 0 && !self.ids.contains(&stages.order);
+            let whose = if is_of_another {
+                format!(" of order {}, the first of its datagram", stages.order)
+            } else {
+                String::new()
+            };
             self.steps.push(Step {
                 tai_ns: ns,
                 rank: Rank::Stage,
-                text: format!("{}{waiting}", name.replace('_', " ")),
+                text: format!("{}{whose}{waiting}", name.replace('_', " ")),
                 json: json!({ "tai_ns": ns, "kind": "stage", "body": { "stage": name, "order": stages.order,
                     "cause_seq": stages.cause_seq, "backlog": stages.backlog } }),
             });
         }
+    }
+
+    /// A record from the input `cause` on, which caused a message: that input, and its stages, which name the first of several
+    /// orders, and none where only cancels left. Whether there is more to look for.
+    fn around(&mut self, cause: u64, header: &RecordHeader, body: &[u8]) -> bool {
+        if header.seq == cause {
+            self.caused(header, body);
+            return header.kind == Kind::Datagram as u16;
+        }
+        if header.kind == Kind::Stages as u16
+            && let Ok(stages) = StageRecord::read_from_bytes(body)
+            && stages.cause_seq == cause
+        {
+            if !self.timed.contains(&cause) {
+                self.timed(&stages);
+            }
+            return false;
+        }
+        // What came of it lies before the next input.
+        header.kind >= Kind::Order as u16 && header.seq < last_of(cause)
     }
 
     /// The input that caused a message, with what a datagram told.
@@ -330,9 +368,14 @@ fn by_indexes(folder: &Path, order: u32, from_seq: u64) -> Result<Option<Story>,
         return Ok(None);
     }
     for cause in std::mem::take(&mut story.causes) {
-        let caused = day.record(cause, |header, body| story.caused(header, body))?;
-        if !caused {
-            return Ok(None);
+        let mut more = true;
+        for seq in cause..=last_of(cause) {
+            if !day.record(seq, |header, body| more = story.around(cause, header, body))? {
+                return Ok(None);
+            }
+            if !more {
+                break;
+            }
         }
     }
     Ok(Some(story))
@@ -357,10 +400,7 @@ fn by_scan(folder: &Path, order: u32, from_seq: u64) -> Result<(Story, Option<Da
     })?;
     for cause in std::mem::take(&mut story.causes) {
         records::for_each(folder, cause, |header, body| {
-            if header.seq == cause {
-                story.caused(header, body);
-            }
-            false
+            header.seq <= last_of(cause) && story.around(cause, header, body)
         })?;
     }
     Ok((story, damage))
@@ -429,12 +469,13 @@ mod tests {
         let mut stage_ns = [0; STAGES];
         (stage_ns[Stage::FrameSeen as usize], stage_ns[Stage::Risk as usize]) = (950, 1300);
         let stages = StageRecord { cause_seq: 1, arrival_ns: 900, stage_ns, order: 1, backlog: 4 };
+        let cancel = StageRecord { cause_seq: 12, arrival_ns: 11_000, stage_ns, order: 0, backlog: 5 };
         let position = PositionRecord { shares: 60, strategy: 1, ..PositionRecord::default() };
         let records = [
-            (Kind::Datagram, datagram),
+            (Kind::Datagram, datagram.clone()),
             order(ACTION_NEW, 1, 0, 1),
-            (Kind::Stages, stages.as_bytes().to_vec()),
             order(ACTION_NEW, 2, 0, 1),
+            (Kind::Stages, stages.as_bytes().to_vec()),
             event(VenueEventKind::Accepted, 1, 100, 7),
             event(VenueEventKind::Executed, 2, 99, 8),
             order(ACTION_REPLACE, 3, 1, 5),
@@ -443,6 +484,9 @@ mod tests {
             // A restart tells the log again.
             event(VenueEventKind::Executed, 1, 60, 9),
             event(VenueEventKind::Executed, 3, 40, 10),
+            (Kind::Datagram, datagram.clone()),
+            order(ACTION_CANCEL, 2, 0, 12),
+            (Kind::Stages, cancel.as_bytes().to_vec()),
         ];
         let folder = journal("whole", &records);
         for id in [1, 3] {
@@ -464,7 +508,17 @@ mod tests {
                 told.text
             );
         }
-        assert_eq!(story(&folder, 2, 0, true).expect("it is there").json["ids"], json!([2]));
+        let second = story(&folder, 2, 0, true).expect("it is there");
+        assert_eq!(second.json["ids"], json!([2]));
+        assert_eq!(second.text, story(&folder, 2, 0, false).expect("it is there").text);
+        for what in [
+            "frame seen, 4 behind it",
+            "risk of order 1, the first of its datagram",
+            "frame seen, 5 behind it",
+            "risk\n",
+        ] {
+            assert!(second.text.contains(what), "{what}: {}", second.text);
+        }
         let missing = story(&folder, 9, 0, true).expect_err("there is none");
         assert!(missing.message.contains("no order 9"), "{}", missing.message);
         std::fs::remove_dir_all(folder).expect("it is there");

@@ -320,6 +320,10 @@ fn an_incident_of_an_earlier_day_has_its_records_and_one_of_no_day_says_what_the
         assert_eq!((code, seqs), (3, vec![]), "{name}");
         assert!(missing.contains("none is of the time that was asked for: the journal begins 1970-01-02"), "{missing}");
     }
+    let packed = tern_journal::compress(&bench.folder.join("journal"), 1).expect("it is whole");
+    assert!(packed.is_some(), "it is finished, and not the last one");
+    let (code, _, seqs) = collect("compressed", DAY_NS + 2);
+    assert_eq!((code, seqs), (0, vec![1, 2]));
     // Behind damage it goes on with the next segment, and says that it is not whole.
     damage_the_end_of(&bench, "00000002.journal");
     let to = bench.folder.join("all");

@@ -339,7 +339,7 @@ pub static TABLES: &[Table] = &[
         instrument U32, "Instrument id of the host.", |r, _, _| number(r.instrument);
     },
     table! { "stages" of Stages, StageRecord, raw false, "When a datagram passed each stage of the loop: of those that caused orders, and of samples.";
-        order_id U32 or null, "The order that resulted.", |r, _, _| some(r.order);
+        order_id U32 or null, "The order that resulted, of several the first.", |r, _, _| some(r.order);
         backlog U32, "Datagrams that waited behind it.", |r, _, _| number(r.backlog);
         arrival TaiNs, "When the XDP program or the kernel socket saw it.", |r, _, _| number(r.arrival_ns);
         frame_seen TaiNs or null, "The loop took the frame.", |r, _, _| some(r.stage_ns[0]);

@@ -499,7 +499,7 @@ pub struct StageRecord {
     pub arrival_ns: u64,
     /// TAI ns of each [`Stage`]; 0 = not reached.
     pub stage_ns: [u64; STAGES],
-    /// Order id that resulted, or 0 for a sampled datagram without one.
+    /// Order id that resulted, of several the first, whose way was measured; 0 for a sampled datagram without one.
     pub order: u32,
     /// Datagrams that waited behind it.
     pub backlog: u32,

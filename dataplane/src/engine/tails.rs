@@ -1,6 +1,7 @@
 //! Datagrams that took longer than nearly all others: noted as they happen, recorded once it is known what the kernel did.
 
-use super::{Engine, Seen};
+use super::Engine;
+use super::frames::Seen;
 use crate::clock::Clock;
 use crate::net::OrderTransport;
 use tern_abi::outlier::OutlierRecord;

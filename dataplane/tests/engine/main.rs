@@ -17,8 +17,9 @@ use common::config as bypass;
 use smoltcp::socket::tcp::State;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::collections::HashMap;
 use tern_abi::counters::LoopCounter;
-use tern_abi::record::{Kind, StageRecord};
+use tern_abi::record::{ACTION_CANCEL, Kind, OrderRecord, StageRecord};
 use tern_abi::segment::{DISTRUSTED, KillCause, SegmentSizes, SessionFault, SessionState, TRUSTED};
 use tern_abi::steer::{FRAME_UDP, FrameRecord, STEER_VERSION};
 use tern_core::risk::Reason;
@@ -119,7 +120,18 @@ fn a_day_with_a_reset_rejects_and_a_kill_allocates_nothing_and_loses_no_record()
     let stages: Vec<StageRecord> =
         of(Kind::Stages).map(|(_, body)| StageRecord::read_from_bytes(body).expect("stamps")).collect();
     assert!(stages.iter().any(|stage| stage.order != 0) && stages.iter().any(|stage| stage.order == 0));
+    let mut caused: HashMap<u64, Vec<u32>> = HashMap::new();
+    for (_, body) in of(Kind::Order) {
+        let order = OrderRecord::read_from_bytes(body).expect("an order");
+        if order.action != ACTION_CANCEL {
+            caused.entry(order.cause_seq).or_default().push(order.order);
+        }
+    }
+    assert!(stages.iter().any(|stage| stage.order != 0 && caused[&stage.cause_seq].len() > 1));
     for stage in stages {
+        // Of several orders of a datagram the first: its way was measured.
+        let first = caused.get(&stage.cause_seq).and_then(|orders| orders.iter().min());
+        assert!(stage.order == 0 || first == Some(&stage.order), "{stage:?}: {first:?}");
         let reached: Vec<u64> = stage.stage_ns.into_iter().filter(|ns| *ns != 0).collect();
         assert!(reached.is_sorted() && reached[0] >= stage.arrival_ns, "{stage:?}");
     }
