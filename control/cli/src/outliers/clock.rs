@@ -41,7 +41,9 @@ impl Clocks {
 
     /// By how much the clocks differed about then: of several answers the one nearest to `took_ns`.
     pub(super) fn apart_ns(&self, at_ns: u64, took_ns: u64) -> u64 {
-        let around = |one: &&Apart| one.from_ns <= at_ns.saturating_add(AROUND_NS) && at_ns <= one.to_ns + AROUND_NS;
+        let around = |one: &&Apart| {
+            one.from_ns <= at_ns.saturating_add(AROUND_NS) && at_ns <= one.to_ns.saturating_add(AROUND_NS)
+        };
         self.apart.iter().filter(around).map(|one| one.by_ns).min_by_key(|by_ns| by_ns.abs_diff(took_ns)).unwrap_or(0)
     }
 }
