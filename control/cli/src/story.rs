@@ -237,24 +237,22 @@ impl Story {
         }
     }
 
-    /// A record from the input `cause` on, which caused a message: that input, and its stages, which name the first of several
-    /// orders, and none where only cancels left. Whether there is more to look for.
+    /// A record from the input `cause` on, which caused a message: that input and, unless they are told, its stages, which name
+    /// the first of several orders, and none where only cancels left. Whether there is more to look for.
     fn around(&mut self, cause: u64, header: &RecordHeader, body: &[u8]) -> bool {
         if header.seq == cause {
             self.caused(header, body);
-            return header.kind == Kind::Datagram as u16;
-        }
-        if header.kind == Kind::Stages as u16
+        } else if header.kind == Kind::Stages as u16
             && let Ok(stages) = StageRecord::read_from_bytes(body)
             && stages.cause_seq == cause
+            && !self.timed.contains(&cause)
         {
-            if !self.timed.contains(&cause) {
-                self.timed(&stages);
-            }
-            return false;
+            self.timed(&stages);
         }
-        // What came of it lies before the next input.
-        header.kind >= Kind::Order as u16 && header.seq < last_of(cause)
+        // What came of a datagram lies before the next input.
+        let is_of_it =
+            if header.seq == cause { header.kind == Kind::Datagram as u16 } else { header.kind >= Kind::Order as u16 };
+        is_of_it && !self.timed.contains(&cause)
     }
 
     /// The input that caused a message, with what a datagram told.

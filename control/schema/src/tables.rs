@@ -352,7 +352,7 @@ pub static TABLES: &[Table] = &[
         cause_seq U64, "`seq` of the datagram.", |r, _, _| number(r.cause_seq);
     },
     table! { "outliers" of Outlier, OutlierRecord, raw false, "Datagrams that took longer than nearly all others, and how things stood around them.";
-        order_id U32 or null, "The order that resulted.", |r, _, _| some(r.stages.order);
+        order_id U32 or null, "The order that resulted, of several the first.", |r, _, _| some(r.stages.order);
         backlog U32, "Datagrams that waited behind it.", |r, _, _| number(r.stages.backlog);
         arrival TaiNs, "When the XDP program or the kernel socket saw it.", |r, _, _| number(r.stages.arrival_ns);
         frame_seen TaiNs or null, "The loop took the frame.", |r, _, _| some(r.stages.stage_ns[0]);
