@@ -224,18 +224,23 @@ impl SteerPins {
         written.map_err(|error| SteerError::Map { operation: format!("writing the counters of row {row}"), error })
     }
 
-    /// Gives our queues to `owner`, with their counters at zero: what they counted while they were nobody's stays nobody's. The caller
-    /// has the lock.
+    /// Gives our queues to `owner`, with their counters at zero and nothing wanted: what they counted while they were nobody's stays
+    /// nobody's, and what they counted for an owner that is gone goes with it. Such a queue passes from hand to hand: were it nobody's
+    /// in between, what comes in then would count for everybody. The caller has the lock.
     ///
     /// # Errors
     /// [`SteerError::Map`].
     pub(crate) fn claim(&self, owner: &Path) -> Result<(), SteerError> {
+        self.forget(&self.queues)?;
+        let claims = self.claims.all()?;
         let mut nobodys = self.row(COUNTERS_OF_NOBODY)?;
         for queue in &self.queues {
             let counted = self.row(*queue)?;
-            for (sum, value) in nobodys.iter_mut().zip(&counted) {
-                *sum =
-                    counts_in(sum).zip(counts_in(value)).flat_map(|(sum, count)| (sum + count).to_ne_bytes()).collect();
+            if !claims.contains_key(queue) {
+                for (sum, value) in nobodys.iter_mut().zip(&counted) {
+                    let sums = counts_in(sum).zip(counts_in(value));
+                    *sum = sums.flat_map(|(sum, count)| (sum + count).to_ne_bytes()).collect();
+                }
             }
             self.set_row(*queue, &zeroed(&counted))?;
             self.claims.set(*queue, Some(owner))?;
@@ -248,16 +253,22 @@ impl SteerPins {
     /// # Errors
     /// [`SteerError::Map`].
     pub(crate) fn clear(&self, queues: &[u32]) -> Result<(), SteerError> {
+        self.forget(queues)?;
+        for queue in queues {
+            // It counts for everybody as soon as it is nobody's.
+            self.set_row(*queue, &zeroed(&self.row(*queue)?))?;
+            self.claims.set(*queue, None)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what some queues want out of the maps.
+    fn forget(&self, queues: &[u32]) -> Result<(), SteerError> {
         for (map, place) in [(&self.subscriptions, size_of::<SubscriptionValue>()), (&self.own_addresses, 1)] {
             let keys: Vec<Vec<u8>> = map.keys().collect();
             for key in keys {
                 set_on(map, &key, queues, &vec![0; place], || "clearing what a queue wanted".into())?;
             }
-        }
-        for queue in queues {
-            // It counts for everybody as soon as it is nobody's.
-            self.set_row(*queue, &zeroed(&self.row(*queue)?))?;
-            self.claims.set(*queue, None)?;
         }
         Ok(())
     }

@@ -187,7 +187,9 @@ impl Steer {
         let link = path_step("opening", &link, sys::open_pin(&link))?;
         let mut leftovers = Vec::new();
         for (queue, owner) in owners.iter().filter(|(_, owner)| !lives(config, owner)) {
-            pins.clear(&[*queue])?;
+            if !config.queues.contains(queue) {
+                pins.clear(&[*queue])?;
+            }
             leftovers.push(format!("cleared queue {queue} of {}, which is gone", owner.display()));
         }
         if let Err(error) = pins.claim(&config.owner) {

@@ -4,6 +4,8 @@ mod support;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use support::*;
@@ -151,6 +153,28 @@ fn instances_share_a_program_and_get_what_is_theirs() {
     send(to_1, PORT);
     assert_eq!(receive(&mut port_b, 1).len(), 1);
     assert_counted(&b, &before, &[(SteerCounter::RedirectUdp, 101)]);
+
+    // Nor does it hear of what comes in while the first comes back, again and again.
+    let mut a = Some(a);
+    let before = b.pins().counters().expect("reads");
+    let is_over = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let sends = scope.spawn(|| {
+            let mut sent = 0;
+            while !is_over.load(Relaxed) {
+                send(to_0, PORT);
+                sent += 1;
+            }
+            sent
+        });
+        for _ in 0..200 {
+            drop(a.take());
+            a = Some(attached(&net, &config));
+        }
+        is_over.store(true, Relaxed);
+        sends.join().expect("sends")
+    });
+    assert_eq!(b.pins().counters().expect("reads"), before, "{sent} datagrams meanwhile");
 
     // One leaves, then the last: what a dead one has does not keep the program.
     drop(a);
