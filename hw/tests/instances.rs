@@ -4,8 +4,6 @@ mod support;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use support::*;
@@ -155,24 +153,20 @@ fn instances_share_a_program_and_get_what_is_theirs() {
     assert_counted(&b, &before, &[(SteerCounter::RedirectUdp, 101)]);
 
     // Nor does it hear of what comes in while the first comes back, again and again.
-    let mut a = Some(a);
     let before = b.pins().counters().expect("reads");
-    let is_over = AtomicBool::new(false);
-    let sent = std::thread::scope(|scope| {
-        let sends = scope.spawn(|| {
-            let mut sent = 0;
-            while !is_over.load(Relaxed) {
-                send(to_0, PORT);
-                sent += 1;
-            }
-            sent
+    let (a, sent) = std::thread::scope(|scope| {
+        let comes_back = scope.spawn(|| {
+            (0..200).fold(a, |a, _| {
+                drop(a);
+                attached(&net, &config)
+            })
         });
-        for _ in 0..200 {
-            drop(a.take());
-            a = Some(attached(&net, &config));
+        let mut sent = 0;
+        while !comes_back.is_finished() {
+            send(to_0, PORT);
+            sent += 1;
         }
-        is_over.store(true, Relaxed);
-        sends.join().expect("sends")
+        (comes_back.join().expect("comes back"), sent)
     });
     assert_eq!(b.pins().counters().expect("reads"), before, "{sent} datagrams meanwhile");
 
