@@ -235,7 +235,8 @@ class Tern:
         command = self.network.command(self.network.HOST, binary("tern"), "--config", self.config, "--json", *arguments)
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0 and check:
-            raise RuntimeError(f"tern {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
+            raise RuntimeError(f"tern {' '.join(arguments)}: exit {done.returncode}: "
+                               f"{done.stderr.strip()} {done.stdout.strip()[:2000]}".rstrip())
         return json.loads(done.stdout) if done.stdout.strip() else {}
 
     def status(self):
