@@ -68,6 +68,22 @@ impl Flow {
         self.datagrams.iter().flat_map(|datagram| &datagram[mold::HEADER_BYTES..]).copied().collect()
     }
 
+    /// The symbol of the first stock directory message: the busiest.
+    pub fn busiest_symbol(&self) -> Option<String> {
+        self.datagrams.iter().find_map(|datagram| {
+            let mut rest = &datagram[mold::HEADER_BYTES..];
+            while let Some((length, behind)) = rest.split_first_chunk() {
+                let (message, behind) = behind.split_at_checked(u16::from_be_bytes(*length).into())?;
+                // ITCH 5.0, 1.2.1: the symbol is 8 bytes from offset 11 on.
+                if message.first() == Some(&b'R') {
+                    return message.get(11..19).map(|name| String::from_utf8_lossy(name).trim_end().to_owned());
+                }
+                rest = behind;
+            }
+            None
+        })
+    }
+
     fn push(&mut self, builder: mold::PacketBuilder<'_>, sent_ns: u64) {
         self.messages.push(u32::from(builder.count()));
         self.sent_ns.push(sent_ns);

@@ -1,12 +1,15 @@
-//! The other end of a recorder: drains a segment's rings into a real journal on another thread, as the daemon does.
+//! The other end of a recorder: drains a segment's rings into a real journal on another thread, and keeps its indexes on a
+//! third that runs when nothing else wants to, as the daemon does.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tern_abi::record::{Kind, Stage, StageRecord};
+use tern_hw::pin;
 use tern_hw::segment::DaemonSegment;
-use tern_journal::{Options, Reader, Writer};
+use tern_journal::index::SoFar;
+use tern_journal::{Index, JournalError, Options, Reader, Writer, segments_from};
 use zerocopy::FromBytes;
 
 use crate::setting::Scratch;
@@ -15,6 +18,9 @@ use crate::setting::Scratch;
 const BATCH_RECORDS: usize = 4096;
 /// As the daemon: pause when the rings are empty.
 const IDLE: Duration = Duration::from_micros(200);
+/// As the daemon: pause between two looks at the segments, in steps after which it may end.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_millis(20);
 /// The default of `journal.fsync_ms`.
 const SYNC_EVERY: Duration = Duration::from_millis(10);
 
@@ -66,6 +72,7 @@ pub fn journaling_in<T: Send>(
     let progress = Progress::default();
     std::thread::scope(|scope| {
         let drainer = scope.spawn(|| drain(folder, daemon, &progress));
+        scope.spawn(|| keep_indexes(folder, &progress));
         let result = {
             let _end = End(&progress.ended);
             work(&progress)
@@ -105,6 +112,26 @@ impl Drop for End<'_> {
 pub fn cpu_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts it");
     text.split_ascii_whitespace().next().and_then(|ns| ns.parse().ok()).expect("a number")
+}
+
+fn keep_indexes(folder: &Path, progress: &Progress) {
+    pin::when_idle().expect("no privilege is needed");
+    let (mut indexed, mut so_far, mut due) = (0, SoFar::default(), Instant::now());
+    let mut keep = || -> Result<(), JournalError> {
+        let segments = segments_from(folder, 0)?;
+        for number in (indexed + 1).max(*segments.start())..*segments.end() {
+            Index::open(folder, number)?.write()?;
+            indexed = number;
+        }
+        so_far.turn(folder, *segments.end()).map(drop)
+    };
+    while !progress.ended.load(Ordering::Acquire) {
+        if Instant::now() >= due {
+            keep().expect("the journal is sound, and the disk is not full");
+            due = Instant::now() + LOOK_EVERY;
+        }
+        std::thread::sleep(TURN);
+    }
 }
 
 fn drain(folder: &Path, daemon: &mut DaemonSegment, progress: &Progress) -> Drained {

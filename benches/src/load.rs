@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ pub struct Load {
     programs: PathBuf,
     config: PathBuf,
     journal: PathBuf,
+    /// What the queries ask for; set before it is on.
+    pub symbol: OnceLock<String>,
     metrics_port: u16,
 }
 
@@ -68,6 +71,7 @@ impl Load {
             programs,
             config: config.to_owned(),
             journal: journal.to_owned(),
+            symbol: OnceLock::new(),
             metrics_port,
         })
     }
@@ -128,7 +132,8 @@ impl Load {
     fn query(&self) {
         while self.wait() {
             let mut command = self.command("tern");
-            command.args(["journal", "query", "--json", "--symbol", "AAPL", "--journal"]).arg(&self.journal);
+            let symbol = self.symbol.get().expect("it is set before the load is on");
+            command.args(["journal", "query", "--json", "--symbol", symbol, "--journal"]).arg(&self.journal);
             self.done.queries.fetch_add(1, Ordering::Relaxed);
             self.through(command.spawn().expect("it can be started"));
         }

@@ -48,6 +48,7 @@ fn measure(config: &Config, load: &Load, runs: usize, own_core: usize, disk: &Pa
         burst: false,
     };
     let flow = generate(plan);
+    load.symbol.set(flow.busiest_symbol().expect("a day begins with the directory")).expect("it is set once");
     let spec = SegmentSpec {
         path: config.paths.segment_file().map(Into::into),
         sizes: config.rings.sizes(),

@@ -1,7 +1,7 @@
 //! Queries by the segments' indexes, and `tern journal index`. An index says where to look; what is given out is read from the
 //! segment and passes the same filter as where every record is read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::ops::Range;
 use std::path::Path;
@@ -129,11 +129,10 @@ fn places(index: &mut Index, filter: &Filter) -> Result<Vec<Range<u64>>, Journal
     let starts: Vec<u64> = index.starts().collect();
     let mut found: Option<BTreeSet<u64>> = None;
     if let Some(symbol) = &filter.symbol {
-        let mut all = BTreeSet::new();
-        for instrument in instruments(index, filter, symbol, starts.first().copied()) {
-            all.extend(index.of_instrument(instrument)?);
-        }
-        found = Some(all);
+        let parts = instruments(index, filter, symbol, &starts);
+        let postings = index.of_instruments(&parts.keys().copied().collect())?;
+        let is_in = |(instrument, at): &(u32, u64)| parts[instrument].iter().any(|part| part.contains(at));
+        found = Some(postings.into_iter().filter(is_in).map(|(_, at)| at).collect());
     }
     if let Some(reason) = &filter.reason {
         let mut all = BTreeSet::new();
@@ -160,16 +159,32 @@ fn places(index: &mut Index, filter: &Filter) -> Result<Vec<Range<u64>>, Journal
     Ok(places)
 }
 
-/// Instruments that may be of `symbol`: known from before or said in the segment, and those that nothing says, which are counted.
-fn instruments(index: &Index, filter: &Filter, symbol: &str, first_start: Option<u64>) -> BTreeSet<u32> {
-    let carried = filter.symbols.iter().filter(|(_, known)| *known == symbol).map(|(instrument, _)| *instrument);
-    let said = index.said().filter(|(_, _, said)| symbol_text(said) == symbol).map(|(_, instrument, _)| instrument);
-    // What was known before counts up to the first start of a run.
-    let is_known =
-        |at: u64, instrument| first_start.is_none_or(|start| at < start) && filter.symbols.contains_key(&instrument);
-    let nameless =
-        index.unsaid().filter(|(at, instrument)| !is_known(*at, *instrument)).map(|(_, instrument)| instrument);
-    carried.chain(said).chain(nameless).collect()
+/// Instruments that may be of `symbol`, and in which parts of the segment: known from before or said in it, and those that
+/// nothing says, which are counted.
+fn instruments(index: &Index, filter: &Filter, symbol: &str, starts: &[u64]) -> BTreeMap<u32, Vec<Range<u64>>> {
+    let mut parts: BTreeMap<u32, Vec<Range<u64>>> = BTreeMap::new();
+    let mut said_at: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    for (at, instrument, said) in index.said() {
+        said_at.entry(instrument).or_default().push(at);
+        if symbol_text(&said) == symbol {
+            parts.entry(instrument).or_default().push(0..u64::MAX);
+        }
+    }
+    for (instrument, _) in filter.symbols.iter().filter(|(_, known)| *known == symbol) {
+        parts.entry(*instrument).or_default().push(0..u64::MAX);
+    }
+    let next = |places: &[u64], at| places.get(places.partition_point(|place| *place <= at)).copied();
+    for (at, instrument) in index.unsaid() {
+        // What was known before counts up to the first start of a run.
+        let is_known = starts.first().is_none_or(|start| at < *start) && filter.symbols.contains_key(&instrument);
+        if !is_known {
+            // Up to where something says it, or another run begins.
+            let said = said_at.get(&instrument).and_then(|places| next(places, at));
+            let end = [said, next(starts, at)].into_iter().flatten().min();
+            parts.entry(instrument).or_default().push(at..end.unwrap_or(u64::MAX));
+        }
+    }
+    parts
 }
 
 /// Numbers that `reason` has in the runs of a segment.

@@ -39,28 +39,38 @@ impl Drop for Journal {
 impl Journal {
     /// Several segments, runs with ids of their own, orders, replaces, answers, refusals and datagrams; a clock that steps back.
     fn new(seed: u64, records: u64) -> Self {
+        let (mut journal, mut writer) = Self::begin(seed, 80_000);
+        journal.write(&mut writer, records);
+        journal
+    }
+
+    fn begin(seed: u64, segment_bytes: u64) -> (Self, Writer) {
         let folder = std::env::temp_dir().join(format!("tern-indexed-{seed}-{}", std::process::id()));
         fs::remove_dir_all(&folder).ok();
-        let mut journal = Self { folder, seq: 0, random: Random(seed) };
-        let options = Options { segment_bytes: 80_000, ..Options::new("indexed") };
-        let (mut writer, _) = Writer::open(&journal.folder, options).expect("a journal");
+        let journal = Self { folder, seq: 0, random: Random(seed) };
+        let options = Options { segment_bytes, ..Options::new("indexed") };
+        let (writer, _) = Writer::open(&journal.folder, options).expect("a journal");
+        (journal, writer)
+    }
+
+    /// Up to record `records`, which are in the file then.
+    fn write(&mut self, writer: &mut Writer, records: u64) {
         let mut shift = 0;
-        while journal.seq < records {
-            let step = journal.random.below(1000);
-            if journal.seq == 0 || step == 0 {
-                shift = journal.random.below(3);
+        while self.seq < records {
+            let step = self.random.below(1000);
+            if self.seq == 0 || step == 0 {
+                shift = self.random.below(3);
                 let refusals = ["collar", "rate", "size"].map(|name| Named { name: name.into(), ..Named::default() });
                 let mut names = Names { refusals: refusals.to_vec(), ..Names::default() };
                 names.refusals.rotate_left(shift as usize);
                 let names = serde_json::to_string(&names).expect("plain");
                 let text = format!("x = 1\n#run day=7\n#names {names}");
-                journal.put(&mut writer, Kind::Start, &[StartRecord::default().as_bytes(), text.as_bytes()].concat());
+                self.put(writer, Kind::Start, &[StartRecord::default().as_bytes(), text.as_bytes()].concat());
             }
-            let (kind, body) = journal.some(shift);
-            journal.put(&mut writer, kind, &body);
+            let (kind, body) = self.some(shift);
+            self.put(writer, kind, &body);
         }
         writer.flush().expect("room");
-        journal
     }
 
     fn put(&mut self, writer: &mut Writer, kind: Kind, body: &[u8]) {
@@ -197,6 +207,108 @@ fn the_same_is_found_with_indexes_without_and_with_wrong_ones() {
     agrees("indexes of another journal");
     assert_eq!(index(&journal.folder, false).expect("made").json["made"], files.len(), "they are made anew");
     agrees("made anew");
+}
+
+/// Holds queries by index against such as read all.
+fn agree(journal: &Journal, what: &str) {
+    let begins = tern_journal::recovered::last_day_begins(&journal.folder).expect("whole");
+    assert_eq!(tern_journal::index::last_day_begins(&journal.folder).expect("whole"), begins, "{what}");
+    assert_eq!(journal.answers(true), journal.answers(false), "{what}");
+    assert_eq!(journal.stories(true), journal.stories(false), "{what}");
+}
+
+#[test]
+fn the_segment_that_is_being_written_is_found_in_by_what_was_indexed_of_it_so_far() {
+    let (mut journal, mut writer) = Journal::begin(11, 1 << 30);
+    let folder = journal.folder.clone();
+    let path = folder.join("00000001.index");
+    let mut grown = 0;
+    for round in 1..=18 {
+        let until = journal.seq + 50 + journal.random.below(900);
+        journal.write(&mut writer, until);
+        // What is added to the file is what is found when all is read.
+        let so_far = Index::so_far(&folder, 1).expect("whole");
+        assert!(!so_far.is_finished());
+        let Some(written) = so_far.write().expect("room") else { continue };
+        assert_eq!(written, path);
+        grown += 1;
+        let added = fs::read(&path).expect("written");
+        assert_eq!(Index::check(&folder, 1).expect("whole"), Some(true), "round {round}");
+        fs::remove_file(&path).expect("ours");
+        Index::so_far(&folder, 1).expect("whole").write().expect("room").expect("a mark is there");
+        assert!(added == fs::read(&path).expect("written"), "round {round}");
+        let more = journal.seq + journal.random.below(200);
+        journal.write(&mut writer, more);
+        if round % 3 == 0 {
+            agree(&journal, &format!("round {round}"));
+        }
+    }
+    assert!(grown > 6, "{grown}");
+
+    // A byte changed anywhere: it is passed over, or what is wrong in it is not used; what is written on top of it is right.
+    let whole = fs::read(&path).expect("there");
+    for round in 0..24 {
+        let mut bytes = whole.clone();
+        let at = journal.random.below(bytes.len() as u64) as usize;
+        bytes[at] ^= 1 << journal.random.below(8);
+        fs::write(&path, &bytes).expect("ours");
+        assert_eq!(journal.stories(true), journal.stories(false), "round {round}, byte {at}");
+        if round % 6 == 0 {
+            let until = journal.seq + 900;
+            journal.write(&mut writer, until);
+            Index::so_far(&folder, 1).expect("whole").write().expect("room").expect("more marks are there");
+            assert_eq!(Index::check(&folder, 1).expect("whole"), Some(true), "round {round}, byte {at}");
+        }
+    }
+
+    // Finished, and written to the end.
+    writer.seal().expect("a disk");
+    agree(&journal, "finished, but not its index");
+    let full = Index::open(&folder, 1).expect("whole");
+    assert!(full.is_finished() && !full.is_kept());
+    full.write().expect("room").expect("it has more");
+    assert_eq!(Index::check(&folder, 1).expect("whole"), Some(true));
+    let added = fs::read(&path).expect("written");
+    fs::remove_file(&path).expect("ours");
+    index(&folder, false).expect("made");
+    assert!(added == fs::read(&path).expect("written"));
+}
+
+#[test]
+fn an_index_of_what_a_power_cut_took_is_passed_over() {
+    let (mut journal, mut writer) = Journal::begin(12, 1 << 30);
+    let folder = journal.folder.clone();
+    journal.write(&mut writer, 1_500);
+    writer.sync().expect("a disk");
+    let segment = folder.join("00000001.journal");
+    let synced = fs::metadata(&segment).expect("there").len();
+    let path = folder.join("00000001.index");
+    let seq = journal.seq;
+    journal.write(&mut writer, 6_000);
+    Index::so_far(&folder, 1).expect("whole").write().expect("room").expect("marks are there");
+    let index = fs::read(&path).expect("written");
+    drop(writer);
+    // All that was not synced is gone, and other records come in its place.
+    for lost in 0..3 {
+        let file = fs::OpenOptions::new().write(true).open(&segment).expect("ours");
+        file.set_len(synced).expect("ours");
+        file.sync_all().expect("a disk");
+        fs::write(&path, &index).expect("ours");
+        journal.seq = seq;
+        journal.random = Random(100 + lost);
+        agree(&journal, "cut");
+        let options = Options { segment_bytes: 1 << 30, ..Options::new("indexed") };
+        let (mut writer, _) = Writer::open(&folder, options).expect("recovered");
+        for _ in 0..4 {
+            let until = journal.seq + 1_100;
+            journal.write(&mut writer, until);
+            agree(&journal, "written anew");
+        }
+        assert_eq!(Index::check(&folder, 1).expect("whole"), None, "it is of other records");
+        Index::so_far(&folder, 1).expect("whole").write().expect("room").expect("marks are there");
+        assert_eq!(Index::check(&folder, 1).expect("whole"), Some(true));
+        agree(&journal, "indexed anew");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Looks after what lies on the disk already, in a thread of its own that runs when nothing else wants to: it seals
-//! days that ended while the daemon ran on, makes the index of each segment that is finished, compresses those of days
+//! days that ended while the daemon ran on, makes the index of each segment that is finished, and now and then of the one that is being written, compresses those of days
 //! before the last one, and deletes those that are not to be kept (`retain.rs`). Whatever it cannot do is said once and costs no record: queries read what has no index. Nobody waits for it: what it was doing when the daemon ends is begun anew by the next.
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tern_config::Config;
 use tern_config::facts::RetentionFact;
-use tern_journal::index::last_day_begins;
+use tern_journal::index::{SoFar, last_day_begins};
 use tern_journal::{Index, JournalError, compress, segments_from};
 
 use crate::DaemonError;
@@ -37,6 +37,7 @@ pub(crate) struct Keeper {
     days: Receiver<u64>,
     /// Segments up to here have their index.
     indexed: u64,
+    so_far: SoFar,
     /// Segments up to here were looked at for compression.
     compressed: u64,
     cold_due: Instant,
@@ -62,7 +63,7 @@ enum Step {
     NotDue,
 }
 
-/// Whether a segment of so many bytes can be compressed beside itself with room left for what is written meanwhile.
+/// Whether a segment of so many bytes can be compressed, or indexed, beside itself with room left for what is written meanwhile.
 fn has_room(free: u64, segment_bytes: u64) -> bool {
     free >= segment_bytes.saturating_mul(2).saturating_add(SPARE_BYTES)
 }
@@ -94,6 +95,7 @@ impl Keeper {
             stop,
             days,
             indexed: 0,
+            so_far: SoFar::default(),
             compressed: 0,
             cold_due: Instant::now(),
             unsealed: VecDeque::new(),
@@ -130,7 +132,7 @@ impl Keeper {
         self.seal();
         match self.index() {
             Ok(()) => self.troubles.index.clear(),
-            Err(error) => say(&mut self.troubles.index, format!("a finished segment has no index yet: {error}")),
+            Err(error) => say(&mut self.troubles.index, format!("a segment has no index yet: {error}")),
         }
         match self.compress() {
             Ok(Step::Done) => self.troubles.compress.clear(),
@@ -187,7 +189,7 @@ impl Keeper {
             if self.ends() {
                 return Ok(Step::NotDue);
             }
-            let bytes = std::fs::metadata(folder.join(segment_name(number))).map_or(0, |facts| facts.len());
+            let bytes = segment_bytes(&folder, number);
             if free_bytes(&folder).is_some_and(|free| !has_room(free, bytes)) {
                 let text = "compressing waits for room on the disk: twice a segment and 64 MiB";
                 say(&mut self.troubles.compress, text.into());
@@ -214,7 +216,8 @@ impl Keeper {
         let folder = self.config.paths.journal.clone();
         let segments = segments_from(&folder, 0)?;
         // The last one is being written.
-        for number in (self.indexed + 1).max(*segments.start())..*segments.end() {
+        let last = *segments.end();
+        for number in (self.indexed + 1).max(*segments.start())..last {
             self.seal();
             if self.ends() {
                 return Ok(());
@@ -233,8 +236,17 @@ impl Keeper {
             }
             self.indexed = number;
         }
+        // Records come first where there is little room.
+        let bytes = segment_bytes(&folder, last);
+        if free_bytes(&folder).is_none_or(|free| has_room(free, bytes)) && self.so_far.turn(&folder, last)? {
+            tracing::debug!(segment = last, bytes, "indexed so far");
+        }
         Ok(())
     }
+}
+
+fn segment_bytes(folder: &Path, number: u64) -> u64 {
+    std::fs::metadata(folder.join(segment_name(number))).map_or(0, |facts| facts.len())
 }
 
 /// The name of a segment's file.
@@ -282,6 +294,7 @@ mod tests {
             stop: &STOP,
             days,
             indexed: 0,
+            so_far: SoFar::default(),
             compressed: 0,
             cold_due: now,
             unsealed: VecDeque::new(),
@@ -305,6 +318,45 @@ mod tests {
         let has_index = |number: u64| folder.join(format!("{number:08}.index")).exists();
         assert_eq!([1, 2, 3].map(has_index), [true, false, true]);
         assert_eq!(keeper.indexed, 3, "it is not read again");
+        fs::remove_dir_all(&folder).ok();
+    }
+
+    #[test]
+    fn the_segment_that_is_being_written_has_its_index_once_it_has_grown_and_another_when_it_is_finished() {
+        let (mut keeper, _told) = keeper("so-far");
+        let folder = keeper.config.paths.journal.clone();
+        let (mut writer, _) = Writer::open(&folder, Options::new("keeper")).expect("whole");
+        let body = [0; 4096];
+        let mut seq = 4;
+        let mut write = |writer: &mut Writer, records: u64| {
+            for _ in 0..records {
+                seq += 1;
+                let header = RecordHeader { seq, tai_ns: seq, kind: Kind::Datagram as u16, flags: 0, body_bytes: 4096 };
+                writer.append(&header, &body).expect("room");
+            }
+            writer.flush().expect("a disk");
+        };
+        let known = || Index::open(&folder, 5).expect("whole").is_kept();
+        let index = || fs::metadata(folder.join("00000005.index")).ok().map(|facts| facts.ino());
+        write(&mut writer, 2000);
+        keeper.turn();
+        assert_eq!(index(), None, "8 MiB are not there yet");
+        write(&mut writer, 100);
+        keeper.turn();
+        let first = index();
+        assert!(first.is_some() && !known(), "what lies behind the last mark is not in it");
+        write(&mut writer, 1000);
+        keeper.turn();
+        assert_eq!(index(), first, "it has not grown by enough");
+        write(&mut writer, 1100);
+        keeper.turn();
+        let second = index();
+        assert_ne!(second, first);
+        writer.seal().expect("a disk");
+        write(&mut writer, 1);
+        keeper.turn();
+        assert!(index() != second && known());
+        assert_eq!(Index::check(&folder, 5).expect("whole"), Some(true));
         fs::remove_dir_all(&folder).ok();
     }
 

@@ -5,20 +5,26 @@
 //!                 segment, counts; the tables; the postings, in pages of 4096 bytes, each with its crc in the tables
 //! ```
 //! An index is made of its segment and can be made again at any time. It counts only as long as its checksums are right and it
-//! names the chain at the segment's end; any other is passed over and made anew in memory, so that a query finds the same
-//! with it, without it, and with a broken one. What it points to is read from the segment and checked there. Who forges
+//! names the chain at the segment's end, or, of one that is still being written, at a mark that is there: what lies before
+//! a mark stays as it is, so that only what lies behind it has to be read. Any other index is passed over and made anew in
+//! memory. A query finds the same with it, without it, and with a broken one. What it points to is read from the segment and checked there. Who forges
 //! its checksums too can hide a record from queries: [`Index::check`] tells that, by making it again.
 
 mod build;
 mod file;
+mod so_far;
 
-use crate::format::segment_path;
+pub use so_far::SoFar;
+
+use crate::format::{RecordHead, segment_path};
 use crate::reader::{Reader, Record};
 use crate::recover::segment_span;
-use crate::recovered::{day_begin_of, day_begins_in};
+use crate::recovered::{day_begin_of, day_begins_behind, day_begins_in};
 use crate::scan::{Scan, Step};
 use crate::{Chain, JournalError};
+use build::Until;
 use file::Kept;
+use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use tern_abi::record::RecordHeader;
@@ -74,14 +80,27 @@ enum Key {
 }
 
 const KEYS: usize = 3;
+const KEY_ORDER: [Key; KEYS] = [Key::Order, Key::Instrument, Key::Reason];
+
+/// How far an index goes in its segment, and what proves that the segment is still the same up to there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reach {
+    /// To where the segment ended when it was read: nothing proves it.
+    #[default]
+    Now,
+    /// To the mark that lies at [`Tables::bytes`] and has this chain; `last_seq` is that of the record before it.
+    Mark { chain: Chain, last_seq: u64 },
+    /// To the segment's end, which has this chain.
+    End(Chain),
+}
 
 /// What is small enough to be had at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tables {
-    /// The segment: its bytes, records and the chain at its end; zeros as long as it is not finished.
+    /// Where the last record ends, and how many there are up to there.
     bytes: u64,
     records: u64,
-    chain: Chain,
+    reach: Reach,
     /// Start records; keys are zero.
     starts: Vec<Posting>,
     said: Vec<Said>,
@@ -93,16 +112,16 @@ struct Tables {
 }
 
 /// The postings by each key, ascending.
-enum Postings {
-    Memory([Vec<Posting>; KEYS]),
-    File(Kept),
-}
+type Postings = [Vec<Posting>; KEYS];
 
-/// The index of one segment, from its file or made anew.
+/// The index of one segment, from its file or made anew, or both.
 pub struct Index {
     folder: PathBuf,
     number: u64,
     tables: Tables,
+    /// What its file has.
+    kept: Option<Kept>,
+    /// All the others, which lie behind those.
     postings: Postings,
     scan: Option<Scan>,
 }
@@ -130,8 +149,14 @@ pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
                 begins => return Ok(begins),
             }
         };
+        if matches!(tables.reach, Reach::Mark { .. }) {
+            match day_begins_behind(folder, number, tables.bytes)? {
+                0 => {}
+                begins => return Ok(begins),
+            }
+        }
         if let Some(start) = tables.starts.last().map(|posting| posting.offset()) {
-            let mut index = Index::of(folder, number, tables, Postings::File(kept));
+            let mut index = Index::of(folder, number, tables, Some(kept), Postings::default());
             let (record, _) = index.record_at(start)?;
             return Ok(day_begin_of(record.body, record.header.seq));
         }
@@ -139,16 +164,28 @@ pub fn last_day_begins(folder: &Path) -> Result<u64, JournalError> {
     Ok(0)
 }
 
+/// The mark at `offset` of segment `number`: the chain and the records before it, and `seq` of the last of them; `None` when
+/// no mark lies there.
+fn mark_at(folder: &Path, number: u64, offset: u64) -> Result<Option<(Reach, u64)>, JournalError> {
+    let mut scan = Scan::open(&segment_path(folder, number), number)?.in_pieces(LOOKUP_BYTES);
+    scan.go_to(offset)?;
+    let Step::Mark(mark, whole) = scan.step()? else { return Ok(None) };
+    let head = RecordHead::read_from_prefix(scan.bytes(whole)).ok();
+    Ok(head.map(|(head, _)| (Reach::Mark { chain: mark.chain, last_seq: head.header.seq }, mark.records)))
+}
+
 impl Index {
-    /// The index of segment `number` of the journal in `folder`: its file, if that is right, or made of the segment. Of one that
-    /// is being written it has what is there now.
+    /// The index of segment `number` of the journal in `folder`: its file, as far as that goes and is right, and what it is not
+    /// told by it is read from the segment. Of one that is being written it has what is there now.
     ///
     /// # Errors
     /// `Damaged`, `Missing`, `Version`, `Io` of the segment. An index file that is wrong is no error.
     pub fn open(folder: &Path, number: u64) -> Result<Self, JournalError> {
-        let kept = file::open(folder, number)?;
-        match kept {
-            Some((tables, kept)) => Ok(Self::of(folder, number, tables, Postings::File(kept))),
+        match file::open(folder, number)? {
+            Some((tables, kept)) if matches!(tables.reach, Reach::End(_)) => {
+                Ok(Self::of(folder, number, tables, Some(kept), Postings::default()))
+            }
+            Some((tables, kept)) => Self::read(folder, number, Some((tables, kept)), Until::Now),
             None => Self::make(folder, number),
         }
     }
@@ -158,17 +195,37 @@ impl Index {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn make(folder: &Path, number: u64) -> Result<Self, JournalError> {
-        let (tables, postings) = build::build(folder, number)?;
-        Ok(Self::of(folder, number, tables, Postings::Memory(postings)))
+        Self::read(folder, number, None, Until::Now)
     }
 
-    fn of(folder: &Path, number: u64, tables: Tables, postings: Postings) -> Self {
-        Self { folder: folder.to_owned(), number, tables, postings, scan: None }
+    /// As [`open`](Self::open), but of a segment that is being written only what lies before its last mark: that can be
+    /// [written](Self::write).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn so_far(folder: &Path, number: u64) -> Result<Self, JournalError> {
+        match file::open(folder, number)? {
+            Some((tables, kept)) if matches!(tables.reach, Reach::End(_)) => {
+                Ok(Self::of(folder, number, tables, Some(kept), Postings::default()))
+            }
+            known => Self::read(folder, number, known, Until::Mark(u64::MAX)),
+        }
     }
 
-    /// Whether it came from its file.
+    /// Reads the segment, behind what is `known`.
+    fn read(folder: &Path, number: u64, known: Option<(Tables, Kept)>, until: Until) -> Result<Self, JournalError> {
+        let (tables, kept) = known.unzip();
+        let (tables, postings) = build::build(folder, number, tables, until)?;
+        Ok(Self::of(folder, number, tables, kept, postings))
+    }
+
+    fn of(folder: &Path, number: u64, tables: Tables, kept: Option<Kept>, postings: Postings) -> Self {
+        Self { folder: folder.to_owned(), number, tables, kept, postings, scan: None }
+    }
+
+    /// Whether all of it came from its file.
     pub fn is_kept(&self) -> bool {
-        matches!(self.postings, Postings::File(_))
+        self.kept.as_ref().is_some_and(|kept| kept.reach == self.tables.reach)
     }
 
     /// Number of its segment.
@@ -181,17 +238,32 @@ impl Index {
         self.tables.records
     }
 
-    /// Writes it beside its segment; where that is. `None` when the segment is not finished: it has no index yet.
+    /// Writes it beside its segment; where that is. `None` when its file says the same already, or nothing could tell later
+    /// whether it still counts: the segment is not finished, and it was not made up to a mark.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io`, and as [`open`](Self::open).
     pub fn write(&self) -> Result<Option<PathBuf>, JournalError> {
-        match &self.postings {
-            Postings::Memory(postings) if self.is_finished() => {
-                file::write(&self.folder, self.number, &self.tables, postings).map(Some)
-            }
-            Postings::File(_) | Postings::Memory(_) => Ok(None),
+        if self.is_kept() || self.tables.reach == Reach::Now {
+            return Ok(None);
         }
+        let Some(kept) = &self.kept else {
+            return file::write(&self.folder, self.number, &self.tables, &self.postings).map(Some);
+        };
+        let mut all = Postings::default();
+        for (key, all) in KEY_ORDER.into_iter().zip(&mut all) {
+            let Some(known) = kept.all(key)? else {
+                // A page is wrong: the file is as good as none.
+                let until = Until::Mark(self.tables.bytes);
+                let until = if self.is_finished() { Until::Now } else { until };
+                return Self::read(&self.folder, self.number, None, until)?.write();
+            };
+            *all = known;
+            all.extend(&self.postings[key as usize]);
+            // Two runs, each ascending: the stable sort sees that.
+            all.sort();
+        }
+        file::write(&self.folder, self.number, &self.tables, &all).map(Some)
     }
 
     /// Whether the segment's index file says what the segment does; `None` when there is none that counts.
@@ -200,9 +272,10 @@ impl Index {
     /// As [`open`](Self::open).
     pub fn check(folder: &Path, number: u64) -> Result<Option<bool>, JournalError> {
         let Some((tables, kept)) = file::open(folder, number)? else { return Ok(None) };
-        let (made, postings) = build::build(folder, number)?;
+        let until = if matches!(tables.reach, Reach::End(_)) { Until::Now } else { Until::Mark(tables.bytes) };
+        let (made, postings) = build::build(folder, number, None, until)?;
         let mut is_same = tables == made;
-        for (key, wanted) in [Key::Order, Key::Instrument, Key::Reason].into_iter().zip(&postings) {
+        for (key, wanted) in KEY_ORDER.into_iter().zip(&postings) {
             is_same = is_same && kept.all(key)?.as_ref() == Some(wanted);
         }
         Ok(Some(is_same))
@@ -233,7 +306,7 @@ impl Index {
     /// # Errors
     /// As [`open`](Self::open): a part of the file that is wrong is made anew.
     pub fn of_order(&mut self, order: u32) -> Result<Vec<u64>, JournalError> {
-        self.find(Key::Order, order)
+        Ok(self.find(Key::Order, &BTreeSet::from([order]))?.into_iter().map(Posting::offset).collect())
     }
 
     /// Where orders, the venue's word, refusals and positions of an instrument lie, ascending.
@@ -241,7 +314,16 @@ impl Index {
     /// # Errors
     /// As [`of_order`](Self::of_order).
     pub fn of_instrument(&mut self, instrument: u32) -> Result<Vec<u64>, JournalError> {
-        self.find(Key::Instrument, instrument)
+        Ok(self.of_instruments(&BTreeSet::from([instrument]))?.into_iter().map(|(_, at)| at).collect())
+    }
+
+    /// As [`of_instrument`](Self::of_instrument), of several: the instrument and where, ascending.
+    ///
+    /// # Errors
+    /// As [`of_order`](Self::of_order).
+    pub fn of_instruments(&mut self, instruments: &BTreeSet<u32>) -> Result<Vec<(u32, u64)>, JournalError> {
+        let found = self.find(Key::Instrument, instruments)?;
+        Ok(found.into_iter().map(|posting| (posting.key, posting.offset())).collect())
     }
 
     /// Where refusals for a reason lie, ascending.
@@ -249,7 +331,7 @@ impl Index {
     /// # Errors
     /// As [`of_order`](Self::of_order).
     pub fn of_reason(&mut self, reason: u32) -> Result<Vec<u64>, JournalError> {
-        self.find(Key::Reason, reason)
+        Ok(self.find(Key::Reason, &BTreeSet::from([reason]))?.into_iter().map(Posting::offset).collect())
     }
 
     /// Parts of the segment in which records of these times may lie; a part begins with a record. The last may go on to
@@ -320,7 +402,7 @@ impl Index {
 
     /// Whether it is of a finished segment: nothing can come behind what it knows of it.
     pub fn is_finished(&self) -> bool {
-        self.tables.chain != Chain::default()
+        matches!(self.tables.reach, Reach::End(_))
     }
 
     /// Reads on behind the last record that the index knows.
@@ -342,21 +424,25 @@ impl Index {
         self.tables.bytes
     }
 
-    fn find(&mut self, key: Key, wanted: u32) -> Result<Vec<u64>, JournalError> {
-        if let Postings::File(kept) = &self.postings {
+    fn find(&mut self, key: Key, wanted: &BTreeSet<u32>) -> Result<Vec<Posting>, JournalError> {
+        let mut found = Vec::new();
+        if let Some(kept) = &self.kept {
             match kept.find(key, wanted)? {
-                Some(found) => return Ok(found),
+                Some(known) => found = known,
                 // A page is wrong: the file is as good as none.
                 None => *self = Self::make(&self.folder, self.number)?,
             }
         }
-        let Postings::Memory(all) = &self.postings else { return Ok(Vec::new()) };
-        let postings = &all[key as usize];
-        let from = postings.partition_point(|posting| posting.key < wanted);
-        Ok(postings[from..]
-            .iter()
-            .take_while(|posting| posting.key == wanted)
-            .map(|posting| posting.offset())
-            .collect())
+        let known = found.len();
+        let postings = &self.postings[key as usize];
+        for wanted in wanted {
+            let from = postings.partition_point(|posting| posting.key < *wanted);
+            found.extend(postings[from..].iter().take_while(|posting| posting.key == *wanted));
+        }
+        if known > 0 && known < found.len() {
+            // Two runs, each ascending.
+            found.sort();
+        }
+        Ok(found)
     }
 }

@@ -139,7 +139,17 @@ pub(crate) fn day_begins_before(folder: &Path, last: u64) -> Result<u64, Journal
 
 /// The same of segment `number` alone; 0 when it has no start record.
 pub(crate) fn day_begins_in(folder: &Path, number: u64) -> Result<u64, JournalError> {
+    begins_in(Scan::open(&segment_path(folder, number), number)?)
+}
+
+/// The same of what lies behind byte `from` of it, where a record or a mark begins.
+pub(crate) fn day_begins_behind(folder: &Path, number: u64, from: u64) -> Result<u64, JournalError> {
     let mut scan = Scan::open(&segment_path(folder, number), number)?;
+    scan.go_to(from)?;
+    begins_in(scan)
+}
+
+fn begins_in(mut scan: Scan) -> Result<u64, JournalError> {
     let mut begins = 0;
     while let Some(body) = scan.find(Kind::Start as u16)? {
         begins = day_begin_of(scan.bytes(body), scan.last().seq);

@@ -1,6 +1,6 @@
 //! An index is made of its segment.
 
-use super::{KEYS, Key, Posting, Said, Tables, WINDOW_BYTES, Window};
+use super::{KEYS, Key, Posting, Postings, Reach, Said, Tables, WINDOW_BYTES, Window, mark_at};
 use crate::reader::{Reader, Record};
 use crate::{JournalError, segment_facts};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,25 +10,79 @@ use tern_abi::record::{
 };
 use zerocopy::FromBytes;
 
+/// Up to where an index is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Until {
+    /// All that is there.
+    Now,
+    /// The last mark that does not lie behind this byte.
+    Mark(u64),
+}
+
 #[derive(Default)]
 struct Build {
     tables: Tables,
-    postings: [Vec<Posting>; KEYS],
+    postings: Postings,
     /// Of the run, as far as the segment says.
     symbols: BTreeMap<u32, [u8; 8]>,
     unsaid: BTreeSet<u32>,
+    at_mark: AtMark,
 }
 
-/// Reads segment `number`; of one that is not finished, what is there.
-pub(super) fn build(folder: &Path, number: u64) -> Result<(Tables, [Vec<Posting>; KEYS]), JournalError> {
-    let mut build = Build::default();
+/// What there was at the last mark.
+#[derive(Clone, Copy, Default)]
+struct AtMark {
+    bytes: u64,
+    records: u64,
+    /// Entries of `starts`, `said`, `unsaid`, `replaces` and `windows`.
+    tables: [usize; 5],
+    postings: [usize; KEYS],
+    /// Records behind the mark may lie in it, too.
+    last_window: Option<Window>,
+}
+
+/// Reads segment `number`, behind what is `known` of it, which ends at a mark. The postings are those behind that.
+pub(super) fn build(
+    folder: &Path,
+    number: u64,
+    known: Option<Tables>,
+    until: Until,
+) -> Result<(Tables, Postings), JournalError> {
     let mut reader = Reader::of_segment(folder, number);
+    let mut build = Build::default();
+    if let Some(known) = known {
+        if let Reach::Mark { last_seq, .. } = known.reach {
+            reader.begin_at(known.bytes, last_seq.saturating_add(1))?;
+        }
+        build = Build::behind(known);
+    }
+    let limit = if let Until::Mark(limit) = until { limit } else { u64::MAX };
     while let Some(record) = reader.next()? {
+        // Between records there is nothing but marks.
+        if build.tables.records > 0 && build.tables.bytes != record.offset {
+            build.note_mark();
+        }
+        if record.offset > limit {
+            break;
+        }
         build.record(&record);
     }
-    // Asked afterwards: whoever finished it meanwhile has written nothing that was not read.
-    let end = segment_facts(folder, number)?.and_then(|facts| facts.end);
-    build.tables.chain = end.filter(|_| reader.segment() > number).unwrap_or_default();
+    build.tables.reach = match until {
+        // Asked afterwards: whoever finished it meanwhile has written nothing that was not read.
+        Until::Now => {
+            let end = segment_facts(folder, number)?.and_then(|facts| facts.end);
+            end.filter(|_| reader.segment() > number).map_or(Reach::Now, Reach::End)
+        }
+        Until::Mark(_) => {
+            // Nothing may lie behind the last one: a writer that recovers the segment cuts off what is torn.
+            if build.tables.bytes <= limit && mark_at(folder, number, build.tables.bytes)?.is_some() {
+                build.note_mark();
+            }
+            build.go_back();
+            let found = mark_at(folder, number, build.tables.bytes)?;
+            found.filter(|(_, records)| *records == build.tables.records).map_or(Reach::Now, |(reach, _)| reach)
+        }
+    };
     for postings in &mut build.postings {
         postings.sort_unstable();
     }
@@ -36,6 +90,47 @@ pub(super) fn build(folder: &Path, number: u64) -> Result<(Tables, [Vec<Posting>
 }
 
 impl Build {
+    /// Goes on where `tables` end.
+    fn behind(tables: Tables) -> Self {
+        let run = tables.starts.last().map_or(0, |start| start.at);
+        let said = tables.said.iter().filter(|said| said.at >= run);
+        let unsaid = tables.unsaid.iter().filter(|first| first.at >= run);
+        let mut build = Self {
+            symbols: said.map(|said| (said.instrument, said.symbol)).collect(),
+            unsaid: unsaid.map(|first| first.key).collect(),
+            ..Self::default()
+        };
+        build.tables = tables;
+        build.note_mark();
+        build
+    }
+
+    /// A mark lies where the last record ends.
+    fn note_mark(&mut self) {
+        let Tables { bytes, records, starts, said, unsaid, replaces, windows, .. } = &self.tables;
+        self.at_mark = AtMark {
+            bytes: *bytes,
+            records: *records,
+            tables: [starts.len(), said.len(), unsaid.len(), replaces.len(), windows.len()],
+            postings: [0, 1, 2].map(|key| self.postings[key].len()),
+            last_window: windows.last().copied(),
+        };
+    }
+
+    /// Forgets what lies behind the last mark.
+    fn go_back(&mut self) {
+        let AtMark { bytes, records, tables: [starts, said, unsaid, replaces, windows], postings, last_window } =
+            self.at_mark;
+        (self.tables.bytes, self.tables.records) = (bytes, records);
+        self.tables.starts.truncate(starts);
+        self.tables.said.truncate(said);
+        self.tables.unsaid.truncate(unsaid);
+        self.tables.replaces.truncate(replaces);
+        self.tables.windows.truncate(windows.saturating_sub(1));
+        self.tables.windows.extend(last_window);
+        self.postings.iter_mut().zip(postings).for_each(|(all, count)| all.truncate(count));
+    }
+
     fn record(&mut self, record: &Record<'_>) {
         let Record { header, body, offset, .. } = *record;
         // A segment has at most 16 GiB, and records lie at multiples of 8.

@@ -1,9 +1,10 @@
 //! The file of an index.
 
-use super::{KEYS, Key, Posting, Said, Tables, Window};
+use super::{KEYS, Key, Posting, Postings, Reach, Said, Tables, Window, mark_at};
 use crate::facts::segment_facts;
 use crate::format::Chain;
 use crate::{JournalError, io_error};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -26,6 +27,7 @@ struct Header {
     number: u64,
     bytes: u64,
     records: u64,
+    /// At the segment's end, or at the mark.
     chain: Chain,
     starts: u32,
     said: u32,
@@ -33,7 +35,9 @@ struct Header {
     replaces: u32,
     windows: u64,
     postings: [u64; KEYS],
-    reserved: [u32; 2],
+    /// 0: of all of a finished segment; 1: of what lies before the mark at `bytes`.
+    at_mark: u32,
+    reserved: u32,
 }
 
 /// Where the crc begins to count.
@@ -50,6 +54,10 @@ struct Fence {
 /// The postings of an index file, of which pages are read as they are asked for.
 pub(super) struct Kept {
     path: PathBuf,
+    pub(super) reach: Reach,
+    /// Of a segment that is being written, which has another index soon. (A query over years has more segments than a process
+    /// may have files: the others are opened for each question.)
+    file: Option<File>,
     fences: [Vec<Fence>; KEYS],
     counts: [u64; KEYS],
     /// Where the postings by each key begin.
@@ -60,7 +68,7 @@ fn index_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.index"))
 }
 
-/// The index file of segment `number`, if it is there, whole, and of this very segment, finished.
+/// The index file of segment `number`, if it is there, whole, and of this very segment.
 pub(super) fn open(folder: &Path, number: u64) -> Result<Option<(Tables, Kept)>, JournalError> {
     let path = index_path(folder, number);
     let mut file = match File::open(&path) {
@@ -68,20 +76,33 @@ pub(super) fn open(folder: &Path, number: u64) -> Result<Option<(Tables, Kept)>,
         other => other.map_err(io_error(&path, "open it"))?,
     };
     // Before what it says is believed: it may be of the same number in another journal, or older than the segment.
-    let Some(end) = segment_facts(folder, number)?.and_then(|facts| facts.end) else { return Ok(None) };
+    let Some(facts) = segment_facts(folder, number)? else { return Ok(None) };
     let length = file.metadata().map_err(io_error(&path, "look at it"))?.len();
     let mut bytes = vec![0; HEADER_BYTES.min(length as usize)];
     file.read_exact(&mut bytes).map_err(io_error(&path, "read it"))?;
     let Ok(header) = Header::read_from_bytes(&bytes) else { return Ok(None) };
-    let is_its = (header.magic, header.version, header.number, header.chain) == (MAGIC, VERSION, number, end);
+    let is_its = (header.magic, header.version, header.number) == (MAGIC, VERSION, number);
     let Some(layout) = Layout::of(&header).filter(|layout| is_its && layout.end == length) else { return Ok(None) };
     bytes.resize(layout.begins[0] as usize, 0);
     file.read_exact(&mut bytes[HEADER_BYTES..]).map_err(io_error(&path, "read it"))?;
     if crc32fast::hash(&bytes[COVERED_FROM..]) != header.crc {
         return Ok(None);
     }
-    Ok(parse(&header, &bytes[HEADER_BYTES..])
-        .map(|(tables, fences)| (tables, Kept { path, fences, counts: header.postings, begins: layout.begins })))
+    let Some(reach) = reach(folder, number, &header, facts.end)? else { return Ok(None) };
+    let file = matches!(reach, Reach::Mark { .. }).then_some(file);
+    Ok(parse(&header, &bytes[HEADER_BYTES..]).map(|(tables, fences)| {
+        let kept = Kept { path, reach, file, fences, counts: header.postings, begins: layout.begins };
+        (Tables { reach, ..tables }, kept)
+    }))
+}
+
+/// How far the index of this header goes; `None` when the segment, whose end has chain `end`, is not as it was when it was made.
+fn reach(folder: &Path, number: u64, header: &Header, end: Option<Chain>) -> Result<Option<Reach>, JournalError> {
+    if header.at_mark == 0 {
+        return Ok(end.filter(|end| *end == header.chain).map(Reach::End));
+    }
+    let is_same = |found: &(Reach, u64)| matches!(found, (Reach::Mark { chain, .. }, records) if (*chain, *records) == (header.chain, header.records));
+    Ok(mark_at(folder, number, header.bytes)?.filter(is_same).map(|(reach, _)| reach))
 }
 
 /// Where the postings begin, and the file ends.
@@ -125,7 +146,7 @@ fn parse(header: &Header, bytes: &[u8]) -> Option<(Tables, [Vec<Fence>; KEYS])> 
     let tables = Tables {
         bytes: header.bytes,
         records: header.records,
-        chain: header.chain,
+        reach: Reach::Now,
         starts: take(rest, header.starts.into())?,
         said: take(rest, header.said.into())?,
         unsaid: take(rest, header.unsaid.into())?,
@@ -152,12 +173,13 @@ fn remove_unfinished(folder: &Path, number: u64) {
 }
 
 /// Writes the index of segment `number`, whole or not at all. It is not synced: one that a power cut broke is passed over.
-pub(super) fn write(
-    folder: &Path,
-    number: u64,
-    tables: &Tables,
-    postings: &[Vec<Posting>; KEYS],
-) -> Result<PathBuf, JournalError> {
+pub(super) fn write(folder: &Path, number: u64, tables: &Tables, postings: &Postings) -> Result<PathBuf, JournalError> {
+    let (chain, at_mark) = match tables.reach {
+        Reach::Mark { chain, .. } => (chain, 1),
+        Reach::End(chain) => (chain, 0),
+        // It would never be found to be of this segment.
+        Reach::Now => (Chain::default(), 0),
+    };
     let fence = |page: &[Posting]| Fence { first_key: page[0].key, crc: crc32fast::hash(page.as_bytes()) };
     let mut header = Header {
         magic: MAGIC,
@@ -165,7 +187,8 @@ pub(super) fn write(
         number,
         bytes: tables.bytes,
         records: tables.records,
-        chain: tables.chain,
+        chain,
+        at_mark,
         starts: tables.starts.len() as u32,
         said: tables.said.len() as u32,
         unsaid: tables.unsaid.len() as u32,
@@ -205,40 +228,53 @@ pub(super) fn write(
 }
 
 impl Kept {
-    /// Where the records of a key lie; `None` when a page is not what was written.
-    pub(super) fn find(&self, key: Key, wanted: u32) -> Result<Option<Vec<u64>>, JournalError> {
+    /// The postings of these keys, ascending; `None` when a page is not what was written.
+    pub(super) fn find(&self, key: Key, wanted: &BTreeSet<u32>) -> Result<Option<Vec<Posting>>, JournalError> {
         let fences = &self.fences[key as usize];
-        // The first may begin in the page before the first that begins with it.
-        let from = fences.partition_point(|fence| fence.first_key < wanted).saturating_sub(1);
-        let until = fences.partition_point(|fence| fence.first_key <= wanted);
-        let mut found = Vec::new();
-        if from >= until {
-            return Ok(Some(found));
-        }
-        let Some(file) = self.file()? else { return Ok(None) };
-        for page in from..until {
-            let Some(postings) = self.page(&file, key, page)? else { return Ok(None) };
-            found.extend(postings.iter().filter(|posting| posting.key == wanted).map(|posting| posting.offset()));
-        }
-        Ok(Some(found))
+        self.with_file(|file| {
+            let mut found = Vec::new();
+            // Keys that follow one another share pages.
+            let (mut at_hand, mut postings) = (usize::MAX, Vec::new());
+            for wanted in wanted {
+                // The first may begin in the page before the first that begins with it.
+                let from = fences.partition_point(|fence| fence.first_key < *wanted).saturating_sub(1);
+                let until = fences.partition_point(|fence| fence.first_key <= *wanted);
+                for page in from..until {
+                    if page != at_hand {
+                        let Some(read) = self.page(file, key, page)? else { return Ok(None) };
+                        (at_hand, postings) = (page, read);
+                    }
+                    let first = postings.partition_point(|posting| posting.key < *wanted);
+                    found.extend(postings[first..].iter().take_while(|posting| posting.key == *wanted));
+                }
+            }
+            Ok(Some(found))
+        })
     }
 
     /// All of them.
     pub(super) fn all(&self, key: Key) -> Result<Option<Vec<Posting>>, JournalError> {
-        let mut all = Vec::new();
-        let Some(file) = self.file()? else { return Ok(None) };
-        for page in 0..self.fences[key as usize].len() {
-            let Some(postings) = self.page(&file, key, page)? else { return Ok(None) };
-            all.extend(postings);
-        }
-        Ok(Some(all))
+        self.with_file(|file| {
+            let mut all = Vec::new();
+            for page in 0..self.fences[key as usize].len() {
+                let Some(postings) = self.page(file, key, page)? else { return Ok(None) };
+                all.extend(postings);
+            }
+            Ok(Some(all))
+        })
     }
 
-    /// Opened for each question: a query over years has more segments than a process may have files.
-    fn file(&self) -> Result<Option<File>, JournalError> {
+    /// Gives `read` the file; `None` when that is gone.
+    fn with_file<T>(
+        &self,
+        read: impl FnOnce(&File) -> Result<Option<T>, JournalError>,
+    ) -> Result<Option<T>, JournalError> {
+        if let Some(file) = &self.file {
+            return read(file);
+        }
         match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other.map(Some).map_err(io_error(&self.path, "open it")),
+            other => read(&other.map_err(io_error(&self.path, "open it"))?),
         }
     }
 
