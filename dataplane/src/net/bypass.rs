@@ -4,15 +4,19 @@
 //! All memory is taken when the connection object is made. A segment costs no allocation and no system call; the kick
 //! of the port is the caller's, one for all that was submitted.
 
-use super::device::{FRAME_BYTES_MAX, Wire, WireState, capabilities};
-use super::mirror::{Connection, Mirror, MirrorState, Received, is_before};
+mod config;
+mod make;
+mod recall;
+
+pub use config::BypassConfig;
+
+use super::device::{FRAME_BYTES_MAX, Wire, WireState};
+use super::mirror::{Connection, MirrorState, Received};
 use super::{ConnectFailure, OrderTransport, TcpCounter, TcpCounters, TransportEvent};
-use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
-use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
-use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv4Cidr};
-use std::net::SocketAddrV4;
+use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{Socket, State};
+use smoltcp::time::Instant;
+use smoltcp::wire::IpAddress;
 use tern_abi::segment::ConnState;
 use tern_core::input::DownReason;
 use tern_core::outbox::{Carrier, OrderBytes, WindowClosed};
@@ -20,10 +24,6 @@ use tern_core::session::{ControlBytes, DropReason};
 use tern_core::units::TaiNs;
 use tern_hw::port::Port;
 
-/// Receive buffer: the venue's log of the day comes at once after a restart.
-const RECEIVE_BYTES: usize = 1 << 18;
-/// Transmit buffer: bounds what is sent and not acknowledged.
-const TRANSMIT_BYTES: usize = 1 << 14;
 /// First ephemeral port (RFC 6335 section 6).
 const PORT_FIRST: u16 = 49_152;
 /// Ports between two runs: so many reconnects before a run reaches the ports of the next one.
@@ -32,58 +32,8 @@ const PORTS_PER_RUN: u64 = 509;
 const BACKOFF_FACTOR_MAX: u64 = 16;
 /// How long the venue may take to answer our FIN before the connection is reset.
 const CLOSE_PATIENCE_NS: u64 = 500_000_000;
-/// How long orders under way may stay unacknowledged after a kill: the venue's delayed acknowledgment (40 ms on Linux)
-/// comes sooner. What is to be sent again before that ends the connection at once.
-const RECALL_PATIENCE_NS: u64 = 200_000_000;
 /// Most segments sent by one poll; what is left goes out with the next.
 const EGRESS_MAX: usize = 32;
-
-/// Where and how to connect.
-#[derive(Clone, Copy, Debug)]
-pub struct BypassConfig {
-    /// Our MAC address.
-    pub mac: [u8; 6],
-    /// Our address; the kernel must not have it.
-    pub address: Ipv4Address,
-    /// Length of its prefix.
-    pub prefix_bits: u8,
-    /// Next hop for venues outside the prefix.
-    pub gateway: Option<Ipv4Address>,
-    /// The venue.
-    pub venue: SocketAddrV4,
-    /// Time between two attempts to connect; doubles with each failure.
-    pub reconnect_ns: u64,
-    /// A connection on which the venue is silent for this long, keep-alives included, is reset.
-    pub timeout_ns: u64,
-    /// How long an acknowledgment may wait for a segment that takes it along. Shorter than a Linux venue's tail-loss
-    /// probe, which comes two timer ticks (2 to 8 ms) after two round trips: a later one has it send segments again.
-    pub ack_delay_ns: u64,
-    /// Interval of keep-alives on an idle connection. They also bring back a window update that was lost.
-    pub keep_alive_ns: u64,
-    /// Counts the runs of this host: keeps local ports of two runs apart.
-    pub run: u64,
-    /// Seed of the initial sequence numbers; different in every run.
-    pub seed: u64,
-}
-
-impl BypassConfig {
-    /// Defaults for everything but the addresses: 500 ms back-off, 5 s timeout, 1 ms acknowledgment delay.
-    pub fn new(mac: [u8; 6], address: Ipv4Address, prefix_bits: u8, venue: SocketAddrV4) -> Self {
-        Self {
-            mac,
-            address,
-            prefix_bits,
-            gateway: None,
-            venue,
-            reconnect_ns: 500_000_000,
-            timeout_ns: 5_000_000_000,
-            ack_delay_ns: 1_000_000,
-            keep_alive_ns: 500_000_000,
-            run: 0,
-            seed: 1,
-        }
-    }
-}
 
 /// Where the connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,122 +88,7 @@ pub struct BypassTcp {
     is_final: bool,
 }
 
-/// Only there to tell smoltcp's constructor what the medium is.
-struct Blueprint;
-struct NoToken;
-
-impl Device for Blueprint {
-    type RxToken<'a> = NoToken;
-    type TxToken<'a> = NoToken;
-    fn receive(&mut self, _: Instant) -> Option<(NoToken, NoToken)> {
-        None
-    }
-    fn transmit(&mut self, _: Instant) -> Option<NoToken> {
-        None
-    }
-    fn capabilities(&self) -> DeviceCapabilities {
-        capabilities()
-    }
-}
-
-impl RxToken for NoToken {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&[])
-    }
-}
-
-impl TxToken for NoToken {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        f(&mut [0; FRAME_BYTES_MAX][..length])
-    }
-}
-
-/// Memory that lives as long as the process: a connection is made once a run.
-fn leak(bytes: usize) -> &'static mut [u8] {
-    Box::leak(vec![0_u8; bytes].into_boxed_slice())
-}
-
 impl BypassTcp {
-    /// A connection that starts to connect with the first poll.
-    ///
-    /// # Errors
-    /// What is wrong with the addresses, for the user.
-    pub fn new(config: BypassConfig) -> Result<Self, String> {
-        Self::with_buffers(config, leak(RECEIVE_BYTES), leak(TRANSMIT_BYTES))
-    }
-
-    /// As [`new`](Self::new), with these buffers for what was received and not read, and sent and not acknowledged.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn with_buffers(
-        config: BypassConfig,
-        receive: &'static mut [u8],
-        transmit: &'static mut [u8],
-    ) -> Result<Self, String> {
-        let mac = EthernetAddress(config.mac);
-        if !mac.is_unicast() {
-            return Err(format!("{mac} cannot be our MAC address: it is a group address or zero"));
-        }
-        if config.prefix_bits > 32 {
-            return Err(format!("{}/{}: a prefix has at most 32 bits", config.address, config.prefix_bits));
-        }
-        let cidr = Ipv4Cidr::new(config.address, config.prefix_bits);
-        if !cidr.contains_addr(config.venue.ip()) && config.gateway.is_none() {
-            return Err(format!(
-                "the venue {} is not in {cidr} and no gateway is set: set port.gateway to the next hop's address",
-                config.venue.ip()
-            ));
-        }
-        let mut stack = Config::new(HardwareAddress::Ethernet(mac));
-        stack.random_seed = config.seed;
-        let mut interface = Interface::new(stack, &mut Blueprint, Instant::ZERO);
-        let mut has_room = true;
-        interface.update_ip_addrs(|addresses| has_room = addresses.push(IpCidr::Ipv4(cidr)).is_ok());
-        if let Some(gateway) = config.gateway {
-            has_room &= interface.routes_mut().add_default_ipv4_route(gateway).is_ok();
-        }
-        if !has_room {
-            return Err("smoltcp was built without room for an address and a route".into());
-        }
-        let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(transmit));
-        socket.set_nagle_enabled(false);
-        socket.set_ack_delay(Some(duration(config.ack_delay_ns)));
-        socket.set_timeout(Some(duration(config.timeout_ns)));
-        socket.set_keep_alive(Some(duration(config.keep_alive_ns)));
-        let storage: &'static mut [SocketStorage<'static>] = Box::leak(Box::new([SocketStorage::EMPTY]));
-        let mut sockets = SocketSet::new(storage);
-        let handle = sockets.add(socket);
-        let mirror = Mirror::new(config.mac, config.address, *config.venue.ip(), config.venue.port());
-        Ok(Self {
-            interface,
-            sockets,
-            handle,
-            wire: WireState::new(mirror),
-            staged: [0; FRAME_BYTES_MAX],
-            staged_bytes: 0,
-            config,
-            phase: Phase::Waiting { until: TaiNs(0) },
-            attempts: 0,
-            failures: 0,
-            surveyed: false,
-            epoch: None,
-            dirty: true,
-            taken: 0,
-            deadline: TaiNs(0),
-            up_pending: false,
-            down_pending: None,
-            reset_seen: false,
-            syn_left: false,
-            taken_end: 0,
-            risk_end: None,
-            recall_until: None,
-            is_finishing: false,
-            connect_failure: None,
-            is_final: false,
-        })
-    }
-
     /// The connection's numbers, for the shared mirror.
     pub fn connection(&self) -> &Connection {
         self.wire.mirror.connection()
@@ -423,46 +258,6 @@ impl BypassTcp {
         };
         self.deadline = stack.min(own).min(self.recall_until.unwrap_or(TaiNs::NEVER));
     }
-
-    /// After a kill: whether what was under way then has arrived; if it has not in time, the connection goes.
-    fn check_recall<P: Port>(&mut self, now: TaiNs, port: &mut P) {
-        let Some(until) = self.recall_until else { return };
-        if self.is_acknowledged(self.wire.sealed_end) {
-            self.end_recall();
-        } else if self.wire.is_barred || now >= until {
-            self.reset_recalled(now, port);
-        }
-    }
-
-    /// The first byte that the stack may still send again. The mirror's number is the venue's word, which the stack does
-    /// not take from a segment outside its window.
-    fn first_kept(&self) -> u32 {
-        self.taken_end.wrapping_sub(self.socket().send_queue() as u32)
-    }
-
-    fn is_acknowledged(&self, end: Option<u32>) -> bool {
-        end.is_none_or(|end| !is_before(self.first_kept(), end))
-    }
-
-    fn end_recall(&mut self) {
-        self.recall_until = None;
-        self.wire.sealed_end = None;
-        self.wire.is_barred = false;
-    }
-
-    /// Nothing else keeps from the venue what it may not get any more.
-    #[cold]
-    fn reset_recalled<P: Port>(&mut self, now: TaiNs, port: &mut P) {
-        let bytes = self.risk_end.map_or(0, |end| end.wrapping_sub(self.first_kept()));
-        self.wire.count(TcpCounter::Recalled);
-        self.wire.counters[TcpCounter::RecalledBytes.index()] += u64::from(bytes);
-        self.wire.discard_held();
-        self.abort(now, port, DropReason::Killed);
-    }
-}
-
-fn duration(ns: u64) -> Duration {
-    Duration::from_micros(ns / 1000)
 }
 
 impl Carrier for BypassTcp {
@@ -565,20 +360,7 @@ impl<P: Port> OrderTransport<P> for BypassTcp {
     }
 
     fn recall(&mut self, now: TaiNs, port: &mut P) -> bool {
-        if !matches!(self.phase, Phase::Up | Phase::Closing { .. }) || self.is_acknowledged(self.risk_end) {
-            return false;
-        }
-        let sent_end = self.wire.mirror.connection().next;
-        if self.risk_end.is_some_and(|end| is_before(sent_end, end)) || self.wire.is_blocked() {
-            self.reset_recalled(now, port);
-            return true;
-        }
-        // On the wire: it has arrived or will at once, and then the connection is needed for the cancels. Or it was lost,
-        // and then it must not be sent again.
-        self.wire.sealed_end = self.risk_end;
-        self.recall_until.get_or_insert(now.plus(RECALL_PATIENCE_NS));
-        self.dirty = true;
-        false
+        self.recall_orders(now, port)
     }
 
     fn finish(&mut self, now: TaiNs, port: &mut P, reason: DropReason) {
