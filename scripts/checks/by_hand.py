@@ -12,7 +12,7 @@ IOC = "3"
 
 
 def by_hand(out, _options):
-    with session.Session(out, "--seconds", 14, "--rate", 3000, "--exchange-option=--linger-ms=1500", capture=False) as today:
+    with session.Session(out, "--seconds", 18, "--rate", 3000, "--exchange-option=--linger-ms=1500", capture=False) as today:
         configure(today)
         today.start()
         today.wait_orders(100)

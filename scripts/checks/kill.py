@@ -27,7 +27,7 @@ def kill(out, _options):
 
 
 def kill_without_daemon(out, _options):
-    with session.Session(out, "--seconds", 6) as today:
+    with session.Session(out, "--seconds", 8) as today:
         today.start()
         today.wait_orders(200)
         pid = today.pid()
@@ -140,7 +140,7 @@ def kill_in_flight(out, options):
 
 def kill_scope(out, _options):
     """One strategy is halted while the other trades on, one symbol is stopped, both survive the data plane's death."""
-    with session.Session(out, "--seconds", 7, "--exchange-option=--linger-ms=1500") as today:
+    with session.Session(out, "--seconds", 10, "--exchange-option=--linger-ms=1500") as today:
         today.start()
         today.wait_orders(200)
         said = today.tern.tern("kill", "--scope", "strategy:maker")

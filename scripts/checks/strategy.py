@@ -7,8 +7,9 @@ import compare
 import kill
 import session
 
-# dataplane/examples/fragile.rs: its first strategy, the maker, panics at this execution of its own
-FRAGILE = os.path.join("examples", "fragile")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# dataplane/examples/fragile.rs, as it is compiled for the tests: its first strategy, the maker, panics at this execution of its own
+FRAGILE = os.path.join(os.environ.get("CARGO_TARGET_DIR") or os.path.join(ROOT, "target"), "debug", "examples", "fragile")
 PANICS_AT = 30
 MAKER = 1
 
@@ -58,8 +59,8 @@ def beside_audit(out, binary):
     """The data plane's program in a folder with the second opinion's, which ternd looks for beside it."""
     folder = os.path.join(out, "bin")
     os.makedirs(folder)
-    for name in (FRAGILE, "tern-audit"):
-        os.symlink(os.path.abspath(binary(name)), os.path.join(folder, os.path.basename(name)))
+    for path in (binary(FRAGILE), binary("tern-audit")):
+        os.symlink(os.path.abspath(path), os.path.join(folder, os.path.basename(path)))
     return os.path.abspath(os.path.join(folder, os.path.basename(FRAGILE)))
 
 

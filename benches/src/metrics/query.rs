@@ -1,5 +1,5 @@
-//! `journal_query`: `tern journal query` as a process, over a day of many symbols: one order's story, and one symbol in a
-//! hundredth of the day. The peer is the same program reading every record (`--no-index`), as it does where no index is.
+//! `journal_query`: `tern journal query` as a process, over a day of many symbols that is still being written: the story of an order
+//! in its middle and of the latest one, and one symbol in a hundredth of the day. The peer is the same program reading every record (`--no-index`), as it does where no index is.
 //! `TERN_BENCH_QUERY_RECORDS` says over how many records, for figures at full size.
 
 use std::path::Path;
@@ -12,6 +12,7 @@ use tern_abi::record::{
     StartRecord, VenueEventKind,
 };
 use tern_dataplane::assemble::RunState;
+use tern_journal::index::SoFar;
 use tern_journal::{Index, Options, Writer, segments_from};
 use zerocopy::IntoBytes;
 
@@ -22,6 +23,8 @@ use crate::setting::Scratch;
 const SYMBOLS: u32 = 5_000;
 /// Records of a round: see [`Day::round`].
 const ROUND: u64 = 20;
+/// Records between two looks at whether the last segment has grown by enough for another index.
+const LOOK_RECORDS: u64 = 50_000;
 /// From record to record.
 const STEP_NS: u64 = 200_000;
 /// Above this a run takes minutes, and there are few.
@@ -92,28 +95,36 @@ impl Day {
     }
 }
 
-/// A journal of about `records` records in `folder`, finished; how many orders it has.
-fn write_journal(folder: &Path, records: u64) -> u32 {
+/// A journal of about `records` records in `folder`, its last segment indexed now and then as `ternd` does; what writes it, and
+/// how many orders it has.
+fn write_journal(folder: &Path, records: u64) -> (Writer, u32) {
     let (journal, _) = Writer::open(folder, Options::new("bench")).expect("a journal can be made");
     let mut day = Day { journal, seq: 0, order: 0, body: Vec::new() };
     let line = RunState { day: 20_783, journal_seq: Some(0), ..RunState::default() }.to_line();
     day.put(Kind::Start, &[StartRecord::default().as_bytes(), line.as_bytes()]);
+    let (mut so_far, mut look) = (SoFar::default(), LOOK_RECORDS);
     while day.seq + ROUND <= records {
         day.round();
+        if day.seq >= look {
+            day.journal.flush().expect("the disk is not full");
+            let last = *segments_from(folder, 0).expect("a whole journal").end();
+            so_far.turn(folder, last).expect("the disk is not full");
+            look += LOOK_RECORDS;
+        }
     }
-    day.journal.seal().expect("the disk is not full");
-    day.order
+    day.journal.flush().expect("the disk is not full");
+    (day.journal, day.order)
 }
 
-/// Indexes every segment; bytes of the indexes.
+/// Indexes every finished segment; bytes of all indexes.
 fn index(folder: &Path) -> u64 {
     let segments = segments_from(folder, 0).expect("a whole journal");
-    let files = segments.map(|number| {
-        let index = Index::open(folder, number).expect("a whole segment");
-        let path = index.write().expect("the disk is not full").expect("a finished segment");
-        path.metadata().expect("there").len()
-    });
-    files.sum()
+    for number in *segments.start()..*segments.end() {
+        Index::open(folder, number).expect("a whole segment").write().expect("the disk is not full");
+    }
+    let files = std::fs::read_dir(folder).expect("there").map(|file| file.expect("there"));
+    let indexes = files.filter(|file| file.path().extension().is_some_and(|end| end == "index"));
+    indexes.map(|file| file.metadata().expect("there").len()).sum()
 }
 
 /// Milliseconds that a query takes; it has to find something.
@@ -134,7 +145,8 @@ pub fn journal_query(plan: Plan) -> Vec<Row> {
     let disk = Scratch::disk();
     let folder = disk.path().join("journal");
     let began = Instant::now();
-    let orders = write_journal(&folder, records);
+    // What writes it goes on to live: nothing is finished.
+    let (_writer, orders) = write_journal(&folder, records);
     let written_s = began.elapsed().as_secs_f64();
     let began = Instant::now();
     let index_bytes = index(&folder);
@@ -147,6 +159,8 @@ pub fn journal_query(plan: Plan) -> Vec<Row> {
     let (from, to) = (records / 2 * STEP_NS, (records / 2 + records / 100) * STEP_NS);
     let (from, to) = (from.to_string(), to.to_string());
     let story: &[&str] = &["--order", &order];
+    let latest = orders.to_string();
+    let latest: &[&str] = &["--order", &latest];
     let span: &[&str] = &["--symbol", "S0042", "--from", &from, "--to", &to];
     let row = |(name, arguments): (&str, &[&str])| {
         let scan = [arguments, &["--no-index"]].concat();
@@ -158,5 +172,5 @@ pub fn journal_query(plan: Plan) -> Vec<Row> {
         };
         RowBuilder::new(name, "ms", by_index).peer("the same, every record read", by_scan).note(note.clone()).build()
     };
-    [("journal_query_order", story), ("journal_query_symbol", span)].map(row).into()
+    [("journal_query_order", story), ("journal_query_latest", latest), ("journal_query_symbol", span)].map(row).into()
 }

@@ -226,16 +226,26 @@ fn a_stream_that_arrives_is_shown_and_each_planted_fault_is_named() {
 
         let asked = format!("{GROUP}:{PORT}");
         let why_of = |asked: &str| json(&net, &config, &["xdp", "why", asked, "--seconds", "0.3"]);
+        // On a host that has much to do what was before a change is still seen after it, for a while.
+        let settled = |is_right: &dyn Fn(&Value) -> bool| {
+            let mut said = why_of(&asked);
+            for _ in 0..10 {
+                if is_right(&said) {
+                    break;
+                }
+                said = why_of(&asked);
+            }
+            assert!(is_right(&said), "{said:#}");
+            said
+        };
         let why = |cause: &str| {
-            let said = why_of(&asked);
-            assert_eq!(said["cause"], cause, "{said:#}");
+            let said = settled(&|said| said["cause"] == cause);
             let last = said["steps"].as_array().and_then(|steps| steps.last()).cloned().unwrap_or_default();
             assert!(!last["evidence"].as_str().unwrap_or_default().is_empty(), "{said:#}");
             assert!(!last["todo"].as_str().unwrap_or_default().is_empty(), "{said:#}");
         };
         let arrives = || {
-            let said = why_of(&asked);
-            assert!(said["cause"].is_null() && said["datagrams"].as_u64() > Some(0), "{said:#}");
+            settled(&|said| said["cause"].is_null() && said["datagrams"].as_u64() > Some(0));
         };
         arrives();
         shown(&net, &config, steer.pins().facts().program_id);

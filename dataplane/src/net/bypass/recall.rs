@@ -1,7 +1,7 @@
 //! What a kill takes back: orders that are on the wire may still arrive, those that would be sent again may not.
 
-use super::super::{OrderTransport, TcpCounter};
 use super::super::mirror::is_before;
+use super::super::{OrderTransport, TcpCounter};
 use super::{BypassTcp, Phase};
 use tern_core::session::DropReason;
 use tern_core::units::TaiNs;
