@@ -148,7 +148,7 @@ fn table(latencies: &Latencies) -> String {
     let mut rows = String::new();
     for span in latencies.spans() {
         let p = span.percentiles();
-        let _ = write!(rows, "<tr><td>{}<td>{}<td>{}", span.name, span.help, grouped(p.n));
+        let _ = write!(rows, "<tr><td>{}<td class='text'>{}<td>{}", span.name, span.help, grouped(p.n));
         for value in [p.min, p.p50, p.p90, p.p99, p.p999, p.max] {
             let _ = write!(rows, "<td>{}", duration(value));
         }
