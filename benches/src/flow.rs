@@ -1,6 +1,7 @@
 //! The flow that the benchmarks run on: the exchange's generator, packed into datagrams as a venue packs them.
 
 use tern_sim::generate::{Config, Generator, Shape};
+use tern_venues::itch_ouch::wire::itch::Message;
 use tern_venues::itch_ouch::wire::{Alpha, mold};
 
 /// The feed session of all benchmark flow.
@@ -70,17 +71,10 @@ impl Flow {
 
     /// The symbol of the first stock directory message: the busiest.
     pub fn busiest_symbol(&self) -> Option<String> {
-        self.datagrams.iter().find_map(|datagram| {
-            let mut rest = &datagram[mold::HEADER_BYTES..];
-            while let Some((length, behind)) = rest.split_first_chunk() {
-                let (message, behind) = behind.split_at_checked(u16::from_be_bytes(*length).into())?;
-                // ITCH 5.0, 1.2.1: the symbol is 8 bytes from offset 11 on.
-                if message.first() == Some(&b'R') {
-                    return message.get(11..19).map(|name| String::from_utf8_lossy(name).trim_end().to_owned());
-                }
-                rest = behind;
-            }
-            None
+        let packets = self.datagrams.iter().filter_map(|datagram| mold::Downstream::parse(datagram).ok());
+        packets.flat_map(|packet| packet.blocks().flatten()).find_map(|block| match Message::decode(block) {
+            Ok(Message::StockDirectory(directory)) => Some(directory.stock.to_string()),
+            _ => None,
         })
     }
 

@@ -7,7 +7,7 @@ import compare
 import kill
 import session
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(session.HERE))
 # dataplane/examples/fragile.rs, as it is compiled for the tests: its first strategy, the maker, panics at this execution of its own
 FRAGILE = os.path.join(os.environ.get("CARGO_TARGET_DIR") or os.path.join(ROOT, "target"), "debug", "examples", "fragile")
 PANICS_AT = 30

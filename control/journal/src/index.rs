@@ -111,6 +111,13 @@ struct Tables {
     windows: Vec<Window>,
 }
 
+impl Tables {
+    /// Up to where an index is made that goes as far.
+    fn until(&self) -> Until {
+        if matches!(self.reach, Reach::Mark { .. }) { Until::Mark(self.bytes) } else { Until::Now }
+    }
+}
+
 /// The postings by each key, ascending.
 type Postings = [Vec<Posting>; KEYS];
 
@@ -181,13 +188,7 @@ impl Index {
     /// # Errors
     /// `Damaged`, `Missing`, `Version`, `Io` of the segment. An index file that is wrong is no error.
     pub fn open(folder: &Path, number: u64) -> Result<Self, JournalError> {
-        match file::open(folder, number)? {
-            Some((tables, kept)) if matches!(tables.reach, Reach::End(_)) => {
-                Ok(Self::of(folder, number, tables, Some(kept), Postings::default()))
-            }
-            Some((tables, kept)) => Self::read(folder, number, Some((tables, kept)), Until::Now),
-            None => Self::make(folder, number),
-        }
+        Self::open_until(folder, number, Until::Now)
     }
 
     /// As [`open`](Self::open), without a look at the file.
@@ -204,11 +205,16 @@ impl Index {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn so_far(folder: &Path, number: u64) -> Result<Self, JournalError> {
+        Self::open_until(folder, number, Until::Mark(u64::MAX))
+    }
+
+    fn open_until(folder: &Path, number: u64, until: Until) -> Result<Self, JournalError> {
         match file::open(folder, number)? {
+            // Nothing lies behind it.
             Some((tables, kept)) if matches!(tables.reach, Reach::End(_)) => {
                 Ok(Self::of(folder, number, tables, Some(kept), Postings::default()))
             }
-            known => Self::read(folder, number, known, Until::Mark(u64::MAX)),
+            known => Self::read(folder, number, known, until),
         }
     }
 
@@ -254,9 +260,7 @@ impl Index {
         for (key, all) in KEY_ORDER.into_iter().zip(&mut all) {
             let Some(known) = kept.all(key)? else {
                 // A page is wrong: the file is as good as none.
-                let until = Until::Mark(self.tables.bytes);
-                let until = if self.is_finished() { Until::Now } else { until };
-                return Self::read(&self.folder, self.number, None, until)?.write();
+                return Self::read(&self.folder, self.number, None, self.tables.until())?.write();
             };
             *all = known;
             all.extend(&self.postings[key as usize]);
@@ -272,8 +276,7 @@ impl Index {
     /// As [`open`](Self::open).
     pub fn check(folder: &Path, number: u64) -> Result<Option<bool>, JournalError> {
         let Some((tables, kept)) = file::open(folder, number)? else { return Ok(None) };
-        let until = if matches!(tables.reach, Reach::End(_)) { Until::Now } else { Until::Mark(tables.bytes) };
-        let (made, postings) = build::build(folder, number, None, until)?;
+        let (made, postings) = build::build(folder, number, None, tables.until())?;
         let mut is_same = tables == made;
         for (key, wanted) in KEY_ORDER.into_iter().zip(&postings) {
             is_same = is_same && kept.all(key)?.as_ref() == Some(wanted);

@@ -75,11 +75,13 @@ pub(super) fn build(
         }
         Until::Mark(_) => {
             // Nothing may lie behind the last one: a writer that recovers the segment cuts off what is torn.
-            if build.tables.bytes <= limit && mark_at(folder, number, build.tables.bytes)?.is_some() {
-                build.note_mark();
-            }
-            build.go_back();
-            let found = mark_at(folder, number, build.tables.bytes)?;
+            let found = match mark_at(folder, number, build.tables.bytes)? {
+                Some(mark) => Some(mark),
+                None => {
+                    build.go_back();
+                    mark_at(folder, number, build.tables.bytes)?
+                }
+            };
             found.filter(|(_, records)| *records == build.tables.records).map_or(Reach::Now, |(reach, _)| reach)
         }
     };
