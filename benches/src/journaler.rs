@@ -29,15 +29,26 @@ const SYNC_EVERY: Duration = Duration::from_millis(10);
 pub struct Progress {
     ended: AtomicBool,
     next_seq: AtomicU64,
+    waited_ns: AtomicU64,
 }
 
 impl Progress {
     /// Waits until at most `left` records before `next_seq` are still in the rings: a flow without pauses outruns any
     /// disk, which no venue does.
     pub fn wait(&self, next_seq: u64, left: u64) {
+        if self.next_seq.load(Ordering::Acquire) + left >= next_seq {
+            return;
+        }
+        let began = Instant::now();
         while self.next_seq.load(Ordering::Acquire) + left < next_seq {
             std::thread::sleep(IDLE / 4);
         }
+        self.waited_ns.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// How long the flow waited since this was asked before.
+    pub fn take_waited(&self) -> Duration {
+        Duration::from_nanos(self.waited_ns.swap(0, Ordering::Relaxed))
     }
 }
 
@@ -136,6 +147,8 @@ fn keep_indexes(folder: &Path, progress: &Progress) {
 
 fn drain(folder: &Path, daemon: &mut DaemonSegment, progress: &Progress) -> Drained {
     let (mut writer, _) = Writer::open(folder, Options::new("bench")).expect("a journal can be made");
+    // As the daemon's; where it is not granted, as that goes on without.
+    let _ = pin::before_others();
     let cpu_before = cpu_ns();
     let mut ends = daemon.ends().expect("rings of our own");
     let (mut records, mut synced) = (0, Instant::now());

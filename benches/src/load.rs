@@ -30,7 +30,7 @@ const SYNC_EVERY: Duration = Duration::from_millis(10);
 pub struct Done {
     /// Records of the journal at full rate.
     pub records: AtomicU64,
-    /// Queries that were begun.
+    /// Queries that were answered.
     pub queries: AtomicU64,
     /// Scrapes.
     pub scrapes: AtomicU64,
@@ -114,16 +114,16 @@ impl Load {
         command
     }
 
-    /// Waits until the program ends; one that still runs when the load is off is ended.
-    fn through(&self, mut child: Child) {
+    /// Waits until the program ends, and whether well; one that still runs when the load is off is ended.
+    fn through(&self, mut child: Child) -> bool {
         loop {
             match child.try_wait().expect("a program of our own") {
-                Some(_) => return,
+                Some(status) => return status.success(),
                 None if self.is_on() => thread::sleep(LOOK),
                 None => {
                     child.kill().expect("a program of our own");
                     child.wait().expect("a program of our own");
-                    return;
+                    return false;
                 }
             }
         }
@@ -134,8 +134,8 @@ impl Load {
             let mut command = self.command("tern");
             let symbol = self.symbol.get().expect("it is set before the load is on");
             command.args(["journal", "query", "--json", "--symbol", symbol, "--journal"]).arg(&self.journal);
-            self.done.queries.fetch_add(1, Ordering::Relaxed);
-            self.through(command.spawn().expect("it can be started"));
+            let is_answered = self.through(command.spawn().expect("it can be started"));
+            self.done.queries.fetch_add(u64::from(is_answered), Ordering::Relaxed);
         }
     }
 
@@ -150,7 +150,10 @@ impl Load {
     }
 
     fn scrape(&self) {
-        let mut command = self.command("tern-metrics");
+        // Of the load's programs the only one that does not end by itself, should this one be killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(self.programs.join("tern-metrics"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut server = command.arg("--config").arg(&self.config).spawn().expect("it can be started");
         while self.wait() {
             let got = TcpStream::connect(("127.0.0.1", self.metrics_port)).and_then(|mut line| {

@@ -107,6 +107,34 @@ fn crate_graph_is_the_designed_one() {
     assert_eq!(seen, allowed.len(), "a crate of the graph is gone from the workspace");
 }
 
+/// Looking for examples that are not there took a minute of each run.
+#[test]
+fn examples_of_the_documentation_run() {
+    let mut crates = 0;
+    for manifest in tracked(&["Cargo.toml"]) {
+        if !read(&manifest).contains("doctest = false") {
+            continue;
+        }
+        crates += 1;
+        let folder = format!("{}/src/", manifest.parent().expect("a file is in a folder").display());
+        for path in tracked(&[".rs"]).iter().filter(|path| path.to_string_lossy().starts_with(&folder)) {
+            let text = read(path);
+            let fences = text.lines().filter_map(|line| {
+                let doc = line.trim_start();
+                doc.strip_prefix("//!").or(doc.strip_prefix("///"))?.trim_start().strip_prefix("```")
+            });
+            // Every other one ends what the one before began.
+            let code: Vec<&str> = fences.step_by(2).filter(|language| *language != "text").collect();
+            assert!(
+                code.is_empty(),
+                "{}: no one runs {code:?}: take `doctest = false` out of its manifest",
+                shown(path)
+            );
+        }
+    }
+    assert!(crates > 10, "only {crates} crates without examples");
+}
+
 #[test]
 fn files_stay_readable() {
     let long: Vec<String> = tracked(&[".rs", ".c", ".h", ".sh", ".py"])

@@ -40,7 +40,7 @@ def by_hand(out, _options):
         assert not turned, f"through zero: {turned}: {held} {left}"
         scopes = {scope["scope"]: scope["state"] for scope in today.status()["restricted"]}
         assert scopes == {"firm": "reduce_only"}, scopes
-        today.wait_closed()
+        today.close()
         today.tern.settle()
         today.tern.stop()
         journal, _ = today.consistent(cut=True)

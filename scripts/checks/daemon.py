@@ -20,6 +20,7 @@ def daemon_stopped(out, _options):
         today.start()
         today.wait_orders(200)
         pid = today.tern.process.pid
+        assert ahead(pid) == 1 and ahead(today.pid()) == 0, "of both only the drain goes before others on its core"
         first = silence(today, lambda: os.kill(pid, signal.SIGSTOP), (SILENCE_MS + HALT_MS) / 2000)
         os.kill(pid, signal.SIGCONT)
         back_ns = tai_ns()
@@ -29,7 +30,7 @@ def daemon_stopped(out, _options):
         assert second["halt"] == "daemon_lost" and second["open"] == 0, second
         os.kill(pid, signal.SIGCONT)
         lifted_ns = lift(today)
-        today.wait_closed()
+        today.close()
         found = today.findings()
         session.require(found, but=("trading", "orders"))
         today.consistent(cut=True)
@@ -39,6 +40,15 @@ def daemon_stopped(out, _options):
         assert pulses == ["silent", "steady", "silent", "lost", "steady"], pulses
         return (f"stopped {first['seconds']:.1f} s: {first['halt']}, 0 orders from {SILENCE_MS} ms on, traded again by itself; stopped "
                 f"{second['seconds']:.1f} s: {second['halt']}, {second['was_open']} open orders cancelled, traded when resumed; all of it journaled")
+
+
+def ahead(pid):
+    """How many threads of a process go before ordinary ones."""
+    count = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as stat:
+            count += int(stat.read().rsplit(") ", 1)[1].split()[16]) < 0
+    return count
 
 
 def daemon_killed(out, _options):
@@ -62,7 +72,7 @@ def daemon_killed(out, _options):
         assert gone["halt"] == "daemon_lost" and gone["open"] == 0, gone
         again(today, plane)
         lifted_ns = lift(today)
-        today.wait_closed()
+        today.close()
         found = today.findings()
         session.require(found, but=("trading", "orders"))
         today.consistent(cut=True)

@@ -55,7 +55,8 @@ def stuck_loop(out, _options):
         assert status["halt"]["reason"] == "heartbeat_loss" and status["halt"]["by"] == "ternd", status["halt"]
         assert any("heartbeat_loss" in problem for problem in status["problems"]), status["problems"]
         before = today.counters()["loop"]["orders_new"]
-        today.wait_closed()
+        time.sleep(2.0)
+        today.close()
         found = today.findings()
         session.require(found, but=("trading", "gaps", "books", "orders"))
         today.consistent(cut=True)
@@ -83,7 +84,7 @@ def stuck_kill(out, _options):
         today.wait("the loop halts and logs in again", lambda: not today.status()["trading"] and sessions(today) == 1, 10)
         today.wait("nothing is open", lambda: today.counters()["loop"]["open_orders"] == 0, 10)
         orders = today.counters()["loop"]["orders_new"]
-        today.wait_closed()
+        today.close()
         today.tern.settle()
         today.tern.stop()
         today.consistent(cut=True)
@@ -134,7 +135,7 @@ def comes_back_halted(today, line):
     today.wait("the loop halts and logs in again", lambda: not today.status()["trading"] and sessions(today) == 1, 10)
     today.wait("nothing is open", lambda: today.counters()["loop"]["open_orders"] == 0, 10)
     orders = today.counters()["loop"]["orders_new"]
-    today.wait_closed()
+    today.close()
     today.tern.settle()
     today.tern.stop()
     today.consistent(cut=True)

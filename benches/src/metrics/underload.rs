@@ -3,7 +3,7 @@
 //! has the other one, the drain of the loop's own journal included.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tern_config::Config;
 use tern_hw::pin;
@@ -21,25 +21,30 @@ use crate::setting::{CONFIGURATION, Scratch, pin_to, two_cores};
 const OPENING_ORDERS: u32 = 200_000;
 /// Datagrams that are not measured, and those of a run.
 const WARM: usize = 20_000;
-const RUN: usize = 30_000;
-/// From the load's begin, or its end, to the run.
-const SETTLE: Duration = Duration::from_millis(300);
+const RUN: usize = 8_000;
+/// Runs from one change of the load to the next. Many short ones: what other guests of the host do moves a run by a fifth, and is another
+/// thing in the next.
+const RUNS: usize = 5;
+/// From the load's begin to the first run, so that queries are at all their stages, and from its end.
+const BEGIN: Duration = Duration::from_millis(1_200);
+const END: Duration = Duration::from_millis(300);
 /// Nobody else on this host listens there.
 const METRICS_PORT: u16 = 29_464;
 /// As the product's loop, where it may.
 const FIFO_PRIORITY: u8 = 50;
 
 /// p50 and p99 of each run, ns.
-type Figures = [Vec<f64>; 2];
-
-fn add(figures: &mut Figures, run: [f64; 4]) {
-    figures[0].push(run[0]);
-    figures[1].push(run[1]);
+#[derive(Default)]
+struct Figures {
+    of: [Vec<f64>; 2],
+    /// How long the runs took, and how much of it the flow waited for the journal.
+    took: Duration,
+    waited: Duration,
 }
 
 /// Runs in turns: with the load, and alone.
-fn measure(config: &Config, load: &Load, runs: usize, own_core: usize, disk: &Path) -> (Figures, Figures) {
-    let steady = ((WARM + (2 * runs + 1) * RUN) * 4) as u64;
+fn measure(config: &Config, load: &Load, turns: usize, own_core: usize, disk: &Path) -> (Figures, Figures) {
+    let steady = ((WARM + (2 * turns + 1) * RUNS * RUN) * 4) as u64;
     let plan = flow::Plan {
         shape: Shape::RealDay,
         opening_orders: OPENING_ORDERS,
@@ -70,13 +75,20 @@ fn measure(config: &Config, load: &Load, runs: usize, own_core: usize, disk: &Pa
         rig.ticks(warm, Some(journal));
         rig.log_in();
         let (mut loaded, mut alone) = (Figures::default(), Figures::default());
-        for (number, part) in rest.chunks_exact(RUN).take(2 * runs).enumerate() {
+        for (number, part) in rest.chunks_exact(RUNS * RUN).take(2 * turns).enumerate() {
             // Who begins a pair changes.
             let is_loaded = (number % 2 == 0) == (number / 2 % 2 == 0);
+            let figures = if is_loaded { &mut loaded } else { &mut alone };
             load.set(is_loaded);
-            std::thread::sleep(SETTLE);
-            let figures = rig.run(part, Some(journal)).figures;
-            add(if is_loaded { &mut loaded } else { &mut alone }, figures);
+            std::thread::sleep(if is_loaded { BEGIN } else { END });
+            journal.take_waited();
+            let began = Instant::now();
+            for run in part.chunks_exact(RUN) {
+                let run = rig.run(run, Some(journal)).figures;
+                figures.of.iter_mut().zip(run).for_each(|(all, figure)| all.push(figure));
+            }
+            figures.took += began.elapsed();
+            figures.waited += journal.take_waited();
         }
         (loaded, alone)
     };
@@ -110,7 +122,7 @@ pub fn loop_under_load(plan: Plan) -> Vec<Row> {
     let Some(load) = Load::new("loop_under_load", &file, &config.paths.journal, METRICS_PORT) else {
         return Vec::new();
     };
-    let runs = plan.runs.max(RUNS_MIN) * plan.scale;
+    let turns = plan.runs.max(RUNS_MIN) * plan.scale;
     let (loaded, alone) = std::thread::scope(|scope| {
         // A thread of its own: where it is pinned, the others of this process are not.
         let begun = scope.spawn(|| {
@@ -118,7 +130,7 @@ pub fn loop_under_load(plan: Plan) -> Vec<Row> {
             std::thread::scope(|inner| {
                 load.begin(inner);
                 let _end = End(&load);
-                measure(&config, &load, runs, own_core, disk.path())
+                measure(&config, &load, turns, own_core, disk.path())
             })
         });
         begun.join().expect("both are measured")
@@ -126,13 +138,20 @@ pub fn loop_under_load(plan: Plan) -> Vec<Row> {
     let done = [&load.done.records, &load.done.queries, &load.done.scrapes, &load.done.exports]
         .map(|count| count.load(std::sync::atomic::Ordering::Relaxed));
     assert!(done.iter().all(|count| *count > 0), "the load was there: {done:?}");
+    let waited = |figures: &Figures| 100.0 * figures.waited.as_secs_f64() / figures.took.as_secs_f64();
     let note = format!(
-        "beside it, on the other core: {} records journaled at full rate, {} scrapes, {} queries and {} exports begun",
-        done[0], done[2], done[1], done[3]
+        "beside it, on the other core: {} records journaled at full rate, {} scrapes, {} queries answered and {} exports begun; the flow \
+         waited {:.0} % of the time for its own journal, {:.0} % alone",
+        done[0],
+        done[2],
+        done[1],
+        done[3],
+        waited(&loaded),
+        waited(&alone),
     );
     let row = |metric, index: usize, ratio| {
-        RowBuilder::new(metric, "ns", loaded[index].clone())
-            .peer("the same loop alone", alone[index].clone())
+        RowBuilder::new(metric, "ns", loaded.of[index].clone())
+            .peer("the same loop alone", alone.of[index].clone())
             .target_ratio(ratio)
             .note(note.clone())
             .build()

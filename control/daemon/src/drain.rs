@@ -115,6 +115,10 @@ impl<'a, S: Sink> Drainer<'a, S> {
 
     /// Until the data plane is gone and the rings are empty. Returns whether all of it is in the journal.
     pub(crate) fn run(mut self, shared: &Shared<'_>) -> bool {
+        // A drain that waits for its core behind exports and queries fills the rings, and full rings stop trading.
+        if let Err(why) = tern_hw::pin::before_others() {
+            tracing::warn!("the drain competes with everything else on its core: {why}");
+        }
         let mut last_chance = None;
         loop {
             // Asked before the turn: what is published until then, the turn finds.
