@@ -109,7 +109,10 @@ impl Load {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
+        Self::quiet(Command::new(self.programs.join(program)))
+    }
+
+    fn quiet(mut command: Command) -> Command {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -151,9 +154,8 @@ impl Load {
 
     fn scrape(&self) {
         // Of the load's programs the only one that does not end by itself, should this one be killed.
-        let mut command = Command::new("setpriv");
+        let mut command = Self::quiet(Command::new("setpriv"));
         command.args(["--pdeathsig", "KILL", "--"]).arg(self.programs.join("tern-metrics"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut server = command.arg("--config").arg(&self.config).spawn().expect("it can be started");
         while self.wait() {
             let got = TcpStream::connect(("127.0.0.1", self.metrics_port)).and_then(|mut line| {

@@ -33,9 +33,10 @@ const METRICS_PORT: u16 = 29_464;
 /// As the product's loop, where it may.
 const FIFO_PRIORITY: u8 = 50;
 
-/// p50 and p99 of each run, ns.
+/// What runs of one kind came to.
 #[derive(Default)]
 struct Figures {
+    /// p50 and p99 of each run, ns.
     of: [Vec<f64>; 2],
     /// How long the runs took, and how much of it the flow waited for the journal.
     took: Duration,
