@@ -2,13 +2,12 @@
 
 use super::BookChange;
 use super::books::{BookError, Books};
-use super::level::Level;
 use super::line::Best;
 use super::order::{BookSide, NIL, Order, rank_of};
 use super::table::Located;
 use crate::units::{InstrumentId, Price, Side};
 use core::hint::select_unpredictable;
-use tern_abi::event::{BookEvent, EventKind, flags};
+use tern_abi::event::{BookEvent, EventKind, SIDE_SELL, flags};
 use tern_abi::prefetch::prefetch_slice;
 
 /// A price as the books keep it.
@@ -33,17 +32,16 @@ const FEW_EVENTS: usize = 4;
 
 const BOTH: [Side; 2] = [Side::Buy, Side::Sell];
 
-/// The level that an order of `side` joins by `event`.
+/// The level that an order of `side` joins by `event`, if that says a price.
 #[inline(always)]
-fn level_key(event: &BookEvent, side: Side) -> Option<(BookSide, u32)> {
-    let price = book_price(event.price).ok()?;
-    Some((BookSide::new(event.instrument, side), rank_of(side, price)))
+fn level_key(event: &BookEvent, side: Side) -> (BookSide, u32) {
+    (BookSide::new(event.instrument, side), rank_of(side, event.price as u32))
 }
 
 /// The level that an added order joins.
 #[inline(always)]
-fn added_level(event: &BookEvent) -> Option<(BookSide, u32)> {
-    level_key(event, Side::from_u8(event.side)?)
+fn added_level(event: &BookEvent) -> (BookSide, u32) {
+    level_key(event, select_unpredictable(event.side == SIDE_SELL, Side::Sell, Side::Buy))
 }
 
 #[inline(always)]
@@ -74,15 +72,12 @@ impl Books {
         }
     }
 
-    /// All that is asked for in small tables: what the message alone is the address of.
+    /// What the message alone is the address of; all that is asked for in small tables. Without a branch on the kind of the
+    /// event, which nobody can predict: a wrong guess costs more than a line that comes in time gives.
     #[inline(always)]
     fn prefetch_addressed(&self, event: &BookEvent) {
         self.orders.prefetch(event.order);
-        if event.kind == EventKind::Add
-            && let Some(key) = added_level(event)
-        {
-            self.levels.prefetch(key);
-        }
+        self.levels.prefetch_if(event.kind == EventKind::Add, added_level(event));
     }
 
     /// Asks for what an event names as soon as it is decoded: it is on its way while the rest of the datagram is looked at.
@@ -111,18 +106,13 @@ impl Books {
 
     fn prefetch_chunk(&self, events: &[BookEvent]) {
         for event in events {
-            self.orders.prefetch(event.order);
+            self.prefetch_addressed(event);
             prefetch_slice(&self.lines, event.instrument as usize);
-            if event.kind == EventKind::Add
-                && let Some((book, rank)) = added_level(event)
-            {
-                self.levels.prefetch((book, rank));
-                self.prices.prefetch(book);
-            }
+            self.prices.prefetch(added_level(event).0);
         }
         for event in events {
             if event.kind == EventKind::Add {
-                if let Some(level) = added_level(event).and_then(|key| self.levels.find(key)) {
+                if let Some(level) = self.levels.find(added_level(event)) {
                     self.orders.prefetch_slot(self.levels.get(level).tail);
                 }
             } else if is_one_of(event, LEAVES)
@@ -130,14 +120,13 @@ impl Books {
             {
                 let order = self.orders.get(slot);
                 self.levels.prefetch_slot(order.level());
-                self.orders.prefetch_slot(order.prev);
-                self.orders.prefetch_slot(order.next);
+                // Without a neighbour, its own line, which is here.
+                self.orders.prefetch_slot(select_unpredictable(order.prev == NIL, slot, order.prev));
+                self.orders.prefetch_slot(select_unpredictable(order.next == NIL, slot, order.next));
                 self.prices.prefetch(BookSide::new(event.instrument, order.side()));
-                if event.kind == EventKind::Replace
-                    && let Some(level) = level_key(event, order.side())
-                {
+                if event.kind == EventKind::Replace {
                     self.orders.prefetch(event.other);
-                    self.levels.prefetch(level);
+                    self.levels.prefetch(level_key(event, order.side()));
                 }
             }
         }
@@ -149,7 +138,7 @@ impl Books {
     /// The event does not fit the books; it is counted ([`Books::errors`]) and the book of its instrument is no longer
     /// the venue's. An order that lost more shares than it had and the first half of a replacement that failed are out
     /// of the book; nothing else changed.
-    #[inline]
+    #[inline(always)]
     pub fn apply(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
         let result = match event.kind {
             EventKind::Add => self.add(event),
@@ -191,12 +180,14 @@ impl Books {
         if level.book.instrument() == event.instrument { Ok(slot) } else { Err(BookError::OtherInstrument) }
     }
 
+    #[inline(always)]
     fn delete(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
         let slot = self.named(event)?;
         let (book, top_changed) = self.take_out(slot);
         Ok(change(book.instrument(), book.side(), top_changed))
     }
 
+    #[inline(always)]
     fn replace(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
         let slot = self.named(event)?;
         let (book, left_top) = self.take_out(slot);
@@ -204,6 +195,7 @@ impl Books {
         Ok(change(book.instrument(), book.side(), left_top | joined_top))
     }
 
+    #[inline(always)]
     fn execute_at_price(&mut self, event: &BookEvent) -> Result<BookChange, BookError> {
         // Checked first: an order must not lose shares to an event that is refused.
         let price = book_price(event.price)?;
@@ -213,6 +205,7 @@ impl Books {
     }
 
     /// The event's order loses shares and keeps its place. Its price comes back too.
+    #[inline(always)]
     fn reduce(&mut self, event: &BookEvent) -> Result<(BookChange, u32), BookError> {
         let slot = self.named(event)?;
         let order = self.orders.get_mut(slot);
@@ -232,9 +225,7 @@ impl Books {
             let quantity = level.quantity;
             let best = &mut self.lines[book.instrument() as usize].sides[book.side().index()];
             let is_best = best.level == level_slot;
-            if is_best {
-                best.quantity = quantity;
-            }
+            best.update(is_best, Best { quantity, ..*best });
             is_best && event.quantity != 0
         };
         if matches!(event.kind, EventKind::Execute | EventKind::ExecuteAtPrice)
@@ -268,39 +259,27 @@ impl Books {
         };
         let best = &mut line.sides[side.index()];
         let book = BookSide::new(instrument, side);
-        match self.levels.locate((book, rank)) {
-            Located::Found(slot) => {
-                let level = self.levels.get_mut(slot);
-                let last = level.tail;
-                level.tail = place.slot();
-                level.orders += 1;
-                level.quantity += u64::from(quantity);
-                let (shares, orders) = (level.quantity, level.orders);
-                self.orders.get_mut(last).next = place.slot();
-                self.orders.occupy(place, Order::new(reference, quantity, slot, side, last));
-                let is_best = best.level == slot;
-                if is_best {
-                    best.quantity = shares;
-                    best.orders = orders;
-                }
-                Ok(is_best)
-            }
-            Located::Vacant(vacancy) => {
-                let shares = u64::from(quantity);
-                if !self.prices.insert(book, rank) {
-                    return Err(BookError::Overfull);
-                }
-                let slot = vacancy.slot();
-                self.levels.occupy(vacancy, Level::new(book, rank, quantity, place.slot()));
-                self.orders.occupy(place, Order::new(reference, quantity, slot, side, NIL));
-                let is_best = best.orders == 0 || rank > best.rank;
-                if is_best {
-                    *best = Best { quantity: shares, orders: 1, rank, level: slot, reserved: 0 };
-                }
-                Ok(is_best)
-            }
-            Located::Full => Err(BookError::Overfull),
+        let seat = self.levels.seat((book, rank)).ok_or(BookError::Overfull)?;
+        if !self.prices.insert(book, rank, seat.is_new()) {
+            return Err(BookError::Overfull);
         }
+        let level = self.levels.take_seat(seat, (book, rank));
+        level.orders += 1;
+        level.quantity += u64::from(quantity);
+        // Whether the level is new, and whether it is the best, are coin tosses. In a new one the order's own slot takes the
+        // write that is for the one in front.
+        let last = select_unpredictable(seat.is_new(), place.slot(), level.tail);
+        let prev = select_unpredictable(seat.is_new(), NIL, level.tail);
+        level.head = select_unpredictable(seat.is_new(), place.slot(), level.head);
+        level.tail = place.slot();
+        let is_best = (best.orders == 0) | (rank >= best.rank);
+        best.update(
+            is_best,
+            Best { quantity: level.quantity, orders: level.orders, rank, level: seat.slot(), reserved: 0 },
+        );
+        self.orders.get_mut(last).next = place.slot();
+        self.orders.occupy(place, Order::new(reference, quantity, seat.slot(), side, prev));
+        Ok(is_best)
     }
 
     /// Takes the order in `slot` out of its queue, and its level out of the book if it was the last there. Whose book it
@@ -312,34 +291,29 @@ impl Books {
         let level_slot = order.level();
         let level = self.levels.get_mut(level_slot);
         let (book, rank) = (level.book, level.rank);
+        level.orders -= 1;
+        level.quantity -= u64::from(order.quantity);
+        // Whether there is a neighbour is a coin toss, as is what follows: without one, the freed slot takes the write.
+        let (is_first, is_last) = (order.prev == NIL, order.next == NIL);
+        level.head = select_unpredictable(is_first, order.next, level.head);
+        level.tail = select_unpredictable(is_last, order.prev, level.tail);
+        let (left, quantity) = (level.orders, level.quantity);
+        self.orders.get_mut(select_unpredictable(is_first, slot, order.prev)).next = order.next;
+        self.orders.get_mut(select_unpredictable(is_last, slot, order.next)).prev = order.prev;
+        let is_gone = left == 0;
+        self.levels.leave_seat(level_slot, is_gone);
+        self.prices.remove(book, rank, is_gone);
         let best = &mut self.lines[book.instrument() as usize].sides[book.side().index()];
         let is_best = best.level == level_slot;
-        if level.orders != 1 {
-            level.orders -= 1;
-            level.quantity -= u64::from(order.quantity);
-            if is_best {
-                best.orders = level.orders;
-                best.quantity = level.quantity;
-            }
-            // Whether there is a neighbour is a coin toss: without one, the freed slot takes the write.
-            let (is_first, is_last) = (order.prev == NIL, order.next == NIL);
-            level.head = select_unpredictable(is_first, order.next, level.head);
-            level.tail = select_unpredictable(is_last, order.prev, level.tail);
-            self.orders.get_mut(select_unpredictable(is_first, slot, order.prev)).next = order.next;
-            self.orders.get_mut(select_unpredictable(is_last, slot, order.next)).prev = order.prev;
-            return (book, is_best);
-        }
-        self.levels.remove(level_slot);
-        self.prices.remove(book, rank);
-        if is_best {
-            best.orders = 0;
-            if let Some(rank) = self.prices.best(book)
-                && let Some(slot) = self.levels.find((book, rank))
-            {
-                let level = self.levels.get(slot);
-                let (quantity, orders) = (level.quantity, level.orders);
-                *best = Best { quantity, orders, rank, level: slot, reserved: 0 };
-            }
+        best.update(is_best, Best { quantity, orders: left, ..*best });
+        // Both in one word: each by itself is a coin toss, together they are not.
+        if (best.level ^ level_slot) | left == 0
+            && let Some(rank) = self.prices.best(book)
+            && let Some(slot) = self.levels.find((book, rank))
+        {
+            let level = self.levels.get(slot);
+            let (quantity, orders) = (level.quantity, level.orders);
+            *best = Best { quantity, orders, rank, level: slot, reserved: 0 };
         }
         (book, is_best)
     }

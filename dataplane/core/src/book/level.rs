@@ -5,8 +5,9 @@
 //! happens at the touch of a book stays within a few lines. A level whose place is taken, by one that is a multiple of
 //! [`NEAR`] ticks away or within the same tick, goes into a hash table; the place counts how many did.
 
-use super::order::{BookSide, price_of};
+use super::order::{BookSide, NIL, price_of};
 use super::table::{Line, Lines, Located, Table, Vacancy, spread};
+use core::hint::select_unpredictable;
 use tern_abi::arena::Arena;
 use zerocopy::FromZeros;
 
@@ -20,7 +21,7 @@ pub(super) const TICK: u32 = 100;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromZeros)]
 pub(super) struct Level {
-    /// Shares of all orders.
+    /// Shares of all orders: none where there is no order.
     pub(super) quantity: u64,
     /// Whose level.
     pub(super) book: BookSide,
@@ -38,10 +39,9 @@ pub(super) struct Level {
 }
 
 impl Level {
-    /// A level of one order.
-    #[inline(always)]
-    pub(super) const fn new(book: BookSide, rank: u32, quantity: u32, order: u32) -> Self {
-        Self { quantity: quantity as u64, book, rank, orders: 1, head: order, tail: order, others: 0 }
+    /// A level that waits for its first order.
+    const fn begun((book, rank): (BookSide, u32)) -> Self {
+        Self { quantity: 0, book, rank, orders: 0, head: NIL, tail: NIL, others: 0 }
     }
     /// As strategies see it.
     #[inline(always)]
@@ -105,6 +105,27 @@ impl Line for LevelLine {
     }
 }
 
+/// Where the level of a key is, or will be; valid until the levels change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    slot: u32,
+    is_new: bool,
+    /// In the hash table, for a new level that has to go there.
+    beyond: Option<Vacancy>,
+}
+
+impl Seat {
+    #[inline(always)]
+    pub(super) const fn slot(self) -> u32 {
+        self.slot
+    }
+    /// Whether there is no such level yet.
+    #[inline(always)]
+    pub(super) const fn is_new(self) -> bool {
+        self.is_new
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Levels {
@@ -135,6 +156,11 @@ impl Levels {
     pub(super) fn prefetch(&self, key: (BookSide, u32)) {
         self.prefetch_slot(Self::place_of(key));
     }
+    /// The same if it is wanted, which nobody can predict.
+    #[inline(always)]
+    pub(super) fn prefetch_if(&self, is_wanted: bool, key: (BookSide, u32)) {
+        self.prefetch_slot(select_unpredictable(is_wanted, Self::place_of(key), 0));
+    }
     /// Asks for the line of `slot`; does nothing for a slot that does not exist.
     #[inline(always)]
     pub(super) fn prefetch_slot(&self, slot: u32) {
@@ -152,28 +178,33 @@ impl Levels {
         if level.others == 0 { None } else { self.table.find(key) }
     }
 
-    /// The slot of the level of `key`, whose instrument exists, or where it would go.
+    /// Where the level of `key`, whose instrument exists, is or will be; `None` when there is no room for one more.
+    ///
+    /// Whether there is one already is a coin toss, and takes no branch; whether it is in its own place is not.
     #[inline(always)]
-    pub(super) fn locate(&self, key: (BookSide, u32)) -> Located {
+    pub(super) fn seat(&self, key: (BookSide, u32)) -> Option<Seat> {
         let slot = Self::place_of(key);
-        let Some(level) = self.table.try_get(slot) else { return Located::Full };
-        if level.orders != 0 && level.rank == key.1 {
-            return Located::Found(slot);
+        let level = self.table.try_get(slot)?;
+        let is_new = level.orders == 0;
+        // Levels of this place elsewhere, or that of another price in it.
+        let in_the_way = select_unpredictable(is_new, level.others, level.rank ^ key.1);
+        if in_the_way | u32::from(self.live >= self.capacity) != 0 {
+            return self.seat_beyond(key, slot, is_new);
         }
-        match level.others | level.orders {
-            _ if self.live >= self.capacity && level.others == 0 => Located::Full,
-            0 => Located::Vacant(Vacancy::at_home(slot)),
-            _ => self.locate_by_hash(key, slot, level.orders == 0),
-        }
+        Some(Seat { slot, is_new, beyond: None })
     }
 
     #[cold]
-    fn locate_by_hash(&self, key: (BookSide, u32), slot: u32, is_free: bool) -> Located {
+    fn seat_beyond(&self, key: (BookSide, u32), place: u32, is_free: bool) -> Option<Seat> {
+        if !is_free && self.get(place).rank == key.1 {
+            return Some(Seat { slot: place, is_new: false, beyond: None });
+        }
         match self.table.locate(key) {
-            Located::Found(slot) => Located::Found(slot),
-            _ if self.live >= self.capacity => Located::Full,
-            _ if is_free => Located::Vacant(Vacancy::at_home(slot)),
-            other => other,
+            Located::Found(slot) => Some(Seat { slot, is_new: false, beyond: None }),
+            _ if self.live >= self.capacity => None,
+            _ if is_free => Some(Seat { slot: place, is_new: true, beyond: None }),
+            Located::Vacant(vacancy) => Some(Seat { slot: vacancy.slot(), is_new: true, beyond: Some(vacancy) }),
+            Located::Full => None,
         }
     }
 
@@ -182,25 +213,36 @@ impl Levels {
         (slot >> LevelLine::INDEX_BITS) < self.table.first_line() as u32
     }
 
-    /// Puts `level` (not empty, of the key that was located) into its place.
+    /// The level of `key`, for which `seat` was found; a new one has no orders yet and must get one.
     #[inline(always)]
-    pub(super) fn occupy(&mut self, vacancy: Vacancy, level: Level) {
-        self.live += 1;
-        if self.is_place(vacancy.slot()) {
-            self.get_mut(vacancy.slot()).put(level);
-        } else {
-            self.count_other((level.book, level.rank), 1);
-            self.table.occupy(vacancy, level);
+    pub(super) fn take_seat(&mut self, seat: Seat, key: (BookSide, u32)) -> &mut Level {
+        self.live += usize::from(seat.is_new);
+        if let Some(vacancy) = seat.beyond {
+            self.begin_beyond(vacancy, key);
+        }
+        let level = self.get_mut(seat.slot);
+        (level.book, level.rank) = key;
+        level
+    }
+
+    #[cold]
+    fn begin_beyond(&mut self, vacancy: Vacancy, key: (BookSide, u32)) {
+        self.count_other(key, 1);
+        self.table.occupy(vacancy, Level::begun(key));
+    }
+
+    /// The level in `slot` lost an order; if it was the last one (`is_gone`) there is no such level any more.
+    #[inline(always)]
+    pub(super) fn leave_seat(&mut self, slot: u32, is_gone: bool) {
+        self.live -= usize::from(is_gone);
+        if !self.is_place(slot) {
+            self.leave_beyond(slot, is_gone);
         }
     }
 
-    /// Frees `slot`, which must be occupied.
-    #[inline(always)]
-    pub(super) fn remove(&mut self, slot: u32) {
-        self.live -= 1;
-        if self.is_place(slot) {
-            self.get_mut(slot).orders = 0;
-        } else {
+    #[cold]
+    fn leave_beyond(&mut self, slot: u32, is_gone: bool) {
+        if is_gone {
             let level = *self.get(slot);
             self.count_other((level.book, level.rank), -1);
             self.table.remove(slot);
@@ -244,21 +286,24 @@ mod tests {
             for (tick, within, window, what) in steps {
                 let rank = (window * NEAR as u32 + tick) * TICK + within;
                 let key = (BOOK, rank);
-                match levels.locate(key) {
-                    Located::Found(slot) => {
-                        prop_assert_eq!(model.get(&rank), Some(&slot));
-                        prop_assert_eq!(levels.get(slot).rank, rank);
+                match levels.seat(key) {
+                    Some(seat) if seat.is_new() => {
+                        prop_assert!(!model.contains_key(&rank));
+                        let level = levels.take_seat(seat, key);
+                        prop_assert_eq!((level.orders, level.quantity), (0, 0));
+                        (level.orders, level.head) = (1, rank);
+                        model.insert(rank, seat.slot());
+                    }
+                    Some(seat) => {
+                        prop_assert_eq!(model.get(&rank), Some(&seat.slot()));
+                        prop_assert_eq!(levels.get(seat.slot()).rank, rank);
                         if what == 0 {
-                            levels.remove(slot);
+                            levels.get_mut(seat.slot()).orders = 0;
+                            levels.leave_seat(seat.slot(), true);
                             model.remove(&rank);
                         }
                     }
-                    Located::Vacant(place) => {
-                        prop_assert!(!model.contains_key(&rank));
-                        levels.occupy(place, Level::new(BOOK, rank, 1, rank));
-                        model.insert(rank, place.slot());
-                    }
-                    Located::Full => prop_assert_eq!(model.len(), 40),
+                    None => prop_assert_eq!(model.len(), 40),
                 }
                 prop_assert_eq!(levels.live(), model.len());
                 for (rank, slot) in &model {
@@ -267,7 +312,8 @@ mod tests {
                 }
             }
             for slot in model.values() {
-                levels.remove(*slot);
+                levels.get_mut(*slot).orders = 0;
+                levels.leave_seat(*slot, true);
             }
             let all = (0..2 * (2 * NEAR + 67) as u32).map(|slot| levels.get(slot));
             prop_assert!(all.into_iter().all(|level| level.orders == 0 && level.others == 0));

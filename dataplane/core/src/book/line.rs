@@ -4,6 +4,7 @@ use super::order::price_of;
 use super::{Level, Top};
 use crate::feed::Distrust;
 use crate::units::{Price, Side};
+use core::hint::select_unpredictable;
 use zerocopy::FromZeros;
 
 /// One side: a copy of its best level.
@@ -22,6 +23,14 @@ pub(super) struct Best {
 }
 
 impl Best {
+    /// Becomes `other` if that is what it is, which nobody can predict.
+    #[inline(always)]
+    pub(super) fn update(&mut self, is_other: bool, other: Self) {
+        self.quantity = select_unpredictable(is_other, other.quantity, self.quantity);
+        self.orders = select_unpredictable(is_other, other.orders, self.orders);
+        self.rank = select_unpredictable(is_other, other.rank, self.rank);
+        self.level = select_unpredictable(is_other, other.level, self.level);
+    }
     #[inline(always)]
     fn view(&self, side: Side) -> Option<Level> {
         (self.orders != 0).then(|| Level {

@@ -45,15 +45,17 @@ impl Near {
     const fn bit_of(&self, rank: u32) -> Option<u32> {
         let above = rank.wrapping_sub(self.base);
         let tick = above / TICK;
-        if tick < WINDOW && tick * TICK == above { Some(tick) } else { None }
+        // Both at once: of two branches each would be guessed.
+        if (tick < WINDOW) & (tick.wrapping_mul(TICK) == above) { Some(tick) } else { None }
+    }
+    /// The word that a bit is in.
+    #[inline(always)]
+    fn word(&mut self, bit: u32) -> &mut u64 {
+        &mut self.bits[(bit / 64) as usize % WORDS]
     }
     #[inline(always)]
     fn set(&mut self, bit: u32) {
-        self.bits[(bit / 64) as usize % WORDS] |= 1 << (bit % 64);
-    }
-    #[inline(always)]
-    fn clear(&mut self, bit: u32) {
-        self.bits[(bit / 64) as usize % WORDS] &= !(1 << (bit % 64));
+        *self.word(bit) |= 1 << (bit % 64);
     }
     #[inline(always)]
     fn has(&self, bit: u32) -> bool {
@@ -112,16 +114,17 @@ impl Prices {
         Self { sides, trees }
     }
 
-    /// Adds `rank`, which is not there yet; `false`, with nothing changed, when it does not fit.
-    #[inline]
-    pub(super) fn insert(&mut self, book: BookSide, rank: u32) -> bool {
+    /// Adds `rank` if it is new, which nobody can predict, else it is there; `false`, with nothing changed, when it does not
+    /// fit.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, book: BookSide, rank: u32, is_new: bool) -> bool {
         let Some(near) = self.sides.get_mut(book.index()) else { return false };
         match near.bit_of(rank) {
             Some(bit) => {
-                near.set(bit);
+                *near.word(bit) |= u64::from(is_new) << (bit % 64);
                 true
             }
-            None => self.insert_far(book, rank),
+            None => !is_new || self.insert_far(book, rank),
         }
     }
 
@@ -145,20 +148,22 @@ impl Prices {
         true
     }
 
-    /// Takes `rank` out.
-    #[inline]
-    pub(super) fn remove(&mut self, book: BookSide, rank: u32) {
+    /// Takes `rank`, which is there, out if it is gone, which nobody can predict.
+    #[inline(always)]
+    pub(super) fn remove(&mut self, book: BookSide, rank: u32, is_gone: bool) {
         let Some(near) = self.sides.get_mut(book.index()) else { return };
         match near.bit_of(rank) {
             Some(bit) => {
                 debug_assert!(near.has(bit), "a level without its rank among the prices");
-                near.clear(bit);
+                let word = near.word(bit);
+                *word &= !(u64::from(is_gone) << (bit % 64));
                 // A window in which nothing is left says nothing about where the next price will be.
-                if near.far != 0 && near.is_empty() {
+                if (*word == 0) & (near.far != 0) && near.is_empty() {
                     self.move_window(book);
                 }
             }
-            None => self.remove_far(book, rank),
+            None if is_gone => self.remove_far(book, rank),
+            None => {}
         }
     }
 
@@ -315,12 +320,12 @@ mod tests {
                 let rank = origins[origin] + tick * TICK + if off > 9 { off } else { 0 };
                 if what == 0 {
                     if let Some(best) = model.pop_last() {
-                        prices.remove(BOOK, best);
+                        prices.remove(BOOK, best, true);
                     }
                 } else if model.remove(&rank) {
-                    prices.remove(BOOK, rank);
+                    prices.remove(BOOK, rank, true);
                 } else {
-                    prop_assert!(prices.insert(BOOK, rank));
+                    prop_assert!(prices.insert(BOOK, rank, true));
                     model.insert(rank);
                 }
                 prop_assert_eq!(prices.best(BOOK), model.last().copied());
@@ -337,7 +342,7 @@ mod tests {
             for behind in [0, 7, 300] {
                 let rank = (tick - behind) * TICK;
                 if model.insert(rank) {
-                    assert!(prices.insert(BOOK, rank));
+                    assert!(prices.insert(BOOK, rank, true));
                 }
             }
         }
@@ -345,7 +350,7 @@ mod tests {
         let near = prices.sides[BOOK.index()];
         assert!(near.bit_of(2999 * TICK).is_some_and(|bit| WELL_PLACED.contains(&bit)), "{near:?}");
         while let Some(best) = model.pop_last() {
-            prices.remove(BOOK, best);
+            prices.remove(BOOK, best, true);
             if model.len() % 50 == 0 {
                 check(&prices, &model);
             }
@@ -356,12 +361,12 @@ mod tests {
     #[test]
     fn a_far_price_that_comes_and_goes_moves_nothing() {
         let mut prices = prices(400);
-        (0..200).for_each(|tick| assert!(prices.insert(BOOK, 1_000_000 + tick * TICK)));
+        (0..200).for_each(|tick| assert!(prices.insert(BOOK, 1_000_000 + tick * TICK, true)));
         let base = prices.sides[BOOK.index()].base;
         for _ in 0..MISSES_MAX / 2 {
-            assert!(prices.insert(BOOK, 9_000_000));
+            assert!(prices.insert(BOOK, 9_000_000, true));
             assert_eq!(prices.best(BOOK), Some(9_000_000));
-            prices.remove(BOOK, 9_000_000);
+            prices.remove(BOOK, 9_000_000, true);
             assert_eq!(prices.best(BOOK), Some(1_000_000 + 199 * TICK));
         }
         assert_eq!(prices.sides[BOOK.index()].base, base);
@@ -371,14 +376,14 @@ mod tests {
     fn what_does_not_fit_changes_nothing() {
         // One leaf of thirty, and its split would need two nodes more.
         let mut prices = prices(1);
-        assert!(prices.insert(BOOK, 5_000_000));
-        let held: Vec<u32> = (10..100).take_while(|rank| prices.insert(BOOK, *rank * TICK)).collect();
+        assert!(prices.insert(BOOK, 5_000_000, true));
+        let held: Vec<u32> = (10..100).take_while(|rank| prices.insert(BOOK, *rank * TICK, true)).collect();
         assert_eq!(held.len(), 30);
-        assert!(!prices.insert(BOOK, 1), "nor a worse one");
+        assert!(!prices.insert(BOOK, 1, true), "nor a worse one");
         // The window would move up, but the tree has no room for what it would leave behind.
         let behind = 5_000_000 - (BEST_AT - 1) * TICK;
-        assert!(prices.insert(BOOK, behind));
-        (1..WINDOW / 4).for_each(|tick| assert!(prices.insert(BOOK, 5_000_000 + tick * TICK)));
+        assert!(prices.insert(BOOK, behind, true));
+        (1..WINDOW / 4).for_each(|tick| assert!(prices.insert(BOOK, 5_000_000 + tick * TICK, true)));
         prices.move_window(BOOK);
         let mut expected: Vec<u32> = held.iter().map(|rank| rank * TICK).chain([behind]).collect();
         expected.extend((0..WINDOW / 4).map(|tick| 5_000_000 + tick * TICK));

@@ -58,9 +58,9 @@ impl Lines {
     #[inline(always)]
     pub(super) const fn remainder(self, value: u64) -> usize {
         let quotient = ((value as u128 * self.reciprocal as u128) >> 64) as u64;
-        // The quotient is at most two too small.
-        let mut rest = value.wrapping_sub(quotient.wrapping_mul(self.count));
-        rest = if rest >= self.count { rest - self.count } else { rest };
+        // The reciprocal is less than 1 too small, so the product is, in units of 2^64, less than 1 too small as well, and the
+        // quotient at most 1.
+        let rest = value.wrapping_sub(quotient.wrapping_mul(self.count));
         (if rest >= self.count { rest - self.count } else { rest }) as usize
     }
     /// A line by the upper bits of a hash: any number of lines, one multiplication.
@@ -97,11 +97,6 @@ pub(super) struct Vacancy {
 }
 
 impl Vacancy {
-    /// A slot that no way leads to.
-    #[inline(always)]
-    pub(super) const fn at_home(slot: u32) -> Self {
-        Self { home: 0, slot }
-    }
     /// The slot that the entry will have.
     #[inline(always)]
     pub(super) const fn slot(self) -> u32 {
