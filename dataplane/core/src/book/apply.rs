@@ -60,40 +60,38 @@ impl Books {
     /// to arrive before it names the level.
     #[inline]
     pub fn prefetch(&self, events: &[BookEvent]) {
-        if !self.prefetches {
-            events.iter().for_each(|event| self.prefetch_addressed(event));
-            return;
-        }
-        if events.len() <= FEW_EVENTS {
-            events.iter().for_each(|event| self.prefetch_tops(event));
-        }
         for events in events.chunks(PREFETCH_MAX) {
-            self.prefetch_chunk(events);
+            events.iter().for_each(|event| self.prefetch_named(event));
+            self.prefetch_led_to(events);
         }
     }
 
-    /// What the message alone is the address of; all that is asked for in small tables. Without a branch on the kind of the
-    /// event, which nobody can predict: a wrong guess costs more than a line that comes in time gives.
+    /// What the message alone is the address of. Without a branch on the kind of the event, which nobody can predict: a
+    /// wrong guess costs more than a line that comes in time gives. In small tables nothing else is asked for.
     #[inline(always)]
-    fn prefetch_addressed(&self, event: &BookEvent) {
+    fn prefetch_named(&self, event: &BookEvent) {
+        let key = added_level(event);
         self.orders.prefetch(event.order);
-        self.levels.prefetch_if(event.kind == EventKind::Add, added_level(event));
+        self.levels.prefetch_if(event.kind == EventKind::Add, key);
+        if self.prefetches {
+            prefetch_slice(&self.lines, event.instrument as usize);
+            self.prices.prefetch(key.0);
+        }
     }
 
-    /// Asks for what an event names as soon as it is decoded: it is on its way while the rest of the datagram is looked at.
+    /// The same as soon as an event is decoded: it is on its way while the rest of the datagram is looked at. Both sides
+    /// whatever the event, as in [`prefetch_tops`](Self::prefetch_tops).
     #[inline(always)]
-    pub(crate) fn prefetch_named(&self, event: &BookEvent) {
+    pub(crate) fn prefetch_decoded(&self, event: &BookEvent) {
+        self.prefetch_named(event);
         if self.prefetches {
-            self.orders.prefetch(event.order);
-            prefetch_slice(&self.lines, event.instrument as usize);
             BOTH.iter().for_each(|side| self.prices.prefetch(BookSide::new(event.instrument, *side)));
         }
     }
 
-    /// The first pass for few events. Both sides whatever the event: the strategies look at both.
+    /// The best two levels of both sides: the strategies look at both.
     #[inline(always)]
     fn prefetch_tops(&self, event: &BookEvent) {
-        self.prefetch_named(event);
         let Some(line) = self.lines.get(event.instrument as usize) else { return };
         line.sides.iter().for_each(|best| self.levels.prefetch_slot(best.level));
         for (best, side) in line.sides.iter().zip(BOTH) {
@@ -104,17 +102,18 @@ impl Books {
         }
     }
 
-    fn prefetch_chunk(&self, events: &[BookEvent]) {
-        for event in events {
-            self.prefetch_addressed(event);
-            prefetch_slice(&self.lines, event.instrument as usize);
-            self.prices.prefetch(added_level(event).0);
+    /// What the lines lead to that were asked for first.
+    #[inline]
+    pub(crate) fn prefetch_led_to(&self, events: &[BookEvent]) {
+        if !self.prefetches {
+            return;
+        }
+        if events.len() <= FEW_EVENTS {
+            events.iter().for_each(|event| self.prefetch_tops(event));
         }
         for event in events {
             if event.kind == EventKind::Add {
-                if let Some(level) = self.levels.find(added_level(event)) {
-                    self.orders.prefetch_slot(self.levels.get(level).tail);
-                }
+                self.orders.prefetch_slot(self.levels.last_at(added_level(event)));
             } else if is_one_of(event, LEAVES)
                 && let Some(slot) = self.orders.find(event.order)
             {

@@ -167,6 +167,13 @@ impl Levels {
         self.table.prefetch_slot(slot);
     }
 
+    /// The last order of the level of `key` if it is in its own place, else any slot at all: only to be asked for.
+    #[inline(always)]
+    pub(super) fn last_at(&self, key: (BookSide, u32)) -> u32 {
+        let level = self.table.try_get(Self::place_of(key));
+        level.map_or(0, |level| select_unpredictable((level.orders != 0) & (level.rank == key.1), level.tail, 0))
+    }
+
     /// The slot of the level of `key`.
     #[inline(always)]
     pub(super) fn find(&self, key: (BookSide, u32)) -> Option<u32> {

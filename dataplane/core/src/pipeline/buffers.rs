@@ -110,7 +110,7 @@ impl EventSink for FeedSink<'_> {
     fn event(&mut self, event: BookEvent) {
         self.events.flags |= event.flags;
         if let Some(ahead) = &self.ahead {
-            self.books.prefetch_named(&event);
+            self.books.prefetch_decoded(&event);
             ahead.ask(InstrumentId(event.instrument));
         }
         self.events.push(event);

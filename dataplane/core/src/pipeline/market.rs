@@ -85,10 +85,12 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         let has_listings = self.events.take_listings();
         let events = self.events.as_slice();
         for group in events.chunks(PREFETCH_EVENTS) {
-            if !was_asked {
+            if was_asked {
+                self.desk.books.prefetch_led_to(group);
+            } else {
                 self.desk.ask_ahead(group);
+                self.desk.books.prefetch(group);
             }
-            self.desk.books.prefetch(group);
             // While the books waited for their lines, those that lead to the orders have come.
             self.desk.ask_for_orders(group);
             for event in group {
