@@ -16,8 +16,8 @@ fn book_price(price: i64) -> Result<u32, BookError> {
     u32::try_from(price).map_err(|_| BookError::BadField)
 }
 
-/// Events that are prefetched together.
-const PREFETCH_MAX: usize = 32;
+/// Events whose lines are asked for ahead of their use; more would push one another out of the nearest cache.
+pub(crate) const PREFETCH_MAX: usize = 32;
 
 /// Kinds after which an order is smaller or gone, as bits.
 const LEAVES: u32 = 1 << EventKind::Execute as u32
@@ -61,26 +61,29 @@ impl Books {
     #[inline]
     pub fn prefetch(&self, events: &[BookEvent]) {
         for events in events.chunks(PREFETCH_MAX) {
-            events.iter().for_each(|event| self.prefetch_named(event));
+            for event in events {
+                self.prefetch_named(event);
+                if self.prefetches {
+                    self.prices.prefetch_if(event.kind == EventKind::Add, added_level(event).0);
+                }
+            }
             self.prefetch_led_to(events);
         }
     }
 
-    /// What the message alone is the address of. Without a branch on the kind of the event, which nobody can predict: a
-    /// wrong guess costs more than a line that comes in time gives. In small tables nothing else is asked for.
+    /// What the message alone is the address of, but for prices. Without a branch on the kind of the event, which nobody can
+    /// predict: a wrong guess costs more than a line that comes in time gives. In small tables nothing else is asked for.
     #[inline(always)]
     fn prefetch_named(&self, event: &BookEvent) {
-        let key = added_level(event);
         self.orders.prefetch(event.order);
-        self.levels.prefetch_if(event.kind == EventKind::Add, key);
+        self.levels.prefetch_if(event.kind == EventKind::Add, added_level(event));
         if self.prefetches {
             prefetch_slice(&self.lines, event.instrument as usize);
-            self.prices.prefetch(key.0);
         }
     }
 
-    /// The same as soon as an event is decoded: it is on its way while the rest of the datagram is looked at. Both sides
-    /// whatever the event, as in [`prefetch_tops`](Self::prefetch_tops).
+    /// The same as soon as an event is decoded: it is on its way while the rest of the datagram is looked at. The prices of
+    /// both sides whatever the event, for [`prefetch_tops`](Self::prefetch_tops).
     #[inline(always)]
     pub(crate) fn prefetch_decoded(&self, event: &BookEvent) {
         self.prefetch_named(event);

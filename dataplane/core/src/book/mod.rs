@@ -20,6 +20,7 @@ mod prices;
 mod table;
 mod view;
 
+pub(crate) use apply::PREFETCH_MAX;
 pub use books::{BookError, Books, STREAMS_MAX};
 pub use instrument::Instruments;
 pub use line::Status;

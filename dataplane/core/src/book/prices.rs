@@ -8,6 +8,7 @@
 use super::ladder::Ladders;
 use super::level::TICK;
 use super::order::BookSide;
+use core::hint::select_unpredictable;
 use tern_abi::arena::Arena;
 use tern_abi::prefetch::prefetch_slice;
 use zerocopy::FromZeros;
@@ -46,7 +47,7 @@ impl Near {
         let above = rank.wrapping_sub(self.base);
         let tick = above / TICK;
         // Both at once: of two branches each would be guessed.
-        if (tick < WINDOW) & (tick.wrapping_mul(TICK) == above) { Some(tick) } else { None }
+        if (tick < WINDOW) & (tick * TICK == above) { Some(tick) } else { None }
     }
     /// The word that a bit is in.
     #[inline(always)]
@@ -271,6 +272,11 @@ impl Prices {
     #[inline(always)]
     pub(super) fn prefetch(&self, book: BookSide) {
         prefetch_slice(&self.sides, book.index());
+    }
+    /// The same if it is wanted, which nobody can predict.
+    #[inline(always)]
+    pub(super) fn prefetch_if(&self, is_wanted: bool, book: BookSide) {
+        prefetch_slice(&self.sides, select_unpredictable(is_wanted, book.index(), 0));
     }
 }
 

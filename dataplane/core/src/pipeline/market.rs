@@ -3,7 +3,7 @@
 use super::ahead::Ahead;
 use super::buffers::FeedSink;
 use super::{Desk, Pipeline, PipelineCounter, Turn, output};
-use crate::book::{BookChange, BookError, STREAMS_MAX};
+use crate::book::{BookChange, BookError, PREFETCH_MAX, STREAMS_MAX};
 use crate::feed::{Distrust, Feed, FeedState};
 use crate::probe::{Isolate, Probe, Stage};
 use crate::risk::HaltReason;
@@ -13,9 +13,6 @@ use crate::units::{InstrumentId, LineId, Price, Quantity, Side, StreamId, TaiNs}
 use tern_abi::event::{BookEvent, flags};
 use tern_abi::record::{Kind, Recorder, TrustRecord};
 use zerocopy::IntoBytes;
-
-/// Events whose lines are asked for ahead of their use; more would push one another out of the nearest cache.
-const PREFETCH_EVENTS: usize = 32;
 
 /// A datagram of so few bytes holds the market's answers of a moment, and every miss of it is waited for: what its events
 /// lead to is asked for as each is decoded. In a longer one that takes more than it gives.
@@ -84,7 +81,7 @@ impl<F: Feed, O: OrderSession, S: StrategySet> Pipeline<F, O, S> {
         }
         let has_listings = self.events.take_listings();
         let events = self.events.as_slice();
-        for group in events.chunks(PREFETCH_EVENTS) {
+        for group in events.chunks(PREFETCH_MAX) {
             if was_asked {
                 self.desk.books.prefetch_led_to(group);
             } else {

@@ -2,7 +2,8 @@
 //! volume stand beside what they are about.
 
 use super::bounds::Bounds;
-use super::gate::{Gate, Market, Moment, Refusal, Wants};
+use super::gate::Gate;
+use super::question::{Market, Moment, Refusal, Wants};
 use super::scopes::{Outcome, check_restricted};
 use super::self_trade::own_in_the_way;
 use super::standing::valued;

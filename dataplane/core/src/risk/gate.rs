@@ -1,117 +1,22 @@
 //! The gate: one function an action, cheapest and most damning check first; every way out is a [`Reason`] or [`Approved`].
-//! The single checks are in `checks.rs`.
+//! The single checks are in `checks.rs`, what it is asked in `question.rs`, what sets and shows what is in force in `in_force.rs`.
 
 use super::bounds::BoundsTable;
 use super::checks::check_way_out;
 use super::listing::Listings;
+use super::question::{Market, Moment, NewOrder, Owner, Refusal};
 use super::scopes::OWNERS;
 use super::sight::Sight;
 use super::standing::{Own, valued};
 use super::strategy_bounds::StrategyTable;
 use super::terms::{check_reducible, check_replaceable, check_terms};
 use super::throttle::Repeats;
-use super::{
-    Approved, Exposure, HaltReason, Limits, Rate, Reason, Scopes, Stake, StrategyLimits, StrategyStop, SymbolLimits,
-};
-use crate::book::{Books, Instruments, Memory};
-use crate::orders::{Order, Orders};
-use crate::session::{OrderAction, OrderView, TimeInForce};
-use crate::units::{Cash, InstrumentId, OrderId, Price, Quantity, Side, StrategyId, Symbol, TaiNs, TraderId};
+use super::{Approved, Exposure, HaltReason, Limits, Rate, Reason, Scopes, Stake, StrategyLimits, SymbolLimits};
+use crate::book::Memory;
+use crate::orders::Order;
+use crate::session::{OrderAction, OrderView};
+use crate::units::{Cash, InstrumentId, OrderId, Price, Quantity, Side, Symbol, TaiNs};
 use tern_abi::arena::Arena;
-use tern_abi::prefetch::prefetch_slice;
-
-/// A strategy, as the gate knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// Index on this host.
-    pub index: u8,
-    /// Strategy id.
-    pub strategy: StrategyId,
-    /// Trader id.
-    pub trader: TraderId,
-}
-
-/// Why an intent was refused, with the bound and what it would have become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The check.
-    pub reason: Reason,
-    /// The bound, in the unit of the check; 0 where there is none.
-    pub limit: i64,
-    /// What the intent would have made of it.
-    pub value: i64,
-}
-
-impl Refusal {
-    pub(crate) const fn new(reason: Reason) -> Self {
-        Self { reason, limit: 0, value: 0 }
-    }
-    pub(crate) const fn beyond(reason: Reason, limit: i64, value: i64) -> Self {
-        Self { reason, limit, value }
-    }
-}
-
-/// What is the same for every intent of one moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    /// The loop's time.
-    pub(crate) now: TaiNs,
-    /// Age of the market data behind the intent.
-    pub(crate) age_ns: u64,
-    /// The session can take an order.
-    pub(crate) session_ready: bool,
-    /// The venue's window takes one more message.
-    pub(crate) window_open: bool,
-    /// The outbox takes one more message.
-    pub(crate) outbox_room: bool,
-    /// The ring takes more than the cancels that must always fit.
-    pub(crate) ring_room: bool,
-}
-
-impl Moment {
-    /// Why no message can leave at all, if none can.
-    pub(crate) fn blocked(&self) -> Option<Refusal> {
-        check_way_out(self).err()
-    }
-}
-
-/// What the checks look at beside the gate's own tables.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Market<'a> {
-    pub(crate) instruments: &'a Instruments,
-    pub(crate) books: &'a Books,
-    pub(crate) orders: &'a Orders,
-}
-
-/// A new order as a strategy wants it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NewOrder {
-    pub(crate) instrument: InstrumentId,
-    pub(crate) side: Side,
-    pub(crate) price: Price,
-    pub(crate) quantity: Quantity,
-    pub(crate) min_quantity: Quantity,
-    pub(crate) time_in_force: TimeInForce,
-    pub(crate) post_only: bool,
-}
-
-/// What an intent wants of an instrument's shares, in plain numbers: what it is made of has just been read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wants {
-    /// The firm's position, seen from the side, with all open orders of the side and this one filled.
-    pub(super) worst: i64,
-    /// The same of its owner.
-    pub(super) own_worst: i64,
-    /// How far its owner could lean to the other side, 0 if not at all.
-    pub(super) own_other: i64,
-    /// Shares that it adds to those that are open.
-    pub(super) more: i64,
-    pub(super) instrument: InstrumentId,
-    pub(super) owner: u8,
-    /// No other owner ever had an order in the instrument.
-    pub(super) is_sole: bool,
-    pub(super) side: Side,
-}
 
 /// The gate. The pipeline alone makes one.
 #[derive(Debug)]
@@ -120,7 +25,7 @@ pub struct Gate {
     pub(super) limits: Limits,
     pub(super) bounds: BoundsTable,
     /// Instruments whose entry in `bounds` is known.
-    instruments: usize,
+    pub(super) instruments: usize,
     pub(super) rate: Rate,
     /// Orders may be sent from the first time until before the second.
     pub(super) hours: (TaiNs, TaiNs),
@@ -177,181 +82,11 @@ impl Gate {
         }
     }
 
-    /// Limits in force.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// Why nothing is traded, if nothing is.
-    #[inline]
-    pub const fn halt(&self) -> Option<HaltReason> {
-        self.halt
-    }
-
-    #[inline]
-    pub(crate) const fn is_open(&self) -> bool {
-        self.halt.is_none()
-    }
-
-    /// Trading is stopped, and not only until the daemon is heard again: what stops it more stops nothing new.
-    #[inline]
-    pub(crate) const fn is_stopped(&self) -> bool {
-        !matches!(self.halt, None | Some(HaltReason::DaemonSilent))
-    }
-
-    /// The order rate.
-    #[inline]
-    pub const fn rate(&self) -> &Rate {
-        &self.rate
-    }
-
-    /// Messages that were sent to the venue in its day: orders, replaces, cancels, those of the system too.
-    #[inline]
-    pub const fn messages(&self) -> u32 {
-        self.messages
-    }
-
-    /// An earlier run of the day had this profit at its best.
-    pub(crate) fn high_water_at_least(&mut self, profit: Cash) {
-        self.stake.high_water = self.stake.high_water.max(profit);
-    }
-
-    /// At least `sent` messages of the day are known.
-    pub(crate) fn messages_at_least(&mut self, sent: u32) {
-        self.messages = self.messages.max(sent);
-    }
-
-    /// Orders may be sent from `opens` until before `closes`.
-    pub(crate) const fn set_hours(&mut self, (opens, closes): (TaiNs, TaiNs)) {
-        self.hours = (opens, closes);
-    }
-
     /// A message is sent at `now`.
     #[inline]
     fn take_message(&mut self, now: TaiNs) {
         self.rate.take(now);
         self.messages = self.messages.saturating_add(1);
-    }
-
-    /// What stands at risk in an instrument.
-    #[inline]
-    pub fn exposure(&self, instrument: InstrumentId) -> Option<&Exposure> {
-        self.exposures.get(instrument.index())
-    }
-
-    /// Asks for what stands at risk in an instrument.
-    #[inline]
-    pub(crate) fn prefetch(&self, instrument: InstrumentId) {
-        prefetch_slice(&self.exposures, instrument.index());
-        prefetch_slice(&self.sights, instrument.index());
-        prefetch_slice(&self.owns, instrument.index() * self.owner_count);
-        prefetch_slice(&self.sides, instrument.index());
-        self.listings.prefetch(instrument);
-    }
-
-    /// Every instrument's exposure, by instrument id.
-    pub fn exposures(&self) -> &[Exposure] {
-        &self.exposures
-    }
-
-    /// Whether our market takes orders in an instrument: no operational halt is in force.
-    #[inline]
-    pub fn is_halted(&self, instrument: InstrumentId) -> bool {
-        self.exposure(instrument).is_some_and(Exposure::is_halted)
-    }
-
-    /// Our market stopped, or resumed, trading an instrument.
-    pub(crate) fn set_halted(&mut self, instrument: InstrumentId, halted: bool) {
-        if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
-            exposure.halted = u8::from(halted);
-        }
-    }
-
-    /// The most shares that an order in an instrument may have at a price.
-    pub(crate) fn order_quantity_max(&self, instrument: InstrumentId, price: Price) -> Quantity {
-        let row = self.exposure(instrument).map_or(0, |exposure| exposure.bounds);
-        let bounds = self.bounds.row(row);
-        let by_value = bounds.order_notional_max.checked_div(price.0).unwrap_or(0);
-        bounds.order_quantity_max.min(Quantity::try_from(by_value).unwrap_or(Quantity::MAX))
-    }
-
-    /// A command put these bounds of a symbol's price in force.
-    pub(crate) fn set_price_bounds(&mut self, symbol: Symbol, prices: (Price, Price)) {
-        self.bounds.set_price_bounds(symbol, prices, &self.limits);
-    }
-
-    /// Lowest and highest price of an order in a symbol, whatever the collar's reference is; `None` where the configuration
-    /// bounds it in neither way.
-    pub fn price_bounds(&self, symbol: Symbol) -> Option<(Price, Price)> {
-        self.bounds.price_bounds(symbol)
-    }
-
-    /// A command put these limits in force, at `now`.
-    pub(crate) fn set_limits(&mut self, limits: Limits, now: TaiNs) {
-        let before = core::mem::replace(&mut self.limits, limits);
-        self.bounds.set(&before, &limits);
-        self.strategy_bounds.set(&before, &limits);
-        self.rate.set(limits.orders_per_second_max, limits.order_burst_max, limits.cancel_reserve, now);
-    }
-
-    /// Instruments were named: those that are new get the bounds of their symbols. One compare when none is.
-    #[inline]
-    pub(crate) fn heed_instruments(&mut self, instruments: &Instruments) {
-        if instruments.len() != self.instruments {
-            self.name_instruments(instruments);
-        }
-    }
-
-    #[cold]
-    fn name_instruments(&mut self, instruments: &Instruments) {
-        for (instrument, symbol) in instruments.iter().skip(self.instruments) {
-            if let Some(exposure) = self.exposures.get_mut(instrument.index()) {
-                exposure.bounds = self.bounds.row_of(symbol);
-            }
-        }
-        self.begin_references(self.instruments, instruments);
-        self.instruments = instruments.len();
-    }
-
-    pub(crate) fn set_halt(&mut self, halt: Option<HaltReason>) {
-        self.halt = halt;
-    }
-
-    /// Which parts of the firm's orders are restricted.
-    #[inline]
-    pub const fn scopes(&self) -> &Scopes {
-        &self.scopes
-    }
-
-    pub(crate) fn scopes_mut(&mut self) -> &mut Scopes {
-        &mut self.scopes
-    }
-
-    /// An order of a strategy traded. Whether it has traded as often as it may, and is stopped now.
-    pub(crate) fn executed(&mut self, owner: u8, now: TaiNs) -> bool {
-        let (max, window_ns) = (self.limits.executions_max, self.limits.executions_window_ns);
-        let Some(repeats) = self.repeats.get_mut(usize::from(owner)) else { return false };
-        let is_too_often = window_ns != 0 && repeats.add(now, window_ns) >= max;
-        is_too_often && self.scopes.stop(owner, StrategyStop::Executions)
-    }
-
-    /// An operator lets a strategy go on: what it traded before is forgotten.
-    pub(crate) fn forget_executions(&mut self, owner: u8) {
-        if let Some(repeats) = self.repeats.get_mut(usize::from(owner)) {
-            *repeats = Repeats::default();
-        }
-    }
-
-    /// What the firm has at stake over all instruments.
-    #[inline]
-    pub fn stake(&self) -> &Stake {
-        &self.stake
-    }
-
-    /// What the owner with this index has at stake.
-    #[inline]
-    pub fn owner_stake(&self, owner: usize) -> Option<&Stake> {
-        self.owner_stakes.get(owner)
     }
 
     /// Checks a new order.

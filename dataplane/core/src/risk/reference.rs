@@ -1,7 +1,8 @@
 //! What of an instrument's market is others': the reference of the collar, and the volume that an order is held against.
 
 use super::Reason;
-use super::gate::{Gate, Market, Refusal};
+use super::gate::Gate;
+use super::question::{Market, Refusal};
 use crate::units::{InstrumentId, Price, Quantity, Side, TaiNs};
 
 /// Levels of a side that are looked through for shares of others.

@@ -2,7 +2,8 @@
 
 use super::Reason;
 use super::bounds::Bounds;
-use super::gate::{Gate, Refusal};
+use super::gate::Gate;
+use super::question::Refusal;
 use crate::book::Books;
 use crate::units::{InstrumentId, Price};
 

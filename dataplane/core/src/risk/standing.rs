@@ -12,7 +12,8 @@
 //! it stood for nothing: an order's own, or the reference's if that is higher, as a sale may be filled for more than it asks.
 //! No fill changes that price. Reasons are in adr/0015.
 
-use super::gate::{Gate, Wants};
+use super::gate::Gate;
+use super::question::Wants;
 use super::{Exposure, HaltReason};
 use crate::orders::Order;
 use crate::portfolio::Position;

@@ -2,7 +2,8 @@
 
 use super::Reason;
 use super::bounds::Bounds;
-use super::gate::{Gate, Market, NewOrder, Refusal};
+use super::gate::Gate;
+use super::question::{Market, NewOrder, Refusal};
 use crate::orders::Order;
 use crate::session::TimeInForce;
 use crate::units::{InstrumentId, Price, Quantity, TaiNs};
